@@ -1,0 +1,24 @@
+"""The errors a user reads: one sentence each, no traceback."""
+
+
+class LuoxiaError(Exception):
+    """Something went wrong that the user can act on; the command line exits with 1.
+
+    The message is one sentence: what is wrong, where, and what to change.
+    """
+
+    exit_code = 1
+
+
+class UsageError(LuoxiaError):
+    """The request itself is wrong (an unknown key, a bad value); the command line exits with 2."""
+
+    exit_code = 2
+
+
+class MissingExtraError(LuoxiaError):
+    """A feature needs packages that an optional extra installs."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        """Name the ``feature`` that was asked for and the ``extra`` that brings it."""
+        super().__init__(f"{feature} needs the extra '{extra}': pip install 'luoxia[{extra}]'")

@@ -1,0 +1,1 @@
+"""Scores of generated content, each with its signature."""

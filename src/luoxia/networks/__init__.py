@@ -1,0 +1,1 @@
+"""Architectures only: ``nn.Module``s that know no files, loops or optimisers."""

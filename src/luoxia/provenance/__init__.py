@@ -1,0 +1,1 @@
+"""The single writer: every generated file leaves through here, with its parameters inside."""
