@@ -1,0 +1,160 @@
+"""Which curves a report draws, and how to read each of them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from luoxia.runs.charts import Chart, Mark, Point, Series, draw
+from luoxia.runs.report_scores import ReadScore, history
+from luoxia.runs.report_source import Line, RunRecord, mapping, number
+from luoxia.runs.report_words import meaning
+
+_LOSS_AIDS = {
+    "discriminator": "Good: a level band. Near 0 it tells everything apart and the generator learns nothing.",
+    "generator": "Good: level after the first steps. A steady climb means that the discriminator is winning; "
+    "these losses do not measure quality, the scores do.",
+}
+_PENALTY_AID = (
+    "Good: small and level. Growth by powers of ten means that the discriminator is getting too steep."
+)
+_LOGITS = {"real_logit": "real", "heldout_logit": "held-out", "fake_logit": "generated"}
+_SIGNS = {"real_sign": "training", "heldout_sign": "held-out"}
+_STATISTICS = {
+    "diversity": "Good: level, near where real images are. A fall towards 0 means that samples become alike."
+}
+_LEGEND = (
+    '<p class="quiet">Solid lines are smoothed, faint ones show the logged values. Dashed verticals are '
+    "resumes, rollbacks and findings. Hover, or focus a chart and use the arrow keys, to read values.</p>"
+)
+_EMPTY = '<p class="empty">No values yet. The first ones come after <code>log_every</code> steps.</p>'
+
+
+def curves(record: RunRecord) -> str:
+    """All figures of the run's curves, those without any value left out."""
+    scores = [_score_chart(name, scores) for name, scores in history(record).items() if len(scores) > 1]
+    groups = {
+        "Losses": _losses(record),
+        "Inside the networks": [*_networks(record), *_statistics(record)],
+        "Scores over time": scores,
+        "Machine": _machinery(record),
+    }
+    drawn = "".join(_group(title, charts, record) for title, charts in groups.items())
+    return _LEGEND + drawn if drawn else _EMPTY
+
+
+def collect(logs: Iterable[Line], key: str) -> dict[str, list[Point]]:
+    """The values under ``key`` of each log line, by name; null is a value that was not measured."""
+    found: dict[str, list[Point]] = {}
+    for line in logs:
+        for name, value in mapping(line.get(key)).items():
+            if value is not None:
+                found.setdefault(name, []).append((line["step"], number(value)))
+    return found
+
+
+def _group(title: str, charts: list[Chart], record: RunRecord) -> str:
+    marks = _marks(record)
+    figures = "".join(draw(replace(chart, marks=marks), record.last_step) for chart in charts)
+    dense = " dense" if len(charts) > 4 else ""
+    return f'<h3 class="group">{title}</h3><div class="charts{dense}">{figures}</div>' if figures else ""
+
+
+def _losses(record: RunRecord) -> list[Chart]:
+    phases = dict.fromkeys(phase for line in record.logs for phase in mapping(line.get("losses")))
+    charts = []
+    for phase in phases:
+        lines = [
+            {"step": line["step"], phase: mapping(line.get("losses")).get(phase)} for line in record.logs
+        ]
+        series = [Series(name, points) for name, points in collect(lines, phase).items()]
+        penalty = any(word in phase.lower() for word in ("r1", "r2", "penalty", "regular"))
+        aid = _PENALTY_AID if penalty else _LOSS_AIDS.get(phase, "Good: falling, then level, without jumps.")
+        charts.append(Chart(f"Losses: {phase}", series, aid, log=_spans_decades(series)))
+    return charts
+
+
+def _networks(record: RunRecord) -> list[Chart]:
+    """Gradient norms, and what the discriminator says of three kinds of images."""
+    norms = [Series(phase, points) for phase, points in collect(record.logs, "gradients").items()]
+    said = collect(record.logs, "statistics")
+    logits = [Series(label, said[name]) for name, label in _LOGITS.items() if name in said]
+    signs = [Series(label, said[name]) for name, label in _SIGNS.items() if name in said]
+    return [
+        Chart(
+            "Gradient norms",
+            norms,
+            "Good: within a factor of ten, without a trend. Spikes precede NaN.",
+            log=True,
+        ),
+        Chart(
+            "The discriminator's logits",
+            logits,
+            "Good: held-out stays with real. Real rising away from held-out is overfitting; real far above "
+            "generated means that the discriminator has won.",
+        ),
+        Chart(
+            "Mean sign of the logits on real images",
+            signs,
+            "Good: both lines together and below 0.6. Training near 1 with held-out below it is overfitting.",
+        ),
+    ]
+
+
+def _statistics(record: RunRecord) -> list[Chart]:
+    drawn = {*_LOGITS, *_SIGNS}
+    return [
+        Chart(
+            name.replace("_", " ").capitalize(),
+            [Series(name, points)],
+            _STATISTICS.get(name, "Good: no jumps."),
+        )
+        for name, points in collect(record.logs, "statistics").items()
+        if name not in drawn
+    ]
+
+
+def _score_chart(name: str, scores: list[ReadScore]) -> Chart:
+    series = Series(
+        name,
+        [(score.step, score.value) for score in scores],
+        [(score.step, score.low, score.high) for score in scores],
+        scores[-1].floor,
+    )
+    told = meaning(name)
+    aim = {"lower": "falling towards", "higher": "rising towards", "": "near"}[told.better]
+    aid = f"{told.sentence} Good: {aim} the dashed line, real against real. The band is the 95% interval."
+    return Chart(name, [series], aid.strip())
+
+
+def _machinery(record: RunRecord) -> list[Chart]:
+    rate = [(line["step"], number(line["rate"])) for line in record.logs if line.get("rate") is not None]
+    rates = [Series(network, points) for network, points in collect(record.logs, "lr").items()]
+    return [
+        Chart(
+            "Images per second",
+            [Series("images a second", rate)],
+            "Good: level. Dips come from scoring, saving or a busy machine.",
+            from_zero=True,
+        ),
+        Chart(
+            "Learning rate", rates, "As the schedule says; a sudden fall follows a rollback.", from_zero=True
+        ),
+    ]
+
+
+def _spans_decades(series: list[Series]) -> bool:
+    """Whether one spike would flatten everything else on a linear axis."""
+    values = sorted(value for one in series for _, value in one.points if abs(value) < 1e100)
+    return bool(values) and values[0] > 0 and values[-1] > 1000 * values[len(values) // 2]
+
+
+def _marks(record: RunRecord) -> list[Mark]:
+    marks = [
+        Mark(line["step"], f"{line['event']} at step {line['step']:,.0f}")
+        for line in record.events
+        if line.get("event") in ("resumed", "rolled back")
+    ]
+    first = {str(line.get("name")): line["step"] for line in reversed(record.findings)}
+    return [
+        *marks[:20],
+        *(Mark(step, f"doctor: {name}", "finding") for name, step in list(first.items())[:20]),
+    ]
