@@ -1,0 +1,91 @@
+"""The cache on disk: whole folders, each published with one rename.
+
+A folder is built under a temporary name beside its final one, flushed to the disk and renamed. So readers see
+all of it or nothing, two processes may build the same folder at once, and a killed build leaves only a stale
+temporary that a later build sweeps away.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from luoxia.errors import LuoxiaError
+
+TEMPORARY_PREFIX = ".building-"
+STALE_SECONDS = 24 * 3600
+
+
+def cache_folder() -> Path:
+    """Return Luoxia's cache folder.
+
+    It is ``$LUOXIA_CACHE``, else ``$XDG_CACHE_HOME/luoxia``, else ``~/.cache/luoxia``; it may not exist yet.
+    """
+    if own := os.environ.get("LUOXIA_CACHE"):
+        return Path(own).expanduser()
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared).expanduser() / "luoxia"
+    return Path("~/.cache/luoxia").expanduser()
+
+
+def publish(final: Path, build: Callable[[Path], None]) -> None:
+    """Create the folder ``final`` with what ``build(folder)`` writes; whoever comes second is discarded.
+
+    Raises:
+        LuoxiaError: the cache cannot be written, or its disk is full.
+    """
+    with _readable_errors(final.parent):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        sweep(final.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=final.parent))
+        try:
+            build(temporary)
+            for file in temporary.iterdir():
+                _flush(file)
+            _flush(temporary)
+            _rename_unless_there(temporary, final)
+            _flush(final.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path, older_than: float = STALE_SECONDS) -> None:
+    """Remove the temporaries in ``folder`` that nobody has written to for ``older_than`` seconds."""
+    for temporary in folder.glob(TEMPORARY_PREFIX + "*"):
+        # Another process may finish or sweep the same temporary meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            touched = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
+            if time.time() - touched > older_than:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename_unless_there(temporary: Path, final: Path) -> None:
+    try:
+        temporary.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":  # only POSIX can open a folder to flush it
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _readable_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LuoxiaError(
+            f"the cache folder {folder} cannot be written ({error.strerror or error}): free space there,"
+            " or set LUOXIA_CACHE to a folder that can be written"
+        ) from error

@@ -1,0 +1,92 @@
+"""What a source holds, told without decoding it."""
+
+import os
+import warnings
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from luoxia.data.convert import Header
+from luoxia.data.files import Skipped
+from luoxia.data.images import class_names, fingerprint_of, load_cached, plan
+from luoxia.data.plan import Request
+from luoxia.data.sources import ignore_decoder_warnings, open_source
+
+MOST_COMMON = 10
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``luoxia data PATH`` shows.
+
+    ``count``, ``classes`` and ``skipped`` are final once the images have been decoded (``cached``); before
+    that, they rest on the headers, and a file with a good header but damaged pixels still counts.
+    """
+
+    source: str
+    kind: str  # "folder", "zip", "npz", "idx" or "digits"
+    layout: str  # "images", "class folders", "metadata.csv" or "arrays"
+    count: int
+    sizes: dict[str, int]  # "HEIGHTxWIDTH": images, the most common first, at most ten
+    other_sizes: int  # images of further sizes
+    modes: dict[str, int]  # Pillow's name of the pixel format: images
+    classes: dict[str, int]  # name: images; {} when unlabelled
+    texts: int  # images with a text
+    size: str  # "HEIGHTxWIDTH" that they are read as
+    channels: int
+    crop: str
+    skipped: list[Skipped]
+    ignored: int  # files that are not images
+    fingerprint: str
+    cached: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+
+def describe(
+    path: str | os.PathLike[str] | None = None,
+    size: int | str | None = None,
+    crop: str = "center",
+    channels: int | None = None,
+) -> Description:
+    """Describe the images at ``path``, and how ``open_images`` with the same arguments reads them.
+
+    Raises:
+        UsageError, LuoxiaError: as ``open_images``.
+    """
+    request = Request.check(size, crop, channels)
+    with warnings.catch_warnings():
+        ignore_decoder_warnings()
+        source = open_source(path)
+        survey = source.survey()
+    to = plan(source, survey, request)
+    cached = load_cached(fingerprint_of(survey, to), source.title)
+    pairs = list(zip(source.items, survey.headers, strict=True))
+    bad = [Skipped(item.name, header) for item, header in pairs if isinstance(header, str)]
+    skipped = cached.skipped if cached else sorted([*source.skipped, *bad], key=lambda skip: skip.name)
+    gone = {skip.name for skip in skipped if skip not in source.skipped}
+    items = [item for item in source.items if item.name not in gone]
+    headers = [header for _, header in pairs if isinstance(header, Header)]
+    sizes = Counter(f"{header.height}x{header.width}" for header in headers)
+    labels = Counter(item.label for item in items)
+    common = dict(sizes.most_common(MOST_COMMON))
+    return Description(
+        source=source.title,
+        kind=source.kind,
+        layout=source.layout,
+        count=len(items),
+        sizes=common,
+        other_sizes=len(headers) - sum(common.values()),
+        modes=dict(Counter(header.mode for header in headers).most_common()),
+        classes={name: labels[name] for name in class_names(list(labels))},
+        texts=sum(bool(item.text) for item in items),
+        size=f"{to.height}x{to.width}",
+        channels=to.channels,
+        crop=to.crop,
+        skipped=skipped,
+        ignored=source.ignored,
+        fingerprint=fingerprint_of(survey, to),
+        cached=cached is not None,
+    )

@@ -1,0 +1,37 @@
+"""Work in threads, results in order, memory bounded."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+MAX_WORKERS = 8
+
+
+def in_order(work: Callable[[Sequence[int]], Result], count: int, chunk: int) -> Iterator[Result]:
+    """Yield ``work(indices)`` for 0 … count-1 cut into runs of ``chunk``, in order.
+
+    Threads suffice because Pillow, zlib and hashlib release the interpreter's lock. At most two runs a thread
+    are ahead of the consumer, so a slow consumer bounds the memory.
+    """
+    workers = worker_count()
+    pending: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="luoxia-data")
+    try:
+        for start in range(0, count, chunk):
+            pending.append(pool.submit(work, range(start, min(start + chunk, count))))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def worker_count() -> int:
+    """Return how many threads to use: the cores this process may run on, at most ``MAX_WORKERS``."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_WORKERS)
