@@ -129,8 +129,10 @@ def _words(error: Exception) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format is None or (image.format == "PNG" and "exif" not in image.info):
-        return 1  # an array; or a PNG of which Pillow would decode all, to look for a late chunk
+    if image.format in {None, "TIFF"}:
+        return 1  # an array; or a format that Pillow rotates by itself
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # Pillow would decode the whole file to look for a late chunk
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF data is no reason to lose the image

@@ -129,11 +129,11 @@ def _open_there(place: Path, title: str) -> Source:
         return ArraySource(title, read_idx(idx)) if idx else FileSource(title, FolderFiles(place))
     if not place.is_file():
         raise UsageError(f"{title} is neither a file nor a folder: give one of these")
-    if place.suffix == ".npz":
+    if place.suffix.lower() == ".npz":
         return ArraySource(title, read_npz(place))
     if IDX_IMAGES.match(place.name):
         return ArraySource(title, read_idx(place))
-    if place.suffix == ".zip" or zipfile.is_zipfile(place):
+    if place.suffix.lower() == ".zip" or zipfile.is_zipfile(place):
         return FileSource(title, ZipFiles(place))
     raise UsageError(
         f"{title} is not data that can be read: give a folder, a zip, an .npz or an IDX file of images"
