@@ -8,7 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from luoxia.runs.report_words import compact, count, escape, power_of_ten, spell
 
@@ -79,8 +79,9 @@ def draw(chart: Chart, last_step: float) -> str:
     ends = f'data-x="{x.low!r} {x.high!r}" data-y="{y.low!r} {y.high!r}" data-log="{int(y.log)}"'
     title = f"{escape(chart.title)}{' <small>log scale</small>' if chart.log else ''}"
     return (
-        f'<figure class="chart" {ends}><figcaption><h4>{title}</h4>{_legend(series, chart.log)}</figcaption>'
-        f'<div class="plot" tabindex="0" role="group" aria-label="{_summary(chart, series)}">'
+        f'<figure class="chart" {ends}><figcaption><h4>{title}</h4>{_legend(chart, series)}</figcaption>'
+        f'<div class="plot" style="--label:{_widest(y)}" tabindex="0" role="group" '
+        f'aria-label="{_summary(chart, series)}">'
         f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
         f"{_grid(y)}{_marks(chart.marks, x)}{_misses(missing, x)}{lines}</svg>{_labels(x, y)}</div>"
         f'<p class="aid">{escape(chart.aid)}{_missing_note(missing, chart.log)}</p></figure>'
@@ -121,19 +122,19 @@ def thin(points: Sequence[Point], most: int = POINTS) -> list[Point]:
 
 
 def smooth(points: Sequence[Point], log: bool = False) -> list[Point]:
-    """A centred running mean over a thirtieth of the points (of logarithms on a log axis)."""
+    """A centred running mean, twice (so that a spike leaves no box), of logarithms on a log axis."""
     values = [math.log10(v) if log else v for _, v in points]
-    total = [0.0]
-    for value in values:
-        total.append(total[-1] + value)
-    half = max(2, len(values) // 60)
-    line = []
-    for i, (step, _) in enumerate(points):
-        reach = min(half, i, len(values) - 1 - i)  # symmetric, or the ends would lean
-        mean = (total[i + reach + 1] - total[i - reach]) / (2 * reach + 1)
-        line.append((step, 10**mean if log else mean))
+    half = max(2, len(values) // 80)
+    means = _running_mean(_running_mean(values, half), half)
+    line = [(step, 10**mean if log else mean) for (step, _), mean in zip(points, means, strict=True)]
     stride = max(1, len(line) // (POINTS // 2))
     return [*line[:-1:stride], line[-1]]
+
+
+def _running_mean(values: Sequence[float], half: int) -> list[float]:
+    total = [0.0, *accumulate(values)]
+    spans = ((max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values)))
+    return [(total[end] - total[start]) / (end - start) for start, end in spans]
 
 
 def _fits(value: float, log: bool) -> bool:
@@ -210,8 +211,8 @@ def _grid(y: Axis) -> str:
 
 def _marks(marks: Sequence[Mark], x: Axis) -> str:
     return "".join(
-        f'<path class="mark {mark.kind}" d="M{_at(x.place(mark.step))} 0V1000">'
-        f"<title>{escape(mark.label)}</title></path>"
+        f'<path class="mark {mark.kind}" data-at="{mark.step:.12g}" data-label="{escape(mark.label)}" '
+        f'd="M{_at(x.place(mark.step))} 0V1000"/>'
         for mark in marks
     )
 
@@ -241,15 +242,21 @@ def _labels(x: Axis, y: Axis) -> str:
     return f'<div class="ticks" aria-hidden="true">{rows}{columns}</div>'
 
 
-def _legend(series: Sequence[Series], log: bool) -> str:
+def _widest(y: Axis) -> int:
+    """Characters of the longest label, for which the style sheet leaves room."""
+    return max(len(label) for _, label in y.ticks())
+
+
+def _legend(chart: Chart, series: Sequence[Series]) -> str:
     entries = []
     for index, one in enumerate(series):
-        last = drawable(one.points, log)[-1][1]
+        last = drawable(one.points, chart.log)[-1][1]
+        name = "latest" if one.name.lower() == chart.title.lower() else one.name
         floor = ""
         if math.isfinite(one.floor):
             floor = f'<li><i class="swatch floor"></i>real against real <b>{spell(one.floor, 3)}</b></li>'
         swatch = f'<i class="swatch s{index % _COLOURS}"></i>'
-        entries.append(f"<li>{swatch}{escape(one.name)} <b>{spell(last, 3)}</b></li>{floor}")
+        entries.append(f"<li>{swatch}{escape(name)} <b>{spell(last, 3)}</b></li>{floor}")
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
 
@@ -272,7 +279,7 @@ def _linear_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]
     decimals = max(0, -math.floor(math.log10(gap) + 1e-9))
     even = 0 < decimals <= 5  # then all labels get the same number of decimals
     values = [float(f"{i * gap:.10g}") for i in range(first, last + 1)]
-    return [(v, f"{v:.{decimals}f}".replace("-", "−") if even else compact(v)) for v in values]
+    return [(v, f"{v:.{decimals}f}".replace("-", "−") if even and v else compact(v)) for v in values]
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:

@@ -36,6 +36,7 @@ function readable(figure) {
     steps: numbers(path.dataset.steps),
     values: numbers(path.dataset.values),
   }));
+  const marks = [...figure.querySelectorAll(".mark")].map((mark) => [Number(mark.dataset.at), mark.dataset.label]);
   const cross = element("div", "cross", plot);
   const dots = lines.map((line) => element("i", `dot ${line.colour}`, plot));
   const reading = element("output", "reading", plot);
@@ -56,6 +57,9 @@ function readable(figure) {
       const row = element("span", line.colour, reading);
       row.textContent = `${line.name} ${spell(line.values[near])}`;
     });
+    for (const [where, label] of marks) {
+      if (Math.abs(where - step) < 0.01 * (right - left)) element("em", "", reading).textContent = label;
+    }
     reading.classList.toggle("flip", across > 0.55);
     reading.style.left = `${100 * across}%`;
     plot.classList.add("reads");
@@ -83,7 +87,8 @@ function scrubber() {
   const grid = document.getElementById("grid");
   const shown = document.getElementById("shown");
   const play = document.getElementById("play");
-  const thumbs = [...document.querySelectorAll(".thumbs button")];
+  const strip = document.querySelector(".thumbs");
+  const thumbs = [...strip.querySelectorAll("button")];
   const newest = grid.src; // in full size
   let timer = 0;
 
@@ -96,6 +101,7 @@ function scrubber() {
     range.value = index;
     range.setAttribute("aria-valuetext", `step ${thumb.dataset.step}`);
     thumbs.forEach((one) => one.setAttribute("aria-current", one === thumb));
+    strip.scrollLeft = thumb.offsetLeft - strip.offsetLeft - strip.clientWidth / 2; // on a phone it is one row
   }
   function stop() {
     clearInterval(timer);
@@ -114,6 +120,7 @@ function scrubber() {
     play.setAttribute("aria-label", "Pause");
   }
 
+  show(thumbs.length - 1);
   range.addEventListener("input", () => { stop(); show(Number(range.value)); });
   thumbs.forEach((thumb, index) => thumb.addEventListener("click", () => { stop(); show(index); }));
   play.addEventListener("click", () => (timer ? stop() : start()));

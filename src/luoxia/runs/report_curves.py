@@ -54,7 +54,7 @@ def collect(logs: Iterable[Line], key: str) -> dict[str, list[Point]]:
 def _group(title: str, charts: list[Chart], record: RunRecord) -> str:
     marks = _marks(record)
     figures = "".join(draw(replace(chart, marks=marks), record.last_step) for chart in charts)
-    dense = " dense" if len(charts) > 4 else ""
+    dense = " dense" if len(charts) == 3 or len(charts) > 4 else ""
     return f'<h3 class="group">{title}</h3><div class="charts{dense}">{figures}</div>' if figures else ""
 
 
@@ -68,7 +68,7 @@ def _losses(record: RunRecord) -> list[Chart]:
         series = [Series(name, points) for name, points in collect(lines, phase).items()]
         penalty = any(word in phase.lower() for word in ("r1", "r2", "penalty", "regular"))
         aid = _PENALTY_AID if penalty else _LOSS_AIDS.get(phase, "Good: falling, then level, without jumps.")
-        charts.append(Chart(f"Losses: {phase}", series, aid, log=_spans_decades(series)))
+        charts.append(Chart(phase.capitalize(), series, aid, log=_spans_decades(series)))
     return charts
 
 
@@ -119,10 +119,8 @@ def _score_chart(name: str, scores: list[ReadScore]) -> Chart:
         [(score.step, score.low, score.high) for score in scores],
         scores[-1].floor,
     )
-    told = meaning(name)
-    aim = {"lower": "falling towards", "higher": "rising towards", "": "near"}[told.better]
-    aid = f"{told.sentence} Good: {aim} the dashed line, real against real. The band is the 95% interval."
-    return Chart(name, [series], aid.strip())
+    aim = {"lower": "falling towards", "higher": "rising towards", "": "near"}[meaning(name).better]
+    return Chart(name, [series], f"Good: {aim} the dashed line. The band is the 95% interval.")
 
 
 def _machinery(record: RunRecord) -> list[Chart]:
@@ -131,7 +129,7 @@ def _machinery(record: RunRecord) -> list[Chart]:
     return [
         Chart(
             "Images per second",
-            [Series("images a second", rate)],
+            [Series("Images per second", rate)],
             "Good: level. Dips come from scoring, saving or a busy machine.",
             from_zero=True,
         ),

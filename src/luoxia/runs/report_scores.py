@@ -65,7 +65,11 @@ def interval(score: ReadScore) -> str:
     """``31.2 – 34.8``, or a dash where no interval was computed."""
     if math.isnan(score.low) or math.isnan(score.high):
         return "–"
-    return f"{spell(score.low, 3)} – {spell(score.high, 3)}"
+    width = abs(score.high - score.low)
+    if not 1e-6 < width < 1e6:
+        return f"{spell(score.low, 3)} – {spell(score.high, 3)}"
+    decimals = max(0, 1 - math.floor(math.log10(width)))  # two digits of the width: the rest is noise
+    return f"{score.low:,.{decimals}f} – {score.high:,.{decimals}f}".replace("-", "−")
 
 
 def _rank(name: str) -> int:
@@ -81,7 +85,7 @@ def _tile(scores: list[ReadScore]) -> str:
         notes.append(f"real against real: {spell(score.floor, 3)}")
     better = meaning(score.name).better
     return (
-        f'<div class="tile"><h3>{escape(score.name)}</h3><p class="big">{spell(score.value, 3)}'
+        f'<div class="tile"><p class="label">{escape(score.name)}</p><p class="big">{spell(score.value, 3)}'
         f"{sparkline([(s.step, s.value) for s in scores])}</p>"
         f"<p>{'<br>'.join(notes)}</p>{f'<p class=quiet>{better} is better</p>' if better else ''}</div>"
     )

@@ -1,5 +1,6 @@
 """The sections of a report, each a function from the run's record to HTML."""
 
+import json
 import math
 from collections.abc import Iterable
 from itertools import groupby
@@ -46,7 +47,7 @@ def summary(record: RunRecord) -> str:
 def verdict(record: RunRecord) -> str:
     """The key scores and the doctor's state, side by side."""
     shown = tiles(record) or (
-        '<div class="tile"><h3>Scores</h3><p class="big">none yet</p>'
+        '<div class="tile"><p class="label">Scores</p><p class="big">none yet</p>'
         f"<p>Measure with <code>luoxia measure {escape(record.folder)}</code></p></div>"
     )
     return f'<div class="tiles">{shown}{_doctor_tile(record)}</div>'
@@ -69,6 +70,8 @@ def samples(record: RunRecord) -> str:
 
 def findings(record: RunRecord) -> str:
     """What the doctor found: the evidence, the advice, and the key to change."""
+    if not record.findings and not record.logs:
+        return _empty("Nothing to examine yet.")
     if not record.findings:
         return (
             '<p class="calm">The doctor has no findings: no sign of collapse, overfitting or divergence.</p>'
@@ -88,7 +91,7 @@ def neighbours(record: RunRecord) -> str:
     rate = "".join(
         f" Here the score <b>{escape(s.name)}</b> is {spell(s.value, 3)}"
         f"{f' ({interval(s)})' if interval(s) != '–' else ''}"
-        f"{f'; held-out real images give {spell(s.floor, 3)}' if math.isfinite(s.floor) else ''}."
+        f"{f'; real images against real ones give {spell(s.floor, 3)}' if math.isfinite(s.floor) else ''}."
         for s in told
     )
     image = _image(picture, "Generated samples, each beside the training images nearest to it")
@@ -166,8 +169,13 @@ def timeline(record: RunRecord) -> str:
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:
     """A table of keys and values."""
-    body = "".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in rows)
+    body = "".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(_plain(v))}</td></tr>' for k, v in rows)
     return f'<table class="pairs"><tbody>{body}</tbody></table>'
+
+
+def _plain(value: object) -> str:
+    """Text as it is, anything else as JSON spells it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _empty(sentence: str) -> str:
@@ -208,11 +216,11 @@ def _doctor_tile(record: RunRecord) -> str:
         name = str(line.get("name") or "finding")
         names[name] = "error" if "error" in (names.get(name), line.get("severity")) else "warning"
     if not names:
-        return '<div class="tile good"><h3>Doctor</h3><p class="big">no findings</p></div>'
+        return '<div class="tile good"><p class="label">Doctor</p><p class="big">no findings</p></div>'
     worst = "error" if "error" in names.values() else "warning"
-    listed = ", ".join(escape(name) for name in names)
+    listed, found = ", ".join(escape(name) for name in names), count(len(names), "finding")
     return (
-        f'<div class="tile {worst}"><h3>Doctor</h3><p class="big">{count(len(names), "finding")}</p>'
+        f'<div class="tile {worst}"><p class="label">Doctor</p><p class="big">{found}</p>'
         f'<p>{listed}</p><p><a href="#doctor">Evidence and advice</a></p></div>'
     )
 
