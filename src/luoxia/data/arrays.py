@@ -20,6 +20,8 @@ MAX_ARRAY_BYTES = 16 * 2**30  # arrays are held in memory while they are convert
 IDX_IMAGES = re.compile(r"^(?P<prefix>.*)images(?P<dash>[-.])idx3(?P<tail>[-.]ubyte)(\.gz)?$")
 IDX_MAGIC = {1: 0x0801, 3: 0x0803}
 DIGITS = "mnist_5k.csv.gz"
+# What numpy and zipfile raise on files that are cut, altered, or no .npz at all.
+NPZ_DAMAGE = (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,11 @@ def read_npz(path: Path) -> Arrays:
             _refuse_huge(path, archive)
             images = _checked_images(archive["images"], path)
             labels = _label_names(archive["labels"], len(images), path) if "labels" in archive.files else None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except PermissionError:
+        raise  # said better where the path was given
+    except NPZ_DAMAGE as error:
         reason = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
-        raise LuoxiaError(
-            f"{path} cannot be read ({reason}): save 'images' again as a uint8 array"
-        ) from error
+        raise LuoxiaError(f"{path} cannot be read ({reason}): save 'images' as a uint8 array") from error
     return Arrays("npz", path.name, images, labels)
 
 

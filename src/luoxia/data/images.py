@@ -134,9 +134,14 @@ def load_cached(fingerprint: str, source: str) -> ImageDataset | None:
         labels = np.load(entry / "labels.npy", mmap_mode="r") if facts["classes"] else None
         if len(images) != len(facts["names"]) or (labels is not None and len(labels) != len(images)):
             raise ValueError("counts differ")
-    except (OSError, ValueError, KeyError, EOFError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
         shutil.rmtree(entry, ignore_errors=True)
         return None
+    except OSError as error:
+        raise LuoxiaError(
+            f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
+            " or set LUOXIA_CACHE to another folder"
+        ) from error
     _, height, width, channels = images.shape
     return ImageDataset(
         images=images,
