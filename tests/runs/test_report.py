@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from luoxia.errors import LuoxiaError
 from luoxia.runs.charts import Chart, Series, draw, smooth, thin
 from luoxia.runs.report import write_report
 from luoxia.runs.report_source import current_branch, read_run
@@ -242,7 +243,7 @@ def test_the_write_is_atomic_and_leaves_nothing_behind(
 ) -> None:
     before = write_report(tmp_path).read_bytes()
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(LuoxiaError, match="disk full"):
         write_report(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_bytes() == before

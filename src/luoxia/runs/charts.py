@@ -147,7 +147,8 @@ def _value_axis(series: Sequence[Series], chart: Chart) -> Axis:
     values += [s.floor for s in series if _fits(s.floor, chart.log)]
     low, high = min(values), max(values)
     if chart.log:
-        return Axis(low / 1.3, high * 1.3, log=True)
+        room = max(1.3, math.sqrt(10 * low / high) if high < 10 * low else 0)  # a decade at least
+        return Axis(low / room, high * room, log=True)
     low = min(low, 0.0) if chart.from_zero else low
     room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return Axis(low if chart.from_zero and low == 0 else low - room, high + room)

@@ -1,12 +1,12 @@
 """The run's report: one self-contained page that explains a run folder to a person."""
 
 import hashlib
-import os
 from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from luoxia.provenance.files import write_file
 from luoxia.runs import report_sections as sections
 from luoxia.runs.report_curves import curves
 from luoxia.runs.report_scores import tables
@@ -22,15 +22,7 @@ def write_report(run_folder: Path) -> Path:
     then renamed.
     """
     folder = Path(run_folder)
-    target = folder / "report.html"
-    beside = folder / f".report.html.{os.getpid()}.tmp"
-    page = render(read_run(folder))
-    try:
-        beside.write_text(page, "utf-8", errors="replace", newline="\n")
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
-    return target
+    return write_file(folder / "report.html", render(read_run(folder)).encode("utf-8", errors="replace"))
 
 
 def render(record: RunRecord) -> str:
@@ -39,7 +31,7 @@ def render(record: RunRecord) -> str:
     script = _resource("report.js")
     return Template(_resource("report.html")).substitute(
         name=escape(record.name),
-        recipe=escape(record.facts.get("recipe") or "unknown recipe"),
+        recipe=escape(record.facts.get("recipe") or "unknown"),
         state=sections.state(record),
         summary=sections.summary(record),
         verdict=sections.verdict(record),

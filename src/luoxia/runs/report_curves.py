@@ -53,9 +53,9 @@ def collect(logs: Iterable[Line], key: str) -> dict[str, list[Point]]:
 
 def _group(title: str, charts: list[Chart], record: RunRecord) -> str:
     marks = _marks(record)
-    figures = "".join(draw(replace(chart, marks=marks), record.last_step) for chart in charts)
-    dense = " dense" if len(charts) == 3 or len(charts) > 4 else ""
-    return f'<h3 class="group">{title}</h3><div class="charts{dense}">{figures}</div>' if figures else ""
+    drawn = [figure for chart in charts if (figure := draw(replace(chart, marks=marks), record.last_step))]
+    dense = " dense" if len(drawn) == 3 or len(drawn) > 4 else ""
+    return f'<h3 class="group">{title}</h3><div class="charts{dense}">{"".join(drawn)}</div>' if drawn else ""
 
 
 def _losses(record: RunRecord) -> list[Chart]:

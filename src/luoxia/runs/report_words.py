@@ -29,14 +29,21 @@ _MEANINGS = {
     "coverage": Meaning(
         "Share of real images with a generated one nearby: falls when modes are lost.", "higher"
     ),
-    "class histogram": Meaning("How far the mix of classes is from the data's; 0 is the same mix.", "lower"),
+    "class": Meaning("How far the mix of classes is from the data's; 0 is the same mix.", "lower"),
+    "classes": Meaning("How many of the data's classes the samples reach.", "higher"),
     "confidence": Meaning("How sure a classifier trained on the data is about the samples.", "higher"),
     "duplicates": Meaning("Share of samples that nearly repeat another sample.", "lower"),
-    "memorised": Meaning("Share of samples nearer to a training image than real images are.", "lower"),
+    "memorised": Meaning("Share of samples as close to a training image as a copy would be.", "lower"),
+    "novelty": Meaning("How far samples are from their nearest training image.", ""),
     "diversity": Meaning("How different samples are from each other.", "higher"),
     "accuracy": Meaning("Share of samples that a classifier assigns to the class asked for.", "higher"),
 }
-_ALIASES = {"memorized": "memorised", "class": "class histogram", "histogram": "class histogram"}
+_ALIASES = {
+    "memorized": "memorised",
+    "memorisation": "memorised",
+    "confident": "confidence",
+    "histogram": "class",
+}
 KEY_SCORES = ("fd", "kid", "precision", "coverage", "recall", "memorised", "density")
 
 
@@ -44,15 +51,11 @@ def family(name: str) -> str:
     """The key of a score's meaning: ``FD-effnet-lite0`` is of the family ``fd``.
 
     >>> family("class_histogram")
-    'class histogram'
+    'class'
     """
-    words = name.lower().replace("_", " ").replace("-", " ").split()
-    for size in range(len(words), 0, -1):
-        head = " ".join(words[:size])
-        head = _ALIASES.get(head, head)
-        if head in _MEANINGS:
-            return head
-    return ""
+    first = name.lower().replace("_", " ").replace("-", " ").partition(" ")[0]
+    first = _ALIASES.get(first, first)
+    return first if first in _MEANINGS else ""
 
 
 def meaning(name: str) -> Meaning:
