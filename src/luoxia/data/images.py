@@ -22,6 +22,7 @@ from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_so
 from luoxia.errors import LuoxiaError
 
 CACHE_VERSION = 1  # raise it when the rule in convert.py changes
+SMALL_PIXELS = 64 * 64  # images up to here decode faster in one thread: two would mostly wait for each other
 CHUNK_BYTES = 2**20  # of converted pixels: what one thread hands over at a time
 Progress = Callable[[int, int], None]
 
@@ -209,7 +210,9 @@ class _Builder:
     def _write_rows(self, file: BinaryIO) -> None:
         total, done = len(self.source.items), 0
         chunk = max(1, min(64, CHUNK_BYTES // (self.to.height * self.to.width * self.to.channels)))
-        for results in in_order(self._convert, total, chunk):
+        usable = (header for header in self.headers if isinstance(header, Header))
+        workers = 1 if all(header.height * header.width <= SMALL_PIXELS for header in usable) else None
+        for results in in_order(self._convert, total, chunk, workers):
             for index, result in enumerate(results, done):
                 if isinstance(result, str):
                     self.skipped.append(Skipped(self.source.items[index].name, result))

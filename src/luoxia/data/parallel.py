@@ -11,13 +11,15 @@ Result = TypeVar("Result")
 MAX_WORKERS = 8
 
 
-def in_order(work: Callable[[Sequence[int]], Result], count: int, chunk: int) -> Iterator[Result]:
+def in_order(
+    work: Callable[[Sequence[int]], Result], count: int, chunk: int, workers: int | None = None
+) -> Iterator[Result]:
     """Yield ``work(indices)`` for 0 … count-1 cut into runs of ``chunk``, in order.
 
     Threads suffice because Pillow, zlib and hashlib release the interpreter's lock. At most two runs a thread
     are ahead of the consumer, so a slow consumer bounds the memory.
     """
-    workers = worker_count()
+    workers = workers or worker_count()
     pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="luoxia-data")
     try:
