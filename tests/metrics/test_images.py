@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+
+from luoxia.errors import LuoxiaError
+from luoxia.metrics.images import measure, measure_images
+from luoxia.metrics.picture import neighbours_picture
+from luoxia.metrics.reference import Reference
+
+
+@pytest.fixture(scope="module")
+def reference(small, extractor):
+    images, labels = small
+    return Reference(images[:800], extractor=extractor, labels=labels[:800])
+
+
+def test_real_images_score_near_their_floors(reference, small):
+    found = measure(reference, small[0][800:])
+    for name in ("precision", "recall", "coverage", "density"):
+        assert found[name].value == pytest.approx(found[name].floor, abs=0.2), name
+    assert found["memorised"].value < 0.05 and found["duplicates"].value < 0.1
+    assert found["neighbour ratio"].value == pytest.approx(1, abs=0.3)
+    assert found["classes"].value == 10
+    assert found["FD-self"].value < 4 * found["FD-self"].floor
+    assert {score.heading for score in found.scores} == {"authenticity", "plausibility", "creativity"}
+
+
+def test_one_repeated_image_is_no_generator(reference, small):
+    found = measure(reference, np.repeat(small[0][:1], 200, axis=0))
+    assert found["recall"].value < 0.05 and found["coverage"].value < 0.2
+    assert found["duplicates"].value == 1 and found["classes"].value == 1
+    assert found["FD-self"].value > 10 * found["FD-self"].floor
+
+
+def test_copies_of_the_training_set_are_memorised(reference, small):
+    found = measure(reference, small[0][100:400])
+    assert found["memorised"].value == 1 and found["neighbour ratio"].value < 1e-3
+    np.testing.assert_array_equal(found.neighbours.samples + 100, found.neighbours.training)
+
+
+def test_noise_is_implausible(reference):
+    noise = np.random.default_rng(0).integers(0, 256, (100, 14, 14, 1), dtype=np.uint8)
+    found = measure(reference, noise)
+    assert found["outliers"].value > 0.9 and found["precision"].value < 0.1
+
+
+def test_measuring_twice_gives_the_same_json(small, extractor):
+    images, labels = small
+    settings = {"extractor": extractor, "labels": labels[:500], "heldout": images[500:800], "limit": 300}
+    one, two = (measure_images(images[800:], images[:500], **settings).as_dict() for _ in range(2))
+    assert json.dumps(one) == json.dumps(two)
+    assert all(score["signature"]["reals"] == 300 for score in one["scores"])
+
+
+def test_every_training_image_is_searched_beyond_the_limit(small, pixels):
+    images = small[0]
+    found = measure_images(images[:200], images, extractor=pixels, limit=100)
+    assert found["memorised"].value == 1
+    assert found["memorised"].signature["searched"] == 1200
+    few = measure_images(images[:200], images, extractor=pixels, limit=100, search=100)
+    assert few["memorised"].value < 0.5
+
+
+def test_two_samples_do_not_crash(small, pixels):
+    images = small[0]
+    found = measure_images(images[:2], images[2:4], extractor=pixels)
+    assert all(np.isfinite(score.value) for score in found.scores)
+    assert "caveat" in found["FD-pixels"].signature
+    constant = np.zeros((3, 14, 14, 1), np.uint8)
+    assert all(np.isfinite(s.value) for s in measure_images(constant, constant, extractor=pixels).scores)
+    for fake, real in ((images[:1], images), (images, images[:1])):
+        with pytest.raises(LuoxiaError, match="needs two"):
+            measure_images(fake, real, extractor=pixels)
+
+
+def test_sizes_and_channels_may_differ(reference, small):
+    larger = np.repeat(small[0][800:1000].repeat(2, axis=1).repeat(2, axis=2), 3, axis=3)
+    found = measure(reference, larger)
+    assert found["precision"].value > 0.4
+
+
+def test_quick_scores_agree_with_the_full_measurement(reference, small):
+    fake = small[0][900:]
+    full = measure(reference, fake)
+    for score in reference.quick(fake):
+        assert full[score.name].compare(score) == 0
+
+
+def test_the_name_follows_the_extractor(small, pixels):
+    pixels.name = "inception"
+    names = {s.name for s in measure_images(small[0][:20], small[0][20:60], extractor=pixels).scores}
+    assert {"FID", "KID"} <= names
+
+
+def test_picture_shows_pairs():
+    fake = np.full((2, 4, 4, 1), 10, np.uint8)
+    real = np.full((3, 8, 8, 3), 200, np.uint8)
+    picture = neighbours_picture(fake, real, [(0, 2), (1, 0), (1, 1)], columns=2, gap=1)
+    assert picture.dtype == np.uint8 and picture.ndim == 3
+    assert (picture[3:7, 3:7] == 10).all() and (picture[3:7, 8:12] == 200).all()
+    assert (picture == 10).all(2).sum() == 3 * 16 and (picture == 200).all(2).sum() == 3 * 16
+    assert neighbours_picture(fake, real, []).shape[2] == 3
