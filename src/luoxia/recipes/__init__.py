@@ -1,1 +1,53 @@
 """The menu: one file a family, a typed config and ``build()``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from luoxia.config import nearest
+from luoxia.errors import UsageError
+from luoxia.recipe import Recipe
+from luoxia.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
+
+RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in (GAN, CGAN, DCGAN, WGAN, WGANGP)}
+
+
+def find(name: str) -> type[Recipe]:
+    """The recipe of that name, or the class in a file of the user's own: ``mine.py:MyRecipe``."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if ".py" in name:
+        return _from_file(name)
+    raise UsageError(
+        f"unknown recipe '{name}'{nearest(name, RECIPES) or '; known are ' + ', '.join(RECIPES)}"
+    )
+
+
+def _from_file(name: str) -> type[Recipe]:
+    file, _, wanted = name.partition(":")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise UsageError(f"recipe file {file} is not there")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # pydantic resolves annotations through it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"recipe file {file} does not run: {type(error).__name__}: {error}") from error
+    found: dict[str, type[Recipe]] = {k: v for k, v in vars(module).items() if _is_own_recipe(v, path.stem)}
+    if wanted and wanted not in found:
+        raise UsageError(f"{file} has no recipe '{wanted}'{nearest(wanted, found)}")
+    if not wanted and len(found) != 1:
+        raise UsageError(f"{file} has {len(found)} recipes: name one, as in {file}:MyRecipe")
+    return found[wanted] if wanted else next(iter(found.values()))
+
+
+def _is_own_recipe(value: object, module: str) -> bool:
+    return isinstance(value, type) and issubclass(value, Recipe) and value.__module__ == module
+
+
+__all__ = ["RECIPES", "ImageGAN", "Recipe", "find"]

@@ -1,0 +1,323 @@
+"""The calls behind the verbs: train, resume, load, measure, plan."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from luoxia.config import nearest, nest
+from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.generation.images import ImageGenerator
+from luoxia.metrics.extractors import open_extractor
+from luoxia.metrics.images import Measurement, measure_images
+from luoxia.metrics.images import measure as measure_against
+from luoxia.objectives.base import Rng
+from luoxia.recipes import ImageGAN, Recipe, find
+from luoxia.runs.display import Display
+from luoxia.runs.report import write_report
+from luoxia.runs.run import Run
+from luoxia.session import (
+    Session,
+    command_line,
+    count,
+    make_reference,
+    open_data,
+    picture_neighbours,
+    resolve,
+)
+from luoxia.training.batches import to_float
+from luoxia.training.checkpoint import load_latest
+from luoxia.training.distributed import World, join_world, leave_world
+from luoxia.training.precision import autocast, choose_device, choose_precision
+
+RESUMABLE = (
+    "steps", "budget", "data", "device", "compile", "log_every", "sample_every", "score_every", "checkpoint_every", "keep",
+)  # fmt: skip
+"""What ``resume`` may change without making it another run."""
+
+
+class Interrupted(LuoxiaError):
+    """A signal ended training; everything is saved."""
+
+
+# ------------------------------------------------------------------ train and resume
+
+
+def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
+    """Train a recipe and return its run.
+
+    ``luoxia.train("dcgan", data="photos/", steps=20_000)`` is ``luoxia train dcgan data=photos/ steps=20_000``; nested
+    keys are written ``**{"ema.halflife": 5000}`` or ``ema={"halflife": 5000}``. ``UsageError`` for a wrong setting,
+    ``Interrupted`` when SIGINT or SIGTERM stopped it (the run can be resumed).
+    """
+    nested = nest(settings)
+    config = _configure(recipe, nested)
+    name = recipe if isinstance(recipe, str) else type(recipe).name
+    display = Display(quiet)
+    world = join_world(config.device)
+    try:
+        display.console.quiet = quiet or not world.main
+        dataset = _open_together(config, world, display)
+        _announce(dataset, display)
+        run = Run.create(config.out, config.name or type(config).__name__) if world.main else Run(Path(), {})
+        session = Session(resolve(config, dataset), run, dataset, world, display)
+        session.start(command_line("train", name, _flat_text(settings)))
+        return _go(session, display)
+    finally:
+        leave_world()
+
+
+def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Run:
+    """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
+
+    ``steps`` is the new total; ``budget`` the new total of training time. Other keys of the recipe stay as they are.
+    """
+    opened = run if isinstance(run, Run) else Run.open(run)
+    for key in settings:
+        if key not in RESUMABLE:
+            raise UsageError(f"resume cannot change {key}{nearest(key, RESUMABLE)}; start a new run for that")
+    saved = opened.manifest["config"]
+    if settings.get("budget") and "steps" not in settings:
+        saved = {**saved, "steps": max(saved["steps"], 1_000_000_000)}
+    config = _configure(opened.manifest["recipe"], {**saved, **settings})
+    display = Display(quiet)
+    world = join_world(config.device)
+    try:
+        display.console.quiet = quiet or not world.main
+        dataset = _open_together(config, world, display)
+        if dataset.fingerprint != opened.manifest["data"]["fingerprint"]:
+            raise UsageError(
+                f"the data at {dataset.source} has changed since {opened.path} began; put it back or train anew"
+            )
+        done = load_latest(opened.checkpoints).step
+        if done >= config.steps:
+            raise UsageError(f"{opened.path} has done its {done:,} steps; give more, as in steps={2 * done}")
+        session = Session(config, opened, dataset, world, display)
+        session.restore()
+        return _go(session, display)
+    finally:
+        leave_world()
+
+
+def _go(session: Session, display: Display) -> Run:
+    finished = session.go()
+    if not finished:
+        step = session.trainer.progress.step
+        raise Interrupted(
+            f"stopped by {session.stopper.signal or 'another process'} at step {step:,}, everything is saved; "
+            f"go on with: luoxia resume {session.run.path}"
+        )
+    return session.run
+
+
+def _configure(recipe: str | Recipe, settings: Mapping[str, Any]) -> ImageGAN:
+    if isinstance(recipe, Recipe):
+        chosen, base = type(recipe), recipe.model_dump(exclude_unset=True)
+    else:
+        chosen, base = find(recipe), {}
+    config = chosen.from_settings({**base, **settings})
+    if not isinstance(config, ImageGAN):
+        raise UsageError(f"{chosen.__name__} must be a subclass of luoxia.recipes.ImageGAN")
+    return config
+
+
+def _open_together(config: ImageGAN, world: World, display: Display) -> ImageDataset:
+    """The main process decodes, the others then find the cache filled."""
+    if world.main:
+        dataset = open_data(config, display)
+    world.barrier()
+    return dataset if world.main else open_data(config)
+
+
+def _announce(dataset: ImageDataset, display: Display) -> None:
+    spec = dataset.spec
+    classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+    display.tell(
+        f"data: {len(dataset):,} images of {spec.height} × {spec.width} × {spec.channels}{classes}, {dataset.source}"
+    )
+    if dataset.skipped:
+        first = dataset.skipped[0]
+        display.tell(
+            f"skipped {len(dataset.skipped):,} files, such as {first.name}: {first.reason}; see skipped.txt"
+        )
+
+
+def _flat_text(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != "out"}
+
+
+# ------------------------------------------------------------------ load, sample, measure
+
+
+def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> ImageGenerator:
+    """The generator of a run, or of the ``model`` folder inside it.
+
+    ``ema=False`` takes the weights of the last checkpoint instead of their average (a run's folder only).
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    folder = path / "model" if (path / "run.json").exists() else path
+    if folder == path and not (folder / "config.json").exists():
+        Run.open(path)  # says what is wrong
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config["format"] > 1:
+            raise UsageError(
+                f"{folder} was written by Luoxia {config['luoxia']}, newer than this one; upgrade luoxia"
+            )
+        tensors = (
+            load_file(folder / "model.safetensors")
+            if ema
+            else load_latest(path / "checkpoints").tensors["generator"]
+        )
+        recipe = _configure(config["recipe"], config["config"])
+        network = recipe.build_generator(ImageSpec(**config["spec"]))
+        network.load_state_dict(tensors)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise LuoxiaError(f"{folder} holds no usable model: {error}") from None
+    details = {key: config[key] for key in ("recipe", "run", "step", "data")}
+    return ImageGenerator(
+        network, classes=tuple(config["classes"]), details=details, device=choose_device(device)
+    )
+
+
+def measure(
+    run: str | Path | None = None,
+    *,
+    data: str | None = None,
+    against: str | None = None,
+    extractor: str | None = None,
+    n: int | None = None,
+    seed: int = 1,
+    quiet: bool = False,
+) -> Measurement:
+    """Score a run against its data (or ``data``), or the images at ``data`` against those at ``against``.
+
+    ``extractor``: self, effnet-lite0 or inception:FILE. ``n``: samples, or images of each side, at most.
+    A run's scores are added to its records, and its report is written anew.
+    """
+    if run is None:
+        if not data or not against:
+            raise UsageError("measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES")
+        return _measure_sources(data, against, extractor or "self", n or 10_000, seed)
+    if against:
+        raise UsageError("measure takes a RUN, or data= and against=, not both")
+    return _measure_run(Run.open(run), data, extractor, n, seed, Display(quiet))
+
+
+def _measure_sources(data: str, against: str, extractor: str, n: int, seed: int) -> Measurement:
+    reference = open_images(against)
+    spec = reference.spec
+    measured = open_images(data, f"{spec.height}x{spec.width}", channels=spec.channels)
+    opened = open_extractor(extractor, reference.images, reference.labels, fingerprint=reference.fingerprint)
+    labels, classes = reference.labels, reference.classes
+    return measure_images(
+        measured.images,
+        reference.images,
+        extractor=opened,
+        labels=labels,
+        classes=classes,
+        seed=seed,
+        limit=n,
+    )
+
+
+def _measure_run(
+    run: Run, data: str | None, extractor: str | None, n: int | None, seed: int, display: Display
+) -> Measurement:
+    config = _configure(run.manifest["recipe"], run.manifest["config"])
+    generator = load(run.path)
+    n = n or config.score_samples
+    extractor = extractor or (config.extractor if config.extractor != "none" else "self")
+    if data is not None:
+        config = config.model_copy(update={"data": data})
+    dataset = open_data(config, display)
+    train, heldout = np.arange(len(dataset)), np.arange(0)
+    if data is None and config.holdout > 0:
+        train, heldout = holdout_split(len(dataset), config.holdout, config.seed)
+    reference = make_reference(extractor, dataset, train, heldout, limit=max(n, 10_000))
+    fakes = generator.sample(n, seed=seed)
+    measurement = measure_against(reference, fakes)
+    if data is None:
+        picture_neighbours(run, fakes, reference.real, measurement)
+        records = [score.as_dict() for score in measurement.scores]
+        run.append("score", generator.details["step"], _last_seconds(run), scores=records, final=True)
+        write_report(run.path)
+    return measurement
+
+
+def _last_seconds(run: Run) -> float:
+    return max((record.get("seconds", 0.0) for record in run.records()), default=0.0)
+
+
+# ------------------------------------------------------------------ dry run
+
+
+def plan(recipe: str | Recipe, **settings: Any) -> dict[str, Any]:
+    """What ``train`` would do: the resolved config, parameters, and memory and time measured on a few real steps."""
+    config = _configure(recipe, nest(settings))
+    dataset = open_data(config)
+    resolved = resolve(config, dataset)
+    objective = resolved.build(dataset.spec)
+    parameters = {name: count(network) for name, network in objective.networks.items()}
+    seconds, memory = _time_steps(resolved, dataset)
+    return {
+        "recipe": config.name or type(config).__name__,
+        "config": resolved.model_dump(mode="json"),
+        "data": {"source": dataset.source, "count": len(dataset), "fingerprint": dataset.fingerprint},
+        "parameters": parameters,
+        "seconds_per_step": seconds,
+        "seconds": min(seconds * resolved.steps, resolved.budget or float("inf")),
+        "memory_bytes": memory,
+    }
+
+
+def _time_steps(config: ImageGAN, dataset: ImageDataset, steps: int = 4) -> tuple[float, int]:
+    """Seconds a step and peak memory in bytes of the process (CUDA: of the device), on throw-away networks."""
+    from luoxia.training.trainer import Trainer
+
+    device = choose_device(config.device)
+    dtype = choose_precision(config.precision, device)
+    rows = Rng(0).integers(0, len(dataset), config.batch).numpy()
+    images = to_float(torch.from_numpy(dataset.images[np.sort(rows)])).to(device)
+    labels = None
+    if dataset.labels is not None and config.condition != "none":
+        labels = torch.from_numpy(np.asarray(dataset.labels)[np.sort(rows)]).to(device)
+    from luoxia.objectives.base import Batch
+
+    trainer = Trainer(
+        config.build(dataset.spec),
+        config,
+        lambda phase, index: Batch(images, labels),
+        World(0, 1, device),
+        None,
+        dtype,
+    )
+    trainer.step()  # the first step of all phases, with what is allocated once
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        trainer.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return (time.perf_counter() - began) / steps, torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return (time.perf_counter() - began) / steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+__all__ = ["Interrupted", "Run", "autocast", "load", "measure", "plan", "resume", "train"]
+
+Samples = NDArray[np.uint8]

@@ -1,0 +1,295 @@
+"""The command line: ``luoxia VERB TARGET key=value …``. torch is imported when work starts, not before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from luoxia.errors import LuoxiaError, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train, measure and sample generative models of your own files.",
+    epilog="Start with: luoxia train dcgan",
+)
+
+Settings = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, the rest on standard error.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    # Threads that spin while they wait slow each other down many times over as soon as anything else wants the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from luoxia import __version__
+
+        typer.echo(f"luoxia {__version__}")
+        raise typer.Exit
+
+
+@contextlib.contextmanager
+def _speaking(debug: bool) -> Iterator[None]:
+    """Turn errors into one sentence on standard error and an exit code; a traceback only with ``--debug``."""
+    try:
+        yield
+    except LuoxiaError as error:
+        if debug:
+            raise
+        typer.echo(f"luoxia: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("luoxia: interrupted", err=True)
+        raise typer.Exit(1) from None
+    except MemoryError:
+        typer.echo("luoxia: not enough memory; lower batch=, size= or width=", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name from `luoxia recipes`, or FILE.py:CLASS.")],
+    settings: Settings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, with cost, and stop.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a model: luoxia train dcgan data=photos/ size=64 budget=10m."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import api
+
+        if dry_run:
+            planned = api.plan(recipe, **given)
+            _print_json(planned) if as_json else _print_plan(planned)
+        else:
+            _print_run(api.train(recipe, **given), as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's folder.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import api
+
+        _print_run(api.resume(run, **given), as_json)
+
+
+@app.command()
+def sample(
+    run: Annotated[str, typer.Argument(help="A run's folder, or a model folder.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Generate: luoxia sample runs/dcgan-1 n=64 seed=1 out=grid.png | folder/ | samples.npz | walk.gif."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import sampling
+
+        path = sampling.sample(run, **given)
+        _print_json({"out": str(path)}) if as_json else typer.echo(path)
+
+
+@app.command()
+def measure(settings: Settings = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Score a run, or any images: luoxia measure RUN | luoxia measure data=A against=B."""
+    with _speaking(debug):
+        words = settings or []
+        run = words[0] if words and "=" not in words[0] else None
+        given = _parse(words[1:] if run else words)
+        from luoxia import sampling
+
+        measurement = sampling.measure(run, **given)
+        _print_json(measurement.as_dict()) if as_json else _print_scores(measurement)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this recipe's keys.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the recipes, or one recipe's keys with their defaults."""
+    with _speaking(debug):
+        from luoxia.recipes import RECIPES, find
+
+        if name is None:
+            table = {key: {"title": r.title, "source": r.source} for key, r in RECIPES.items()}
+            if as_json:
+                _print_json(table)
+            else:
+                _print_table(
+                    ("recipe", "is", "source"), [(k, v["title"], v["source"]) for k, v in table.items()]
+                )
+        elif as_json:
+            _print_json(find(name).model_json_schema())
+        else:
+            _print_recipe(find(name))
+
+
+@app.command()
+def data(
+    path: Annotated[
+        str | None, typer.Argument(help="A folder, zip, npz or IDX file; the embedded digits if left out.")
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what would be read from a path: luoxia data photos/ size=64."""
+    with _speaking(debug):
+        if path is not None and "=" in path and not Path(path).exists():
+            settings, path = [path, *(settings or [])], None
+        given = _parse(settings)
+        from luoxia import sampling
+
+        description = sampling.describe_data(path, **given)
+        _print_json(description) if as_json else _print_pairs(description)
+
+
+# ------------------------------------------------------------------ reading and printing
+
+
+def _parse(words: list[str] | None) -> dict[str, Any]:
+    from luoxia.config import parse_settings
+
+    settings = parse_settings(words or [])
+    for key in settings:
+        if not key.isidentifier():
+            raise UsageError(f"'{key}' is no key: write key=value")
+    return settings
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _print_run(run: Any, as_json: bool) -> None:
+    scores = [record["scores"] for record in run.records("score") if record.get("final")]
+    grids = sorted((run.path / "samples").glob("step_*.png"))
+    outcome = {
+        "run": str(run.path),
+        "samples": str(grids[-1]) if grids else None,
+        "report": str(run.path / "report.html"),
+        "scores": scores[-1] if scores else [],
+    }
+    if as_json:
+        _print_json(outcome)
+        return
+    from luoxia.metrics.score import Score
+
+    for score in outcome["scores"]:
+        typer.echo(f"  {Score.from_dict(score)}")
+    typer.echo(f"run:     {outcome['run']}\nsamples: {outcome['samples']}\nreport:  {outcome['report']}")
+
+
+def _print_scores(measurement: Any) -> None:
+    rows = [
+        (
+            s.heading,
+            s.name,
+            _short(s.value),
+            f"{_short(s.low)} … {_short(s.high)}" if s.low is not None else "",
+            _short(s.floor),
+        )
+        for s in measurement.scores
+    ]
+    _print_table(("heading", "score", "value", "95% interval", "real against real"), rows)
+    signature = dict(measurement.scores[0].signature)
+    typer.echo("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
+
+
+def _print_plan(planned: dict[str, Any]) -> None:
+    from luoxia.config import flatten
+    from luoxia.runs.display import clock
+
+    _print_pairs(flatten(planned["config"]))
+    parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
+    typer.echo(f"data:       {planned['data']['source']}, {planned['data']['count']:,} images")
+    typer.echo(f"parameters: {parameters}")
+    typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
+    each = planned["seconds_per_step"]
+    typer.echo(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
+
+
+def _print_recipe(recipe: Any) -> None:
+    typer.echo(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
+    if recipe.published:
+        typer.echo(f"As published: luoxia train {recipe.name} {recipe.published}")
+    from luoxia.config import Config, flatten
+
+    defaults = flatten(recipe().model_dump(mode="json"))
+    descriptions = {}
+    for name, field in recipe.model_fields.items():
+        descriptions[name] = field.description or ""
+        if isinstance(field.default, Config):
+            descriptions |= {
+                f"{name}.{k}": f.description or "" for k, f in type(field.default).model_fields.items()
+            }
+    _print_table(
+        ("key", "default", "meaning"), [(k, _plain(v), descriptions.get(k, "")) for k, v in defaults.items()]
+    )
+
+
+def _print_pairs(pairs: dict[str, Any]) -> None:
+    width = max(map(len, pairs), default=0)
+    for key, value in pairs.items():
+        typer.echo(f"{key:{width}}  {_plain(value)}")
+
+
+def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _plain(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, list):
+        return (
+            ",".join(map(str, value))
+            if all(isinstance(v, str | int | float) for v in value)
+            else f"{len(value)} items"
+        )
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items()) or "none"
+    return str(value)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Typed configuration: pydantic models filled from ``key=value`` words, YAML and Python keywords."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
+
+from luoxia.errors import UsageError
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known words that look like ``word``, as the end of a sentence; empty when none does."""
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _fields(model: type) -> dict[str, Any]:
+    return dict(model.model_fields) if issubclass(model, BaseModel) and model is not BaseModel else {}
+
+
+class Config(BaseModel):
+    """A typed section of a configuration.
+
+    A section with a ``name`` can be given by that name alone. A section given in part keeps the rest of its default.
+    A subclass that gives a field a new default, as in ``width: int = 32``, keeps the field's bounds and description.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        inherited = {
+            name: field for base in reversed(cls.__mro__[1:]) for name, field in _fields(base).items()
+        }
+        for name, field in cls.model_fields.items():
+            if field.description is None and name in inherited:
+                field.description, field.metadata = inherited[name].description, inherited[name].metadata
+        cls.model_rebuild(force=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_sections(cls, value: Any) -> Any:
+        if isinstance(value, str) and "name" in cls.model_fields:
+            return {"name": value}
+        if not isinstance(value, Mapping):
+            return value
+        complete = dict(value)
+        for name, field in cls.model_fields.items():
+            if name in value and isinstance(field.default, Config):
+                given = {"name": value[name]} if isinstance(value[name], str) else value[name]
+                if isinstance(given, Mapping):
+                    complete[name] = {**field.default.model_dump(), **given}
+        return complete
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Any:
+        """Build from nested settings; ``UsageError`` names the key, what is wrong and what would be right."""
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            raise UsageError(_sentence(cls, error)) from None
+
+
+# ------------------------------------------------------------------ values with units
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
+    if match is None:
+        raise ValueError("must be a length of time such as 90s, 10m or 2h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*[x×]\s*(\d+))?\s*", value)
+        if match is None:
+            raise ValueError("must be a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64")
+        return (int(match[1]), int(match[2] or match[1]))
+    return value
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in re.split(r"[,+]", value) if word.strip() not in ("", "none"))
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    return tuple(part.strip(" ()[]") for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _none(value: Any) -> Any:
+    return None if value in ("none", "None", "") else value
+
+
+def _whole(value: Any) -> Any:
+    """20_000 and 2e4 are whole numbers too."""
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"\d[\d_]*(?:\.\d+)?[eE]\d+", value)
+        and float(value).is_integer()
+    ):
+        return int(float(value))
+    return value
+
+
+def _text(size: tuple[int, int]) -> str:
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_text, return_type=str)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Pair = Annotated[tuple[float, float], BeforeValidator(_numbers)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Unset = BeforeValidator(_none)
+"""Marks an optional value: the word ``none`` means that it is not set."""
+
+
+# ------------------------------------------------------------------ key=value and YAML
+
+
+def parse_settings(words: Iterable[str]) -> dict[str, Any]:
+    """``["lr=1e-4", "ema.halflife=5000"]`` → nested settings. ``config=file.yaml`` is read first, the others win."""
+    pairs: list[tuple[str, str]] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"'{word}' is no setting: write key=value, such as steps=1000")
+        pairs.append((key.strip(), value))
+    settings: dict[str, Any] = {}
+    for key, value in pairs:
+        if key == "config":
+            merge(settings, read_yaml(Path(value)))
+    for key, value in pairs:
+        if key != "config":
+            merge(settings, nest({key: value}))
+    return settings
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"a.b": 1}`` → ``{"a": {"b": 1}}``."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, last = key.split(".")
+        merge(nested, _wrap(sections, {last: value}))
+    return nested
+
+
+def _wrap(sections: list[str], value: dict[str, Any]) -> dict[str, Any]:
+    for section in reversed(sections):
+        value = {section: value}
+    return value
+
+
+def merge(settings: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Lay ``new`` over ``settings``, section by section, in place."""
+    for key, value in new.items():
+        old = settings.get(key)
+        if isinstance(value, Mapping) and isinstance(old, str):
+            old = settings[key] = {"name": old}
+        if isinstance(value, Mapping) and isinstance(old, dict):
+            merge(old, value)
+        elif isinstance(value, Mapping):
+            settings[key] = nest(value)
+        else:
+            settings[key] = value
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file; keys may be nested or dotted."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"config={path} cannot be read: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"config={path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UsageError(f"config={path} must hold keys and values, one a line")
+    return nest(content)
+
+
+# ------------------------------------------------------------------ sentences
+
+
+def _sentence(model: type[Config], error: ValidationError) -> str:
+    """The first thing that is wrong, with its key."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        parent = _section(model, location[:-1])
+        prefix = ".".join([*location[:-1], ""])
+        known = [prefix + name for name in parent.model_fields]
+        return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
+    if not key:
+        return _own_words(first, key)
+    return f"{key}={_shown(first['input'])}: {_own_words(first, key)}"
+
+
+def _own_words(first: Any, key: str) -> str:
+    context = {**(first.get("ctx") or {}), "section": key}
+    kinds = {
+        "int_parsing": "must be a whole number",
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_parsing": "must be a number",
+        "float_type": "must be a number",
+        "finite_number": "must be a finite number",
+        "bool_parsing": "must be true or false",
+        "greater_than": "must be more than {gt}",
+        "greater_than_equal": "must be {ge} or more",
+        "less_than": "must be less than {lt}",
+        "less_than_equal": "must be {le} or less",
+        "literal_error": "must be one of {expected}",
+        "missing": "must be two numbers, such as 0.5,0.99",
+        "model_type": "is a section: set its keys, as in {section}.KEY=VALUE",
+    }
+    template = kinds.get(first["type"])
+    if template is None:
+        message: str = first["msg"]
+        return message.removeprefix("Value error, ")
+    return template.format(**context)
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _section(model: type[Config], location: list[str]) -> type[Config]:
+    for name in location:
+        if name not in model.model_fields:
+            break
+        for candidate in _types(model.model_fields[name].annotation):
+            if isinstance(candidate, type) and issubclass(candidate, Config):
+                model = candidate
+    return model
+
+
+def _types(annotation: Any) -> list[Any]:
+    return (
+        [a for arg in get_args(annotation) for a in _types(arg)] if get_origin(annotation) else [annotation]
+    )
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings → dotted keys, in order."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,96 @@
+"""Small pieces that several networks share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+def halvings(height: int, width: int, smallest: int = 4) -> int:
+    """How often an image can be halved before its shorter side would fall below ``smallest``.
+
+    28 → 2 (7 × 7), 32 → 3 (4 × 4), 64 → 4, 128 → 5.
+    """
+    return max(1, int(math.log2(min(height, width) / smallest)))
+
+
+def coarse(height: int, width: int, levels: int) -> tuple[int, int]:
+    """The size after ``levels`` halvings, rounded up: what a generator starts from."""
+    return math.ceil(height / 2**levels), math.ceil(width / 2**levels)
+
+
+def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
+    """Cut the middle out of x (n, c, H, W) → (n, c, height, width): sizes that are no multiple of 2^levels."""
+    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    return x[:, :, top : top + height, left : left + width]
+
+
+def spectrally_normalised(network: nn.Module) -> nn.Module:
+    """Divide every weight matrix by its largest singular value (Miyato et al. 2018, arXiv:1802.05957, eq. 8)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
+            spectral_norm(layer)
+    return network
+
+
+def normalisation(kind: str, channels: int) -> nn.Module:
+    """``none``, ``batch``, or ``layer`` (over channels and pixels of one sample, so that penalties stay per sample)."""
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "layer":
+        return nn.GroupNorm(1, channels)
+    return nn.Identity()
+
+
+class ClassInput(nn.Module):
+    """A learned vector for each class, joined to a network's input (Mirza & Osindero 2014, arXiv:1411.1784, fig. 1)."""
+
+    def __init__(self, classes: int, features: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(classes, features) if classes else None
+        self.features = features if classes else 0
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """X (n, d) and labels (n,) → (n, d + features); x itself when unconditional."""
+        if self.embedding is None:
+            return x
+        return torch.cat([x, self.embedding(labels).to(x.dtype)], dim=1)
+
+
+class ClassPlane(nn.Module):
+    """A learned plane for each class, joined to an image as one more channel: conditioning by concatenation."""
+
+    def __init__(self, classes: int, height: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(classes, height * width) if classes else None
+        self.channels = 1 if classes else 0
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (n, c, h, w) and labels (n,) → (n, c + 1, h, w); the images themselves when unconditional."""
+        if self.embedding is None:
+            return images
+        plane = self.embedding(labels).view(-1, 1, *images.shape[2:]).to(images.dtype)
+        return torch.cat([images, plane], dim=1)
+
+
+class Critic(nn.Module):
+    """The last layer of a discriminator: features (n, d) → logits (n,).
+
+    With ``classes`` it is the projection discriminator (Miyato & Koyama 2018, arXiv:1802.05637, eq. 3):
+    the logit gains the inner product of the features with a learned vector of the label.
+    """
+
+    def __init__(self, features: int, classes: int = 0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.projection = nn.Embedding(classes, features) if classes else None
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Features (n, d), labels (n,) or None → logits (n,)."""
+        logits: Tensor = self.linear(features).squeeze(1)
+        if self.projection is not None:
+            logits = logits + (features * self.projection(labels)).sum(1) / math.sqrt(features.shape[1])
+        return logits

@@ -1,0 +1,136 @@
+"""The adversarial objective: one generator, one discriminator, any loss, any penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from luoxia.objectives.augment import augment
+from luoxia.objectives.base import Batch, Losses, Objective, Phase, Rng
+from luoxia.objectives.losses import Loss
+from luoxia.objectives.penalties import Penalty
+
+
+class Adversarial(Objective):
+    """min_G max_D V(D, G) (Goodfellow et al. 2014, eq. 1) and its relatives.
+
+    A step is the documents' algorithm: ``d_steps`` updates of D, each on fresh real and generated images, then one of
+    G on fresh latents. A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain
+    is ``penalty_every`` (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    """
+
+    averaged = ("generator",)
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: Loss,
+        *,
+        penalties: Sequence[tuple[str, Penalty]] = (),
+        penalty_every: int = 1,
+        d_steps: int = 1,
+        augmentations: tuple[str, ...] = (),
+        clip_weights: float = 0.0,
+    ) -> None:
+        self.networks = {"generator": generator, "discriminator": discriminator}
+        self.latent: int = generator.latent  # type: ignore[assignment]
+        self.classes: int = generator.classes  # type: ignore[assignment]
+        self.loss = loss
+        self.penalties = list(penalties)
+        self.penalty_every = penalty_every
+        self.d_steps = d_steps
+        self.augmentations = augmentations
+        self.clip_weights = clip_weights
+        self.statistics = {}
+
+    def phases(self) -> Iterator[Phase]:
+        """D × d_steps, the lazy penalties, G."""
+        lazy = self.penalty_every > 1
+        twice = bool(self.penalties) and not lazy
+        yield Phase(
+            "discriminator", self.discriminator_losses, "discriminator", repeat=self.d_steps, twice=twice
+        )
+        if lazy and self.penalties:
+            yield Phase("penalty", self.lazy_penalties, "discriminator", every=self.penalty_every, twice=True)
+        yield Phase("generator", self.generator_losses, "generator")
+
+    def discriminator_losses(self, real: Batch, rng: Rng) -> Losses:
+        """D's loss on real and on generated images; with it, the penalties that run every step."""
+        with torch.no_grad():
+            fake = self.generate(real, rng)
+        real_logits = self.critic(real.images, real.labels, rng)
+        fake_logits = self.critic(fake, real.labels, rng)
+        self.statistics |= {
+            "real_logit": real_logits.detach().mean(),
+            "fake_logit": fake_logits.detach().mean(),
+            "real_sign": real_logits.detach().sign().mean(),
+            "fake_sign": fake_logits.detach().sign().mean(),
+        }
+        losses = {"adversarial": self.loss.discriminator(real_logits, fake_logits)}
+        if self.penalty_every == 1:
+            losses |= self.penalised(real, fake, rng)
+        return losses
+
+    def lazy_penalties(self, real: Batch, rng: Rng) -> Losses:
+        """The penalties alone, times the steps between two of them."""
+        needs_fake = any(penalty.needs_fake for _, penalty in self.penalties)
+        with torch.no_grad():
+            fake = self.generate(real, rng) if needs_fake else None
+        return {name: value * self.penalty_every for name, value in self.penalised(real, fake, rng).items()}
+
+    def generator_losses(self, real: Batch, rng: Rng) -> Losses:
+        """G's loss on fresh latents; D's parameters take no part."""
+        fake_logits = self.critic(self.generate(real, rng), real.labels, rng)
+        real_logits = None
+        if self.loss.needs_real:
+            with torch.no_grad():
+                real_logits = self.critic(real.images, real.labels, rng)
+        return {"adversarial": self.loss.generator(real_logits, fake_logits)}
+
+    def generate(self, real: Batch, rng: Rng) -> Tensor:
+        """As many generated images as real ones, with their labels: (n, c, h, w)."""
+        images: Tensor = self.networks["generator"](rng.normal(len(real), self.latent), real.labels)
+        return images
+
+    def critic(self, images: Tensor, labels: Tensor | None, rng: Rng) -> Tensor:
+        """D's logits (n,), float32, on augmented images."""
+        logits: Tensor = self.networks["discriminator"](augment(images, self.augmentations, rng), labels)
+        return logits.float()
+
+    def penalised(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
+        """Each penalty by its name."""
+        fake = None if fake is None else fake.float()
+        return {
+            name: penalty(lambda x, y: self.critic(x, y, rng), real.images, fake, real.labels, rng)
+            for name, penalty in self.penalties
+        }
+
+    def after_update(self, network: str) -> None:
+        """WGAN's weight clipping (Arjovsky et al. 2017, algorithm 1, line 7)."""
+        if self.clip_weights and network == "discriminator":
+            parameters = [p.data for p in self.networks["discriminator"].parameters()]
+            torch._foreach_clamp_min_(parameters, -self.clip_weights)
+            torch._foreach_clamp_max_(parameters, self.clip_weights)
+
+    @torch.no_grad()
+    def observe(self, train: Batch, heldout: Batch | None, rng: Rng) -> dict[str, Tensor]:
+        """D on real images it has and has not been trained on, and how much G's images differ from each other."""
+        discriminator = self.networks[
+            "discriminator"
+        ].eval()  # leaves batch statistics and power iterations alone
+        observed = {"train_logit": self.critic(train.images, train.labels, rng).mean()}
+        if heldout is not None:
+            observed["heldout_logit"] = self.critic(heldout.images, heldout.labels, rng).mean()
+        discriminator.train()
+        generator = self.networks["generator"].eval()
+        fake = self.generate(train, rng)
+        generator.train()
+        return observed | {"diversity": spread(fake) / spread(train.images)}
+
+
+def spread(images: Tensor) -> Tensor:
+    """The mean distance between two images (n, c, h, w) of a batch."""
+    return torch.pdist(images.flatten(1).float()).mean()

@@ -1,0 +1,91 @@
+"""The contract between objectives and the trainer: batches, randomness, phases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Losses = dict[str, Tensor]
+
+
+@dataclass
+class Batch:
+    """Real images (n, c, h, w), float32 in [-1, 1], and labels (n,) int64 or None."""
+
+    images: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def hashed(*parts: Any) -> int:
+    """A 63-bit seed from any printable values; equal parts give equal seeds on every machine."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+class Rng:
+    """All randomness of one step, on one device, from one seed."""
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal values, float32."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Values in [0, 1), float32."""
+        return torch.rand(shape, generator=self.generator, device=self.device)
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Integers in [low, high), int64."""
+        return torch.randint(low, high, shape, generator=self.generator, device=self.device)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One loss and the one network it updates.
+
+    ``losses(batch, rng)`` returns named scalars whose sum is minimised. ``repeat``: times a step, each on a fresh batch.
+    ``every``: steps between two runs; a lazy phase's losses already carry that gain. ``twice``: the loss differentiates
+    a gradient, which compiled networks cannot.
+    """
+
+    name: str
+    losses: Callable[[Any, Rng], Losses]
+    updates: str
+    repeat: int = 1
+    every: int = 1
+    twice: bool = False
+
+
+class Objective:
+    """Owns named networks and lists the phases of a training step."""
+
+    networks: dict[str, nn.Module]
+    """What is optimised and saved. The trainer may put wrapped networks (compiled, distributed) in their place."""
+
+    averaged: tuple[str, ...] = ()
+    """Networks whose exponential moving average the trainer keeps."""
+
+    statistics: dict[str, Tensor]
+    """Cheap scalars of the latest step, read by the doctor."""
+
+    def phases(self) -> Iterator[Phase]:
+        """The phases of one step, in order."""
+        raise NotImplementedError
+
+    def after_update(self, network: str) -> None:
+        """What follows each update of a network (weight clipping); nothing by default."""
+
+    def observe(self, train: Any, heldout: Any | None, rng: Rng) -> dict[str, Tensor]:
+        """Scalars for the doctor, once a log line, changing nothing; ``heldout`` was never trained on."""
+        return {}

@@ -1,0 +1,94 @@
+"""What every recipe has: the common keys, and the optimiser, schedule and average they configure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from luoxia.config import Config, Pair, Seconds, Size, Unset, Whole
+
+if TYPE_CHECKING:
+    from luoxia.objectives.base import Objective
+
+
+class Optimiser(Config):
+    """How gradients become updates."""
+
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(
+        "adam", description="adam, adamw, rmsprop or sgd"
+    )
+    betas: Pair = Field((0.5, 0.999), description="Adam's decay rates of the first and second moment")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd and rmsprop")
+    eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
+    weight_decay: float = Field(0.0, ge=0, description="decay of weights a step (decoupled with adamw)")
+    clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: no clipping")
+
+
+class Schedule(Config):
+    """How the learning rate goes over the run."""
+
+    name: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="constant, linear or cosine"
+    )
+    warmup: Whole = Field(0, ge=0, description="steps of linear warm-up")
+    final: float = Field(0.0, ge=0, le=1, description="last learning rate, as a share of lr (linear, cosine)")
+
+
+class Average(Config):
+    """The exponential moving average of the generator's weights: what is sampled."""
+
+    halflife: float = Field(10_000, ge=0, description="half-life in images seen; 0: no average")
+    ramp: float = Field(
+        0.05, ge=0, description="at the start, half-life ≤ this share of the images seen; 0: no ramp"
+    )
+
+
+class Recipe(Config):
+    """A named, published way to train a family of models. Subclass it, add fields, and write ``build``."""
+
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    """The paper: authors, year, arXiv number."""
+    published: ClassVar[str] = ""
+    """Settings (``key=value …``) that turn the defaults into the published configuration."""
+
+    data: Annotated[str | None, Unset] = Field(
+        None, description="files to learn from; the 5,000 embedded digits if unset"
+    )
+    out: Annotated[str | None, Unset] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
+    steps: Whole = Field(10_000, ge=1, description="training steps in all")
+    budget: Annotated[Seconds | None, Unset] = Field(
+        None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
+    )
+    batch: Whole = Field(64, ge=1, description="real images a phase and process")
+    accumulate: Whole = Field(1, ge=1, description="batches whose gradients are summed into one update")
+    lr: float = Field(2e-4, gt=0, description="learning rate")
+    seed: Whole = Field(0, ge=0, description="seed of everything random")
+    size: Annotated[Size | None, Unset] = Field(
+        None, description="pixels, 64 or 48x64; from the data if unset"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware has it"
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile; auto: on CUDA, for long runs"
+    )
+    log_every: Whole = Field(50, ge=1, description="steps between lines of metrics.jsonl")
+    sample_every: Whole = Field(250, ge=0, description="steps between sample grids; 0: only at the end")
+    score_every: Whole = Field(1000, ge=0, description="steps between quick scores; 0: only at the end")
+    checkpoint_every: Whole = Field(1000, ge=1, description="steps between checkpoints")
+    keep: Whole = Field(2, ge=1, description="checkpoints kept")
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    ema: Average = Average()
+
+    def build(self, data: Any) -> Objective:
+        """The objective for data of this kind; ``data`` is the dataset's spec."""
+        raise NotImplementedError(f"{type(self).__name__} must define build()")
+
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rates by network, where they differ from ``lr``."""
+        return {}

@@ -1,0 +1,218 @@
+"""The classic image GANs. Any loss, penalty and network of this page can be combined with any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from luoxia.config import Unset, Whole, Words
+from luoxia.recipe import Optimiser, Recipe, Schedule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luoxia.data import ImageSpec
+    from luoxia.objectives.adversarial import Adversarial
+
+NetworkName = Literal["mlp", "dcgan", "resnet"]
+LossName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wasserstein", "relativistic"]
+PenaltyName = Literal["none", "gp", "r1", "r2", "r1+r2", "dragan"]
+ConditionName = Literal["none", "concat", "projection"]
+AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
+
+
+class ImageGAN(Recipe):
+    """What all image GANs share."""
+
+    crop: Literal["center", "random", "pad"] = Field(
+        "center", description="how images of other shapes are made to fit"
+    )
+    channels: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
+    )
+    holdout: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="share of the images kept from training, to notice overfitting (at most 1,000)",
+    )
+    extractor: str = Field(
+        "self", description="features of the scores: self, effnet-lite0, inception:FILE, none"
+    )
+    score_samples: Whole = Field(5000, ge=2, description="samples of the final scores")
+    network: NetworkName = Field("dcgan", description="mlp, dcgan or resnet")
+    width: Whole = Field(
+        64, ge=1, le=2048, description="channels at the finest level (mlp: hidden units / 4 of the first)"
+    )
+    latent: Whole = Field(100, ge=1, description="dimensions of z")
+    loss: LossName = Field("nonsaturating", description="the adversarial loss")
+    penalty: PenaltyName = Field("none", description="gradient penalty on D")
+    gamma: float = Field(1.0, ge=0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
+    penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularisation)")
+    d_steps: Whole = Field(1, ge=1, description="updates of D for each update of G (the documents' k)")
+    d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
+    d_norm: Literal["none", "batch", "layer"] = Field(
+        "none", description="normalisation in D (dcgan, resnet)"
+    )
+    spectral_norm: bool = Field(False, description="spectral normalisation of D's weights")
+    clip_weights: float = Field(
+        0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout in D")
+    g_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in G")
+    augment: Words = Field(
+        (), description="DiffAugment: any of colour, translation, cutout, mirror, joined by commas"
+    )
+    condition: ConditionName = Field(
+        "none", description="class labels: none, joined to both inputs, or projected in D"
+    )
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augmentations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in AUGMENTATIONS:
+                raise ValueError(f"'{name}' is none of {', '.join(AUGMENTATIONS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        if self.d_norm == "batch" and self.penalty != "none":
+            raise ValueError(
+                f"d_norm=batch mixes the samples that penalty={self.penalty} treats one by one; use d_norm=layer or none"
+            )
+        return self
+
+    def learning_rates(self) -> dict[str, float]:
+        """D may learn at its own rate."""
+        return {} if self.d_lr is None else {"discriminator": self.d_lr}
+
+    def build(self, data: ImageSpec) -> Adversarial:
+        """The adversarial objective on images of the data's shape."""
+        from luoxia.errors import UsageError
+        from luoxia.objectives.adversarial import Adversarial
+        from luoxia.objectives.losses import LOSSES
+        from luoxia.objectives.penalties import PENALTIES
+
+        if self.condition != "none" and data.classes < 2:
+            raise UsageError(
+                f"condition={self.condition} needs labelled data; use class folders or condition=none"
+            )
+        return Adversarial(
+            self.build_generator(data),
+            self.build_discriminator(data),
+            LOSSES[self.loss](),
+            penalties=PENALTIES[self.penalty](self.gamma),
+            penalty_every=self.penalty_every,
+            d_steps=self.d_steps,
+            augmentations=self.augment,
+            clip_weights=self.clip_weights,
+        )
+
+    def build_generator(self, data: ImageSpec) -> nn.Module:
+        """z, labels → images."""
+        size = self._hidden() if self.network == "mlp" else self.width
+        network: nn.Module = self._family().Generator(
+            self.latent, data.shape, size, classes=self._classes(data), dropout=self.g_dropout
+        )
+        return network
+
+    def build_discriminator(self, data: ImageSpec) -> nn.Module:
+        """Images, labels → logits."""
+        from luoxia.networks.layers import spectrally_normalised
+
+        own: dict[str, Any] = {"norm": self.d_norm} if self.network != "mlp" else {}
+        size = self._hidden()[::-1] if self.network == "mlp" else self.width
+        projection = self.condition == "projection"
+        network: nn.Module = self._family().Discriminator(
+            data.shape, size, classes=self._classes(data), projection=projection, dropout=self.dropout, **own
+        )
+        return spectrally_normalised(network) if self.spectral_norm else network
+
+    def _family(self) -> Any:
+        from luoxia.networks import dcgan, mlp, resnet
+
+        return {"mlp": mlp, "dcgan": dcgan, "resnet": resnet}[self.network]
+
+    def _hidden(self) -> tuple[int, int, int]:
+        return 4 * self.width, 8 * self.width, 16 * self.width
+
+    def _classes(self, data: ImageSpec) -> int:
+        return 0 if self.condition == "none" else data.classes
+
+
+class GAN(ImageGAN):
+    """The mission's first example made to work: data in [−1, 1], logits, LeakyReLU in D, β₁ = 0.5."""
+
+    name: ClassVar[str] = "gan"
+    title: ClassVar[str] = "fully connected GAN"
+    source: ClassVar[str] = "Goodfellow et al. 2014, arXiv:1406.2661"
+    published: ClassVar[str] = "loss=minimax"
+
+    network: NetworkName = "mlp"
+    steps: Whole = 6000
+    dropout: float = 0.3
+
+
+class CGAN(GAN):
+    """The class joins z and the image: one network for every class, and a sample of the class you ask for."""
+
+    name: ClassVar[str] = "cgan"
+    title: ClassVar[str] = "conditional GAN"
+    source: ClassVar[str] = "Mirza & Osindero 2014, arXiv:1411.1784"
+
+    condition: ConditionName = "concat"
+
+
+class DCGAN(ImageGAN):
+    """Convolutions throughout. The defaults are tuned for minutes on a CPU; ``published`` gives the paper's."""
+
+    name: ClassVar[str] = "dcgan"
+    title: ClassVar[str] = "deep convolutional GAN"
+    source: ClassVar[str] = "Radford et al. 2015, arXiv:1511.06434"
+    published: ClassVar[str] = (
+        "width=64 batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch ema.halflife=0"
+    )
+
+    width: Whole = 32
+    steps: Whole = 3000
+    lr: float = 2e-3
+    optimiser: Optimiser = Optimiser(betas=(0.5, 0.99))
+    penalty: PenaltyName = "r1"
+    gamma: float = 0.1
+    penalty_every: Whole = 16
+
+
+class WGAN(ImageGAN):
+    """The Wasserstein critic, kept Lipschitz by clipping its weights."""
+
+    name: ClassVar[str] = "wgan"
+    title: ClassVar[str] = "Wasserstein GAN with weight clipping"
+    source: ClassVar[str] = "Arjovsky et al. 2017, arXiv:1701.07875"
+    published: ClassVar[str] = "width=64 steps=100000 ema.halflife=0"
+
+    width: Whole = 32
+    loss: LossName = "wasserstein"
+    clip_weights: float = 0.01
+    d_steps: Whole = 5
+    lr: float = 5e-5
+    optimiser: Optimiser = Optimiser(name="rmsprop")
+
+
+class WGANGP(ImageGAN):
+    """The Wasserstein critic, kept Lipschitz by a penalty on the norm of its gradient."""
+
+    name: ClassVar[str] = "wgan-gp"
+    title: ClassVar[str] = "Wasserstein GAN with gradient penalty"
+    source: ClassVar[str] = "Gulrajani et al. 2017, arXiv:1704.00028"
+    published: ClassVar[str] = "width=128 steps=100000 latent=128 ema.halflife=0"
+
+    network: NetworkName = "resnet"
+    width: Whole = 32
+    loss: LossName = "wasserstein"
+    penalty: PenaltyName = "gp"
+    gamma: float = 10.0
+    d_steps: Whole = 5
+    optimiser: Optimiser = Optimiser(betas=(0.0, 0.9))
+    schedule: Schedule = Schedule(name="linear")

@@ -1,0 +1,65 @@
+"""What a person sees while a run goes: a bar with rate, time left, losses, and the doctor's word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+
+class Display:
+    """Speaks on standard error; silent where ``quiet``, plain lines where it is no terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._goal: tuple[int, float | None] = (1, None)
+
+    def tell(self, sentence: str) -> None:
+        """One line above the bar."""
+        self.console.print(sentence, markup=False, soft_wrap=True)
+
+    def decoding(self, done: int, total: int) -> None:
+        """Progress of decoding the data set, once a tenth."""
+        if done == total or done * 10 // total != (done - 1) * 10 // total:
+            self.tell(f"decoding images: {done:,} of {total:,}")
+
+    @contextlib.contextmanager
+    def training(self, steps: int, budget: float | None, done: int) -> Iterator[None]:
+        """Show the bar while training runs."""
+        self._goal = (steps, budget)
+        if not self.console.is_terminal or self.console.quiet:
+            yield
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"))
+        with Progress(
+            *columns, console=self.console, redirect_stdout=False, redirect_stderr=False
+        ) as self._bar:
+            self._task = self._bar.add_task("training", total=1.0, status="step " + f"{done:,}")
+            yield
+        self._bar = None
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Show a log line."""
+        steps, budget = self._goal
+        share = max(record["step"] / steps, record["seconds"] / budget if budget else 0.0)
+        left = record["seconds"] * (1 - share) / share if share > 0 else float("nan")
+        losses = "  ".join(f"{phase} {sum(parts.values()):.3g}" for phase, parts in record["losses"].items())
+        status = f"step {record['step']:,}  {record['rate']:,.0f} images/s  {clock(left)} left  {losses}"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=min(share, 1.0), status=status)
+        else:
+            self.tell(f"{share:4.0%}  {status}")
+
+
+def clock(seconds: float) -> str:
+    """Seconds → ``m:ss`` or ``h:mm:ss``."""
+    if seconds != seconds:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

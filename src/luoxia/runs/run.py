@@ -1,0 +1,127 @@
+"""One training's folder: its manifest, its records and where everything in it lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.provenance.files import write_file
+
+FORMAT = 1
+"""The version of the folder's layout; a run of a newer one is refused."""
+
+
+class Run:
+    """A run folder. ``Run.create`` makes one, ``Run.open`` reads one."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Where the trained generator lies."""
+        return self.path / "model"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @classmethod
+    def create(cls, out: str | None, recipe: str) -> Run:
+        """A new folder: ``out``, or the first free of runs/RECIPE-1, -2 …; a folder with content is never reused."""
+        try:
+            if out is None:
+                return cls(_first_free(Path("runs"), recipe), {})
+            path = Path(out)
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise UsageError(
+                    f"out={out} already holds files; choose another folder, or: luoxia resume {out}"
+                )
+        except (FileExistsError, NotADirectoryError):
+            raise UsageError(f"out={out} is a file; choose a folder") from None
+        except OSError as error:
+            raise LuoxiaError(
+                f"cannot make the run folder {out or 'runs'}: {error.strerror}; set out="
+            ) from None
+        return cls(path, {})
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in a folder; ``UsageError`` when there is none, or one that a newer Luoxia wrote."""
+        path = Path(path)
+        if not path.exists():
+            raise UsageError(f"run {path} is not there")
+        try:
+            manifest = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(f"{path} is no run: it has no run.json") from None
+        except (OSError, ValueError) as error:
+            raise LuoxiaError(f"{path}/run.json cannot be read: {error}") from None
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+            raise LuoxiaError(f"{path}/run.json is not a run's manifest")
+        if manifest["format"] > FORMAT:
+            raise UsageError(
+                f"{path} was written by Luoxia {manifest.get('luoxia')}, newer than this one; upgrade luoxia"
+            )
+        return cls(path, manifest)
+
+    def write_manifest(self, **changes: Any) -> None:
+        """Update run.json."""
+        self.manifest = {"format": FORMAT, **self.manifest, **changes}
+        write_file(self.path / "run.json", json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n")
+
+    def append(self, kind: str, step: int, seconds: float, **content: Any) -> None:
+        """Add a line to metrics.jsonl."""
+        line = json.dumps(
+            {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}, ensure_ascii=False
+        )
+        try:
+            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise LuoxiaError(f"cannot write {self.path}/metrics.jsonl: {error.strerror}") from error
+
+    def records(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        """The lines of metrics.jsonl, all or of one kind; a line cut short by a crash is passed over."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if kind is None or record.get("kind") == kind:
+                    yield record
+
+    def rewind(self, step: int) -> None:
+        """Drop the records after ``step``: training goes on from there and will write them again."""
+        kept = [r for r in self.records() if r["step"] <= step]
+        write_file(
+            self.path / "metrics.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept)
+        )
+
+
+def _first_free(parent: Path, recipe: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = parent / f"{recipe}-{number}"
+        try:
+            path.mkdir()  # fails if it exists: two processes never share a folder
+        except FileExistsError:
+            number += 1
+        else:
+            return path

@@ -1,0 +1,128 @@
+"""Checkpoints: a folder a step, whole or not there at all.
+
+``step_000500/`` holds a safetensors file for each network, average and optimiser, ``state.json`` for scalars, and
+``manifest.json`` with the SHA-256 of each. It is written beside, flushed to disk, renamed, and only then named in
+``LATEST``; so a process killed at any moment leaves the previous checkpoint in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from luoxia.errors import LuoxiaError
+from luoxia.provenance.files import write_file
+
+Tensors = dict[str, dict[str, Tensor]]
+"""File → name → tensor."""
+
+
+@dataclass
+class Checkpoint:
+    """What was read back."""
+
+    step: int
+    tensors: Tensors
+    state: dict[str, Any]
+
+
+def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any], keep: int = 2) -> Path:
+    """Write checkpoint ``step`` under ``folder`` and keep the newest ``keep``; the earlier ones survive any failure."""
+    target = folder / f"step_{step:06d}"
+    temporary = folder / f".writing_{target.name}_{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        temporary.mkdir()
+        for name, group in tensors.items():
+            save_file(
+                {key: value.detach().cpu().contiguous() for key, value in group.items()},
+                _file(temporary, name),
+            )
+        (temporary / "state.json").write_text(json.dumps({"step": step, **state}, indent=2))
+        files = sorted(temporary.iterdir())
+        (temporary / "manifest.json").write_text(json.dumps({f.name: _sha256(f) for f in files}, indent=2))
+        for file in [*files, temporary / "manifest.json", temporary]:
+            _flush(file)
+        if target.exists():  # the same step again, after a roll-back or a resume
+            shutil.rmtree(target)
+        temporary.rename(target)
+        _flush(folder)
+        write_file(folder / "LATEST", target.name + "\n")
+        _flush(folder)
+        for old in _newest_first(folder)[keep:]:
+            shutil.rmtree(old)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise LuoxiaError(
+            f"cannot write checkpoint {target}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return target
+
+
+def load_latest(folder: Path) -> Checkpoint:
+    """The newest whole checkpoint: the one LATEST names, or an earlier one if that is damaged."""
+    candidates = _newest_first(folder)
+    latest = folder / "LATEST"
+    if latest.is_file():
+        named = folder / latest.read_text().strip()
+        candidates = [named, *(c for c in candidates if c != named)]
+    problems = []
+    for candidate in candidates:
+        try:
+            return load(candidate)
+        except (OSError, ValueError, SafetensorError) as error:
+            problems.append(f"{candidate.name}: {error}")
+    raise LuoxiaError(f"no usable checkpoint in {folder}" + (f" ({'; '.join(problems)})" if problems else ""))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read one checkpoint and check every file against the manifest; ``ValueError`` when one does not match."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    for name, digest in manifest.items():
+        if _sha256(path / name) != digest:
+            raise ValueError(f"{name} is damaged")
+    state = json.loads((path / "state.json").read_text())
+    tensors = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
+    return Checkpoint(state["step"], tensors, state)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left behind."""
+    for stale in [*folder.glob(".writing_*"), *folder.glob(".LATEST.*.tmp")]:
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(
+        (p for p in folder.glob("step_*") if p.is_dir()), key=lambda p: int(p.name[5:]), reverse=True
+    )
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.safetensors"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""Many processes as one: set up by ``torchrun``, nothing to do without it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from luoxia.training.precision import choose_device
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among all."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and speaks to the user."""
+        return self.rank == 0
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Average this network's gradients over all processes after each backward pass.
+
+        Buffers stay each process's own: broadcasting them in place between D(real) and D(fake) would invalidate the
+        first graph. Batch statistics are therefore those of the local batch; the main process's are saved.
+        """
+        if self.size == 1:
+            return network
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+
+    def any(self, flag: bool) -> bool:
+        """True everywhere if ``flag`` is true anywhere."""
+        if self.size == 1:
+            return flag
+        tensor = torch.tensor([float(flag)])
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return bool(tensor.item())
+
+    def from_main(self, value: float) -> float:
+        """The main process's value, everywhere."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(tensor, src=0)
+        return float(tensor.item())
+
+    def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Each scalar averaged over all processes."""
+        if self.size == 1 or not values:
+            return values
+        stacked = torch.stack([v.detach().float().cpu() for v in values.values()])
+        dist.all_reduce(stacked)
+        return dict(zip(values, (stacked / self.size).unbind(), strict=True))
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join_world(device: str) -> World:
+    """Read torchrun's environment; a world of one without it. CPU tensors go by gloo, CUDA tensors by NCCL."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World(0, 1, choose_device(device))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", local)
+        torch.cuda.set_device(chosen)
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    return World(dist.get_rank(), size, chosen)
+
+
+def leave_world() -> None:
+    """Release the connections."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

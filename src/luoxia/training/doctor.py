@@ -1,0 +1,214 @@
+"""The doctor: reads the log while training runs and names what goes wrong, with the key to change.
+
+Every rule looks at cheap statistics, asks for persistence before it speaks, and gives its evidence in numbers.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from luoxia.recipe import Recipe
+
+PATIENCE = 4
+"""Log lines in a row that must agree before a finding is made."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One diagnosis: ``name`` is the illness, ``key`` the setting to change, ``advice`` how."""
+
+    name: str
+    severity: str
+    evidence: str
+    advice: str
+    key: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The content of a line of metrics.jsonl."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.evidence}. {self.advice}"
+
+
+class Doctor:
+    """Keeps the last log lines and scores of one run, and turns them into findings.
+
+    A finding is made once, and again only after its evidence has gone and come back.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.logs: deque[dict[str, Any]] = deque(maxlen=PATIENCE)
+        self.first_gradients: dict[str, list[float]] = {}
+        self.distances: list[tuple[int, float]] = []
+        self._active: set[str] = set()
+
+    def hear_log(self, step: int, log: dict[str, Any]) -> list[Finding]:
+        """Take in one log line; the findings that are new."""
+        self.logs.append({"step": step, **log})
+        for phase, norm in log["gradients"].items():
+            early = self.first_gradients.setdefault(phase, [])
+            if len(early) < 5:
+                early.append(norm)
+        found = list(self._diagnose(log))
+        return self._new(
+            found,
+            {
+                "mode collapse",
+                "overfitting",
+                "strong discriminator",
+                "weak discriminator",
+                "exploding gradients",
+                "vanishing gradients",
+                "non-finite gradients",
+            },
+        )
+
+    def hear_scores(
+        self, step: int, distance: float, floor: float, classes: dict[str, float]
+    ) -> list[Finding]:
+        """Take in a quick score: the Fréchet distance, its real-against-real floor, the share of each class."""
+        self.distances.append((step, distance))
+        found = [*self._missing_classes(classes), *self._stalled(floor)]
+        return self._new(found, {"missing classes", "stalled score"})
+
+    def _new(self, found: list[Finding], judged: set[str]) -> list[Finding]:
+        names = {finding.name for finding in found}
+        fresh = [finding for finding in found if finding.name not in self._active]
+        self._active = (self._active - judged) | names
+        return fresh
+
+    # ------------------------------------------------------------------ the rules
+
+    def _diagnose(self, log: dict[str, Any]) -> Iterator[Finding]:
+        yield from self._non_finite(log)
+        if len(self.logs) < PATIENCE:
+            return
+        yield from self._gradients()
+        yield from self._collapsed()
+        yield from self._balance()
+        yield from self._overfitting()
+
+    def _non_finite(self, log: dict[str, Any]) -> Iterator[Finding]:
+        if log.get("skipped", 0) > 0:
+            yield Finding(
+                "non-finite gradients",
+                "error",
+                f"{log['skipped']:.0%} of the updates since the last line were skipped",
+                f"Lower lr (now {self.recipe.lr:g}) or set optimiser.clip=1",
+                "lr",
+            )
+
+    def _gradients(self) -> Iterator[Finding]:
+        for phase, early in self.first_gradients.items():
+            usual = statistics.median(early)
+            recent = [log["gradients"].get(phase, usual) for log in self.logs]
+            if min(recent) > max(100 * usual, 10.0):
+                yield Finding(
+                    "exploding gradients",
+                    "error",
+                    f"the {phase}'s gradient norm is {min(recent):.3g}, at the start it was {usual:.3g}",
+                    f"Bound D: penalty=r1, or penalty=gp with loss=wasserstein; or lower lr (now {self.recipe.lr:g})",
+                    "penalty",
+                )
+            elif phase != "penalty" and max(recent) < max(1e-3 * usual, 1e-7):
+                yield Finding(
+                    "vanishing gradients",
+                    "error",
+                    f"the {phase}'s gradient norm is {max(recent):.3g}, at the start it was {usual:.3g}",
+                    self._vanishing_advice(),
+                    "loss" if self._setting("loss") == "minimax" else "d_lr",
+                )
+
+    def _vanishing_advice(self) -> str:
+        if self._setting("loss") == "minimax":
+            return "log(1 − D(G(z))) is flat while D is sure: set loss=nonsaturating"
+        return "D is too sure to teach: lower d_lr, add penalty=r1, or set d_steps=1"
+
+    def _collapsed(self) -> Iterator[Finding]:
+        ratios = self._recent("diversity")
+        if ratios and max(ratios) < 0.5:
+            yield Finding(
+                "mode collapse",
+                "error",
+                f"generated images differ from each other {ratios[-1]:.0%} as much as real ones do",
+                "Add penalty=r1 (with gamma higher than now, if it is on), lower lr, or set loss=relativistic",
+                "penalty" if self._setting("penalty") == "none" else "gamma",
+            )
+
+    def _balance(self) -> Iterator[Finding]:
+        real, fake = self._recent("real_sign"), self._recent("fake_sign")
+        gap = [r - f for r, f in zip(self._recent("real_logit"), self._recent("fake_logit"), strict=True)]
+        probabilistic = self._setting("loss") in ("minimax", "nonsaturating", "hinge", "lsgan")
+        if probabilistic and real and min(real) > 0.98 and max(fake) < -0.98:
+            yield Finding(
+                "strong discriminator",
+                "warning",
+                f"D tells {(1 + real[-1]) / 2:.1%} of the real and {(1 - fake[-1]) / 2:.1%} of the generated images",
+                "Lower d_lr, add or raise penalty=r1 (gamma), or add dropout",
+                "d_lr",
+            )
+        if gap and max(gap) <= 0:
+            yield Finding(
+                "weak discriminator",
+                "warning",
+                f"D scores generated images above real ones by {-gap[-1]:.3g}",
+                "Raise d_lr or d_steps, or lower dropout and gamma",
+                "d_steps",
+            )
+
+    def _overfitting(self) -> Iterator[Finding]:
+        """r_v of Karras et al. 2020 (arXiv:2006.06676, eq. 1): 0 as on unseen images, 1 as on generated ones."""
+        ratios = []
+        for log in self.logs:
+            s = log["statistics"]
+            if "heldout_logit" in s and s["train_logit"] - s["fake_logit"] > 0.1:
+                ratios.append((s["train_logit"] - s["heldout_logit"]) / (s["train_logit"] - s["fake_logit"]))
+        if len(ratios) == PATIENCE and min(ratios) > 0.5:
+            yield Finding(
+                "overfitting",
+                "warning",
+                f"D treats held-out real images {ratios[-1]:.0%} like generated ones",
+                "Add augment=translation,cutout (mirror and colour where they suit), raise gamma, or find more data",
+                "augment",
+            )
+
+    def _missing_classes(self, classes: dict[str, float]) -> Iterator[Finding]:
+        missing = [name for name, share in classes.items() if share < 0.1 / len(classes)]
+        largest = max(classes, key=lambda name: classes[name], default="")
+        if len(self.distances) >= 2 and classes and (missing or classes[largest] > 0.5 + 0.5 / len(classes)):
+            what = f"hardly any of {', '.join(missing)}" if missing else "all classes"
+            yield Finding(
+                "missing classes",
+                "error" if len(missing) > len(classes) / 2 else "warning",
+                f"{classes[largest]:.0%} of the samples look like {largest}, {what}",
+                "Mode collapse: raise gamma, lower lr, or train with condition=concat",
+                "gamma",
+            )
+
+    def _stalled(self, floor: float) -> Iterator[Finding]:
+        if len(self.distances) < 6:
+            return
+        best_step, best = min(self.distances, key=lambda pair: pair[1])
+        recent = [value for _, value in self.distances[-3:]]
+        behind = sum(step > best_step for step, _ in self.distances)
+        if behind >= 5 and min(recent) > 1.3 * best and best > 2 * floor:
+            yield Finding(
+                "stalled score",
+                "warning",
+                f"the Fréchet distance was best at step {best_step} ({best:.3g}) and is {recent[-1]:.3g} now",
+                "Let the learning rate fall (schedule=cosine), or stop here and keep the earlier checkpoint",
+                "schedule",
+            )
+
+    def _recent(self, name: str) -> list[float]:
+        values = [log["statistics"].get(name) for log in self.logs]
+        return [] if any(v is None for v in values) else values
+
+    def _setting(self, key: str) -> Any:
+        return getattr(self.recipe, key, None)

@@ -1,0 +1,41 @@
+"""The exponential moving average of a network: what is sampled and measured."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """Follows a network with β = 0.5^(images / min(half-life, ramp · images seen)) (Karras et al. 2020, public code).
+
+    The ramp lets early averages forget their start. Buffers (batch-norm statistics) are averaged like weights, in
+    float32; integer buffers are copied.
+    """
+
+    def __init__(self, network: nn.Module, halflife: float, ramp: float) -> None:
+        self.module = copy.deepcopy(network).eval().requires_grad_(False)
+        self.halflife = halflife
+        self.ramp = ramp
+        pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
+        self._floating = [(a, b) for a, b in pairs if a.is_floating_point()]
+        self._other = [(a, b) for a, b in pairs if not a.is_floating_point()]
+
+    def beta(self, images: int, seen: int) -> float:
+        """The share of the old average kept, for an update after ``images`` more images of ``seen`` in all."""
+        halflife = min(self.halflife, self.ramp * seen) if self.ramp else self.halflife
+        return float(0.5 ** (images / halflife)) if halflife > 0 else 0.0
+
+    @torch.no_grad()
+    def update(self, images: int, seen: int) -> None:
+        """Move the average towards the network."""
+        averages, values = [a for a, _ in self._floating], [b.detach() for _, b in self._floating]
+        torch._foreach_lerp_(averages, values, 1.0 - self.beta(images, seen))
+        for old, new in self._other:
+            old.copy_(new)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]

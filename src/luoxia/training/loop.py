@@ -1,0 +1,161 @@
+"""The training loop: steps, and between them the log, the doctor, samples, scores and checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from luoxia.objectives.base import Batch, Rng, hashed
+from luoxia.recipe import Recipe
+from luoxia.runs.run import Run
+from luoxia.training.doctor import Doctor, Finding
+from luoxia.training.stopping import Stopper, StopRequested
+from luoxia.training.trainer import Trainer
+
+
+@dataclass
+class QuickScore:
+    """What the doctor hears between two steps: records for the log, and the distance it watches."""
+
+    records: list[dict[str, Any]]
+    distance: float
+    floor: float
+    classes: dict[str, float]
+
+
+@dataclass
+class Hooks:
+    """What happens beside training; each changes no training state, and runs in the main process only."""
+
+    observe: Callable[[Rng], tuple[Batch, Batch | None]]
+    """A batch of training and one of held-out data."""
+    sample: Callable[[int], None]
+    score: Callable[[int], QuickScore | None]
+    export: Callable[[int], None]
+    show: Callable[[dict[str, Any]], None]
+    """A log line, for the progress display."""
+    tell: Callable[[str], None]
+    """A sentence for the user."""
+
+
+class Loop:
+    """Runs a trainer to its end, its budget, or a signal."""
+
+    def __init__(
+        self, trainer: Trainer, recipe: Recipe, run: Run, doctor: Doctor, hooks: Hooks, stopper: Stopper
+    ) -> None:
+        self.trainer = trainer
+        self.recipe = recipe
+        self.run = run
+        self.doctor = doctor
+        self.hooks = hooks
+        self.stopper = stopper
+        self.main = trainer.world.main
+        self._began = time.perf_counter()
+        self._before = trainer.progress.seconds
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.trainer.progress.step
+
+    def go(self) -> bool:
+        """Train; True when the end or the budget was reached, False when a signal came first."""
+        if self.step == 0:
+            self._checkpoint()  # what a roll-back returns to
+        stopped = False
+        while not self.finished():
+            self.trainer.step()
+            self._clock()
+            with contextlib.suppress(StopRequested):
+                self._after_step()
+            if self.trainer.world.any(self.stopper.signal is not None):
+                stopped = not self.finished()
+                break
+        self._checkpoint()
+        self._sample()
+        return not stopped
+
+    def finished(self) -> bool:
+        """Whether steps or budget are used up; the same answer in every process."""
+        over = self.recipe.budget is not None and self.trainer.progress.seconds >= self.recipe.budget
+        return self.step >= self.recipe.steps or over
+
+    def _clock(self) -> None:
+        """Training time counts everything in the loop; the main process's watch is everybody's."""
+        elapsed = self._before + time.perf_counter() - self._began
+        self.trainer.progress.seconds = self.trainer.world.from_main(elapsed)
+
+    def _after_step(self) -> None:
+        if self._due(self.recipe.log_every):
+            self._log()
+        if self._due(self.recipe.checkpoint_every):
+            self._checkpoint()
+        if self._due(self.recipe.sample_every):
+            self._sample()
+        if self._due(self.recipe.score_every):
+            self._score()
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0 and not self.finished()
+
+    def _log(self) -> None:
+        log = self.trainer.read_tally()
+        rng = Rng(hashed(self.recipe.seed, "observe", self.step), self.trainer.world.device)
+        train, heldout = self.hooks.observe(rng)
+        observed = self.trainer.objective.observe(train, heldout, rng)
+        log["statistics"] |= {k: v.item() for k, v in self.trainer.world.mean(observed).items()}
+        if log["skipped"] > 0.5 or not self.trainer.is_finite():
+            self._roll_back("the gradients or weights are no longer finite")
+            return
+        if self.main:
+            self.run.append("log", self.step, self.trainer.progress.seconds, **log)
+            self.hooks.show({"step": self.step, "seconds": self.trainer.progress.seconds, **log})
+            self._report(self.doctor.hear_log(self.step, log))
+
+    def _roll_back(self, reason: str) -> None:
+        failed_at = self.step
+        sentence = self.trainer.roll_back(reason)
+        self._before, self._began = self.trainer.progress.seconds, time.perf_counter()
+        if self.main:
+            self.run.append(
+                "event", failed_at, self.trainer.progress.seconds, event="rolled back", detail=sentence
+            )
+            self.hooks.tell(sentence)
+
+    def _checkpoint(self) -> None:
+        if self.main and self.trainer.is_finite():
+            self.trainer.save()
+            self.hooks.export(self.step)
+            self.run.append("event", self.step, self.trainer.progress.seconds, event="checkpoint", detail="")
+        self.trainer.world.barrier()
+
+    def _sample(self) -> None:
+        if self.main:
+            with self.stopper.droppable():
+                self.hooks.sample(self.step)
+
+    def _score(self) -> None:
+        if not self.main:
+            return
+        with self.stopper.droppable():
+            score = self.hooks.score(self.step)
+        if score is not None:
+            seconds = self.trainer.progress.seconds
+            self.run.append("score", self.step, seconds, scores=score.records, final=False)
+            self._report(self.doctor.hear_scores(self.step, score.distance, score.floor, score.classes))
+
+    def _report(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            self.run.append("finding", self.step, self.trainer.progress.seconds, **finding.as_dict())
+            self.hooks.tell(f"doctor: {finding}")
+
+
+def wants_compile(setting: str, device: torch.device, steps: int) -> bool:
+    """``auto`` compiles on CUDA when the run is long enough to repay a minute of compilation."""
+    return setting == "on" or (setting == "auto" and device.type == "cuda" and steps >= 5000)

@@ -1,0 +1,53 @@
+"""SIGINT and SIGTERM: finish the step, save, and say how to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class StopRequested(Exception):  # noqa: N818  (a request, not an error)
+    """Raised where work can be dropped at once: sampling and scoring, never within a step."""
+
+
+class Stopper:
+    """Turns the first signal into a request and leaves the second its usual force."""
+
+    def __init__(self) -> None:
+        self.signal: str | None = None
+        self._droppable = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Stopper]:
+        """Install the handlers; put the old ones back afterwards. Outside the main thread it does nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        old = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def droppable(self) -> Iterator[None]:
+        """Work that changes no training state: a signal ends it at once."""
+        self._droppable = True
+        try:
+            if self.signal:
+                raise StopRequested(self.signal)
+            yield
+        finally:
+            self._droppable = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:  # the second time: no more patience
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.signal = signal.Signals(number).name
+        if self._droppable:
+            raise StopRequested(self.signal)
