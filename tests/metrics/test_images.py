@@ -101,3 +101,13 @@ def test_picture_shows_pairs():
     assert (picture[3:7, 3:7] == 10).all() and (picture[3:7, 8:12] == 200).all()
     assert (picture == 10).all(2).sum() == 3 * 16 and (picture == 200).all(2).sum() == 3 * 16
     assert neighbours_picture(fake, real, []).shape[2] == 3
+
+
+def test_frechet_floor_is_what_fresh_real_images_score(pixels):
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (3000, 3, 4, 1), dtype=np.uint8)
+    fresh = rng.integers(0, 256, (8, 1500, 3, 4, 1), dtype=np.uint8)
+    reference = Reference(images, extractor=pixels)
+    values = [reference.quick(draw)[0].value for draw in fresh]
+    floors = [Reference(images, extractor=pixels, seed=s).frechet_floor(1500) for s in range(8)]
+    assert np.mean(values) == pytest.approx(np.mean(floors), rel=0.35)

@@ -6,7 +6,7 @@ outliers). Creativity: is it varied and new (recall, coverage, duplicates, memor
 
 A floor is the same metric with real images in place of the samples: two disjoint parts of the real set, the
 first as large as the samples (or half of the set); for distances to the training set, held-out images, else
-training images with themselves left out.
+training images with themselves left out. The Fréchet distance's is scaled to the counts of the score.
 """
 
 from __future__ import annotations

@@ -157,12 +157,18 @@ class Reference:
         return self.score(name, "authenticity", estimate, floor, len(features), **caveat)
 
     def frechet_floor(self, fakes: int) -> float | None:
-        """Fréchet distance between the two ``halves``, worked out once for each number of fakes."""
+        """Fréchet distance between the two ``halves``, worked out once for each number of fakes.
+
+        Between equal distributions it is bias alone, proportional to 1/m + 1/n (Chong and Forsyth 2020,
+        arXiv:1911.07023), so it is scaled from the counts of the halves to those of the score.
+        """
         if fakes not in self._floors:
-            halves = self.halves(fakes)
-            self._floors[fakes] = halves and frechet_distance(
-                *(Gaussian.fit(self.features[h]) for h in halves)
-            )
+            halves, floor = self.halves(fakes), None
+            if halves is not None:
+                distance = frechet_distance(*(Gaussian.fit(self.features[half]) for half in halves))
+                counts = 1 / len(halves[0]) + 1 / len(halves[1])
+                floor = distance * (1 / fakes + 1 / len(self.features)) / counts
+            self._floors[fakes] = floor
         return self._floors[fakes]
 
     def class_scores(self, probabilities: Array | None) -> list[Score]:

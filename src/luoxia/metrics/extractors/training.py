@@ -13,7 +13,7 @@ BATCH = 128
 RATE = 4e-3
 HELD_OUT = 0.1  # share of the images that training never sees
 EPOCHS = 10
-FEWEST, MOST = 10_000, 125_000  # images that training sees, with repeats
+FEWEST, MOST = 10_000, 150_000  # images that training sees, with repeats
 
 
 class Classifier(nn.Module):
