@@ -8,7 +8,7 @@ from luoxia.networks import dcgan, mlp
 from luoxia.objectives.adversarial import Adversarial
 from luoxia.objectives.base import Batch, Rng
 from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.penalties import PENALTIES, UnitNorm, ZeroCentred, input_gradients
+from luoxia.objectives.penalties import PENALTIES, UnitNorm, input_gradients
 from luoxia.recipe import Optimiser
 from luoxia.recipes.gan import PenaltyName
 from luoxia.training.optimisers import make_optimiser
