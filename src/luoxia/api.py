@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from luoxia.config import nearest, nest
+from luoxia.config import flatten, nearest, nest
 from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.generation.images import ImageGenerator
@@ -41,12 +41,13 @@ from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.precision import autocast, choose_device, choose_precision
 
 RESUMABLE = (
-    "steps", "budget", "data", "device", "compile", "log_every", "sample_every", "score_every", "checkpoint_every", "keep",
+    "steps", "budget", "data", "device", "compile", "log_every", "sample_every", "score_every", "checkpoint_every",
+    "keep",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
 
 
-class Interrupted(LuoxiaError):
+class Interrupted(LuoxiaError):  # noqa: N818  (a request, not an error)
     """A signal ended training; everything is saved."""
 
 
@@ -63,6 +64,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
     nested = nest(settings)
     config = _configure(recipe, nested)
     name = recipe if isinstance(recipe, str) else type(recipe).name
+    Run.check_free(config.out)
     display = Display(quiet)
     world = join_world(config.device)
     try:
@@ -70,9 +72,14 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
         dataset = _open_together(config, world, display)
         _announce(dataset, display)
         run = Run.create(config.out, config.name or type(config).__name__) if world.main else Run(Path(), {})
-        session = Session(resolve(config, dataset), run, dataset, world, display)
-        session.start(command_line("train", name, _flat_text(settings)))
-        return _go(session, display)
+        try:
+            session = Session(resolve(config, dataset), run, dataset, world, display)
+            session.start(command_line("train", name, _given(config)))
+            return _go(session, display)
+        except BaseException:
+            if world.main:
+                run.discard_unbegun()
+            raise
     finally:
         leave_world()
 
@@ -85,7 +92,14 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
     opened = run if isinstance(run, Run) else Run.open(run)
     for key in settings:
         if key not in RESUMABLE:
-            raise UsageError(f"resume cannot change {key}{nearest(key, RESUMABLE)}; start a new run for that")
+            known = find(opened.manifest["recipe"]).model_fields
+            if key not in known:
+                raise UsageError(f"unknown key '{key}'{nearest(key, known)}")
+            raise UsageError(f"resume cannot change {key}; start a new run for that")
+    if not any(opened.checkpoints.glob("step_*")):
+        raise LuoxiaError(
+            f"{opened.path} ended before its first checkpoint; start again with: {opened.manifest['command']}"
+        )
     saved = opened.manifest["config"]
     if settings.get("budget") and "steps" not in settings:
         saved = {**saved, "steps": max(saved["steps"], 1_000_000_000)}
@@ -99,9 +113,14 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
             raise UsageError(
                 f"the data at {dataset.source} has changed since {opened.path} began; put it back or train anew"
             )
-        done = load_latest(opened.checkpoints).step
+        newest = load_latest(opened.checkpoints)
+        done, spent = newest.step, newest.state["seconds"]
         if done >= config.steps:
             raise UsageError(f"{opened.path} has done its {done:,} steps; give more, as in steps={2 * done}")
+        if config.budget is not None and spent >= config.budget:
+            raise UsageError(
+                f"{opened.path} has used its {config.budget:g} s; give more, as in budget={2 * config.budget:g}s"
+            )
         session = Session(config, opened, dataset, world, display)
         session.restore()
         return _go(session, display)
@@ -152,8 +171,20 @@ def _announce(dataset: ImageDataset, display: Display) -> None:
         )
 
 
-def _flat_text(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key != "out"}
+def _given(config: ImageGAN) -> dict[str, str]:
+    """What was set or differs from the recipe's defaults, as words of the command line; never ``out``."""
+    defaults = flatten(type(config)().model_dump(mode="json"))
+    chosen = flatten(config.model_dump(mode="json", exclude={"out"}))
+    given = config.model_fields_set
+    return {key: _word(value) for key, value in chosen.items() if value != defaults[key] or key in given}
+
+
+def _word(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # ------------------------------------------------------------------ load, sample, measure
@@ -171,6 +202,8 @@ def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> ImageGen
     folder = path / "model" if (path / "run.json").exists() else path
     if folder == path and not (folder / "config.json").exists():
         Run.open(path)  # says what is wrong
+    if not ema and folder == path:
+        raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config["format"] > 1:
@@ -187,7 +220,10 @@ def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> ImageGen
         network.load_state_dict(tensors)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise LuoxiaError(f"{folder} holds no usable model: {error}") from None
-    details = {key: config[key] for key in ("recipe", "run", "step", "data")}
+    details = {
+        "recipe": type(recipe).name or type(recipe).__name__,  # the path of a user's file stays private
+        **{key: config[key] for key in ("run", "step", "data")},
+    }
     return ImageGenerator(
         network, classes=tuple(config["classes"]), details=details, device=choose_device(device)
     )
@@ -268,6 +304,7 @@ def _last_seconds(run: Run) -> float:
 def plan(recipe: str | Recipe, **settings: Any) -> dict[str, Any]:
     """What ``train`` would do: the resolved config, parameters, and memory and time measured on a few real steps."""
     config = _configure(recipe, nest(settings))
+    Run.check_free(config.out)
     dataset = open_data(config)
     resolved = resolve(config, dataset)
     objective = resolved.build(dataset.spec)

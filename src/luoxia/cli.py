@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from luoxia.errors import LuoxiaError, UsageError
 
@@ -22,11 +23,38 @@ app = typer.Typer(
     epilog="Start with: luoxia train dcgan",
 )
 
+SHOWN = 10
+"""Skipped files that ``luoxia data`` lists; ``--json`` has all."""
+
 Settings = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, the rest on standard error.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+class _Keys(TyperCommand):
+    """A verb whose ``--help`` ends with its keys, read from its settings only then."""
+
+    settings = ""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        from luoxia import sampling
+
+        _print_keys(getattr(sampling, self.settings))
+
+
+class _SampleKeys(_Keys):
+    settings = "SampleSettings"
+
+
+class _MeasureKeys(_Keys):
+    settings = "MeasureSettings"
+
+
+class _DataKeys(_Keys):
+    settings = "DataSettings"
 
 
 def main() -> None:
@@ -51,19 +79,36 @@ def _speaking(debug: bool) -> Iterator[None]:
     try:
         yield
     except LuoxiaError as error:
-        if debug:
-            raise
-        typer.echo(f"luoxia: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
+        raise _ending(str(error), debug, error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("luoxia: interrupted", err=True)
-        raise typer.Exit(1) from None
-    except MemoryError:
-        typer.echo("luoxia: not enough memory; lower batch=, size= or width=", err=True)
-        raise typer.Exit(1) from None
+        raise _ending("interrupted", debug) from None
+    except (typer.Exit, BrokenPipeError):
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or _names_memory(str(error)):
+            raise _ending("not enough memory; lower batch=, size= or width=", debug) from None
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise _ending(
+            f"a fault of Luoxia's own, please report it with the traceback of --debug: {told}", debug
+        ) from None
 
 
-@app.command()
+def _ending(sentence: str, debug: bool, code: int = 1) -> typer.Exit:
+    """Say the sentence, after the traceback with ``--debug``, and return what ends the program."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(f"luoxia: {sentence}", err=True)
+    return typer.Exit(code)
+
+
+def _names_memory(message: str) -> bool:
+    """Whether torch says that memory ran out: it has no type of error for that on CPUs."""
+    return "out of memory" in message or "can't allocate memory" in message
+
+
+@app.command(epilog="The keys of a recipe, with their defaults: luoxia recipes NAME")
 def train(
     recipe: Annotated[str, typer.Argument(help="A name from `luoxia recipes`, or FILE.py:CLASS.")],
     settings: Settings = None,
@@ -85,7 +130,7 @@ def train(
             _print_run(api.train(recipe, **given), as_json)
 
 
-@app.command()
+@app.command(epilog="Keys: steps, budget, data, device, compile, keep and those that end in _every.")
 def resume(
     run: Annotated[str, typer.Argument(help="A run's folder.")],
     settings: Settings = None,
@@ -100,7 +145,7 @@ def resume(
         _print_run(api.resume(run, **given), as_json)
 
 
-@app.command()
+@app.command(cls=_SampleKeys)
 def sample(
     run: Annotated[str, typer.Argument(help="A run's folder, or a model folder.")],
     settings: Settings = None,
@@ -116,7 +161,7 @@ def sample(
         _print_json({"out": str(path)}) if as_json else typer.echo(path)
 
 
-@app.command()
+@app.command(cls=_MeasureKeys)
 def measure(settings: Settings = None, as_json: Json = False, debug: Debug = False) -> None:
     """Score a run, or any images: luoxia measure RUN | luoxia measure data=A against=B."""
     with _speaking(debug):
@@ -153,7 +198,7 @@ def recipes(
             _print_recipe(find(name))
 
 
-@app.command()
+@app.command(cls=_DataKeys)
 def data(
     path: Annotated[
         str | None, typer.Argument(help="A folder, zip, npz or IDX file; the embedded digits if left out.")
@@ -242,19 +287,20 @@ def _print_recipe(recipe: Any) -> None:
     typer.echo(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
     if recipe.published:
         typer.echo(f"As published: luoxia train {recipe.name} {recipe.published}")
-    from luoxia.config import Config, flatten
+    _print_keys(recipe)
 
-    defaults = flatten(recipe().model_dump(mode="json"))
-    descriptions = {}
-    for name, field in recipe.model_fields.items():
-        descriptions[name] = field.description or ""
-        if isinstance(field.default, Config):
-            descriptions |= {
-                f"{name}.{k}": f.description or "" for k, f in type(field.default).model_fields.items()
-            }
-    _print_table(
-        ("key", "default", "meaning"), [(k, _plain(v), descriptions.get(k, "")) for k, v in defaults.items()]
-    )
+
+def _print_keys(settings: Any) -> None:
+    """The keys of a recipe or of a verb, with defaults and meanings."""
+    from luoxia.config import flatten, meanings
+
+    rows = [
+        (key, _plain(value), meaning)
+        for (key, value), meaning in zip(
+            flatten(settings().model_dump(mode="json")).items(), meanings(settings).values(), strict=True
+        )
+    ]
+    _print_table(("key", "default", "meaning"), rows)
 
 
 def _print_pairs(pairs: dict[str, Any]) -> None:
@@ -274,17 +320,18 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
 
 
 def _plain(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and isinstance(value[0], dict):  # files that were skipped
+        shown = [" ".join(["\n   ", f"{v['name']}:", v["reason"]]) for v in value[:SHOWN]]
+        return f"{len(value):,}" + "".join(shown) + ("\n    …" if len(value) > SHOWN else "")
     if isinstance(value, list):
-        return (
-            ",".join(map(str, value))
-            if all(isinstance(v, str | int | float) for v in value)
-            else f"{len(value)} items"
-        )
+        return ",".join(map(_plain, value))
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items()) or "none"
-    return str(value)
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _short(value: float | None) -> str:

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from luoxia.errors import UsageError
 
@@ -30,7 +38,7 @@ class Config(BaseModel):
     A subclass that gives a field a new default, as in ``width: int = 32``, keeps the field's bounds and description.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -52,7 +60,8 @@ class Config(BaseModel):
         complete = dict(value)
         for name, field in cls.model_fields.items():
             if name in value and isinstance(field.default, Config):
-                given = {"name": value[name]} if isinstance(value[name], str) else value[name]
+                named = isinstance(value[name], str) and "name" in type(field.default).model_fields
+                given = {"name": value[name]} if named else value[name]
                 if isinstance(given, Mapping):
                     complete[name] = {**field.default.model_dump(), **given}
         return complete
@@ -102,7 +111,9 @@ def _numbers(value: Any) -> Any:
 
 
 def _none(value: Any) -> Any:
-    return None if value in ("none", "None", "") else value
+    if value == "":
+        raise ValueError("is empty: give a value, or none")
+    return None if value in ("none", "None") else value
 
 
 def _whole(value: Any) -> Any:
@@ -124,7 +135,8 @@ def _text(size: tuple[int, int]) -> str:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_text, return_type=str)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Pair = Annotated[tuple[float, float], BeforeValidator(_numbers)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Shares = Annotated[tuple[Share, Share], BeforeValidator(_numbers)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Unset = BeforeValidator(_none)
 """Marks an optional value: the word ``none`` means that it is not set."""
@@ -189,12 +201,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"config={path} cannot be read: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"config={path} is not valid YAML: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"config={path} is not valid YAML: {_where(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError(f"config={path} must hold keys and values, one a line")
     return nest(content)
+
+
+def _where(error: Exception) -> str:
+    """The place and the nature of an error in YAML, in one line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {problem}" if mark and problem else str(error).splitlines()[0]
 
 
 # ------------------------------------------------------------------ sentences
@@ -203,8 +221,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _sentence(model: type[Config], error: ValidationError) -> str:
     """The first thing that is wrong, with its key."""
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
+    location = [part for part in first["loc"] if isinstance(part, str) and not part.startswith("function-")]
     key = ".".join(location)
+    given = first["input"]
     if first["type"] == "extra_forbidden":
         parent = _section(model, location[:-1])
         prefix = ".".join([*location[:-1], ""])
@@ -212,11 +231,15 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
         return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
     if not key:
         return _own_words(first, key)
-    return f"{key}={_shown(first['input'])}: {_own_words(first, key)}"
+    if isinstance(given, Mapping) and given and _section(model, location) is model:
+        return f"unknown key '{key}.{list(given)[-1]}': {key} is one value and has no keys"
+    return f"{key}={_shown(given)}: {_own_words(first, key)}"
 
 
 def _own_words(first: Any, key: str) -> str:
     context = {**(first.get("ctx") or {}), "section": key}
+    context |= {name: f"{bound:g}" for name, bound in context.items() if isinstance(bound, float)}
+    context["expected"] = str(context.get("expected")).replace("'", "")
     kinds = {
         "int_parsing": "must be a whole number",
         "int_type": "must be a whole number",
@@ -231,7 +254,8 @@ def _own_words(first: Any, key: str) -> str:
         "less_than_equal": "must be {le} or less",
         "literal_error": "must be one of {expected}",
         "missing": "must be two numbers, such as 0.5,0.99",
-        "model_type": "is a section: set its keys, as in {section}.KEY=VALUE",
+        "too_long": "must be two numbers, such as 0.5,0.99",
+        "model_type": "{section} has keys of its own; write {section}.KEY=VALUE",
     }
     template = kinds.get(first["type"])
     if template is None:
@@ -241,7 +265,7 @@ def _own_words(first: Any, key: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -256,9 +280,25 @@ def _section(model: type[Config], location: list[str]) -> type[Config]:
 
 
 def _types(annotation: Any) -> list[Any]:
+    """The types and the literal values that an annotation is made of."""
     return (
         [a for arg in get_args(annotation) for a in _types(arg)] if get_origin(annotation) else [annotation]
     )
+
+
+def meanings(model: type[Config], prefix: str = "") -> dict[str, str]:
+    """Dotted keys → descriptions, in the order of ``flatten``; choices that a description leaves out are added."""
+    told: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, Config):
+            told |= meanings(type(field.default), f"{prefix}{name}.")
+            continue
+        text = field.description or ""
+        choices = [c for c in _types(field.annotation) if isinstance(c, str)]
+        if not all(choice in text for choice in choices):
+            text += f" ({', '.join(choices)})"
+        told[prefix + name] = text
+    return told
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from luoxia.config import Config, Pair, Seconds, Size, Unset, Whole
+from luoxia.config import Config, Seconds, Shares, Size, Unset, Whole
 
 if TYPE_CHECKING:
     from luoxia.objectives.base import Objective
@@ -18,7 +18,7 @@ class Optimiser(Config):
     name: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(
         "adam", description="adam, adamw, rmsprop or sgd"
     )
-    betas: Pair = Field((0.5, 0.999), description="Adam's decay rates of the first and second moment")
+    betas: Shares = Field((0.5, 0.999), description="Adam's decay rates of the first and second moment")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd and rmsprop")
     eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
     weight_decay: float = Field(0.0, ge=0, description="decay of weights a step (decoupled with adamw)")
@@ -65,7 +65,7 @@ class Recipe(Config):
     batch: Whole = Field(64, ge=1, description="real images a phase and process")
     accumulate: Whole = Field(1, ge=1, description="batches whose gradients are summed into one update")
     lr: float = Field(2e-4, gt=0, description="learning rate")
-    seed: Whole = Field(0, ge=0, description="seed of everything random")
+    seed: Whole = Field(0, ge=0, lt=2**63, description="seed of everything random")
     size: Annotated[Size | None, Unset] = Field(
         None, description="pixels, 64 or 48x64; from the data if unset"
     )

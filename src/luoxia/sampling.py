@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ class SampleSettings(Config):
     n: Whole = Field(
         16, ge=1, le=1_000_000, description="images; with interpolate, the latents walked through"
     )
-    seed: Whole = Field(0, ge=0, description="image i is a function of (seed, i)")
+    seed: Whole = Field(0, ge=0, lt=2**63, description="image i is a function of (seed, i)")
     label: Annotated[str | None, Unset] = Field(
         None, description="a class by name or number; all in turn if unset"
     )
@@ -43,15 +43,21 @@ class MeasureSettings(Config):
     n: Annotated[Whole | None, Unset] = Field(
         None, ge=2, description="samples of the run, or images a side at most"
     )
-    seed: Whole = Field(1, ge=0, description="seed of the samples and of every subset")
+    seed: Whole = Field(1, ge=0, lt=2**63, description="seed of the samples and of every subset")
 
 
 class DataSettings(Config):
     """The keys of ``luoxia data``."""
 
-    size: Annotated[Size | None, Unset] = None
-    crop: str = "center"
-    channels: Annotated[Whole | None, Unset] = None
+    size: Annotated[Size | None, Unset] = Field(
+        None, description="pixels, 64 or 48x64; from the data if unset"
+    )
+    crop: Literal["center", "random", "pad"] = Field(
+        "center", description="how images of other shapes are made to fit"
+    )
+    channels: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
+    )
 
 
 def sample(run: str, **settings: Any) -> Path:

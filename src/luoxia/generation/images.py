@@ -104,12 +104,13 @@ class ImageGenerator:
             return self.classes.index(name)
         if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
-        hint = nearest(name, self.classes) or f"; classes are {', '.join(self.classes[:12])}"
+        few = f"; classes are {', '.join(self.classes)}" if len(self.classes) <= 12 else ""
+        hint = few or nearest(name, self.classes) or f"; classes are {', '.join(self.classes[:12])} …"
         raise UsageError(f"label={name} is no class of this model{hint}")
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle from a (d,) to b (d,), at shares t (n, 1): straight lines leave the shell normals lie on."""
+    """Along the great circle from a (d,) to b (d,), at shares t (n, 1): a straight line leaves the shell of normals."""
     angle = torch.acos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
     if angle.sin().abs() < 1e-6:
         return (1 - t) * a + t * b

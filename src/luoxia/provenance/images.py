@@ -69,9 +69,14 @@ def write_grid(path: Path, images: Images, parameters: dict[str, Any], columns: 
 
 
 def write_folder(path: Path, images: Iterable[Images], parameters: Iterable[dict[str, Any]]) -> Path:
-    """Write each image as NUMBER.png in a folder."""
+    """Write each image as NUMBER.png in a folder; higher numbers, of an earlier and longer writing, are removed."""
+    written = 0
     for number, (image, own) in enumerate(zip(images, parameters, strict=True)):
         write_png(path / f"{number:06d}.png", image, own)
+        written = number + 1
+    for old in path.glob("[0-9]" * 6 + ".png"):
+        if int(old.stem) >= written:
+            old.unlink()
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -30,15 +31,17 @@ def _from_file(name: str) -> type[Recipe]:
     path = Path(file).resolve()
     if not path.is_file():
         raise UsageError(f"recipe file {file} is not there")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: the user's file may be called json.py.
+    own = f"recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(own, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # pydantic resolves annotations through it
+    sys.modules[own] = module  # pydantic resolves annotations through it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"recipe file {file} does not run: {type(error).__name__}: {error}") from error
-    found: dict[str, type[Recipe]] = {k: v for k, v in vars(module).items() if _is_own_recipe(v, path.stem)}
+    found: dict[str, type[Recipe]] = {k: v for k, v in vars(module).items() if _is_own_recipe(v, own)}
     if wanted and wanted not in found:
         raise UsageError(f"{file} has no recipe '{wanted}'{nearest(wanted, found)}")
     if not wanted and len(found) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,19 +38,28 @@ class Run:
         return self.path.name
 
     @classmethod
+    def check_free(cls, out: str | None) -> None:
+        """``UsageError`` when ``out`` is a file or holds files: said before any work."""
+        if out is None:
+            return
+        path = Path(out)
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"out={out} is a file; choose a folder")
+        if path.is_dir() and any(path.iterdir()):
+            again = f", or: luoxia resume {out}" if any(path.glob("checkpoints/step_*")) else ""
+            raise UsageError(f"out={out} already holds files; choose another folder{again}")
+
+    @classmethod
     def create(cls, out: str | None, recipe: str) -> Run:
         """A new folder: ``out``, or the first free of runs/RECIPE-1, -2 …; a folder with content is never reused."""
         try:
             if out is None:
                 return cls(_first_free(Path("runs"), recipe), {})
+            cls.check_free(out)
             path = Path(out)
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise UsageError(
-                    f"out={out} already holds files; choose another folder, or: luoxia resume {out}"
-                )
         except (FileExistsError, NotADirectoryError):
-            raise UsageError(f"out={out} is a file; choose a folder") from None
+            raise UsageError(f"out={out} is a file, or lies in one; choose a folder") from None
         except OSError as error:
             raise LuoxiaError(
                 f"cannot make the run folder {out or 'runs'}: {error.strerror}; set out="
@@ -75,6 +85,17 @@ class Run:
                 f"{path} was written by Luoxia {manifest.get('luoxia')}, newer than this one; upgrade luoxia"
             )
         return cls(path, manifest)
+
+    def discard_unbegun(self) -> None:
+        """Remove the folder of a training that failed before its first checkpoint: there is nothing to go on from."""
+        with contextlib.suppress(OSError):
+            if not self.path.name or any(self.checkpoints.glob("step_*")):
+                return
+            for name in ("run.json", "metrics.jsonl", "skipped.txt"):
+                (self.path / name).unlink(missing_ok=True)
+            if self.checkpoints.is_dir():
+                self.checkpoints.rmdir()
+            self.path.rmdir()
 
     def write_manifest(self, **changes: Any) -> None:
         """Update run.json."""
