@@ -29,7 +29,13 @@ def make_optimiser(
             parameters, lr=lr, eps=eps, weight_decay=decay, momentum=momentum, foreach=True
         )
     if settings.name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum, fused=True)
+        sgd = torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum, fused=True)
+        if (
+            momentum
+        ):  # zeros mean the same; the fused kernel would leave memory unset if the first update is skipped
+            for parameter in parameters:
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+        return sgd
     betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
     adam = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
     return adam(parameters, lr=lr * ratio, betas=betas, eps=eps, weight_decay=decay, fused=True)
@@ -63,12 +69,19 @@ def state_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_state_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what ``state_tensors`` returned, in each parameter's own memory format (fused kernels rely on it)."""
+    """Put back what ``state_tensors`` returned, in each parameter's own memory format (fused kernels rely on it).
+
+    Fused kernels also count their steps on the parameter's device; the others count on the CPU.
+    """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    fused = bool(optimiser.defaults.get("fused"))
     optimiser.state.clear()
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         parameter = parameters[int(index)]
         same_shape = value.shape == parameter.shape
-        state = torch.empty_like(parameter, requires_grad=False) if same_shape else torch.empty_like(value)
+        if same_shape and name != "step":
+            state = torch.empty_like(parameter, requires_grad=False)
+        else:
+            state = torch.empty_like(value, device=parameter.device if fused else value.device)
         optimiser.state[parameter][name] = state.copy_(value)

@@ -1,0 +1,410 @@
+"""The trainer on tiny objectives: phases, accumulation, skipped updates, roll-backs, and resuming to the bit."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from luoxia.data import ImageSpec
+from luoxia.data.batches import Order
+from luoxia.errors import LuoxiaError
+from luoxia.objectives.base import Batch, Objective, Phase, hashed
+from luoxia.recipe import Recipe
+from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.training import checkpoint, optimisers
+from luoxia.training.distributed import World
+from luoxia.training.trainer import ROLLBACKS, Trainer
+
+WORLD = World(0, 1, torch.device("cpu"))
+
+
+def network():
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+class Pair(Objective):
+    """Two networks that regress on the sum of their inputs; no images, no game."""
+
+    averaged = ("one",)
+
+    def __init__(self, *phases):
+        """``phases``: (name, network, repeat, every)."""
+        self.networks = {"one": network(), "two": network()}
+        self.listed = phases or (("first", "one", 1, 1), ("second", "two", 1, 1))
+        self.statistics = {}
+        self.calls = []
+
+    def phases(self):
+        for name, updates, repeat, every in self.listed:
+            yield Phase(name, self.losses(name, updates), updates, repeat=repeat, every=every)
+
+    def losses(self, name, updates):
+        def compute(batch, rng):
+            self.calls.append(name)
+            both = sum(net(batch.images) for net in self.networks.values())  # each phase reaches both
+            error = both.squeeze(1) - batch.images.sum(1)
+            return {
+                "error": error.square().mean(),
+                "size": 0.01 * self.networks[updates](batch.images).mean(),
+            }
+
+        return compute
+
+
+def points(batch):
+    """Batches (n, 3) that depend on the phase and the index alone."""
+
+    def make(phase, index):
+        generator = torch.Generator().manual_seed(hashed("points", phase.name, index))
+        return Batch(torch.randn(batch, 3, generator=generator))
+
+    return make
+
+
+def make_trainer(folder=None, phases=(), batches=None, seed=0, **settings):
+    recipe = Recipe(**{"batch": 8, "steps": 100, "lr": 0.05, **settings})
+    torch.manual_seed(seed)
+    return Trainer(Pair(*phases), recipe, batches or points(recipe.batch), WORLD, folder, torch.float32)
+
+
+def weights(trainer, name):
+    return [p.detach().clone() for p in trainer.networks[name].parameters()]
+
+
+def same(one, two):
+    return all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+# ---------------------------------------------------------------------- phases
+
+
+def test_phases_run_as_often_as_they_say():
+    phases = (("a", "one", 3, 1), ("b", "one", 1, 4), ("c", "two", 2, 2))
+    seen = []
+    inner = points(8)
+    trainer = make_trainer(None, phases, lambda p, i: (seen.append((p.name, i)), inner(p, i))[1])
+    for _ in range(9):
+        trainer.step()
+    assert Counter(trainer.objective.calls) == {"a": 27, "b": 3, "c": 10}
+    assert trainer.objective.calls[:6] == ["a", "a", "a", "b", "c", "c"]
+    for name, count in (("a", 27), ("b", 3), ("c", 10)):
+        assert [index for phase, index in seen if phase == name] == list(range(count)), (
+            "each batch once, in order"
+        )
+    assert trainer.progress.step == 9
+
+
+def test_only_the_updated_network_changes():
+    trainer = make_trainer(None, (("first", "one", 1, 1), ("second", "two", 1, 4)))
+    for step in range(6):
+        one, two = weights(trainer, "one"), weights(trainer, "two")
+        trainer.step()
+        assert not same(one, weights(trainer, "one"))
+        assert same(two, weights(trainer, "two")) == (step % 4 != 0)
+
+
+def test_a_phase_leaves_no_gradient_behind():
+    """Gradients of one phase must not leak into the next through the network that it only reads."""
+    trainer = make_trainer(None, (("first", "one", 1, 1),))
+    trainer.step()
+    assert all(p.grad is None for n in trainer.networks.values() for p in n.parameters())
+
+
+def test_a_step_is_the_textbook_update():
+    """One step of sgd: w − lr·∇(sum of the named losses)."""
+    trainer = make_trainer(None, (("first", "one", 1, 1),), optimiser={"name": "sgd"})
+    before = weights(trainer, "one")
+    batch = points(8)(trainer.phases[0], 0)
+    losses = trainer.phases[0].losses(batch, None)
+    slopes = torch.autograd.grad(losses["error"] + losses["size"], list(trainer.networks["one"].parameters()))
+    trainer.step()
+    for old, slope, new in zip(before, slopes, weights(trainer, "one"), strict=True):
+        torch.testing.assert_close(new, old - 0.05 * slope)
+    log = trainer.read_tally()
+    assert log["losses"]["first"] == pytest.approx({k: v.item() for k, v in losses.items()})
+    norm = torch.cat([s.flatten() for s in slopes]).norm().item()
+    assert log["gradients"]["first"] == pytest.approx(norm, rel=1e-5) and log["skipped"] == 0
+
+
+def test_clipping_bounds_the_update_not_the_report():
+    trainer = make_trainer(None, (("first", "one", 1, 1),), optimiser={"name": "sgd", "clip": 1e-3}, lr=1.0)
+    before = weights(trainer, "one")
+    trainer.step()
+    moved = torch.cat([(a - b).flatten() for a, b in zip(before, weights(trainer, "one"), strict=True)])
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
+    assert trainer.read_tally()["gradients"]["first"] > 0.01
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulation_equals_a_bigger_batch(parts):
+    small, settings = points(8), {"optimiser": {"name": "sgd"}, "lr": 0.3}
+    whole = make_trainer(
+        None,
+        batches=lambda p, i: Batch(torch.cat([small(p, i * parts + k).images for k in range(parts)])),
+        **{**settings, "batch": 8 * parts},
+    )
+    split = make_trainer(None, accumulate=parts, **settings)
+    for _ in range(5):
+        whole.step()
+        split.step()
+    for name in ("one", "two"):
+        for a, b in zip(weights(whole, name), weights(split, name), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert whole.images_per_step == split.images_per_step == 8 * parts
+    for a, b in zip(
+        whole.averages["one"].module.parameters(), split.averages["one"].module.parameters(), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_learning_rate_follows_the_schedule():
+    trainer = make_trainer(None, steps=4, schedule={"name": "linear"})
+    rates = []
+    for _ in range(4):
+        trainer.step()
+        rates.append(trainer.optimisers["one"].param_groups[0]["lr"])
+    assert rates == pytest.approx([0.05, 0.0375, 0.025, 0.0125])
+
+
+def test_dropout_depends_on_seed_and_step_alone():
+    """Random numbers drawn between two steps must change nothing."""
+    results = []
+    for disturb in (False, True):
+        trainer = make_trainer(None)
+        trainer.networks["one"].append(nn.Dropout(0.5))
+        for _ in range(3):
+            trainer.step()
+            if disturb:
+                torch.rand(17)
+        results.append(weights(trainer, "one"))
+    assert same(*results)
+
+
+# ---------------------------------------------------------------------- what is not finite
+
+
+def poisoned(batch, bad, value):
+    inner = points(batch)
+
+    def make(phase, index):
+        data = inner(phase, index)
+        return Batch(torch.full_like(data.images, value)) if index in bad else data
+
+    return make
+
+
+OPTIMISERS = [
+    {"name": "adam"},
+    {"name": "adamw", "weight_decay": 0.1},
+    {"name": "rmsprop"},
+    {"name": "rmsprop", "momentum": 0.9},
+    {"name": "sgd"},
+    {"name": "sgd", "momentum": 0.9},
+]
+
+
+def tag(settings):
+    return " ".join(str(v) for v in settings.values())
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=tag)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_non_finite_gradients_skip_the_update(optimiser, value, clip):
+    trainer = make_trainer(batches=poisoned(8, {2}, value), optimiser={**optimiser, "clip": clip})
+    for _ in range(2):
+        trainer.step()
+    before = weights(trainer, "one")
+    state = {k: v.clone() for k, v in optimiser_state(trainer, "one").items()}
+    trainer.step()
+    assert same(before, weights(trainer, "one"))
+    after = optimiser_state(trainer, "one")
+    assert all(torch.equal(state[key], after[key]) for key in state), "nor may a moment change"
+    assert trainer.read_tally()["skipped"] == pytest.approx(1 / 3)
+    trainer.step()
+    assert not same(before, weights(trainer, "one")) and trainer.is_finite()
+    assert trainer.read_tally()["skipped"] == 0
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=tag)
+def test_a_skipped_first_update_leaves_no_garbage(optimiser):
+    """The optimiser starts as if the bad batch had never been."""
+    trainer = make_trainer(batches=poisoned(8, {0}, float("nan")), optimiser=optimiser)
+    clean = make_trainer(batches=lambda p, i: points(8)(p, i + 1), optimiser=optimiser)
+    for _ in range(4):
+        trainer.step()
+    for _ in range(3):
+        clean.step()
+    for a, b in zip(weights(trainer, "one"), weights(clean, "one"), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def optimiser_state(trainer, name):
+    return optimisers.state_tensors(trainer.optimisers[name])
+
+
+def test_is_finite_looks_at_weights_buffers_and_averages():
+    for poison in (
+        lambda t: t.networks["two"][0].weight.data.view(-1)[0].fill_(float("nan")),
+        lambda t: t.averages["one"].module[2].bias.data.fill_(float("inf")),
+        lambda t: t.networks["one"].register_buffer("b", torch.tensor([1.0, float("inf")])),
+    ):
+        trainer = make_trainer(None)
+        assert trainer.is_finite()
+        poison(trainer)
+        assert not trainer.is_finite()
+
+
+# ---------------------------------------------------------------------- rolling back
+
+
+def test_roll_back_halves_the_learning_rate_and_gives_up(tmp_path):
+    trainer = make_trainer(tmp_path)
+    for _ in range(3):
+        trainer.step()
+    trainer.save()
+    kept = weights(trainer, "one")
+    for attempt in range(1, ROLLBACKS + 1):
+        trainer.step()
+        trainer.progress.seconds = 10.0 * attempt
+        with torch.no_grad():
+            trainer.networks["one"][0].weight.fill_(float("nan"))
+        sentence = trainer.roll_back("not finite")
+        assert "back to step 3" in sentence and same(kept, weights(trainer, "one")) and trainer.is_finite()
+        assert trainer.progress.lr_scale == 0.5**attempt and trainer.progress.rollbacks == attempt
+        assert trainer.progress.seconds == 10.0 * attempt, "lost time counts"
+        trainer.step()
+        assert trainer.optimisers["one"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.5**attempt)
+    with pytest.raises(LuoxiaError, match="not finite.*lower lr"):
+        trainer.roll_back("not finite")
+
+
+def test_roll_backs_survive_a_resume(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.save()
+    trainer.roll_back("not finite")
+    trainer.step()
+    trainer.save()
+    resumed = make_trainer(tmp_path)
+    resumed.restore(checkpoint.load_latest(tmp_path))
+    assert (resumed.progress.rollbacks, resumed.progress.lr_scale) == (1, 0.5)
+
+
+# ---------------------------------------------------------------------- going on
+
+
+def everything(trainer):
+    """All that training is: networks, averages, optimisers."""
+    state = {}
+    for name, net in trainer.networks.items():
+        state |= {f"{name}.{k}": v for k, v in net.state_dict().items()}
+        state |= {f"optimiser {name}.{k}": v for k, v in optimiser_state(trainer, name).items()}
+    for name, average in trainer.averages.items():
+        state |= {f"average {name}.{k}": v for k, v in average.module.state_dict().items()}
+    return {key: value.clone() for key, value in state.items()}
+
+
+def assert_resumes(folder, make, first=5, then=5):
+    """``first + then`` steps at once equal ``first``, a restart, and ``then``: bit for bit."""
+    whole = make(folder / "whole")
+    for _ in range(first + then):
+        whole.step()
+    begun = make(folder)
+    for _ in range(first):
+        begun.step()
+    begun.save()
+    torch.rand(5)  # a new process draws other numbers
+    resumed = make(folder)
+    with torch.no_grad():
+        for net in resumed.networks.values():
+            for p in net.parameters():
+                p.add_(1.0)
+    resumed.restore(checkpoint.load_latest(folder))
+    kept, back = everything(begun), everything(resumed)
+    assert kept.keys() == back.keys() and all(torch.equal(kept[k], back[k]) for k in kept)
+    for _ in range(then):
+        resumed.step()
+    expected, found = everything(whole), everything(resumed)
+    assert expected.keys() == found.keys()
+    different = [key for key in expected if not torch.equal(expected[key], found[key])]
+    assert different == []
+    assert resumed.progress.step == whole.progress.step
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=tag)
+def test_resumes_bit_for_bit(tmp_path, optimiser):
+    phases = (("first", "one", 2, 1), ("lazy", "one", 1, 3), ("second", "two", 1, 1))
+    assert_resumes(tmp_path, lambda folder: make_trainer(folder, phases, optimiser=optimiser))
+
+
+IMAGES = torch.rand(40, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
+LABELS = torch.arange(40) % 3
+
+
+def image_batches(phase, index):
+    rows = Order(40, seed=hashed(phase.name)).indices(index * 6, 6)
+    return Batch(IMAGES[rows].contiguous(memory_format=torch.channels_last), LABELS[rows])
+
+
+GANS = {
+    "dcgan lazy r1": DCGAN(width=4, latent=5, batch=6, penalty_every=3),
+    "dcgan batch norm": DCGAN(width=4, latent=5, batch=6, penalty="none", d_norm="batch"),
+    "dcgan spectral norm, dropout": DCGAN(
+        width=4, latent=5, batch=6, spectral_norm=True, dropout=0.3, g_dropout=0.2, condition="projection"
+    ),
+    "resnet gp rmsprop": DCGAN(
+        network="resnet", width=4, latent=5, batch=6, penalty="gp", d_steps=2, optimiser={"name": "rmsprop"},
+        augment=("colour", "translation", "cutout", "mirror"),
+    ),
+    "mlp concat sgd": GAN(width=2, latent=5, batch=6, condition="concat", optimiser={"name": "sgd", "momentum": 0.9}),
+    "dcgan adamw accumulate": DCGAN(
+        width=4, latent=5, batch=6, accumulate=2, optimiser={"name": "adamw", "weight_decay": 0.1}
+    ),
+    "dcgan bf16": DCGAN(width=4, latent=5, batch=6, precision="bf16", penalty_every=2),
+    "wgan clipping": DCGAN(width=4, latent=5, batch=6, penalty="none", loss="wasserstein", clip_weights=0.01),
+    "relativistic r1+r2": DCGAN(width=4, latent=5, batch=6, penalty="r1+r2", penalty_every=1, loss="relativistic"),
+}  # fmt: skip
+
+
+def make_gan(recipe, folder):
+    torch.manual_seed(recipe.seed)
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    return Trainer(recipe.build(ImageSpec(12, 12, 3, 3)), recipe, image_batches, WORLD, folder, dtype)
+
+
+@pytest.mark.parametrize("recipe", GANS.values(), ids=GANS.keys())
+def test_a_gan_resumes_bit_for_bit(tmp_path, recipe):
+    assert_resumes(tmp_path, lambda folder: make_gan(recipe, folder), first=3, then=4)
+
+
+def test_convolutions_stay_channels_last(tmp_path):
+    """Through construction, the average, a save and a restore: weights, averages and moments."""
+    recipe = GANS["dcgan lazy r1"]
+    trainer = make_gan(recipe, tmp_path)
+    trainer.step()
+    trainer.save()
+    resumed = make_gan(recipe, tmp_path)
+    resumed.restore(checkpoint.load_latest(tmp_path))
+    for one in (trainer, resumed):
+        state = everything(one)
+        kernels = {k: v for k, v in state.items() if v.dim() == 4 and min(v.shape[1:]) > 1}
+        assert len(kernels) == 7, "2 kernels, 1 average, 2 moments of D's and of G's"
+        layouts = {k: v.is_contiguous(memory_format=torch.channels_last) for k, v in kernels.items()}
+        assert all(layouts.values()), [k for k, ok in layouts.items() if not ok]
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    make_gan(GANS["dcgan lazy r1"], tmp_path).save()
+    other = make_gan(DCGAN(width=8, latent=5, batch=6), tmp_path)
+    with pytest.raises(LuoxiaError, match="does not fit"):
+        other.restore(checkpoint.load_latest(tmp_path))
+
+
+@pytest.mark.parametrize("recipe", [GANS["wgan clipping"]])
+def test_weights_are_clipped_after_each_update(tmp_path, recipe):
+    trainer = make_gan(recipe, tmp_path)
+    trainer.step()
+    largest = [p.abs().max().item() for p in trainer.networks["discriminator"].parameters()]
+    assert max(largest) <= 0.01 + 1e-8 and max(largest) > 0.009
+    assert max(p.abs().max().item() for p in trainer.networks["generator"].parameters()) > 0.05
