@@ -276,7 +276,7 @@ def test_roll_back_halves_the_learning_rate_and_gives_up(tmp_path):
         assert trainer.progress.seconds == 10.0 * attempt, "lost time counts"
         trainer.step()
         assert trainer.optimisers["one"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.5**attempt)
-    with pytest.raises(LuoxiaError, match="not finite.*lower lr"):
+    with pytest.raises(LuoxiaError, match=r"not finite.*lower lr"):
         trainer.roll_back("not finite")
 
 

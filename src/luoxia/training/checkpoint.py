@@ -2,7 +2,8 @@
 
 ``step_000500/`` holds a safetensors file for each network, average and optimiser, ``state.json`` for scalars, and
 ``manifest.json`` with the SHA-256 of each. It is written beside, flushed to disk, renamed, and only then named in
-``LATEST``; so a process killed at any moment leaves the previous checkpoint in force.
+``LATEST``; so a process killed at any moment leaves the previous checkpoint in force. A checkpoint that is written anew
+(the same step after a roll-back or a signal) stands aside as ``step_000500.old`` until its successor is in place.
 """
 
 from __future__ import annotations
@@ -53,13 +54,14 @@ def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any], keep:
         (temporary / "manifest.json").write_text(json.dumps({f.name: _sha256(f) for f in files}, indent=2))
         for file in [*files, temporary / "manifest.json", temporary]:
             _flush(file)
-        if target.exists():  # the same step again, after a roll-back or a resume
-            shutil.rmtree(target)
+        if target.exists():  # the same step again, after a roll-back or a signal
+            target.rename(_aside(target))
         temporary.rename(target)
         _flush(folder)
         write_file(folder / "LATEST", target.name + "\n")
         _flush(folder)
-        for old in _newest_first(folder)[keep:]:
+        sweep(folder)
+        for old in _surplus(folder, target, keep):
             shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -74,7 +76,7 @@ def load_latest(folder: Path) -> Checkpoint:
     candidates = _newest_first(folder)
     latest = folder / "LATEST"
     if latest.is_file():
-        named = folder / latest.read_text().strip()
+        named = folder / latest.read_text(errors="replace").strip()
         candidates = [named, *(c for c in candidates if c != named)]
     problems = []
     for candidate in candidates:
@@ -97,8 +99,9 @@ def load(path: Path) -> Checkpoint:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left behind."""
-    for stale in [*folder.glob(".writing_*"), *folder.glob(".LATEST.*.tmp")]:
+    """Remove what killed writers left behind, and checkpoints whose successor is in place."""
+    replaced = [path for path in folder.glob("step_*.old") if path.with_suffix("").is_dir()]
+    for stale in [*folder.glob(".writing_*"), *folder.glob(".LATEST.*.tmp"), *replaced]:
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
         else:
@@ -106,9 +109,24 @@ def sweep(folder: Path) -> None:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(
-        (p for p in folder.glob("step_*") if p.is_dir()), key=lambda p: int(p.name[5:]), reverse=True
-    )
+    """Every checkpoint, whole or damaged; other folders (a user's own copies) are none of ours."""
+    ours = (p for p in folder.glob("step_*") if p.suffix in ("", ".old") and p.stem[5:].isdecimal())
+    return sorted((p for p in ours if p.is_dir()), key=lambda p: (_step(p), p.suffix == ""), reverse=True)
+
+
+def _surplus(folder: Path, latest: Path, keep: int) -> list[Path]:
+    """All but ``latest`` and the ``keep - 1`` before it; steps after it belong to a course that was given up."""
+    others = [p for p in _newest_first(folder) if p != latest]
+    others.sort(key=lambda p: _step(p) > _step(latest))
+    return others[keep - 1 :]
+
+
+def _step(path: Path) -> int:
+    return int(path.stem[5:])
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.old")
 
 
 def _file(folder: Path, name: str) -> Path:
