@@ -219,7 +219,8 @@ def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> ImageGen
         network = recipe.build_generator(ImageSpec(**config["spec"]))
         network.load_state_dict(tensors)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise LuoxiaError(f"{folder} holds no usable model: {error}") from None
+        told = " ".join(str(error).split())
+        raise LuoxiaError(f"{folder} holds no usable model: {told[:300]}") from None
     details = {
         "recipe": type(recipe).name or type(recipe).__name__,  # the path of a user's file stays private
         **{key: config[key] for key in ("run", "step", "data")},

@@ -40,7 +40,8 @@ def _from_file(name: str) -> type[Recipe]:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UsageError(f"recipe file {file} does not run: {type(error).__name__}: {error}") from error
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"recipe file {file} does not run: {told}") from error
     found: dict[str, type[Recipe]] = {k: v for k, v in vars(module).items() if _is_own_recipe(v, own)}
     if wanted and wanted not in found:
         raise UsageError(f"{file} has no recipe '{wanted}'{nearest(wanted, found)}")

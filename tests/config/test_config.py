@@ -1,0 +1,294 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luoxia.config import Config, flatten, meanings, nest, parse_settings
+from luoxia.errors import UsageError
+from luoxia.recipe import Optimiser
+from luoxia.recipes import RECIPES, ImageGAN, Recipe, find
+from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.sampling import DataSettings, MeasureSettings, SampleSettings
+
+
+def gan(*words: str) -> GAN:
+    recipe: GAN = GAN.from_settings(parse_settings(words))
+    return recipe
+
+
+def refusal(*words: str, recipe: type[Config] = GAN) -> str:
+    with pytest.raises(UsageError) as caught:
+        recipe.from_settings(parse_settings(words))
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------ values
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("steps=20000", 20_000),
+        ("steps=20_000", 20_000),
+        ("steps=2e4", 20_000),
+        ("steps=1.5e3", 1500),
+        ("lr=1e-4", 1e-4),
+        ("lr=1", 1.0),
+        ("budget=90", 90.0),
+        ("budget=90s", 90.0),
+        ("budget=1.5m", 90.0),
+        ("budget=2h", 7200.0),
+        ("budget=1d", 86400.0),
+        ("budget=none", None),
+        ("data=none", None),
+        ("data=a=b.zip", "a=b.zip"),
+        ("size=64", (64, 64)),
+        ("size=48x64", (48, 64)),
+        ("size=48×64", (48, 64)),
+        ("size=none", None),
+        ("spectral_norm=true", True),
+        ("augment=none", ()),
+        ("augment=colour", ("colour",)),
+        ("augment=colour,cutout", ("colour", "cutout")),
+        ("augment=colour+cutout", ("colour", "cutout")),
+    ],
+)
+def test_a_word_becomes_a_typed_value(word: str, value: Any) -> None:
+    key = word.partition("=")[0]
+    result = getattr(gan(word), key)
+    assert result == value
+    assert type(result) is type(value)
+
+
+def test_dots_reach_into_sections() -> None:
+    recipe = gan("optimiser.betas=0,0.9", "ema.halflife=500", "schedule.name=linear")
+    assert recipe.optimiser.betas == (0.0, 0.9)
+    assert recipe.ema.halflife == 500
+    assert recipe.schedule.name == "linear"
+
+
+def test_a_section_named_alone_keeps_the_rest_of_the_recipes_default() -> None:
+    recipe = DCGAN.from_settings(parse_settings(["optimiser=sgd"]))
+    assert recipe.optimiser == Optimiser(name="sgd", betas=(0.5, 0.99))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("optimiser=sgd", "optimiser.momentum=0.9"),
+        ("optimiser.momentum=0.9", "optimiser.name=sgd"),
+    ],
+)
+def test_a_section_can_be_given_by_name_and_by_keys(words: tuple[str, ...]) -> None:
+    assert gan(*words).optimiser == Optimiser(name="sgd", momentum=0.9)
+
+
+def test_the_last_word_wins() -> None:
+    assert gan("steps=1", "steps=2").steps == 2
+
+
+def test_flatten_undoes_nest() -> None:
+    flat = {"a": 1, "b.c": 2, "b.d.e": 3}
+    assert nest(flat) == {"a": 1, "b": {"c": 2, "d": {"e": 3}}}
+    assert flatten(nest(flat)) == flat
+
+
+# ------------------------------------------------------------------ YAML
+
+
+def written(folder: Path, text: str) -> str:
+    (folder / "settings.yaml").write_text(text)
+    return f"config={folder / 'settings.yaml'}"
+
+
+def test_yaml_may_be_nested_and_dotted_and_words_win(tmp_path: Path) -> None:
+    text = "steps: 7\nlr: 1e-3\noptimiser:\n  name: sgd\n  momentum: 0.5\nema.halflife: 5\nbudget: 2m\nsize: 48x64\n"
+    recipe = gan("steps=9", written(tmp_path, text))
+    assert (recipe.steps, recipe.lr, recipe.budget, recipe.size) == (9, 1e-3, 120.0, (48, 64))
+    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.5)
+    assert recipe.ema.halflife == 5
+    assert recipe.ema.ramp == GAN().ema.ramp
+
+
+def test_words_change_one_key_of_a_yaml_section(tmp_path: Path) -> None:
+    recipe = gan(written(tmp_path, "optimiser: sgd\n"), "optimiser.momentum=0.9")
+    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.9)
+
+
+def test_an_empty_yaml_file_sets_nothing(tmp_path: Path) -> None:
+    assert gan(written(tmp_path, "# nothing\n")) == GAN()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [1", "is not valid YAML: line 2: expected ',' or ']', but got '<stream end>'"),
+        ("- 1\n", "must hold keys and values, one a line"),
+        ("1: 2\n", "must hold keys and values, one a line"),
+        ("a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+    ],
+)
+def test_bad_yaml(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(written(tmp_path, text))
+
+
+def test_yaml_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "no.yaml"
+    assert refusal(f"config={path}") == f"config={path} cannot be read: No such file or directory"
+
+
+# ------------------------------------------------------------------ sentences
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("stepz=1", "unknown key 'stepz'; did you mean steps or d_steps?"),
+        ("optimiser.bets=1", "unknown key 'optimiser.bets'; did you mean optimiser.betas or optimiser.eps"),
+        ("steps.more=1", "unknown key 'steps.more': steps is one value and has no keys"),
+        ("ema=5", "ema=5: ema has keys of its own; write ema.KEY=VALUE"),
+        ("batch=x", "batch=x: must be a whole number"),
+        ("batch=1.5", "batch=1.5: must be a whole number"),
+        ("batch=0", "batch=0: must be 1 or more"),
+        ("steps=", "steps=: must be a whole number"),
+        ("seed=-1", "seed=-1: must be 0 or more"),
+        ("seed=1e20", f"seed={10**20}: must be less than {2**63}"),
+        ("lr=x", "lr=x: must be a number"),
+        ("lr=none", "lr=none: must be a number"),
+        ("lr=0", "lr=0: must be more than 0"),
+        ("lr=nan", "lr=nan: must be a finite number"),
+        ("lr=inf", "lr=inf: must be a finite number"),
+        ("dropout=1", "dropout=1: must be less than 1"),
+        ("holdout=0.9", "holdout=0.9: must be 0.5 or less"),
+        ("spectral_norm=maybe", "spectral_norm=maybe: must be true or false"),
+        ("crop=left", "crop=left: must be one of center, random or pad"),
+        ("optimiser=foo", "optimiser.name=foo: must be one of adam, adamw, rmsprop or sgd"),
+        ("optimiser.betas=0.5", "optimiser.betas=0.5: must be two numbers, such as 0.5,0.99"),
+        ("optimiser.betas=0.5,0.9,1", "optimiser.betas=0.5,0.9,1: must be two numbers, such as 0.5,0.99"),
+        ("optimiser.betas=0.5,x", "optimiser.betas=x: must be a number"),
+        ("optimiser.betas=0.5,2", "optimiser.betas=2: must be less than 1"),
+        ("size=big", "size=big: must be a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64"),
+        ("budget=10 apples", "budget=10 apples: must be a length of time such as 90s, 10m or 2h"),
+        ("budget=0", "budget=0: must be more than 0"),
+        ("data=", "data=: is empty: give a value, or none"),
+        ("augment=sepia", "augment=sepia: 'sepia' is none of colour, translation, cutout, mirror"),
+        ("steps", "'steps' is no setting: write key=value, such as steps=1000"),
+        ("=1", "'=1' is no setting: write key=value, such as steps=1000"),
+    ],
+)
+def test_the_sentence_names_the_key(word: str, sentence: str) -> None:
+    assert refusal(word).startswith(sentence)
+
+
+def test_a_key_like_no_other_lists_them_all() -> None:
+    sentence = refusal("zzz=1")
+    assert sentence.startswith("unknown key 'zzz'; known are data, out, steps")
+    assert all(name in sentence for name in GAN.model_fields)
+
+
+def test_a_long_value_is_cut() -> None:
+    assert len(refusal("batch=" + "9x" * 500)) < 120
+
+
+def test_settings_that_contradict_each_other() -> None:
+    sentence = "d_norm=batch mixes the samples that penalty=r1 treats one by one"
+    assert refusal("d_norm=batch", "penalty=r1").startswith(sentence)
+
+
+@pytest.mark.parametrize("verb", [SampleSettings, MeasureSettings, DataSettings])
+def test_verbs_speak_alike(verb: type[Config]) -> None:
+    assert refusal("zzz=1", recipe=verb).startswith("unknown key 'zzz'; known are ")
+
+
+# ------------------------------------------------------------------ recipes
+
+
+class Narrow(DCGAN):
+    width: int = 8
+
+
+def test_a_subclass_keeps_bounds_and_descriptions() -> None:
+    assert Narrow().width == 8
+    assert Narrow.model_fields["width"].description == ImageGAN.model_fields["width"].description
+    assert refusal("width=0", recipe=Narrow) == "width=0: must be 1 or more"
+    assert refusal("width=5000", recipe=Narrow) == "width=5000: must be 2048 or less"
+
+
+def test_a_subclass_does_not_change_its_parent() -> None:
+    assert DCGAN().width == 32
+    assert "width" in Narrow.model_fields
+
+
+@pytest.mark.parametrize(
+    "model", [*RECIPES.values(), SampleSettings, MeasureSettings, DataSettings], ids=lambda m: m.__name__
+)
+def test_every_key_has_a_meaning(model: type[Config]) -> None:
+    told = meanings(model)
+    assert list(told) == list(flatten(model().model_dump(mode="json")))
+    assert [key for key, meaning in told.items() if not meaning] == []
+
+
+def test_a_meaning_lists_the_choices() -> None:
+    told = meanings(GAN)
+    for loss in ("minimax", "nonsaturating", "lsgan", "hinge", "wasserstein", "relativistic"):
+        assert loss in told["loss"]
+    assert "projection" in told["condition"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda r: r.name)
+def test_a_resolved_config_reads_back_as_itself(recipe: type[Recipe]) -> None:
+    assert recipe.from_settings(recipe().model_dump(mode="json")) == recipe()
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda r: r.name)
+def test_the_published_settings_are_valid(recipe: type[Recipe]) -> None:
+    recipe.from_settings(parse_settings(recipe.published.split()))
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"^unknown recipe 'dcgn'; did you mean dcgan"):
+        find("dcgn")
+    with pytest.raises(UsageError, match=r"^unknown recipe 'x'; known are gan, cgan, dcgan"):
+        find("x")
+
+
+# ------------------------------------------------------------------ a recipe of the user's own
+
+MINE = "from luoxia.recipes.gan import GAN\nclass {}(GAN):\n    width: int = 3\n"
+
+
+def test_a_recipe_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE.format("Mine"))
+    assert find(f"{tmp_path}/mine.py:Mine")().width == 3
+    assert find(f"{tmp_path}/mine.py").__name__ == "Mine"
+
+
+def test_a_file_named_like_a_module_does_not_replace_it(tmp_path: Path) -> None:
+    import json
+
+    (tmp_path / "json.py").write_text(MINE.format("Mine"))
+    find(f"{tmp_path}/json.py:Mine")
+    import json as again
+
+    assert again is json
+    assert again.dumps(1) == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "sentence"),
+    [
+        (None, ":Mine", "is not there"),
+        (MINE.format("Mine"), ":Main", "has no recipe 'Main'; did you mean Mine?"),
+        (MINE.format("A") + MINE.format("B"), "", "has 2 recipes: name one, as in "),
+        ("x = 1", "", "has 0 recipes"),
+        ("1 / 0", ":Mine", "does not run: ZeroDivisionError: division by zero"),
+        ("def (", ":Mine", "does not run: SyntaxError"),
+        (MINE.format("Mine").replace(": int", ""), ":Mine", "does not run: PydanticUserError: Field 'width'"),
+    ],
+)
+def test_a_recipe_file_that_will_not_do(tmp_path: Path, text: str | None, wanted: str, sentence: str) -> None:
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        find(f"{tmp_path}/mine.py{wanted}")
+    assert sentence in str(caught.value)
