@@ -1,0 +1,431 @@
+"""Two processes against one: with the same global batch every network must move alike.
+
+One spawn of two gloo processes runs every case; each rank draws what one process would and keeps its rows.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from luoxia.networks import dcgan, mlp
+from luoxia.networks.layers import spectrally_normalised
+from luoxia.objectives.adversarial import Adversarial
+from luoxia.objectives.base import Batch, Rng, hashed
+from luoxia.objectives.losses import LOSSES
+from luoxia.objectives.penalties import PENALTIES, ZeroCentred
+from luoxia.recipe import Recipe
+from luoxia.training.distributed import World, join_world, leave_world
+from luoxia.training.trainer import Trainer
+
+SHAPE = (1, 8, 8)
+LATENT = 4
+GLOBAL = 8  # samples of one batch over all processes
+SIZE = 2
+STEPS = 4
+
+
+class Rows(Rng):
+    """Draws for the global batch and keeps one rank's rows."""
+
+    def __init__(self, seed, world):
+        super().__init__(seed)
+        self.world = world
+
+    def _mine(self, draw, n, *rest):
+        return draw(n * self.world.size, *rest)[self.world.rank * n :][:n]
+
+    def normal(self, *shape):
+        return self._mine(super().normal, *shape)
+
+    def uniform(self, *shape):
+        return self._mine(super().uniform, *shape)
+
+
+class Even(Adversarial):
+    """The adversarial objective, its randomness cut into rows; ``only`` picks and orders its phases."""
+
+    def __init__(self, world, only, *args, **settings):
+        super().__init__(*args, **settings)
+        self.world = world
+        self.only = only
+
+    def phases(self):
+        phases = {phase.name: phase for phase in super().phases()}
+        for name in self.only or phases:
+            yield dataclasses.replace(phases[name], losses=self.cut(phases[name]))
+
+    def cut(self, phase):
+        calls = itertools.count()
+        return lambda batch, rng: phase.losses(
+            batch, Rows(hashed("draw", phase.name, next(calls)), self.world)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    loss: str = "nonsaturating"
+    penalty: str = "none"
+    every: int = 1
+    only: tuple[str, ...] = ()
+    accumulate: int = 1
+    d_steps: int = 1
+    convolutions: bool = False
+    classes: int = 0
+    clip: float = 0.0
+    bad_rank: int | None = None
+    tolerance: float = 2e-6
+
+
+CASES = {
+    "D(real) + D(fake), one backward": Case(only=("discriminator",)),
+    "loss + R1, one backward": Case(penalty="r1"),
+    "loss + GP, one backward": Case(loss="wasserstein", penalty="gp"),
+    "lazy R1 alone": Case(penalty="r1", every=2, only=("penalty",)),
+    "lazy R1 + R2 in a GAN": Case(penalty="r1+r2", every=2),
+    "G through a frozen D, then D": Case(only=("generator", "discriminator")),
+    "accumulation + R1": Case(penalty="r1", accumulate=2),
+    "accumulation + lazy GP": Case(penalty="gp", every=2, accumulate=3),
+    "relativistic": Case(loss="relativistic", penalty="r1+r2"),
+    "three D steps": Case(d_steps=3),
+    "clipped gradients": Case(penalty="r1", clip=0.05),
+    "convolutions, spectral norm": Case(penalty="r1", every=2, convolutions=True, tolerance=1e-5),
+    "labels": Case(penalty="r1", every=2, classes=3),
+    "one rank is not finite": Case(bad_rank=1),
+}
+
+
+def build(case):
+    torch.manual_seed(0)
+    if case.convolutions:
+        discriminator = dcgan.Discriminator(SHAPE, 4)
+        return mlp.Generator(LATENT, SHAPE, (16,)), spectrally_normalised(discriminator)
+    settings = {"classes": case.classes}
+    return (
+        mlp.Generator(LATENT, SHAPE, (16,), **settings),
+        mlp.Discriminator(SHAPE, (16, 8), projection=bool(case.classes), **settings),
+    )
+
+
+def run_case(case, world):
+    """A few steps; every weight, gradient norm and loss at the end."""
+    objective = Even(
+        world,
+        case.only,
+        *build(case),
+        LOSSES[case.loss](),
+        penalties=PENALTIES[case.penalty](10.0),
+        penalty_every=case.every,
+        d_steps=case.d_steps,
+    )
+    recipe = Recipe(
+        batch=GLOBAL // world.size,
+        accumulate=case.accumulate,
+        lr=0.1,
+        steps=100,
+        optimiser={"name": "sgd", "clip": case.clip},
+    )
+
+    def batches(phase, index):
+        generator = torch.Generator().manual_seed(hashed("real", phase.name, index))
+        images = torch.rand(GLOBAL, *SHAPE, generator=generator) * 2 - 1
+        labels = torch.randint(0, case.classes, (GLOBAL,), generator=generator) if case.classes else None
+        if case.bad_rank == world.rank and world.size > 1 and index == 1 and phase.name == "discriminator":
+            images = images * float("nan")
+        mine = slice(world.rank * recipe.batch, (world.rank + 1) * recipe.batch)
+        return Batch(images[mine], None if labels is None else labels[mine])
+
+    trainer = Trainer(objective, recipe, batches, world, None, torch.float32)
+    for _ in range(STEPS):
+        trainer.step()
+    found = {
+        f"{name}.{key}": value.clone()
+        for name, network in trainer.networks.items()
+        for key, value in network.state_dict().items()
+    }
+    log = trainer.read_tally()
+    found |= {f"gradient {phase}": torch.tensor(norm) for phase, norm in log["gradients"].items()}
+    for phase, losses in log["losses"].items():
+        found |= {f"loss {phase} {name}": torch.tensor(value) for name, value in losses.items()}
+    found["skipped"] = torch.tensor(log["skipped"])
+    return found
+
+
+# ---------------------------------------------------------------------- torch alone
+
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+
+
+def images_of(world):
+    images = torch.randn(GLOBAL, *SHAPE, generator=torch.Generator().manual_seed(1))
+    n = GLOBAL // world.size
+    return images[world.rank * n :][:n]
+
+
+def lazy_penalty_gradients(world, ours):
+    """R1 alone through DDP, by our penalty or by the bare formula."""
+    network = small()
+    critic = DistributedDataParallel(network) if world.size > 1 else network
+    x = images_of(world).requires_grad_()
+    if ours:
+        value = ZeroCentred(2.0)(lambda x, labels: critic(x).squeeze(1), x, None, None, Rng(0))
+    else:
+        (slopes,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+        value = slopes.square().sum((1, 2, 3)).mean()
+    value.backward()
+    return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+
+
+def sharded_gradients(world):
+    """Loss + R1 through FSDP2, parameters kept gathered between the two differentiations."""
+    network = small()
+    if world.size > 1:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        fully_shard(network, mesh=init_device_mesh("cpu", (world.size,)), reshard_after_forward=False)
+        network.set_reshard_after_backward(False)
+    x = images_of(world)
+    penalty = ZeroCentred(2.0)(lambda x, labels: network(x).squeeze(1), x, None, None, Rng(0))
+    (nn.functional.softplus(-network(x)).mean() + penalty).backward()
+    if world.size > 1:
+        network.reshard()
+    grads = {name: p.grad for name, p in network.named_parameters()}
+    return {name: g.full_tensor() if hasattr(g, "full_tensor") else g for name, g in grads.items()}
+
+
+def world_answers(world):
+    """What the small collective calls say on this rank."""
+    return {
+        "any": [world.any(flag) for flag in (False, world.rank == 0, world.rank == 1, True)],
+        "from_main": world.from_main(0.1 + world.rank),
+        "mean": {
+            k: v.item()
+            for k, v in world.mean({"a": torch.tensor(1.0 + world.rank), "b": torch.tensor(4)}).items()
+        },
+        "empty": world.mean({}),
+        "main": world.main,
+        "place": (world.rank, world.size, world.device.type),
+    }
+
+
+EXTRAS = {
+    "our lazy penalty": lambda world: lazy_penalty_gradients(world, ours=True),
+    "bare lazy penalty": lambda world: lazy_penalty_gradients(world, ours=False),
+    "sharded": sharded_gradients,
+    "world": world_answers,
+}
+
+
+def work(rank, port, folder):
+    """One of two processes: every case, results in a file."""
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(SIZE),
+    }
+    torch.set_num_threads(1)
+    results = {}
+    world = join_world("cpu")
+    jobs = {name: lambda w, c=case: run_case(c, w) for name, case in CASES.items()} | EXTRAS
+    for name, job in jobs.items():
+        try:
+            results[name] = job(world)
+        except Exception:
+            results[name] = traceback.format_exc()
+        world.barrier()
+    leave_world()
+    torch.save(results, Path(folder) / f"{rank}.pt")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """The results of both ranks."""
+    folder = tmp_path_factory.mktemp("ranks")
+    context = torch.multiprocessing.get_context("spawn")
+    port = free_port()
+    processes = [context.Process(target=work, args=(rank, port, str(folder))) for rank in range(SIZE)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(90)
+    hung = [p for p in processes if p.is_alive()]
+    for process in hung:
+        process.kill()
+    assert not hung, "the processes wait for each other"
+    return [torch.load(folder / f"{rank}.pt") for rank in range(SIZE)]
+
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def difference(one, two):
+    assert not isinstance(one, str), one
+    assert not isinstance(two, str), two
+    assert one.keys() == two.keys()
+    return max((one[key].double() - two[key].double()).abs().max().item() for key in one)
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.bad_rank is None])
+def test_two_processes_equal_one(ranks, name):
+    alone = run_case(CASES[name], ALONE)
+    assert all(value.isfinite().all() for value in alone.values())
+    assert difference(ranks[0][name], ranks[1][name]) == 0
+    assert difference(ranks[0][name], alone) <= CASES[name].tolerance
+    start = {
+        f"{network}.{key}": value
+        for network, module in zip(("generator", "discriminator"), build(CASES[name]), strict=True)
+        for key, value in module.state_dict().items()
+    }
+    moved = difference(start, {key: alone[key] for key in start})
+    assert moved > 100 * CASES[name].tolerance, "the comparison says something only if training moved"
+
+
+def test_a_rank_that_is_not_finite_stops_the_update_everywhere(ranks):
+    name = "one rank is not finite"
+    weights = [{k: v for k, v in r[name].items() if not k.startswith(("loss", "gradient"))} for r in ranks]
+    assert difference(*weights) == 0
+    assert all(value.isfinite().all() for value in weights[0].values())
+    assert weights[0]["skipped"].item() == pytest.approx(1 / STEPS)
+
+
+def test_our_lazy_penalty_is_synchronised(ranks):
+    found = [r["our lazy penalty"] for r in ranks]
+    assert difference(*found) == 0
+    alone = lazy_penalty_gradients(ALONE, ours=True)
+    assert "3.bias" in alone and difference(found[0], alone) <= 1e-6
+
+
+def test_why_the_penalty_adds_zero_times_the_logits(ranks):
+    """Torch alone leaves the gradients of the two ranks apart, without a word, when the last bias has none."""
+    found = [r["bare lazy penalty"] for r in ranks]
+    assert "3.bias" not in found[0]
+    assert difference(*found) > 1e-3, "torch synchronises this now: the penalty's 0 * logits may go"
+
+
+def test_sharded_parameters_with_r1(ranks):
+    """FSDP2 bears a gradient penalty if it does not free the parameters between the two differentiations."""
+    alone = sharded_gradients(ALONE)
+    assert difference(ranks[0]["sharded"], ranks[1]["sharded"]) == 0
+    assert difference(ranks[0]["sharded"], alone) <= 1e-6
+
+
+def test_world_calls(ranks):
+    for rank, result in enumerate(ranks):
+        assert result["world"] == {
+            "any": [False, True, True, True],
+            "from_main": 0.1,
+            "mean": {"a": 1.5, "b": 4.0},
+            "empty": {},
+            "main": rank == 0,
+            "place": (rank, 2, "cpu"),
+        }
+
+
+def test_a_world_of_one_needs_no_processes(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world = join_world("cpu")
+    assert (world.rank, world.size, world.main) == (0, 1, True)
+    network = small()
+    assert world.wrap(network) is network
+    assert world.any(True) is True and world.any(False) is False and world.from_main(0.25) == 0.25
+    assert world.mean({"a": torch.tensor(3.0)})["a"] == 3
+    world.barrier()
+    leave_world()
+
+
+# ---------------------------------------------------------------------- the command
+
+RECIPE = """
+import os
+from pathlib import Path
+from safetensors.torch import save_file
+from luoxia.recipes.gan import GAN
+
+class Told(GAN):
+    name = "told"
+
+    def build(self, data):
+        objective = super().build(data)
+        folder = Path(__file__).parent
+
+        def tell(network):
+            net = objective.networks[network]
+            assert type(net).__name__ == "DistributedDataParallel"
+            weights = {k: v.clone() for k, v in net.module.state_dict().items()}
+            save_file(weights, folder / f"{network}-{os.environ['RANK']}.safetensors")
+
+        objective.after_update = tell
+        return objective
+"""
+
+
+def test_torchrun_trains_one_model(tmp_path):
+    """``torchrun -m luoxia train``: one run folder, and the same weights on both ranks and in the checkpoint."""
+    (tmp_path / "told.py").write_text(RECIPE)
+    settings = [
+        "steps=6",
+        "extractor=none",
+        "holdout=0",
+        "batch=8",
+        "width=4",
+        "log_every=2",
+        "device=cpu",
+        "precision=fp32",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "luoxia",
+    ]
+    environment = os.environ | {"LUOXIA_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    with contextlib.suppress(KeyError):
+        del environment["WORLD_SIZE"]
+    done = subprocess.run(
+        [*command, "train", str(tmp_path / "told.py"), f"out={tmp_path / 'run'}", *settings],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / "run"
+    assert {"run.json", "metrics.jsonl", "report.html", "model", "checkpoints", "samples"} <= {
+        p.name for p in run.iterdir()
+    }
+    assert [
+        p.name for p in tmp_path.iterdir() if p.is_dir() and p.name not in ("run", "cache", "__pycache__")
+    ] == []
+    for network in ("generator", "discriminator"):
+        first, second = (load_file(tmp_path / f"{network}-{rank}.safetensors") for rank in range(2))
+        saved = load_file(run / "checkpoints" / "step_000006" / f"{network}.safetensors")
+        for key, value in first.items():
+            assert torch.equal(value, second[key]) and torch.equal(value, saved[key]), (network, key)
