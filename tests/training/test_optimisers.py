@@ -1,0 +1,206 @@
+"""Optimisers against their papers' update rules, schedules by hand, and their state out and back."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from luoxia.recipe import Optimiser, Schedule
+from luoxia.training.optimisers import (
+    gradient_norm,
+    load_state_tensors,
+    make_optimiser,
+    schedule_factor,
+    state_tensors,
+)
+
+LR, EPS, DECAY = 0.03, 1e-8, 0.1
+
+
+class Adam:
+    """Kingma & Ba 2014, algorithm 1; with ``decoupled``, Loshchilov & Hutter 2017, algorithm 2."""
+
+    def __init__(self, betas, decay=0.0, decoupled=False):
+        self.betas, self.decay, self.decoupled = betas, decay, decoupled
+        self.m = self.v = 0.0
+        self.t = 0
+
+    def __call__(self, w, g):
+        self.t += 1
+        b1, b2 = self.betas
+        if self.decoupled:
+            w = w - LR * self.decay * w
+        else:
+            g = g + self.decay * w
+        self.m, self.v = b1 * self.m + (1 - b1) * g, b2 * self.v + (1 - b2) * g * g
+        return w - LR * (self.m / (1 - b1**self.t)) / (math.sqrt(self.v / (1 - b2**self.t)) + EPS)
+
+
+class RMSprop:
+    """Hinton's lecture 6e: mean square with decay 0.99; optional momentum."""
+
+    def __init__(self, momentum=0.0, decay=0.0):
+        self.momentum, self.decay = momentum, decay
+        self.v = self.buffer = 0.0
+
+    def __call__(self, w, g):
+        g = g + self.decay * w
+        self.v = 0.99 * self.v + 0.01 * g * g
+        self.buffer = self.momentum * self.buffer + g / (math.sqrt(self.v) + EPS)
+        return w - LR * self.buffer
+
+
+class SGD:
+    """Polyak's heavy ball."""
+
+    def __init__(self, momentum=0.0, decay=0.0):
+        self.momentum, self.decay = momentum, decay
+        self.buffer = 0.0
+
+    def __call__(self, w, g):
+        self.buffer = self.momentum * self.buffer + g + self.decay * w
+        return w - LR * self.buffer
+
+
+RULES = {
+    "adam": (Optimiser(betas=(0.5, 0.9)), lambda: Adam((0.5, 0.9))),
+    "adam decay": (Optimiser(betas=(0, 0.9), weight_decay=DECAY), lambda: Adam((0, 0.9), DECAY)),
+    "adamw": (Optimiser(name="adamw", weight_decay=DECAY), lambda: Adam((0.5, 0.999), DECAY, decoupled=True)),
+    "rmsprop": (Optimiser(name="rmsprop"), lambda: RMSprop()),
+    "rmsprop momentum": (
+        Optimiser(name="rmsprop", momentum=0.8, weight_decay=DECAY),
+        lambda: RMSprop(0.8, DECAY),
+    ),
+    "sgd": (Optimiser(name="sgd", weight_decay=DECAY), lambda: SGD(0.0, DECAY)),
+    "sgd momentum": (Optimiser(name="sgd", momentum=0.8), lambda: SGD(0.8)),
+}
+
+
+def gradients(step):
+    return torch.randn(2, 3, generator=torch.Generator().manual_seed(step))
+
+
+def parameter():
+    net = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(torch.arange(6.0).view(2, 3) / 3 - 1)
+    return net
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_updates_follow_the_paper(name):
+    settings, rule = RULES[name]
+    net = parameter()
+    optimiser = make_optimiser(net, settings, LR)
+    rules = [rule() for _ in range(6)]
+    expected = net.weight.detach().flatten().tolist()
+    for step in range(6):
+        net.weight.grad = gradients(step)
+        optimiser.step()
+        expected = [r(w, g) for r, w, g in zip(rules, expected, gradients(step).flatten().tolist(), strict=True)]
+    torch.testing.assert_close(net.weight.flatten(), torch.tensor(expected), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_state_comes_back(name):
+    """Steps, moments and buffers: an optimiser with restored state moves on as the first would."""
+    settings, _ = RULES[name]
+    first, second = parameter(), parameter()
+    one, two = make_optimiser(first, settings, LR), make_optimiser(second, settings, LR)
+    for step in range(3):
+        first.weight.grad = gradients(step)
+        one.step()
+    second.load_state_dict(first.state_dict())
+    load_state_tensors(two, {k: v.clone() for k, v in state_tensors(one).items()})
+    for step in range(3, 6):
+        for net, optimiser in ((first, one), (second, two)):
+            net.weight.grad = gradients(step)
+            optimiser.step()
+    assert torch.equal(first.weight, second.weight)
+    assert {v.data_ptr() for v in state_tensors(one).values()}.isdisjoint(
+        v.data_ptr() for v in state_tensors(two).values()
+    )
+
+
+def test_restoring_forgets_what_was_there():
+    settings = Optimiser()
+    net = parameter()
+    optimiser = make_optimiser(net, settings, LR)
+    net.weight.grad = gradients(0)
+    optimiser.step()
+    load_state_tensors(optimiser, {})
+    assert state_tensors(optimiser) == {}
+
+
+def test_parameters_of_one_element_keep_their_step_apart():
+    """A scalar parameter has the shape of a step counter."""
+    net = nn.Module()
+    net.scale = nn.Parameter(torch.tensor(2.0))
+    one, two = (make_optimiser(net, Optimiser(), LR) for _ in range(2))
+    net.scale.grad = torch.tensor(1.0)
+    one.step()
+    load_state_tensors(two, state_tensors(one))
+    found = state_tensors(two)
+    assert {k: v.item() for k, v in found.items()} == {k: v.item() for k, v in state_tensors(one).items()}
+    assert found["0.step"].dtype == torch.float32 and found["0.step"] == 1
+
+
+@pytest.mark.parametrize("name, counts_on_device", [("adam", True), ("adamw", True), ("rmsprop", False)])
+def test_fused_optimisers_count_steps_on_the_device(name, counts_on_device):
+    """A checkpoint is read on the CPU; a fused CUDA kernel reads its step from the GPU. ``meta`` stands for the GPU."""
+    here = parameter()
+    optimiser = make_optimiser(here, Optimiser(name=name), LR)
+    here.weight.grad = gradients(0)
+    optimiser.step()
+    saved = state_tensors(optimiser)
+    there = make_optimiser(parameter().to("meta"), Optimiser(name=name), LR)
+    load_state_tensors(there, saved)
+    devices = {key: value.device.type for key, value in state_tensors(there).items()}
+    assert devices.pop("0.step") == ("meta" if counts_on_device else "cpu")
+    assert set(devices.values()) == {"meta"}
+
+
+def test_moments_take_the_layout_of_their_weights():
+    net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimiser = make_optimiser(net, Optimiser(), LR)
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    optimiser.step()
+    load_state_tensors(optimiser, {k: v.contiguous() for k, v in state_tensors(optimiser).items()})
+    assert state_tensors(optimiser)["0.exp_avg"].stride() == net.weight.stride()
+
+
+def test_every_optimiser_covers_every_parameter():
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Embedding(3, 2))
+    for name in ("adam", "adamw", "rmsprop", "sgd"):
+        (group,) = make_optimiser(net, Optimiser(name=name), LR).param_groups
+        assert [id(p) for p in group["params"]] == [id(p) for p in net.parameters()]
+        assert group["lr"] == LR
+
+
+def test_gradient_norm():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False), nn.Linear(1, 1))
+    net[0].weight.grad, net[1].weight.grad = torch.full((2, 2), 2.0), torch.full((1, 2), 3.0)
+    assert gradient_norm(net.parameters()).item() == pytest.approx(math.sqrt(4 * 4 + 2 * 9))
+    net[1].weight.grad[0, 0] = float("nan")
+    assert gradient_norm(net.parameters()).isnan()
+    net[1].weight.grad[0, 0] = float("inf")
+    assert not gradient_norm(net.parameters()).isfinite()
+    net.zero_grad()
+    assert gradient_norm(net.parameters()) == 0
+
+
+def test_schedules_by_hand():
+    constant, linear, cosine = (Schedule(name=n, final=0.2) for n in ("constant", "linear", "cosine"))
+    at = [0.0, 0.25, 0.5, 1.0]
+    assert [schedule_factor(constant, 9, p) for p in at] == [1, 1, 1, 1]
+    assert [schedule_factor(linear, 9, p) for p in at] == pytest.approx([1, 0.8, 0.6, 0.2])
+    quarter = 1 - 0.8 * 0.5 * (1 - math.cos(math.pi / 4))
+    assert [schedule_factor(cosine, 9, p) for p in at] == pytest.approx([1, quarter, 0.6, 0.2])
+    assert schedule_factor(linear, 9, 1.5) == pytest.approx(0.2) and schedule_factor(linear, 9, -1) == 1
+
+
+def test_warmup_rises_by_equal_steps_and_never_from_zero():
+    warm = Schedule(warmup=4)
+    assert [schedule_factor(warm, step, 0.0) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]

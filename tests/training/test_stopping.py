@@ -1,0 +1,100 @@
+"""Signals: the first asks, the second insists; work that can be dropped is dropped at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from luoxia.training.stopping import Stopper, StopRequested
+
+
+def send(number):
+    """A real signal to this process."""
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_request(number):
+    stopper = Stopper()
+    with stopper.listening():
+        assert stopper.signal is None
+        send(number)
+        assert stopper.signal == number.name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_droppable_work_ends_at_once(number):
+    stopper, done = Stopper(), []
+    with stopper.listening():
+        with pytest.raises(StopRequested), stopper.droppable():
+            done.append("begun")
+            send(number)
+            done.append("gone on")
+        assert done == ["begun"] and stopper.signal == number.name
+
+
+def test_droppable_work_does_not_begin_after_a_request():
+    stopper = Stopper()
+    with stopper.listening():
+        send(signal.SIGTERM)
+        with pytest.raises(StopRequested), stopper.droppable():
+            pytest.fail("began")
+
+
+def test_work_after_a_droppable_part_is_not_dropped():
+    stopper = Stopper()
+    with stopper.listening():
+        with stopper.droppable():
+            pass
+        send(signal.SIGTERM)
+        assert stopper.signal == "SIGTERM"
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_the_old_handlers_come_back(fail):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with Stopper().listening():
+            assert signal.getsignal(signal.SIGTERM) != before[1]
+            if fail:
+                raise RuntimeError
+    except RuntimeError:
+        assert fail
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_outside_the_main_thread_it_does_nothing():
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work():
+        with Stopper().listening() as stopper:
+            seen.append((stopper.signal, signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(None, before)]
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_kills(first, second):
+    """A process that does not come to its end must still be stoppable by the usual keys."""
+    program = (
+        "import time\nfrom luoxia.training.stopping import Stopper\n"
+        "s = Stopper()\n"
+        "with s.listening():\n"
+        "    print('ready', flush=True)\n"
+        "    while s.signal is None: time.sleep(0.01)\n"
+        "    print(s.signal, flush=True)\n"
+        "    time.sleep(30)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(first)
+    assert process.stdout.readline() == f"{first.name}\n"
+    process.send_signal(second)
+    assert process.wait(20) == -second
