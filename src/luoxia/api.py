@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 import time
@@ -63,7 +64,6 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
     """
     nested = nest(settings)
     config = _configure(recipe, nested)
-    name = recipe if isinstance(recipe, str) else type(recipe).name
     Run.check_free(config.out)
     display = Display(quiet)
     world = join_world(config.device)
@@ -74,6 +74,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
         run = Run.create(config.out, config.name or type(config).__name__) if world.main else Run(Path(), {})
         try:
             session = Session(resolve(config, dataset), run, dataset, world, display)
+            name = recipe if isinstance(recipe, str) else session.recipe_name
             session.start(command_line("train", name, _given(config)))
             return _go(session, display)
         except BaseException:
@@ -118,8 +119,9 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
         if done >= config.steps:
             raise UsageError(f"{opened.path} has done its {done:,} steps; give more, as in steps={2 * done}")
         if config.budget is not None and spent >= config.budget:
+            more = math.ceil(2 * spent)
             raise UsageError(
-                f"{opened.path} has used its {config.budget:g} s; give more, as in budget={2 * config.budget:g}s"
+                f"{opened.path} has used its {config.budget:g} s; give more, as in budget={more}s"
             )
         session = Session(config, opened, dataset, world, display)
         session.restore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -113,6 +114,8 @@ def _numbers(value: Any) -> Any:
 def _none(value: Any) -> Any:
     if value == "":
         raise ValueError("is empty: give a value, or none")
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return None if value in ("none", "None") else value
 
 

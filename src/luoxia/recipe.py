@@ -54,6 +54,11 @@ class Recipe(Config):
     published: ClassVar[str] = ""
     """Settings (``key=value …``) that turn the defaults into the published configuration."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.name = cls.__dict__.get("name", cls.__name__)  # a recipe of one's own is not its parent
+
     data: Annotated[str | None, Unset] = Field(
         None, description="files to learn from; the 5,000 embedded digits if unset"
     )

@@ -78,7 +78,8 @@ class Loop:
                 stopped = not self.finished()
                 break
         self._checkpoint()
-        self._sample()
+        with contextlib.suppress(StopRequested):
+            self._sample()
         return not stopped
 
     def finished(self) -> bool:

