@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -61,6 +62,9 @@ def main() -> None:
     """Run the command line."""
     # Threads that spin while they wait slow each other down many times over as soon as anything else wants the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without ≤ shows a question mark, and no error
+            stream.reconfigure(errors="replace")
     app()
 
 
@@ -232,7 +236,8 @@ def _parse(words: list[str] | None) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
+    typer.echo(json.dumps(value, ensure_ascii=narrow, default=str))
 
 
 def _print_run(run: Any, as_json: bool) -> None:

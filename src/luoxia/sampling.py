@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,10 +75,11 @@ def sample(run: str, **settings: Any) -> Path:
         frames = generator.interpolate(chosen.n, chosen.interpolate, chosen.seed, **controls)
         return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})
     images = generator.sample(chosen.n, chosen.seed, **controls)
-    if out.suffix == ".npz":
+    kind = _kind(out, chosen)
+    if kind == ".npz":
         labels = generator.labels(chosen.n, chosen.label)
         return writer.write_npz(out, images, None if labels is None else labels.numpy(), parameters)
-    if out.suffix == ".png":
+    if kind == ".png":
         return writer.write_grid(out, images, {**parameters, "n": chosen.n}, chosen.columns)
     return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
 
@@ -99,6 +101,11 @@ def describe_data(path: str | None, **settings: Any) -> dict[str, Any]:
     return describe(path, size, chosen.crop, chosen.channels).as_dict()
 
 
+def _kind(out: Path, chosen: SampleSettings) -> str:
+    """The ending that decides the format, "" for a folder, which may have a dot in its name: v1.2/."""
+    return "" if out.is_dir() or (chosen.out or "").endswith(("/", os.sep)) else out.suffix.lower()
+
+
 def _output(run: str, chosen: SampleSettings) -> Path:
     """Where to write, checked before work starts."""
     if chosen.out is None:
@@ -109,7 +116,7 @@ def _output(run: str, chosen: SampleSettings) -> Path:
         return folder / f"{number:03d}{suffix}"
     out = Path(chosen.out)
     wanted = (".gif",) if chosen.interpolate else (".png", ".npz", "")
-    if out.suffix not in wanted or (not out.suffix and chosen.interpolate):
+    if _kind(out, chosen) not in wanted:
         raise UsageError(
             f"out={chosen.out}: must be {'FILE.gif' if chosen.interpolate else 'FILE.png, FILE.npz or FOLDER/'}"
         )

@@ -182,6 +182,13 @@ def test_an_animation_has_frames_times_keys(plain: Path, tmp_path: Path) -> None
     assert read_parameters(path)["interpolate"] == 5
 
 
+@pytest.mark.parametrize(
+    ("out", "folder"), [("A.PNG", False), ("B.Npz", False), ("v1.2/", True), ("plain", True)]
+)
+def test_the_ending_decides_what_is_written(plain: Path, tmp_path: Path, out: str, folder: bool) -> None:
+    assert sample(plain, "n=2", f"out={tmp_path}/{out}").is_dir() == folder
+
+
 def test_without_out_nothing_is_overwritten(plain: Path) -> None:
     paths = [sample(plain, "n=1"), sample(plain, "n=2"), sample(plain, "n=1", "interpolate=2")]
     assert len(set(paths)) == 3

@@ -140,6 +140,7 @@ def test_the_whole_way(
     assert trained.exit_code == 0, trained.stderr
     run = Path("runs/gan-1")
     assert "FD-self" in trained.stdout
+    assert "Warning" not in trained.stderr
     assert trained.stdout.splitlines()[-3:] == [
         f"run:     {run}", f"samples: {run}/samples/step_000030.png", f"report:  {run}/report.html"
     ]  # fmt: skip
@@ -176,6 +177,14 @@ def test_measuring_two_folders(luoxia_command: Command, photos: Path, here: Path
     scores = {score["name"]: score for score in json.loads(result.stdout)["scores"]}
     assert scores["FD-self"]["value"] == pytest.approx(0, abs=1e-3)
     assert scores["precision"]["value"] == 1
+
+
+def test_measuring_a_run_against_other_data(luoxia_command: Command, photos: Path, run: Path) -> None:
+    before = (run / "metrics.jsonl").read_text()
+    result = luoxia_command("measure", run, f"data={photos}", "n=20", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["scores"][0]["signature"]["reals"] == 12
+    assert (run / "metrics.jsonl").read_text() == before  # the run's own scores are of its own data
 
 
 def test_runs_are_numbered(luoxia_command: Command, photos: Path, tiny: tuple[str, ...]) -> None:
@@ -266,8 +275,12 @@ def test_a_reader_that_leaves_early(here: Path) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
-def test_a_terminal_that_knows_no_chinese(here: Path) -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+@pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "≤"), ("cp1252", "?"), ("ascii", "?")])
+def test_a_terminal_that_lacks_characters(encoding: str, sign: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
     command = [sys.executable, "-m", "luoxia", "recipes", "gan"]
     result = subprocess.run(command, capture_output=True, env=environment, check=True)
-    assert "≤" in result.stdout.decode()
+    assert f"half-life {sign} this share" in result.stdout.decode(encoding, "replace")
+    as_json = subprocess.run([*command, "--json"], capture_output=True, env=environment, check=True)
+    ramp = json.loads(as_json.stdout.decode(encoding))["$defs"]["Average"]["properties"]["ramp"]
+    assert "half-life ≤ this share" in ramp["description"]

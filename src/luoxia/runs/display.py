@@ -35,7 +35,7 @@ class Display:
         if not self.console.is_terminal or self.console.quiet:
             yield
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}"))
+        columns = (BarColumn(bar_width=10), TextColumn("{task.fields[status]}"))  # 80 columns hold both
         with Progress(
             *columns, console=self.console, redirect_stdout=False, redirect_stderr=False
         ) as self._bar:

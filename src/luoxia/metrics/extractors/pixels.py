@@ -63,7 +63,8 @@ def resizer(side: int) -> str:
 
 def to_tensor(images: Pixels, side: int) -> Tensor:
     """Convert uint8 (n, h, w, c) to float32 (n, c, side, side) in [0, 255], channels last in memory."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+    own = np.require(images, requirements=["C", "W"])  # torch warns of arrays that are read-only
+    pixels = torch.from_numpy(own).permute(0, 3, 1, 2).float()
     return resize(pixels, side).contiguous(memory_format=torch.channels_last)
 
 
