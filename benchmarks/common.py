@@ -24,7 +24,9 @@ def arguments(description: str | None, **defaults: Any) -> argparse.ArgumentPars
     """A parser with ``--quick``; ``defaults`` go to ``ArgumentParser``."""
     first = (description or "").strip().partition("\n\n")[0]
     parser = argparse.ArgumentParser(description=first, **defaults)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: seconds of work, figures of no worth")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke run: seconds of work, figures of no worth"
+    )
     return parser
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import collections
 import random
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,12 +25,15 @@ def main() -> None:
     parser.add_argument("--saves", type=int, default=50, help="kills within a save")
     parser.add_argument("--moments", type=int, default=20, help="kills at a random moment of training")
     parser.add_argument("--steps", type=int, default=120, help="steps of the runs compared bit for bit")
-    parser.add_argument("--kills", type=int, default=6, help="kills of each interrupted run of that comparison")
+    parser.add_argument(
+        "--kills", type=int, default=6, help="kills of each interrupted run of that comparison"
+    )
     parser.add_argument("--disks", type=int, default=10, help="disks filled, each of another size")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     if asked.quick:
         asked.saves, asked.moments, asked.steps, asked.kills, asked.disks = 3, 2, 24, 2, 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no small disk stays mounted
     chance = random.Random(asked.seed)
     header("Faults", asked.quick)
     rows, notes = [], []
@@ -82,7 +87,9 @@ def comparisons(
     return rows
 
 
-def full_disks(folder: Path, chance: random.Random, disks: int, notes: list[str]) -> list[tuple[str, int, int]]:
+def full_disks(
+    folder: Path, chance: random.Random, disks: int, notes: list[str]
+) -> list[tuple[str, int, int]]:
     """Sizes differ, so that different writes are the first to fail."""
     if not Disk.available(folder):
         notes.append("Full disks: left out, because mounting a small tmpfs needs root.")

@@ -49,7 +49,9 @@ class Command:
     ``prepare(*arguments)`` runs in it first: a function of a module, to replace parts by failing ones.
     """
 
-    def __init__(self, words: Sequence[object], said: Path, prepare: Prepare | None = None, *given: Any) -> None:
+    def __init__(
+        self, words: Sequence[object], said: Path, prepare: Prepare | None = None, *given: Any
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["luoxia.api", "luoxia.cli", "luoxia.sampling"])
         self.said = said
