@@ -270,7 +270,7 @@ def ranks(tmp_path_factory):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(90)
+        process.join(240)
     hung = [p for p in processes if p.is_alive()]
     for process in hung:
         process.kill()
@@ -282,10 +282,12 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 
 def difference(one, two):
+    """The largest difference, relative where a tensor's values exceed 1."""
     assert not isinstance(one, str), one
     assert not isinstance(two, str), two
     assert one.keys() == two.keys()
-    return max((one[key].double() - two[key].double()).abs().max().item() for key in one)
+    gaps = {key: (one[key].double() - two[key].double()).abs().max().item() for key in one}
+    return max(gap / max(1.0, one[key].abs().max().item()) for key, gap in gaps.items())
 
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.bad_rank is None])
@@ -414,7 +416,7 @@ def test_torchrun_trains_one_model(tmp_path):
         text=True,
         env=environment,
         cwd=tmp_path,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "run"

@@ -167,8 +167,11 @@ def test_published_resnet_generator():
 
 
 def test_halvings():
-    assert [halvings(s, s) for s in (4, 8, 16, 28, 32, 50, 64, 128, 256)] == [1, 1, 2, 3, 3, 3, 4, 5, 6]
+    assert [halvings(s, s) for s in (4, 8, 16, 32, 50, 64, 128, 256)] == [1, 1, 2, 3, 3, 4, 5, 6]
     assert halvings(48, 64) == halvings(64, 48) == 3
+    for smallest, side in itertools.product((3, 4, 7), range(14, 200)):
+        times = halvings(side, side, smallest)
+        assert side / 2**times >= smallest > side / 2 ** (times + 1)
 
 
 @pytest.mark.parametrize("size", range(5, 70))

@@ -98,7 +98,9 @@ def test_updates_follow_the_paper(name):
     for step in range(6):
         net.weight.grad = gradients(step)
         optimiser.step()
-        expected = [r(w, g) for r, w, g in zip(rules, expected, gradients(step).flatten().tolist(), strict=True)]
+        expected = [
+            r(w, g) for r, w, g in zip(rules, expected, gradients(step).flatten().tolist(), strict=True)
+        ]
     torch.testing.assert_close(net.weight.flatten(), torch.tensor(expected), rtol=1e-4, atol=1e-6)
 
 
