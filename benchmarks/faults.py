@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from common import arguments, header, progress, table
-from harness import Trial, compare_interrupted, fill_disk, kill_while_saving, kill_while_training
 from harness import SmallDisk as Disk
+from harness import Trial, compare_interrupted, fill_disk, kill_while_saving, kill_while_training
 
 SMALL = ("width=4", "batch=8")
 

@@ -56,7 +56,9 @@ class Command:
         context.set_forkserver_preload(["luoxia.api", "luoxia.cli", "luoxia.sampling"])
         self.said = said
         self.process = context.Process(
-            target=_speak, args=([str(word) for word in words], str(said), prepare, given), daemon=True
+            target=_speak,
+            args=([str(word) for word in words], str(said), dict(os.environ), prepare, given),
+            daemon=True,
         )
         self.process.start()
 
@@ -100,8 +102,11 @@ def run(words: Sequence[object], said: Path, prepare: Prepare | None = None, *gi
     return Command(words, said, prepare, *given).wait()
 
 
-def _speak(words: list[str], said: str, prepare: Prepare | None, given: tuple[Any, ...]) -> None:
-    """The child: one thread, standard streams to a file, then the command line."""
+def _speak(
+    words: list[str], said: str, environment: dict[str, str], prepare: Prepare | None, given: tuple[Any, ...]
+) -> None:
+    """The child: its parent's environment (not the server's), output to a file, one thread, the command line."""
+    os.environ.update(environment)
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -356,7 +361,7 @@ def _mount(*words: str) -> None:
 
 @dataclass
 class FullDisk:
-    """What a full disk did: the sentence, the step of the checkpoint that still loads, and what is wrong ('': nothing)."""
+    """What was said, the step of the checkpoint that still loads (−1: none does), and what is wrong ('': nothing)."""
 
     sentence: str
     step: int

@@ -1,18 +1,19 @@
 """The classic MNIST GAN script against Luoxia's recipe ``gan``: speed of training, then what each generates.
 
 The peer is the script that countless tutorials share, implemented faithfully in our own words: the fully connected
-networks 100-256-512-1024-784 and their mirror with ReLU, a sigmoid and binary cross-entropy, Adam 2e-4 with its default
-betas, batches of 64, digits in [0, 1] although the generator ends in tanh, each digit made a Pillow image and then a
-tensor whenever it is read (what torchvision's MNIST with ToTensor does), through a shuffling DataLoader without workers.
-The published text breaks off after the discriminator's loss (which does not detach the fakes); it goes on here in the
-usual way: a step of D, then a step of G towards ones with fresh latents.
+networks 100-256-512-1024-784 and their mirror with ReLU, a sigmoid and binary cross-entropy, Adam 2e-4 with its
+default betas, batches of 64, digits in [0, 1] although the generator ends in tanh, each digit made a Pillow image and
+then a tensor whenever it is read (what torchvision's MNIST with ToTensor does), through a shuffling DataLoader without
+workers. The published text breaks off after the discriminator's loss (which does not detach the fakes); it goes on
+here in the usual way: a step of D, then a step of G towards ones with fresh latents.
 
-Luoxia keeps the networks' sizes and changes what breaks. Both run through their own front door: the peer as a plain loop,
-ours as ``luoxia.train``, whose time includes its log and its doctor, but neither's time includes what evaluates it.
+Luoxia keeps the networks' sizes and changes what breaks. Both run through their own front door: the peer as a plain
+loop, ours as ``luoxia.train``, whose time includes its log and its doctor. Judging is in neither's time.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +23,6 @@ from common import JUDGED, Judge, arguments, header, median, progress, ratio, re
 
 BATCH = 64
 LATENT = 100
-SAMPLES = 10_000
 
 
 class Peer:
@@ -33,8 +33,7 @@ class Peer:
         from torch import nn
 
         def layers(*widths: int) -> list[nn.Module]:
-            pairs = zip(widths, widths[1:], strict=False)
-            return [layer for i, o in pairs for layer in (nn.Linear(i, o), nn.ReLU())]
+            return [layer for i, o in itertools.pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())]
 
         torch.manual_seed(0)
         self.generator = nn.Sequential(*layers(LATENT, 256, 512, 1024), nn.Linear(1024, 784), nn.Tanh())
@@ -121,9 +120,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="alternating pairs of timed runs")
     parser.add_argument("--steps", type=int, default=500, help="batches of a timed run")
     parser.add_argument("--epochs", type=float, default=3, help="epochs before the samples are judged")
+    parser.add_argument("--samples", type=int, default=10_000, help="samples that are judged")
     asked = parser.parse_args()
     if asked.quick:
-        asked.pairs, asked.steps, asked.epochs = 2, 20, 0.05
+        asked.pairs, asked.steps, asked.epochs, asked.samples = 2, 20, 0.05, 500
     header("The first document's GAN", asked.quick)
     images, labels = read_digits(asked.data)
     with tempfile.TemporaryDirectory() as temporary:
@@ -160,15 +160,21 @@ def compare_samples(asked: Any, images: Any, labels: Any, folder: Path) -> None:
     seconds_peer = peer.train(steps)
     progress(f"luoxia, {steps:,} batches")
     run, seconds_ours = train_ours(asked.data, steps, folder / "quality")
-    samples = {"script": peer.sample(SAMPLES), "Luoxia `gan`": luoxia.load(run.path).sample(SAMPLES)}
+    samples = {
+        "script": peer.sample(asked.samples),
+        "Luoxia `gan`": luoxia.load(run.path).sample(asked.samples),
+    }
     rows = []
     for name, seconds in (("script", seconds_peer), ("Luoxia `gan`", seconds_ours)):
         rows.append((name, f"{steps:,}", f"{seconds:.0f} s", *judge.report(samples[name]).cells()))
         file = Path(asked.out) / f"{'peer' if name == 'script' else 'luoxia'}.png"
         write_grid(file, samples[name][:64], {"generator": name, "steps": steps})
         progress(f"wrote {file}")
-    columns = (f"{SAMPLES:,} samples after {asked.epochs:g} epochs", "batches", "trained in", *JUDGED)
-    table(columns, [*rows, ("real digits", None, None, *judge.report(images[:SAMPLES, :, :, None]).cells())])
+    columns = (f"{asked.samples:,} samples after {asked.epochs:g} epochs", "batches", "trained in", *JUDGED)
+    table(
+        columns,
+        [*rows, ("real digits", None, None, *judge.report(images[: asked.samples, :, :, None]).cells())],
+    )
 
 
 if __name__ == "__main__":
