@@ -53,7 +53,7 @@ class Command:
         self, words: Sequence[object], said: Path, prepare: Prepare | None = None, *given: Any
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["luoxia.api", "luoxia.cli", "luoxia.sampling"])
+        context.set_forkserver_preload(["luoxia.api", "luoxia.cli", "luoxia.sampling", "torch._dynamo"])
         self.said = said
         self.process = context.Process(
             target=_speak,

@@ -54,7 +54,7 @@ def test_killed_at_a_random_moment(tmp_path: Path, small: Small, chance: random.
     assert trial.fault == "", trial.moment
 
 
-@pytest.mark.parametrize(("recipe", "steps"), [("dcgan", 40), ("wgan-gp", 20)])
+@pytest.mark.parametrize(("recipe", "steps"), [("dcgan", 40), ("wgan-gp", 16)])
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     tmp_path: Path, small: Small, chance: random.Random, recipe: str, steps: int
 ) -> None:
