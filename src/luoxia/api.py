@@ -117,7 +117,10 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
         newest = load_latest(opened.checkpoints)
         done, spent = newest.step, newest.state["seconds"]
         if done >= config.steps:
-            raise UsageError(f"{opened.path} has done its {done:,} steps; give more, as in steps={2 * done}")
+            raise UsageError(
+                f"{opened.path} has done its {done:,} steps; give more, as in steps={2 * done}, "
+                f"or score what there is: luoxia measure {opened.path}"
+            )
         if config.budget is not None and spent >= config.budget:
             more = math.ceil(2 * spent)
             raise UsageError(

@@ -58,6 +58,7 @@ class Recipe(Config):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls.name = cls.__dict__.get("name", cls.__name__)  # a recipe of one's own is not its parent
+        cls.published = cls.__dict__.get("published", "")
 
     data: Annotated[str | None, Unset] = Field(
         None, description="files to learn from; the 5,000 embedded digits if unset"

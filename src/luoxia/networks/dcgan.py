@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from luoxia.networks.layers import (
@@ -34,7 +37,12 @@ def initialise(network: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """z → a small map → stride-2 transposed 4 × 4 convolutions that halve the channels; BN + ReLU, tanh at the end."""
+    """z → a small map → stride-2 transposed 4 × 4 convolutions that halve the channels; BN + ReLU, tanh at the end.
+
+    The last transposed convolution makes the image (the paper's figure 1). With ``refine`` it makes ``width`` channels
+    at full size instead, twice as many at each coarser one, and a 3 × 3 convolution makes the image: clean strokes and
+    edges in a fraction of the steps.
+    """
 
     def __init__(
         self,
@@ -45,29 +53,28 @@ class Generator(nn.Module):
         classes: int = 0,
         embedding: int = 32,
         dropout: float = 0.0,
+        refine: bool = False,
     ) -> None:
         super().__init__()
         self.latent = latent
         self.classes = classes
         self.size = shape[1:]
         levels = halvings(*self.size)
-        deepest = channels_at(levels, width)
-        self.coarse = (deepest, *coarse(*self.size, levels))
+        widths = [channels_at(level + refine, width) for level in range(levels, 0, -1)]
+        self.coarse = (widths[0], *coarse(*self.size, levels))
         self.condition = ClassInput(classes, embedding)
-        self.project = nn.Linear(
-            latent + self.condition.features, deepest * self.coarse[1] * self.coarse[2], bias=False
-        )
-        self.activate = nn.Sequential(nn.BatchNorm2d(deepest), nn.ReLU(inplace=True))
+        self.project = nn.Linear(latent + self.condition.features, math.prod(self.coarse), bias=False)
+        self.activate = nn.Sequential(nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         layers: list[nn.Module] = []
-        for level in range(levels, 1, -1):
-            i, o = channels_at(level, width), channels_at(level - 1, width)
+        for i, o in pairwise([*widths, width] if refine else widths):
             layers += [
                 nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(o),
                 nn.ReLU(inplace=True),
             ]
             layers += [nn.Dropout2d(dropout)] if dropout else []
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(width, shape[0], 4, 2, 1), nn.Tanh())
+        last = nn.Conv2d(width, shape[0], 3, 1, 1) if refine else nn.ConvTranspose2d(width, shape[0], 4, 2, 1)
+        self.layers = nn.Sequential(*layers, last, nn.Tanh())
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -90,7 +97,7 @@ class Discriminator(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        levels = halvings(*shape[1:])
+        levels = halvings(*shape[1:], smallest=3)  # once more than the generator where 7 × 7 pixels are left
         self.condition = ClassPlane(0 if projection else classes, *shape[1:])
         channels = shape[0] + self.condition.channels
         layers: list[nn.Module] = []

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-def halvings(height: int, width: int, smallest: int = 4) -> int:
+def halvings(height: int, width: int, smallest: float = 4) -> int:
     """How often an image can be halved before its shorter side would fall below ``smallest``.
 
     28 → 2 (7 × 7), 32 → 3 (4 × 4), 64 → 4, 128 → 5.

@@ -44,6 +44,9 @@ class Adversarial(Objective):
         self.d_steps = d_steps
         self.augmentations = augmentations
         self.clip_weights = clip_weights
+        self.has_batch_statistics = any(
+            isinstance(m, nn.modules.batchnorm._BatchNorm) for m in discriminator.modules()
+        )
         self.statistics = {}
 
     def phases(self) -> Iterator[Phase]:
@@ -61,8 +64,7 @@ class Adversarial(Objective):
         """D's loss on real and on generated images; with it, the penalties that run every step."""
         with torch.no_grad():
             fake = self.generate(real, rng)
-        real_logits = self.critic(real.images, real.labels, rng)
-        fake_logits = self.critic(fake, real.labels, rng)
+        real_logits, fake_logits = self.criticise(real, fake, rng)
         self.statistics |= {
             "real_logit": real_logits.detach().mean(),
             "fake_logit": fake_logits.detach().mean(),
@@ -99,6 +101,14 @@ class Adversarial(Objective):
         """D's logits (n,), float32, on augmented images."""
         logits: Tensor = self.networks["discriminator"](augment(images, self.augmentations, rng), labels)
         return logits.float()
+
+    def criticise(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+        """D's logits of real and of generated images: in one pass, unless batch statistics must keep them apart."""
+        if self.has_batch_statistics:
+            return self.critic(real.images, real.labels, rng), self.critic(fake, real.labels, rng)
+        labels = None if real.labels is None else real.labels.repeat(2)
+        real_logits, fake_logits = self.critic(torch.cat([real.images, fake.float()]), labels, rng).chunk(2)
+        return real_logits, fake_logits
 
     def penalised(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
         """Each penalty by its name."""

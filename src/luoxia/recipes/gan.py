@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from luoxia.config import Unset, Whole, Words
-from luoxia.recipe import Optimiser, Recipe, Schedule
+from luoxia.recipe import Average, Optimiser, Recipe, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,12 +45,15 @@ class ImageGAN(Recipe):
     width: Whole = Field(
         64, ge=1, le=2048, description="channels at the finest level (mlp: hidden units / 4 of the first)"
     )
+    refine: bool = Field(False, description="end G with a 3 × 3 convolution at full size (dcgan)")
     latent: Whole = Field(100, ge=1, description="dimensions of z")
     loss: LossName = Field("nonsaturating", description="the adversarial loss")
     penalty: PenaltyName = Field("none", description="gradient penalty on D")
     gamma: float = Field(1.0, ge=0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
     penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularisation)")
-    d_steps: Whole = Field(1, ge=1, description="updates of D for each update of G (the documents' k)")
+    d_steps: Whole = Field(
+        1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
+    )
     d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
     d_norm: Literal["none", "batch", "layer"] = Field(
         "none", description="normalisation in D (dcgan, resnet)"
@@ -74,6 +77,14 @@ class ImageGAN(Recipe):
         for name in value:
             if name not in AUGMENTATIONS:
                 raise ValueError(f"'{name}' is none of {', '.join(AUGMENTATIONS)}")
+        return value
+
+    @field_validator("extractor")
+    @classmethod
+    def _known_extractor(cls, value: str) -> str:
+        kind, colon, path = value.partition(":")
+        if value not in ("none", "self", "effnet-lite0") and not (kind == "inception" and path):
+            raise ValueError("must be self, effnet-lite0, inception:WEIGHTS_FILE or none")
         return value
 
     @model_validator(mode="after")
@@ -112,9 +123,10 @@ class ImageGAN(Recipe):
 
     def build_generator(self, data: ImageSpec) -> nn.Module:
         """z, labels → images."""
+        own: dict[str, Any] = {"refine": self.refine} if self.network == "dcgan" else {}
         size = self._hidden() if self.network == "mlp" else self.width
         network: nn.Module = self._family().Generator(
-            self.latent, data.shape, size, classes=self._classes(data), dropout=self.g_dropout
+            self.latent, data.shape, size, classes=self._classes(data), dropout=self.g_dropout, **own
         )
         return network
 
@@ -143,7 +155,7 @@ class ImageGAN(Recipe):
 
 
 class GAN(ImageGAN):
-    """The mission's first example made to work: data in [−1, 1], logits, LeakyReLU in D, β₁ = 0.5."""
+    """The first GAN, as everybody learns it on handwritten digits: data in [−1, 1], logits, LeakyReLU in D, β₁ = 0.5."""
 
     name: ClassVar[str] = "gan"
     title: ClassVar[str] = "fully connected GAN"
@@ -172,13 +184,15 @@ class DCGAN(ImageGAN):
     title: ClassVar[str] = "deep convolutional GAN"
     source: ClassVar[str] = "Radford et al. 2015, arXiv:1511.06434"
     published: ClassVar[str] = (
-        "width=64 batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch ema.halflife=0"
+        "width=64 refine=false batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch ema.halflife=0"
     )
 
-    width: Whole = 32
+    width: Whole = 16
+    refine: bool = True
     steps: Whole = 3000
-    lr: float = 2e-3
-    optimiser: Optimiser = Optimiser(betas=(0.5, 0.99))
+    lr: float = 2.5e-3
+    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    ema: Average = Average(halflife=50_000, ramp=0.3)
     penalty: PenaltyName = "r1"
     gamma: float = 0.1
     penalty_every: Whole = 16

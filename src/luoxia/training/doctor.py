@@ -17,6 +17,10 @@ PATIENCE = 4
 """Log lines in a row that must agree before a finding is made."""
 
 
+YOUNG = 150
+"""Steps in which nothing but a non-finite gradient is an illness."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One diagnosis: ``name`` is the illness, ``key`` the setting to change, ``advice`` how."""
@@ -87,7 +91,7 @@ class Doctor:
 
     def _diagnose(self, log: dict[str, Any]) -> Iterator[Finding]:
         yield from self._non_finite(log)
-        if len(self.logs) < PATIENCE:
+        if len(self.logs) < PATIENCE or self.logs[0]["step"] < YOUNG:
             return
         yield from self._gradients()
         yield from self._collapsed()

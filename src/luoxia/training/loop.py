@@ -111,7 +111,8 @@ class Loop:
         train, heldout = self.hooks.observe(rng)
         observed = self.trainer.objective.observe(train, heldout, rng)
         log["statistics"] |= {k: v.item() for k, v in self.trainer.world.mean(observed).items()}
-        if log["skipped"] > 0.5 or not self.trainer.is_finite():
+        broken = log["skipped"] > 0.5 or not self.trainer.is_finite()
+        if self.trainer.world.any(broken):  # buffers differ between processes: all go back, or none
             self._roll_back("the gradients or weights are no longer finite")
             return
         if self.main:

@@ -140,7 +140,7 @@ class Trainer:
         norm = optimisers.gradient_norm(parameters)
         if self.recipe.optimiser.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimiser.clip, norm)
-        if "fused" in optimiser.defaults:  # skips on the device, without waiting for the answer
+        if optimiser.defaults.get("fused"):  # skips on the device, without waiting for the answer
             optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
             optimiser.grad_scale = None  # type: ignore[attr-defined]
             optimiser.step()
@@ -237,7 +237,8 @@ class Trainer:
             for name, optimiser in self.optimisers.items():
                 optimisers.load_state_tensors(optimiser, saved.tensors[f"optimiser_{name}"])
         except (KeyError, RuntimeError, IndexError) as error:
-            raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {error}") from None
+            first = str(error).splitlines()[0]
+            raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {first}") from None
         state = saved.state
         self.progress = Progress(saved.step, state["seconds"], state["rollbacks"], state["lr_scale"])
         self.tally = Tally()
