@@ -21,7 +21,8 @@ def write_file(path: Path, content: bytes | str) -> Path:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise LuoxiaError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:  # a signal may end the work too
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise LuoxiaError(f"cannot write {path}: {error.strerror or error}") from error
     return path
