@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,12 @@ class Run:
             {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}, ensure_ascii=False
         )
         try:
-            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with (self.path / "metrics.jsonl").open("a+b") as file:
+                if file.tell() > 0:
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":  # a line that a crash cut short stays alone
+                        file.write(b"\n")
+                file.write(f"{line}\n".encode())
         except OSError as error:
             raise LuoxiaError(f"cannot write {self.path}/metrics.jsonl: {error.strerror}") from error
 
@@ -124,7 +129,7 @@ class Run:
                     record = json.loads(line)
                 except ValueError:
                     continue
-                if kind is None or record.get("kind") == kind:
+                if isinstance(record, dict) and kind in (None, record.get("kind")):
                     yield record
 
     def rewind(self, step: int) -> None:
