@@ -53,6 +53,8 @@ class ImageGenerator:
 
     def latents(self, n: int, seed: int) -> Tensor:
         """z (n, latent), standard normal, float32; row i is a pure function of (seed, i)."""
+        if n < 1 or not 0 <= seed < 2**64:
+            raise UsageError(f"cannot draw n={n} samples of seed={seed}; give n ≥ 1 and 0 ≤ seed < 2^64")
         rows = [
             np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(self.latent)
             for i in range(n)
