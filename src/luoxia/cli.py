@@ -124,7 +124,7 @@ def train(
 ) -> None:
     """Train a model: luoxia train dcgan data=photos/ size=64 budget=10m."""
     with _speaking(debug):
-        given = _parse(settings)
+        given = _parse(settings, "recipe", "quiet")
         from luoxia import api
 
         if dry_run:
@@ -143,7 +143,7 @@ def resume(
 ) -> None:
     """Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000."""
     with _speaking(debug):
-        given = _parse(settings)
+        given = _parse(settings, "run", "quiet")
         from luoxia import api
 
         _print_run(api.resume(run, **given), as_json)
@@ -225,11 +225,14 @@ def data(
 # ------------------------------------------------------------------ reading and printing
 
 
-def _parse(words: list[str] | None) -> dict[str, Any]:
+def _parse(words: list[str] | None, *arguments: str) -> dict[str, Any]:
+    """The settings in ``key=value`` words; ``arguments`` of the call behind the verb are no keys of it."""
     from luoxia.config import parse_settings
 
     settings = parse_settings(words or [])
     for key in settings:
+        if key in arguments:
+            raise UsageError(f"unknown key '{key}'")
         if not key.isidentifier():
             raise UsageError(f"'{key}' is no key: write key=value")
     return settings
@@ -241,6 +244,8 @@ def _print_json(value: Any) -> None:
 
 
 def _print_run(run: Any, as_json: bool) -> None:
+    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
+        return  # under torchrun the main process speaks
     scores = [record["scores"] for record in run.records("score") if record.get("final")]
     grids = sorted((run.path / "samples").glob("step_*.png"))
     outcome = {

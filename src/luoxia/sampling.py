@@ -61,7 +61,7 @@ class DataSettings(Config):
     )
 
 
-def sample(run: str, **settings: Any) -> Path:
+def sample(run: str, /, **settings: Any) -> Path:
     """Write samples of a run and return where; ``settings`` are those of ``SampleSettings``."""
     chosen: SampleSettings = SampleSettings.from_settings(settings)
     from luoxia import api
@@ -84,7 +84,7 @@ def sample(run: str, **settings: Any) -> Path:
     return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
 
 
-def measure(run: str | None, **settings: Any) -> Any:
+def measure(run: str | None, /, **settings: Any) -> Any:
     """Score a run, or two sources of images; ``settings`` are those of ``MeasureSettings``."""
     chosen = MeasureSettings.from_settings(settings)
     from luoxia import api
@@ -92,7 +92,7 @@ def measure(run: str | None, **settings: Any) -> Any:
     return api.measure(run, **chosen.model_dump())
 
 
-def describe_data(path: str | None, **settings: Any) -> dict[str, Any]:
+def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
     """What would be read from ``path``; ``settings`` are those of ``DataSettings``."""
     chosen = DataSettings.from_settings(settings)
     from luoxia.data import describe
