@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class Generator(nn.Module):
         self.condition = ClassInput(classes, embedding)
         widths = [latent + self.condition.features, *hidden]
         layers: list[nn.Module] = []
-        for i, o in zip(widths, widths[1:], strict=False):
+        for i, o in pairwise(widths):
             layers += [nn.Linear(i, o), nn.ReLU(inplace=True), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(shape)), nn.Tanh())
 
@@ -59,7 +60,7 @@ class Discriminator(nn.Module):
         self.condition = ClassInput(0 if projection else classes, embedding)
         widths = [math.prod(shape) + self.condition.features, *hidden]
         layers: list[nn.Module] = []
-        for i, o in zip(widths, widths[1:], strict=False):
+        for i, o in pairwise(widths):
             layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
         self.critic = Critic(widths[-1], classes if projection else 0)

@@ -93,7 +93,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Residual blocks: halving down to 8 × 8 or less, then two at that size; mean over pixels, one linear output."""
+    """Residual blocks: halving while 7 pixels a side are left, then two at that size; mean over pixels, one output."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.condition = ClassPlane(0 if projection else classes, *shape[1:])
-        downs = max(1, halvings(*shape[1:], smallest=7))
+        downs = halvings(*shape[1:], smallest=7)
         channels = shape[0] + self.condition.channels
         blocks: list[nn.Module] = []
         for i in range(downs + 2):
