@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import resource
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from luoxia.config import flatten, nearest, nest
 from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
@@ -28,6 +28,7 @@ from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
 from luoxia.session import (
+    NO_LIMIT,
     Session,
     command_line,
     count,
@@ -39,7 +40,7 @@ from luoxia.session import (
 from luoxia.training.batches import to_float
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world
-from luoxia.training.precision import autocast, choose_device, choose_precision
+from luoxia.training.precision import choose_device, choose_precision
 
 RESUMABLE = (
     "steps", "budget", "data", "device", "compile", "log_every", "sample_every", "score_every", "checkpoint_every",
@@ -71,7 +72,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
         display.console.quiet = quiet or not world.main
         dataset = _open_together(config, world, display)
         _announce(dataset, display)
-        run = Run.create(config.out, config.name or type(config).__name__) if world.main else Run(Path(), {})
+        run = _create_together(config, world)
         try:
             session = Session(resolve(config, dataset), run, dataset, world, display)
             name = recipe if isinstance(recipe, str) else session.recipe_name
@@ -101,10 +102,9 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
         raise LuoxiaError(
             f"{opened.path} ended before its first checkpoint; start again with: {opened.manifest['command']}"
         )
-    saved = opened.manifest["config"]
-    if settings.get("budget") and "steps" not in settings:
-        saved = {**saved, "steps": max(saved["steps"], 1_000_000_000)}
-    config = _configure(opened.manifest["recipe"], {**saved, **settings})
+    config = _configure(opened.manifest["recipe"], {**opened.manifest["config"], **settings})
+    if config.budget is not None and "budget" in settings and "steps" not in settings:
+        config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
     display = Display(quiet)
     world = join_world(config.device)
     try:
@@ -134,7 +134,8 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
 
 
 def _go(session: Session, display: Display) -> Run:
-    finished = session.go()
+    with session.run.held() if session.world.main else contextlib.nullcontext():
+        finished = session.go()
     if not finished:
         step = session.trainer.progress.step
         raise Interrupted(
@@ -161,6 +162,13 @@ def _open_together(config: ImageGAN, world: World, display: Display) -> ImageDat
         dataset = open_data(config, display)
     world.barrier()
     return dataset if world.main else open_data(config)
+
+
+def _create_together(config: ImageGAN, world: World) -> Run:
+    """The main process makes the run's folder; every process knows it."""
+    run = Run.create(config.out, config.name or type(config).__name__) if world.main else None
+    path = world.text_from_main(str(run.path) if run else "")
+    return run or Run(Path(path), {})
 
 
 def _announce(dataset: ImageDataset, display: Display) -> None:
@@ -242,7 +250,7 @@ def measure(
     against: str | None = None,
     extractor: str | None = None,
     n: int | None = None,
-    seed: int = 1,
+    seed: int | None = None,
     quiet: bool = False,
 ) -> Measurement:
     """Score a run against its data (or ``data``), or the images at ``data`` against those at ``against``.
@@ -253,7 +261,7 @@ def measure(
     if run is None:
         if not data or not against:
             raise UsageError("measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES")
-        return _measure_sources(data, against, extractor or "self", n or 10_000, seed)
+        return _measure_sources(data, against, extractor or "self", n or 10_000, 1 if seed is None else seed)
     if against:
         raise UsageError("measure takes a RUN, or data= and against=, not both")
     return _measure_run(Run.open(run), data, extractor, n, seed, Display(quiet))
@@ -277,7 +285,7 @@ def _measure_sources(data: str, against: str, extractor: str, n: int, seed: int)
 
 
 def _measure_run(
-    run: Run, data: str | None, extractor: str | None, n: int | None, seed: int, display: Display
+    run: Run, data: str | None, extractor: str | None, n: int | None, seed: int | None, display: Display
 ) -> Measurement:
     config = _configure(run.manifest["recipe"], run.manifest["config"])
     generator = load(run.path)
@@ -289,7 +297,12 @@ def _measure_run(
     train, heldout = np.arange(len(dataset)), np.arange(0)
     if data is None and config.holdout > 0:
         train, heldout = holdout_split(len(dataset), config.holdout, config.seed)
-    reference = make_reference(extractor, dataset, train, heldout, limit=max(n, 10_000))
+    if data is None and dataset.fingerprint != run.manifest["data"]["fingerprint"]:
+        raise UsageError(
+            f"the data at {dataset.source} has changed since {run.path} began; name it as data= to use it"
+        )
+    seed = config.seed + 1 if seed is None else seed
+    reference = make_reference(extractor, dataset, train, heldout, seed=seed, limit=max(n, 10_000))
     fakes = generator.sample(n, seed=seed)
     measurement = measure_against(reference, fakes)
     if data is None:
@@ -361,6 +374,4 @@ def _time_steps(config: ImageGAN, dataset: ImageDataset, steps: int = 4) -> tupl
     return (time.perf_counter() - began) / steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-__all__ = ["Interrupted", "Run", "autocast", "load", "measure", "plan", "resume", "train"]
-
-Samples = NDArray[np.uint8]
+__all__ = ["Interrupted", "Run", "load", "measure", "plan", "resume", "train"]

@@ -60,8 +60,6 @@ class _DataKeys(_Keys):
 
 def main() -> None:
     """Run the command line."""
-    # Threads that spin while they wait slow each other down many times over as soon as anything else wants the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ≤ shows a question mark, and no error
             stream.reconfigure(errors="replace")

@@ -69,7 +69,7 @@ class Recipe(Config):
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
     )
     batch: Whole = Field(64, ge=1, description="real images a phase and process")
-    accumulate: Whole = Field(1, ge=1, description="batches whose gradients are summed into one update")
+    accumulate: Whole = Field(1, ge=1, description="batches whose gradients are averaged into one update")
     lr: float = Field(2e-4, gt=0, description="learning rate")
     seed: Whole = Field(0, ge=0, lt=2**63, description="seed of everything random")
     size: Annotated[Size | None, Unset] = Field(

@@ -44,7 +44,12 @@ class MeasureSettings(Config):
     n: Annotated[Whole | None, Unset] = Field(
         None, ge=2, description="samples of the run, or images a side at most"
     )
-    seed: Whole = Field(1, ge=0, lt=2**63, description="seed of the samples and of every subset")
+    seed: Annotated[Whole | None, Unset] = Field(
+        None,
+        ge=0,
+        lt=2**63,
+        description="seed of the samples and of every subset; as after training if unset",
+    )
 
 
 class DataSettings(Config):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import math
 import platform
 import shlex
 import sys
@@ -23,7 +22,7 @@ from luoxia.generation.images import ImageGenerator
 from luoxia.metrics.extractors import open_extractor
 from luoxia.metrics.images import Measurement, measure
 from luoxia.metrics.picture import neighbours_picture
-from luoxia.metrics.reference import Reference
+from luoxia.metrics.reference import SEARCH, Reference
 from luoxia.objectives.base import Batch, Rng
 from luoxia.provenance.files import write_file
 from luoxia.provenance.images import enlarge, write_grid, write_png
@@ -92,7 +91,7 @@ class Session:
             world,
             run.checkpoints,
             self.dtype,
-            compiled=wants_compile(recipe.compile, world.device, recipe.steps),
+            compiled=wants_compile(recipe.compile, world.device, recipe.steps, recipe.budget),
         )
 
     # ------------------------------------------------------------------ the course of a run
@@ -145,7 +144,7 @@ class Session:
             self.display.tell("preparing scores")
             _ = self.reference
         self.world.barrier()
-        doctor = Doctor(self.recipe)
+        doctor = self._doctor()
         hooks = Hooks(
             self._observe, self._sample, self._quick_score, self._export, self.display.log, self.display.tell
         )
@@ -157,6 +156,17 @@ class Session:
         self.world.barrier()
         return finished
 
+    def _doctor(self) -> Doctor:
+        """A doctor who knows the run's past."""
+        doctor = Doctor(self.recipe)
+        for record in self.run.records() if self.world.main else ():
+            if record["kind"] == "log":
+                doctor.hear_log(record["step"], record)
+            elif record["kind"] == "score" and not record["final"]:
+                first = record["scores"][0]
+                doctor.hear_scores(record["step"], first["value"], first["floor"] or 0.0, {})
+        return doctor
+
     def _showing(self) -> contextlib.AbstractContextManager[None]:
         if not self.world.main:
             return contextlib.nullcontext()
@@ -164,7 +174,7 @@ class Session:
 
     def _conclude(self, finished: bool) -> None:
         step, seconds = self.trainer.progress.step, self.trainer.progress.seconds
-        if finished and self.recipe.extractor != "none":
+        if finished and self.recipe.extractor != "none" and self.stopper.signal is None:
             self.display.tell("measuring")
             measurement = self.measure()
             records = [score.as_dict() for score in measurement.scores]
@@ -175,7 +185,7 @@ class Session:
 
     def measure(self) -> Measurement:
         """All scores of the present average, and the picture of its nearest training neighbours."""
-        fakes = self.generator().sample(self.recipe.score_samples, seed=self.recipe.seed + 1)
+        fakes = self.generator().sample(self.recipe.score_samples, seed=self.score_seed)
         measurement = measure(self.reference, fakes)
         picture_neighbours(self.run, fakes, self.reference.real, measurement)
         return measurement
@@ -185,7 +195,14 @@ class Session:
     @cached_property
     def reference(self) -> Reference:
         """The real side of every score of this run."""
-        return make_reference(self.recipe.extractor, self.dataset, self.train_indices, self.heldout_indices)
+        train, heldout, seed = self.train_indices, self.heldout_indices, self.score_seed
+        limit = max(self.recipe.score_samples, 10_000)
+        return make_reference(self.recipe.extractor, self.dataset, train, heldout, seed=seed, limit=limit)
+
+    @property
+    def score_seed(self) -> int:
+        """Seed of the samples that are scored, and of every subset: never that of the sample grids."""
+        return self.recipe.seed + 1
 
     def generator(self) -> ImageGenerator:
         """What is sampled and measured: the average, or a copy of the generator where there is none."""
@@ -217,7 +234,7 @@ class Session:
     def _quick_score(self, step: int) -> QuickScore | None:
         if self.recipe.extractor == "none":
             return None
-        fakes = self.generator().sample(min(2000, self.recipe.score_samples), seed=self.recipe.seed + 1)
+        fakes = self.generator().sample(min(2000, self.recipe.score_samples), seed=self.score_seed)
         scores = self.reference.quick(fakes)
         distance = scores[0]
         shares = self._class_shares(fakes)
@@ -285,15 +302,20 @@ class Session:
 
 
 def make_reference(
-    extractor: str, dataset: ImageDataset, train: Any, heldout: Any, limit: int = 10_000
+    extractor: str, dataset: ImageDataset, train: Any, heldout: Any, *, seed: int, limit: int = 10_000
 ) -> Reference:
-    """The real side of a measurement of a model trained on ``train`` and never on ``heldout`` (indices)."""
+    """The real side of a measurement of a model trained on ``train`` and never on ``heldout`` (indices).
+
+    Of a large data set, as many images as are searched for neighbours are read, drawn by ``seed``.
+    """
     opened = open_extractor(extractor, dataset.images, dataset.labels, fingerprint=dataset.fingerprint)
+    if len(train) > SEARCH:
+        train = np.sort(np.random.default_rng(seed).permutation(train)[:SEARCH])
     labels = None if dataset.labels is None else np.asarray(dataset.labels)[train]
     real = dataset.images[train] if len(train) < len(dataset) else dataset.images
     held = dataset.images[heldout] if len(heldout) else None
     return Reference(
-        real, extractor=opened, labels=labels, classes=dataset.classes, heldout=held, limit=limit
+        real, extractor=opened, labels=labels, classes=dataset.classes, heldout=held, seed=seed, limit=limit
     )
 
 
@@ -338,10 +360,11 @@ def _card(run: Run, recipe: ImageGAN, dataset: ImageDataset, step: int) -> str:
     kind = type(recipe)
     return (
         f"# {kind.name or kind.__name__}: {run.name}\n\n"
-        f"A generator of {spec.height} × {spec.width} images ({spec.channels} channels), trained with Luoxia {__version__} "
-        f"for {step:,} steps on {dataset.source} ({len(dataset):,} images).\n\n"
+        f"A generator of {spec.height} × {spec.width} images ({spec.channels} channels), trained with Luoxia "
+        f"{__version__} for {step:,} steps on {dataset.source} ({len(dataset):,} images).\n\n"
         f"Recipe: {kind.title} ({kind.source}).\n\n"
-        '```python\nimport luoxia\n\nimages = luoxia.load("model").sample(16, seed=0)  # uint8 (n, h, w, c)\n```\n\n'
+        "```python\nimport luoxia\n\n"
+        'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, seed=0)  # uint8 (n, h, w, c)\n```\n\n'
         "What it generates is synthetic. It can resemble its training images: see the neighbours in the run's report.\n"
     )
 
@@ -355,14 +378,3 @@ def command_line(verb: str, target: str, settings: dict[str, Any]) -> str:
     """The command that does the same again."""
     words = [f"{key}={'none' if value is None else value}" for key, value in settings.items()]
     return " ".join(["luoxia", verb, shlex.quote(target), *map(shlex.quote, words)])
-
-
-def duration(seconds: float) -> str:
-    """1234.5 → '20 min 35 s'."""
-    if not math.isfinite(seconds):
-        return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -36,12 +36,23 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(layer.weight, 1.0, 0.02)
 
 
+def transposed(width: int, channels: int) -> list[nn.Module]:
+    """The paper's last layer: half size → image."""
+    return [nn.ConvTranspose2d(width, channels, 4, 2, 1)]
+
+
+def refining(width: int, channels: int) -> list[nn.Module]:
+    """Two 3 × 3 convolutions at half size → image, by sub-pixel convolution."""
+    first = [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return [*first, nn.Conv2d(width, 4 * channels, 3, 1, 1), nn.PixelShuffle(2)]
+
+
 class Generator(nn.Module):
     """z → a small map → stride-2 transposed 4 × 4 convolutions that halve the channels; BN + ReLU, tanh at the end.
 
-    The last transposed convolution makes the image (the paper's figure 1). With ``refine`` it makes ``width`` channels
-    at full size instead, twice as many at each coarser one, and a 3 × 3 convolution makes the image: clean strokes and
-    edges in a fraction of the steps.
+    The last transposed convolution makes the image (the paper's figure 1). With ``refine``, two 3 × 3 convolutions at
+    half size make four values for each pixel there, and these are laid out as the image (sub-pixel convolution, Shi et
+    al. 2016, arXiv:1609.05158): clean strokes and edges in half the time.
     """
 
     def __init__(
@@ -60,21 +71,22 @@ class Generator(nn.Module):
         self.classes = classes
         self.size = shape[1:]
         levels = halvings(*self.size)
-        widths = [channels_at(level + refine, width) for level in range(levels, 0, -1)]
+        widths = [channels_at(level, width) for level in range(levels, 0, -1)]
         self.coarse = (widths[0], *coarse(*self.size, levels))
         self.condition = ClassInput(classes, embedding)
         self.project = nn.Linear(latent + self.condition.features, math.prod(self.coarse), bias=False)
         self.activate = nn.Sequential(nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         layers: list[nn.Module] = []
-        for i, o in pairwise([*widths, width] if refine else widths):
+        for i, o in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(o),
                 nn.ReLU(inplace=True),
             ]
             layers += [nn.Dropout2d(dropout)] if dropout else []
-        last = nn.Conv2d(width, shape[0], 3, 1, 1) if refine else nn.ConvTranspose2d(width, shape[0], 4, 2, 1)
-        self.layers = nn.Sequential(*layers, last, nn.Tanh())
+        self.layers = nn.Sequential(
+            *layers, *(refining if refine else transposed)(width, shape[0]), nn.Tanh()
+        )
         initialise(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

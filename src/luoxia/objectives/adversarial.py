@@ -18,7 +18,7 @@ class Adversarial(Objective):
 
     A step is the documents' algorithm: ``d_steps`` updates of D, each on fresh real and generated images, then one of
     G on fresh latents. A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain
-    is ``penalty_every`` (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    is the number of D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
     """
 
     averaged = ("generator",)
@@ -37,7 +37,6 @@ class Adversarial(Objective):
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.latent: int = generator.latent  # type: ignore[assignment]
-        self.classes: int = generator.classes  # type: ignore[assignment]
         self.loss = loss
         self.penalties = list(penalties)
         self.penalty_every = penalty_every
@@ -77,11 +76,12 @@ class Adversarial(Objective):
         return losses
 
     def lazy_penalties(self, real: Batch, rng: Rng) -> Losses:
-        """The penalties alone, times the steps between two of them."""
+        """The penalties alone, times the updates of D that one of them stands for."""
         needs_fake = any(penalty.needs_fake for _, penalty in self.penalties)
         with torch.no_grad():
             fake = self.generate(real, rng) if needs_fake else None
-        return {name: value * self.penalty_every for name, value in self.penalised(real, fake, rng).items()}
+        gain = self.penalty_every * self.d_steps
+        return {name: value * gain for name, value in self.penalised(real, fake, rng).items()}
 
     def generator_losses(self, real: Batch, rng: Rng) -> Losses:
         """G's loss on fresh latents; D's parameters take no part."""
@@ -138,9 +138,10 @@ class Adversarial(Objective):
         generator = self.networks["generator"].eval()
         fake = self.generate(train, rng)
         generator.train()
-        return observed | {"diversity": spread(fake) / spread(train.images)}
+        return observed | {"diversity": spread(fake) / spread(train.images).clamp_min(1e-12)}
 
 
 def spread(images: Tensor) -> Tensor:
     """The mean distance between two images (n, c, h, w) of a batch."""
-    return torch.pdist(images.flatten(1).float()).mean()
+    x = images.flatten(1).float()
+    return torch.cdist(x, x).sum() / max(1, len(x) * (len(x) - 1))

@@ -54,9 +54,9 @@ class Rng:
 class Phase:
     """One loss and the one network it updates.
 
-    ``losses(batch, rng)`` returns named scalars whose sum is minimised. ``repeat``: times a step, each on a fresh batch.
-    ``every``: steps between two runs; a lazy phase's losses already carry that gain. ``twice``: the loss differentiates
-    a gradient, which compiled networks cannot.
+    ``losses(batch, rng)`` returns named scalars whose sum is minimised. ``repeat``: times a step, each on a fresh
+    batch. ``every``: steps between two runs; a lazy phase's losses already carry that gain. ``twice``: the loss
+    differentiates a gradient, which compiled networks cannot.
     """
 
     name: str

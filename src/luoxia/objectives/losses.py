@@ -92,7 +92,7 @@ class Wasserstein:
 
 
 class Relativistic:
-    """Relativistic pairing GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441, eq. 2)."""
+    """Relativistic pairing (Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441, eq. 2)."""
 
     needs_real = True
 

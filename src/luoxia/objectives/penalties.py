@@ -47,7 +47,7 @@ class Penalty(Protocol):
 
 @dataclass
 class ZeroCentred:
-    """R1 = γ/2 · E‖∇D(x)‖² on real images, R2 on generated ones (Mescheder et al. 2018, arXiv:1801.04406, eq. 9 and 10)."""
+    """R1 = γ/2 · E‖∇D(x)‖² on real images, R2 on generated ones (Mescheder et al. 2018, arXiv:1801.04406, eq. 9 f.)."""
 
     gamma: float
     on_real: bool = True

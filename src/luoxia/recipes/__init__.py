@@ -31,6 +31,11 @@ def _from_file(name: str) -> type[Recipe]:
     path = Path(file).resolve()
     if not path.is_file():
         raise UsageError(f"recipe file {file} is not there")
+    running = sys.modules.get("__main__")
+    if wanted and getattr(running, "__file__", None) and Path(str(running.__file__)).resolve() == path:  # type: ignore[union-attr]
+        defined = getattr(running, wanted, None)
+        if isinstance(defined, type) and issubclass(defined, Recipe):
+            return defined  # a script that loads what it trained must not run itself again
     # A name of its own: the user's file may be called json.py.
     own = f"recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(own, path)

@@ -45,7 +45,7 @@ class ImageGAN(Recipe):
     width: Whole = Field(
         64, ge=1, le=2048, description="channels at the finest level (mlp: hidden units / 4 of the first)"
     )
-    refine: bool = Field(False, description="end G with a 3 × 3 convolution at full size (dcgan)")
+    refine: bool = Field(False, description="end G with two convolutions and a sub-pixel layer (dcgan)")
     latent: Whole = Field(100, ge=1, description="dimensions of z")
     loss: LossName = Field("nonsaturating", description="the adversarial loss")
     penalty: PenaltyName = Field("none", description="gradient penalty on D")
@@ -82,7 +82,7 @@ class ImageGAN(Recipe):
     @field_validator("extractor")
     @classmethod
     def _known_extractor(cls, value: str) -> str:
-        kind, colon, path = value.partition(":")
+        kind, _, path = value.partition(":")
         if value not in ("none", "self", "effnet-lite0") and not (kind == "inception" and path):
             raise ValueError("must be self, effnet-lite0, inception:WEIGHTS_FILE or none")
         return value
@@ -91,7 +91,7 @@ class ImageGAN(Recipe):
     def _sane(self) -> Self:
         if self.d_norm == "batch" and self.penalty != "none":
             raise ValueError(
-                f"d_norm=batch mixes the samples that penalty={self.penalty} treats one by one; use d_norm=layer or none"
+                f"d_norm=batch mixes samples that penalty={self.penalty} treats one by one; use d_norm=layer or none"
             )
         return self
 
@@ -155,7 +155,7 @@ class ImageGAN(Recipe):
 
 
 class GAN(ImageGAN):
-    """The first GAN, as everybody learns it on handwritten digits: data in [−1, 1], logits, LeakyReLU in D, β₁ = 0.5."""
+    """The first GAN, as it is taught on handwritten digits: data in [−1, 1], logits, LeakyReLU in D, β₁ = 0.5."""
 
     name: ClassVar[str] = "gan"
     title: ClassVar[str] = "fully connected GAN"
@@ -187,7 +187,7 @@ class DCGAN(ImageGAN):
         "width=64 refine=false batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch ema.halflife=0"
     )
 
-    width: Whole = 16
+    width: Whole = 32
     refine: bool = True
     steps: Whole = 3000
     lr: float = 2.5e-3

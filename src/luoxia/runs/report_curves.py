@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from luoxia.runs.charts import Chart, Mark, Point, Series, draw
-from luoxia.runs.report_scores import ReadScore, history
+from luoxia.runs.report_scores import ReadScore, comparable
 from luoxia.runs.report_source import Line, RunRecord, mapping, number
 from luoxia.runs.report_words import meaning
 
@@ -16,10 +16,12 @@ _LOSS_AIDS = {
 _PENALTY_AID = (
     "Good: small and level. Growth by powers of ten means that the discriminator is getting too steep."
 )
-_LOGITS = {"real_logit": "real", "heldout_logit": "held-out", "fake_logit": "generated"}
-_SIGNS = {"real_sign": "training", "heldout_sign": "held-out"}
+_LOGITS = {"train_logit": "trained on", "heldout_logit": "held-out", "fake_logit": "generated"}
+_SIGNS = {"real_sign": "real", "fake_sign": "generated"}
+_UNDRAWN = {"real_logit"}  # train_logit without the noise of training mode
 _STATISTICS = {
-    "diversity": "Good: level, near where real images are. A fall towards 0 means that samples become alike."
+    "diversity": "How different samples are from each other, as a share of real images. Good: near 1. A fall towards 0 "
+    "means that they become alike."
 }
 _LEGEND = (
     '<p class="quiet">Solid lines are smoothed, faint ones show the logged values. Dashed verticals are '
@@ -30,7 +32,7 @@ _EMPTY = '<p class="empty">No values yet. The first ones come after <code>log_ev
 
 def curves(record: RunRecord) -> str:
     """All figures of the run's curves, those without any value left out."""
-    scores = [_score_chart(name, scores) for name, scores in history(record).items() if len(scores) > 1]
+    scores = [_score_chart(name, scores) for name, scores in comparable(record).items() if len(scores) > 1]
     groups = {
         "Losses": _losses(record),
         "Inside the networks": [*_networks(record), *_statistics(record)],
@@ -88,19 +90,20 @@ def _networks(record: RunRecord) -> list[Chart]:
         Chart(
             "The discriminator's logits",
             logits,
-            "Good: held-out stays with real. Real rising away from held-out is overfitting; real far above "
-            "generated means that the discriminator has won.",
+            "Good: held-out stays with the images trained on. These rising away from held-out is overfitting; "
+            "both far above generated means that the discriminator has won.",
         ),
         Chart(
-            "Mean sign of the logits on real images",
+            "Mean sign of the logits",
             signs,
-            "Good: both lines together and below 0.6. Training near 1 with held-out below it is overfitting.",
+            "1 where all are called real, −1 where none is. Good: real above generated, and neither at its end: "
+            "there the discriminator is too strong.",
         ),
     ]
 
 
 def _statistics(record: RunRecord) -> list[Chart]:
-    drawn = {*_LOGITS, *_SIGNS}
+    drawn = {*_LOGITS, *_SIGNS, *_UNDRAWN}
     return [
         Chart(
             name.replace("_", " ").capitalize(),

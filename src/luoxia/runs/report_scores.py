@@ -33,6 +33,17 @@ def history(record: RunRecord) -> dict[str, list[ReadScore]]:
     return found
 
 
+def comparable(record: RunRecord) -> dict[str, list[ReadScore]]:
+    """The scores over time by name: of each, the longest series with one signature."""
+    found = {}
+    for name, scores in history(record).items():
+        alike: dict[str, list[ReadScore]] = {}
+        for score in scores:
+            alike.setdefault(repr(score.signature), []).append(score)
+        found[name] = max(alike.values(), key=len)
+    return found
+
+
 def _read(raw: Line, step: float) -> ReadScore:
     value, low, high, floor = (number(raw.get(key)) for key in ("value", "low", "high", "floor"))
     heading = str(raw.get("heading") or "other")
@@ -46,7 +57,8 @@ def tiles(record: RunRecord, most: int = 4) -> str:
     chosen: dict[str, list[ReadScore]] = {}
     for name, scores in ranked:
         chosen.setdefault(family(name) or name, scores)
-    return "".join(_tile(scores) for scores in list(chosen.values())[:most])
+    course = comparable(record)
+    return "".join(_tile(scores[-1], course[scores[-1].name]) for scores in list(chosen.values())[:most])
 
 
 def tables(record: RunRecord) -> str:
@@ -76,8 +88,7 @@ def _rank(name: str) -> int:
     return KEY_SCORES.index(family(name)) if family(name) in KEY_SCORES else len(KEY_SCORES)
 
 
-def _tile(scores: list[ReadScore]) -> str:
-    score = scores[-1]
+def _tile(score: ReadScore, course: list[ReadScore]) -> str:
     notes = []
     if interval(score) != "–":
         notes.append(f"95%: {interval(score)}")
@@ -86,7 +97,7 @@ def _tile(scores: list[ReadScore]) -> str:
     better = meaning(score.name).better
     return (
         f'<div class="tile"><p class="label">{escape(score.name)}</p><p class="big">{spell(score.value, 3)}'
-        f"{sparkline([(s.step, s.value) for s in scores])}</p>"
+        f"{sparkline([(s.step, s.value) for s in course])}</p>"
         f"<p>{'<br>'.join(notes)}</p>{f'<p class=quiet>{better} is better</p>' if better else ''}</div>"
     )
 

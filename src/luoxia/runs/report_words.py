@@ -32,6 +32,11 @@ _MEANINGS = {
     "class": Meaning("How far the mix of classes is from the data's; 0 is the same mix.", "lower"),
     "classes": Meaning("How many of the data's classes the samples reach.", "higher"),
     "confidence": Meaning("How sure a classifier trained on the data is about the samples.", "higher"),
+    "confident": Meaning("Share of samples of which that classifier is sure.", "higher"),
+    "outliers": Meaning(
+        "Share of samples farther from the training set than 99% of real images are.", "lower"
+    ),
+    "neighbour": Meaning("Distance to the nearest training image; 1 is as for a real image, 0 a copy.", ""),
     "duplicates": Meaning("Share of samples that nearly repeat another sample.", "lower"),
     "memorised": Meaning("Share of samples as close to a training image as a copy would be.", "lower"),
     "novelty": Meaning("How far samples are from their nearest training image.", ""),
@@ -41,7 +46,6 @@ _MEANINGS = {
 _ALIASES = {
     "memorized": "memorised",
     "memorisation": "memorised",
-    "confident": "confidence",
     "histogram": "class",
 }
 KEY_SCORES = ("fd", "kid", "precision", "coverage", "recall", "memorised", "density")

@@ -98,6 +98,25 @@ class Run:
                 self.checkpoints.rmdir()
             self.path.rmdir()
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run at the same time (where the system has file locks)."""
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"{self.path} is being trained by another process; wait for it, or stop it"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            yield
+
     def write_manifest(self, **changes: Any) -> None:
         """Update run.json."""
         self.manifest = {"format": FORMAT, **self.manifest, **changes}

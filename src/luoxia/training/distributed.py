@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -53,6 +54,17 @@ class World:
         dist.broadcast(tensor, src=0)
         return float(tensor.item())
 
+    def text_from_main(self, text: str) -> str:
+        """The main process's text, everywhere."""
+        if self.size == 1:
+            return text
+        data = list(text.encode())
+        buffer = torch.zeros(int(self.from_main(len(data))), dtype=torch.uint8)
+        if self.main:
+            buffer.copy_(torch.tensor(data, dtype=torch.uint8))
+        dist.broadcast(buffer, src=0)
+        return bytes(buffer.tolist()).decode()
+
     def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each scalar averaged over all processes."""
         if self.size == 1 or not values:
@@ -78,7 +90,9 @@ def join_world(device: str) -> World:
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+        # The others wait while the main process decodes and measures; torchrun ends them if it dies.
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(hours=12))
     return World(dist.get_rank(), size, chosen)
 
 

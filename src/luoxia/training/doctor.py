@@ -141,7 +141,7 @@ class Doctor:
                 "mode collapse",
                 "error",
                 f"generated images differ from each other {ratios[-1]:.0%} as much as real ones do",
-                "Add penalty=r1 (with gamma higher than now, if it is on), lower lr, or set loss=relativistic",
+                f"{self._penalty_advice()}, lower lr (now {self.recipe.lr:g}), or set loss=relativistic",
                 "penalty" if self._setting("penalty") == "none" else "gamma",
             )
 
@@ -191,8 +191,8 @@ class Doctor:
                 "missing classes",
                 "error" if len(missing) > len(classes) / 2 else "warning",
                 f"{classes[largest]:.0%} of the samples look like {largest}, {what}",
-                "Mode collapse: raise gamma, lower lr, or train with condition=concat",
-                "gamma",
+                f"Mode collapse: {self._penalty_advice()}, or lower lr (now {self.recipe.lr:g})",
+                "penalty" if self._setting("penalty") == "none" else "gamma",
             )
 
     def _stalled(self, floor: float) -> Iterator[Finding]:
@@ -209,6 +209,11 @@ class Doctor:
                 "Let the learning rate fall (schedule=cosine), or stop here and keep the earlier checkpoint",
                 "schedule",
             )
+
+    def _penalty_advice(self) -> str:
+        if self._setting("penalty") == "none":
+            return "Add penalty=r1"
+        return f"Raise gamma (now {self._setting('gamma'):g})"
 
     def _recent(self, name: str) -> list[float]:
         values = [log["statistics"].get(name) for log in self.logs]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from luoxia.recipe import Recipe
 from luoxia.runs.run import Run
 from luoxia.training.doctor import Doctor, Finding
 from luoxia.training.stopping import Stopper, StopRequested
-from luoxia.training.trainer import Trainer
+from luoxia.training.trainer import Tally, Trainer
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Loop:
         if self.step == 0:
             self._checkpoint()  # what a roll-back returns to
         stopped = False
+        self.trainer.tally = Tally()  # its clock starts now
         while not self.finished():
             self.trainer.step()
             self._clock()
@@ -77,6 +80,8 @@ class Loop:
             if self.trainer.world.any(self.stopper.signal is not None):
                 stopped = not self.finished()
                 break
+        if self.trainer.world.any(not self.trainer.is_finite()):
+            self._roll_back("the weights are no longer finite")
         self._checkpoint()
         with contextlib.suppress(StopRequested):
             self._sample()
@@ -93,8 +98,9 @@ class Loop:
         self.trainer.progress.seconds = self.trainer.world.from_main(elapsed)
 
     def _after_step(self) -> None:
-        if self._due(self.recipe.log_every):
-            self._log()
+        if (self._due(self.recipe.log_every) or self.finished()) and not self._log():
+            self._checkpoint()  # the roll-back itself
+            return
         if self._due(self.recipe.checkpoint_every):
             self._checkpoint()
         if self._due(self.recipe.sample_every):
@@ -105,7 +111,8 @@ class Loop:
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0 and not self.finished()
 
-    def _log(self) -> None:
+    def _log(self) -> bool:
+        """Write a log line and ask the doctor; False when training had to be rolled back instead."""
         log = self.trainer.read_tally()
         rng = Rng(hashed(self.recipe.seed, "observe", self.step), self.trainer.world.device)
         train, heldout = self.hooks.observe(rng)
@@ -114,11 +121,12 @@ class Loop:
         broken = log["skipped"] > 0.5 or not self.trainer.is_finite()
         if self.trainer.world.any(broken):  # buffers differ between processes: all go back, or none
             self._roll_back("the gradients or weights are no longer finite")
-            return
+            return False
         if self.main:
             self.run.append("log", self.step, self.trainer.progress.seconds, **log)
             self.hooks.show({"step": self.step, "seconds": self.trainer.progress.seconds, **log})
             self._report(self.doctor.hear_log(self.step, log))
+        return True
 
     def _roll_back(self, reason: str) -> None:
         failed_at = self.step
@@ -158,6 +166,13 @@ class Loop:
             self.hooks.tell(f"doctor: {finding}")
 
 
-def wants_compile(setting: str, device: torch.device, steps: int) -> bool:
-    """``auto`` compiles on CUDA when the run is long enough to repay a minute of compilation."""
-    return setting == "on" or (setting == "auto" and device.type == "cuda" and steps >= 5000)
+def wants_compile(setting: str, device: torch.device, steps: int, budget: float | None = None) -> bool:
+    """``auto`` compiles on CUDA, with a C compiler at hand, when the run is long enough to repay a minute of it."""
+    if setting != "auto":
+        return setting == "on"
+    repays = steps >= 5000 and (budget is None or budget >= 900)
+    return (
+        device.type == "cuda"
+        and repays
+        and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+    )

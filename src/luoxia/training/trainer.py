@@ -197,7 +197,11 @@ class Trainer:
         return {
             "images": self.progress.step * self.images_per_step,
             "rate": round(tally.images / max(elapsed, 1e-9), 1),
-            "losses": {p: {n: values[f"losses/{p}/{n}"] for n in d} for p, d in tally.losses.items()},
+            "losses": {
+                p.name: {n: values[f"losses/{p.name}/{n}"] for n in tally.losses[p.name]}
+                for p in self.phases
+                if p.name in tally.losses
+            },
             "gradients": {p: values[f"gradients/{p}"] for p in tally.gradients},
             "skipped": max((values[f"skipped/{p}"] for p in tally.gradients), default=0.0),
             "lr": {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()},
@@ -278,7 +282,10 @@ class Trainer:
 
     def _make_optimiser(self, name: str) -> torch.optim.Optimizer:
         lr = self.recipe.learning_rates().get(name, self.recipe.lr)
-        lazy = max((p.every for p in self.phases if p.updates == name), default=1)
+        own = [phase for phase in self.phases if phase.updates == name]
+        lazy = max((phase.every for phase in own), default=1)
+        if lazy > 1:  # updates between two lazy ones, not steps
+            lazy *= max(1, sum(phase.repeat for phase in own if phase.every == 1))
         optimiser = optimisers.make_optimiser(self.networks[name], self.recipe.optimiser, lr, lazy)
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]

@@ -1,0 +1,111 @@
+"""The doctor's rules on synthetic logs: each illness is named, and nothing else; health is left alone."""
+
+from typing import Any
+
+import pytest
+
+from luoxia.recipes import find
+from luoxia.training.doctor import PATIENCE, YOUNG, Doctor
+
+HEALTHY = {
+    "real_logit": 0.8,
+    "fake_logit": -0.7,
+    "real_sign": 0.5,
+    "fake_sign": -0.5,
+    "train_logit": 0.8,
+    "heldout_logit": 0.7,
+    "diversity": 0.95,
+}
+
+
+def log(
+    gradients: dict[str, float] | None = None, skipped: float = 0.0, **statistics: float
+) -> dict[str, Any]:
+    return {
+        "gradients": gradients or {"discriminator": 1.0, "generator": 1.0},
+        "skipped": skipped,
+        "statistics": HEALTHY | statistics,
+    }
+
+
+def hear(doctor: Doctor, *logs: dict[str, Any], start: int = YOUNG) -> list[str]:
+    found = []
+    for number, line in enumerate(logs):
+        found += [finding.name for finding in doctor.hear_log(start + 50 * number, line)]
+    return found
+
+
+def doctor(**settings: Any) -> Doctor:
+    return Doctor(find("dcgan").from_settings(settings))
+
+
+def test_health_is_left_alone() -> None:
+    assert hear(doctor(), *[log()] * 40) == []
+
+
+@pytest.mark.parametrize(
+    ("statistics", "name"),
+    [
+        ({"diversity": 0.2}, "mode collapse"),
+        ({"real_sign": 0.999, "fake_sign": -0.999}, "strong discriminator"),
+        ({"real_logit": -0.1, "fake_logit": 0.1, "train_logit": -0.1}, "weak discriminator"),
+        ({"train_logit": 2.0, "heldout_logit": -0.5, "fake_logit": -1.0}, "overfitting"),
+    ],
+)
+def test_each_illness_is_named_after_patience_and_once(statistics: dict[str, float], name: str) -> None:
+    patient = doctor()
+    assert hear(patient, *[log(**statistics)] * (PATIENCE - 1)) == []
+    assert hear(patient, *[log(**statistics)] * 10) == [name]
+    assert hear(patient, *[log()] * PATIENCE, *[log(**statistics)] * PATIENCE) == [name], "it came back"
+
+
+@pytest.mark.parametrize(("factor", "name"), [(1e4, "exploding gradients"), (1e-5, "vanishing gradients")])
+def test_gradients_are_judged_against_their_own_start(factor: float, name: str) -> None:
+    patient = doctor()
+    hear(patient, *[log({"discriminator": 1.0, "generator": 0.5})] * 6)
+    later = log({"discriminator": 1.0, "generator": 0.5 * factor})
+    assert hear(patient, *[later] * PATIENCE, start=1000) == [name]
+
+
+def test_saturation_under_minimax_points_at_the_loss() -> None:
+    patient = doctor(loss="minimax")
+    hear(patient, *[log()] * 6)
+    for step in range(PATIENCE):
+        found = patient.hear_log(1000 + step, log({"discriminator": 1.0, "generator": 1e-6}))
+    assert [(f.name, f.key) for f in found] == [("vanishing gradients", "loss")]
+    assert "loss=nonsaturating" in found[0].advice
+
+
+def test_a_young_run_is_left_alone() -> None:
+    assert hear(doctor(), *[log(diversity=0.1)] * PATIENCE, start=YOUNG - 200) == []
+
+
+def test_non_finite_gradients_are_named_at_once() -> None:
+    assert hear(doctor(), log(skipped=0.1), start=1) == ["non-finite gradients"]
+
+
+def test_unbounded_critics_are_not_judged_by_the_sign() -> None:
+    patient = Doctor(find("wgan").from_settings({}))
+    assert hear(patient, *[log(real_sign=1.0, fake_sign=-1.0)] * 10) == []
+
+
+def test_missing_classes_and_a_stalled_score_are_named() -> None:
+    even = {str(c): 0.1 for c in range(10)}
+    collapsed = {str(c): 1.0 if c == 1 else 0.0 for c in range(10)}
+    patient = doctor()
+    assert patient.hear_scores(100, 50.0, 0.1, collapsed) == [], "the first score may be poor"
+    assert [f.name for f in patient.hear_scores(200, 50.0, 0.1, collapsed)] == ["missing classes"]
+    patient = doctor()
+    distances = [9.0, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0]
+    found = [f.name for i, d in enumerate(distances) for f in patient.hear_scores(100 * i, d, 0.1, even)]
+    assert found == ["stalled score"]
+    patient = doctor()
+    assert [f for i in range(20) for f in patient.hear_scores(100 * i, 20.0 / (i + 1), 0.1, even)] == []
+
+
+def test_advice_does_not_ask_for_what_is_set() -> None:
+    for settings, key in (({"penalty": "none"}, "penalty"), ({"penalty": "r1"}, "gamma")):
+        patient = doctor(**settings)
+        found = [f for n in range(PATIENCE) for f in patient.hear_log(YOUNG + n, log(diversity=0.1))]
+        assert [f.key for f in found] == [key]
+        assert ("Add penalty=r1" in found[0].advice) == (key == "penalty")
