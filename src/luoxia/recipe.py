@@ -84,7 +84,7 @@ class Recipe(Config):
     )
     log_every: Whole = Field(50, ge=1, description="steps between lines of metrics.jsonl")
     sample_every: Whole = Field(250, ge=0, description="steps between sample grids; 0: only at the end")
-    score_every: Whole = Field(1000, ge=0, description="steps between quick scores; 0: only at the end")
+    score_every: Whole = Field(500, ge=0, description="steps between quick scores; 0: only at the end")
     checkpoint_every: Whole = Field(1000, ge=1, description="steps between checkpoints")
     keep: Whole = Field(2, ge=1, description="checkpoints kept")
     optimiser: Optimiser = Optimiser()

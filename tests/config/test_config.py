@@ -69,7 +69,7 @@ def test_dots_reach_into_sections() -> None:
 
 def test_a_section_named_alone_keeps_the_rest_of_the_recipes_default() -> None:
     recipe = DCGAN.from_settings(parse_settings(["optimiser=sgd"]))
-    assert recipe.optimiser == Optimiser(name="sgd", betas=(0.5, 0.99))
+    assert recipe.optimiser == Optimiser(name="sgd", betas=DCGAN().optimiser.betas)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_long_value_is_cut() -> None:
 
 
 def test_settings_that_contradict_each_other() -> None:
-    sentence = "d_norm=batch mixes the samples that penalty=r1 treats one by one"
+    sentence = "d_norm=batch mixes samples that penalty=r1 treats one by one"
     assert refusal("d_norm=batch", "penalty=r1").startswith(sentence)
 
 

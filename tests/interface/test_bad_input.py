@@ -131,7 +131,7 @@ def test_one_image_cannot_be_scored(refused: Refusal, photos: Path) -> None:
         ("optimiser.betas=2,3", "optimiser.betas=2: must be less than 1"),
         ("size=2", "size="),
         ("size=5000", "size="),
-        ("extractor=vgg", "extractor=vgg is unknown: use self, effnet-lite0 or inception:WEIGHTS_FILE"),
+        ("extractor=vgg", "extractor=vgg: must be self, effnet-lite0, inception:WEIGHTS_FILE or none"),
         ("condition=concat", "condition=concat needs labelled data; use class folders or condition=none"),
         ("device=gpu", "device=gpu: must be auto, cpu, cuda, cuda:1 or mps"),
         ("config=no.yaml", "config=no.yaml cannot be read: No such file or directory"),
@@ -319,7 +319,7 @@ def test_a_run_of_a_newer_version(refused: Refusal, run: Path, verb: str) -> Non
 
 
 def test_resuming_what_is_finished(refused: Refusal, finished: Path) -> None:
-    sentence = f"{finished} has done its 20 steps; give more, as in steps=40"
+    sentence = f"{finished} has done its 20 steps; give more, as in steps=40, or score what there is: luoxia measure {finished}"
     assert refused(2, "resume", finished) == sentence
     assert refused(2, "resume", finished, "steps=20") == sentence
 

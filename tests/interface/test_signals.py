@@ -98,4 +98,4 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     assert luoxia_command(*words, f"steps={end}", "out=whole").exit_code == 0
     assert tensors(run, end) == tensors(Path("whole"), end)
     steps = [line["step"] for line in records(run, "log")]
-    assert steps == list(range(1, end))  # each step once, although some were done twice
+    assert steps == list(range(1, end + 1))  # each step once, although some were done twice

@@ -155,16 +155,22 @@ class ImageGAN(Recipe):
 
 
 class GAN(ImageGAN):
-    """The first GAN, as it is taught on handwritten digits: data in [−1, 1], logits, LeakyReLU in D, β₁ = 0.5."""
+    """The first GAN, as it is taught on handwritten digits: data in [−1, 1], logits, LeakyReLU in D, R1."""
 
     name: ClassVar[str] = "gan"
     title: ClassVar[str] = "fully connected GAN"
     source: ClassVar[str] = "Goodfellow et al. 2014, arXiv:1406.2661"
-    published: ClassVar[str] = "loss=minimax"
+    published: ClassVar[str] = (
+        "loss=minimax penalty=none dropout=0.5 optimiser=sgd optimiser.momentum=0.5 lr=0.1"
+    )
 
     network: NetworkName = "mlp"
     steps: Whole = 6000
-    dropout: float = 0.3
+    lr: float = 5e-4
+    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    penalty: PenaltyName = "r1"  # without it these networks fall back to one or two digits
+    gamma: float = 2.0
+    penalty_every: Whole = 16
 
 
 class CGAN(GAN):

@@ -92,7 +92,7 @@ class Run:
         with contextlib.suppress(OSError):
             if not self.path.name or any(self.checkpoints.glob("step_*")):
                 return
-            for name in ("run.json", "metrics.jsonl", "skipped.txt"):
+            for name in ("run.json", "metrics.jsonl", "skipped.txt", ".lock"):
                 (self.path / name).unlink(missing_ok=True)
             if self.checkpoints.is_dir():
                 self.checkpoints.rmdir()
