@@ -80,7 +80,7 @@ def test_a_section_named_alone_keeps_the_rest_of_the_recipes_default() -> None:
     ],
 )
 def test_a_section_can_be_given_by_name_and_by_keys(words: tuple[str, ...]) -> None:
-    assert gan(*words).optimiser == Optimiser(name="sgd", momentum=0.9)
+    assert gan(*words).optimiser == Optimiser(name="sgd", momentum=0.9, betas=gan().optimiser.betas)
 
 
 def test_the_last_word_wins() -> None:
