@@ -105,14 +105,14 @@ def test_yaml_may_be_nested_and_dotted_and_words_win(tmp_path: Path) -> None:
     text = "steps: 7\nlr: 1e-3\noptimiser:\n  name: sgd\n  momentum: 0.5\nema.halflife: 5\nbudget: 2m\nsize: 48x64\n"
     recipe = gan("steps=9", written(tmp_path, text))
     assert (recipe.steps, recipe.lr, recipe.budget, recipe.size) == (9, 1e-3, 120.0, (48, 64))
-    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.5)
+    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.5, betas=GAN().optimiser.betas)
     assert recipe.ema.halflife == 5
     assert recipe.ema.ramp == GAN().ema.ramp
 
 
 def test_words_change_one_key_of_a_yaml_section(tmp_path: Path) -> None:
     recipe = gan(written(tmp_path, "optimiser: sgd\n"), "optimiser.momentum=0.9")
-    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.9)
+    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.9, betas=GAN().optimiser.betas)
 
 
 def test_an_empty_yaml_file_sets_nothing(tmp_path: Path) -> None:
