@@ -319,7 +319,8 @@ def test_a_run_of_a_newer_version(refused: Refusal, run: Path, verb: str) -> Non
 
 
 def test_resuming_what_is_finished(refused: Refusal, finished: Path) -> None:
-    sentence = f"{finished} has done its 20 steps; give more, as in steps=40, or score what there is: luoxia measure {finished}"
+    sentence = f"{finished} has done its 20 steps; give more, as in steps=40, "
+    sentence += f"or score what there is: luoxia measure {finished}"
     assert refused(2, "resume", finished) == sentence
     assert refused(2, "resume", finished, "steps=20") == sentence
 
