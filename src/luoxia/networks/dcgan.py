@@ -52,7 +52,7 @@ class Generator(nn.Module):
 
     The last transposed convolution makes the image (the paper's figure 1). With ``refine``, two 3 × 3 convolutions at
     half size make four values for each pixel there, and these are laid out as the image (sub-pixel convolution, Shi et
-    al. 2016, arXiv:1609.05158): clean strokes and edges in half the time.
+    al. 2016, arXiv:1609.05158): a better image for the same time of training.
     """
 
     def __init__(

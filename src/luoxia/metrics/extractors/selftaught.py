@@ -120,7 +120,7 @@ def _train(images: NDArray[Any], labels: NDArray[np.int64] | None, seed: int) ->
         to_tensor(images[i : i + 1024], side).round_().to(torch.uint8) for i in range(0, len(images), 1024)
     ]
     outputs = 4 if labels is None else int(labels.max()) + 1
-    targets = None if labels is None else torch.from_numpy(labels)
+    targets = None if labels is None else torch.from_numpy(np.array(labels))
     network, quality = train(torch.cat(parts), targets, outputs, seed)
     task = "rotations" if labels is None else "classes"
     return network, Plan(task, outputs, channels, side, round(quality, 4))
