@@ -43,11 +43,26 @@ BROKEN: list[tuple[str, str, dict[str, Any], set[str]]] = [
 DEFAULTS = ("gan", "cgan", "dcgan", "wgan", "wgan-gp")
 
 
-def findings(recipe: str, settings: dict[str, Any], folder: Path) -> list[tuple[int, str]]:
-    """Train, and return (step, name) of what the doctor found."""
-    options = {"score_samples": 1000, "sample_every": 0, "score_every": 250, **settings}
-    run = luoxia.train(recipe, out=str(folder / f"run-{len(list(folder.iterdir()))}"), quiet=True, **options)
+def trained(recipe: str, settings: dict[str, Any], folder: Path) -> luoxia.Run:
+    """A new run of the recipe."""
+    options = {"sample_every": 0, **settings}
+    return luoxia.train(recipe, out=str(folder / f"run-{len(list(folder.iterdir()))}"), quiet=True, **options)
+
+
+def findings(run: luoxia.Run) -> list[tuple[int, str]]:
+    """(step, name) of what the doctor found."""
     return [(record["step"], record["name"]) for record in run.records("finding")]
+
+
+def outcome(run: luoxia.Run) -> tuple[Any, ...]:
+    """Steps, seconds of training, and the final scores that say most."""
+    last = [record for record in run.records("score") if record["final"]][-1]
+    scores = {score["name"]: score["value"] for score in last["scores"]}
+    return (
+        f"{last['step']:,}",
+        f"{last['seconds']:.0f}",
+        *(f"{scores[name]:.3g}" for name in ("FD-self", "confidence", "classes", "memorised")),
+    )
 
 
 def few_images(folder: Path) -> str:
@@ -78,7 +93,8 @@ def main() -> None:
                 settings = {k: few if v == "few" else v for k, v in settings.items()}
                 if chosen.quick:
                     settings["steps"] = 60
-                found = findings(recipe, settings, folder)
+                settings |= {"score_samples": 1000, "score_every": 250}
+                found = findings(trained(recipe, settings, folder))
                 hit = [f"{n} (step {s})" for s, n in found if n in expected]
                 other = [n for _, n in found if n not in expected]
                 rows.append((what, recipe, ", ".join(hit) or "**missed**", ", ".join(other) or "–"))
@@ -87,9 +103,12 @@ def main() -> None:
             rows = []
             for recipe in DEFAULTS:
                 settings = {"steps": 60} if chosen.quick else {"steps": chosen.steps} if chosen.steps else {}
-                found = findings(recipe, settings, folder)
-                rows.append((recipe, ", ".join(f"{n} (step {s})" for s, n in found) or "quiet"))
-            common.table(("default recipe, embedded digits", "findings"), rows)
+                run = trained(recipe, settings, folder)
+                said = ", ".join(f"{n} (step {s})" for s, n in findings(run)) or "quiet"
+                rows.append((recipe, said, *outcome(run)))
+                common.progress(" ".join(map(str, rows[-1])))
+            head = ("default recipe, embedded digits", "findings", "steps", "seconds")
+            common.table((*head, "FD-self", "confidence", "classes", "memorised"), rows)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +20,7 @@ from luoxia.generation.images import ImageGenerator
 from luoxia.metrics.extractors import open_extractor
 from luoxia.metrics.images import Measurement, measure_images
 from luoxia.metrics.images import measure as measure_against
-from luoxia.objectives.base import Rng
+from luoxia.objectives.base import Batch, Rng
 from luoxia.recipes import ImageGAN, Recipe, find
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
@@ -40,7 +38,8 @@ from luoxia.session import (
 from luoxia.training.batches import to_float
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world
-from luoxia.training.precision import choose_device, choose_precision
+from luoxia.training.precision import choose_device, choose_precision, peak_memory
+from luoxia.training.trainer import Trainer
 
 RESUMABLE = (
     "steps", "budget", "data", "device", "compile", "log_every", "sample_every", "score_every", "checkpoint_every",
@@ -340,10 +339,8 @@ def plan(recipe: str | Recipe, **settings: Any) -> dict[str, Any]:
     }
 
 
-def _time_steps(config: ImageGAN, dataset: ImageDataset, steps: int = 4) -> tuple[float, int]:
+def _time_steps(config: ImageGAN, dataset: ImageDataset, steps: int = 4) -> tuple[float, int | None]:
     """Seconds a step and peak memory in bytes of the process (CUDA: of the device), on throw-away networks."""
-    from luoxia.training.trainer import Trainer
-
     device = choose_device(config.device)
     dtype = choose_precision(config.precision, device)
     rows = Rng(0).integers(0, len(dataset), config.batch).numpy()
@@ -351,8 +348,6 @@ def _time_steps(config: ImageGAN, dataset: ImageDataset, steps: int = 4) -> tupl
     labels = None
     if dataset.labels is not None and config.condition != "none":
         labels = torch.from_numpy(np.asarray(dataset.labels)[np.sort(rows)]).to(device)
-    from luoxia.objectives.base import Batch
-
     trainer = Trainer(
         config.build(dataset.spec),
         config,
@@ -361,17 +356,22 @@ def _time_steps(config: ImageGAN, dataset: ImageDataset, steps: int = 4) -> tupl
         None,
         dtype,
     )
-    trainer.step()  # the first step of all phases, with what is allocated once
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    lazy = max(phase.every for phase in trainer.phases)
+    _seconds(trainer, 1)  # what is allocated once
+    plain = _seconds(trainer, steps) / steps
+    trainer.progress.step = 0  # when lazy phases are due
+    share = (_seconds(trainer, 1) - plain) / lazy if lazy > 1 else 0.0
+    return plain + max(0.0, share), peak_memory(device)
+
+
+def _seconds(trainer: Trainer, steps: int) -> float:
+    """How long so many steps take, the device's work included."""
     began = time.perf_counter()
     for _ in range(steps):
         trainer.step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return (time.perf_counter() - began) / steps, torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (time.perf_counter() - began) / steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if trainer.world.device.type == "cuda":
+        torch.cuda.synchronize(trainer.world.device)
+    return time.perf_counter() - began
 
 
 __all__ = ["Interrupted", "Run", "load", "measure", "plan", "resume", "train"]

@@ -286,7 +286,8 @@ def _print_plan(planned: dict[str, Any]) -> None:
     parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
     typer.echo(f"data:       {planned['data']['source']}, {planned['data']['count']:,} images")
     typer.echo(f"parameters: {parameters}")
-    typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
+    if planned["memory_bytes"] is not None:
+        typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
     each = planned["seconds_per_step"]
     typer.echo(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
 

@@ -29,13 +29,13 @@ from luoxia.provenance.images import enlarge, write_grid, write_png
 from luoxia.recipes import ImageGAN
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
-from luoxia.runs.run import Run
+from luoxia.runs.run import Run, with_nan
 from luoxia.training.batches import ImageBatches
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
 from luoxia.training.doctor import Doctor
 from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
-from luoxia.training.precision import choose_precision, device_name
+from luoxia.training.precision import choose_precision, device_name, keep_freed_memory
 from luoxia.training.stopping import Stopper
 from luoxia.training.trainer import Trainer
 
@@ -83,6 +83,7 @@ class Session:
         labelled = recipe.condition != "none"
         self.batches = ImageBatches(dataset, train, recipe.batch, recipe.seed, world, labelled)
         torch.manual_seed(recipe.seed)  # the initial weights, the same in every process
+        keep_freed_memory()
         self.dtype = choose_precision(recipe.precision, world.device)
         self.trainer = Trainer(
             recipe.build(dataset.spec),
@@ -161,10 +162,10 @@ class Session:
         doctor = Doctor(self.recipe)
         for record in self.run.records() if self.world.main else ():
             if record["kind"] == "log":
-                doctor.hear_log(record["step"], record)
+                doctor.hear_log(record["step"], with_nan(record))
             elif record["kind"] == "score" and not record["final"]:
-                first = record["scores"][0]
-                doctor.hear_scores(record["step"], first["value"], first["floor"] or 0.0, {})
+                first = with_nan(record["scores"][0])
+                doctor.hear_scores(record["step"], first["value"], np.nan_to_num(first["floor"]), {})
         return doctor
 
     def _showing(self) -> contextlib.AbstractContextManager[None]:

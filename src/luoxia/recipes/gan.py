@@ -93,6 +93,8 @@ class ImageGAN(Recipe):
             raise ValueError(
                 f"d_norm=batch mixes samples that penalty={self.penalty} treats one by one; use d_norm=layer or none"
             )
+        if self.d_norm != "none" and self.network == "mlp":
+            raise ValueError(f"d_norm={self.d_norm} is for network=dcgan or resnet")
         return self
 
     def learning_rates(self) -> dict[str, float]:
@@ -190,10 +192,12 @@ class DCGAN(ImageGAN):
     title: ClassVar[str] = "deep convolutional GAN"
     source: ClassVar[str] = "Radford et al. 2015, arXiv:1511.06434"
     published: ClassVar[str] = (
-        "width=64 refine=false batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch ema.halflife=0"
+        "width=64 latent=100 refine=false batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch "
+        "ema.halflife=0"
     )
 
     width: Whole = 32
+    latent: Whole = 32  # with 100, handwritten digits are learnt markedly slower
     refine: bool = True
     steps: Whole = 3000
     lr: float = 2.5e-3

@@ -63,13 +63,20 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def current_branch(lines: Iterable[Line]) -> list[Line]:
-    """Drop the lines that were written before a rollback or a resume went back behind their step."""
+    """Drop the lines that were written before a rollback or a resume went back behind their step.
+
+    A step may be measured more than once, with several extractors: such scores stand side by side.
+    """
     kept: list[Line] = []
     for line in lines:
-        while kept and kept[-1]["step"] >= line["step"]:
+        while kept and _is_replaced(kept[-1], line):
             kept.pop()
         kept.append(line)
     return kept
+
+
+def _is_replaced(old: Line, new: Line) -> bool:
+    return bool(old["step"] > new["step"] or (old["step"] == new["step"] and new.get("kind") != "score"))
 
 
 def mapping(value: object) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,9 +125,8 @@ class Run:
 
     def append(self, kind: str, step: int, seconds: float, **content: Any) -> None:
         """Add a line to metrics.jsonl."""
-        line = json.dumps(
-            {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}, ensure_ascii=False
-        )
+        record = {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}
+        line = json.dumps(_strict(record), ensure_ascii=False, allow_nan=False)
         try:
             with (self.path / "metrics.jsonl").open("a+b") as file:
                 if file.tell() > 0:
@@ -157,6 +157,22 @@ class Run:
         write_file(
             self.path / "metrics.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept)
         )
+
+
+def _strict(value: Any) -> Any:
+    """The value with null for every NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def with_nan(value: Any) -> Any:
+    """A record of numbers with NaN again where the file has null."""
+    if isinstance(value, dict):
+        return {key: with_nan(inner) for key, inner in value.items()}
+    return math.nan if value is None else value
 
 
 def _first_free(parent: Path, recipe: str) -> Path:

@@ -22,7 +22,7 @@ from luoxia.training import checkpoint, optimisers
 from luoxia.training.checkpoint import Checkpoint
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
-from luoxia.training.precision import autocast
+from luoxia.training.precision import autocast, seed_device
 
 ROLLBACKS = 3
 """Roll-backs, each at half the learning rate, before training gives up."""
@@ -33,7 +33,7 @@ class Progress:
     """How far training is: everything that resuming needs besides tensors."""
 
     step: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # set by the loop, whose log, samples and scores count too
     rollbacks: int = 0
     lr_scale: float = 1.0
 
@@ -82,6 +82,7 @@ class Trainer:
         self.compiled = compiled
         self.progress = Progress()
         self.networks = {name: self._placed(network) for name, network in objective.networks.items()}
+        self.parameters = {name: list(network.parameters()) for name, network in self.networks.items()}
         self.averages = self._make_averages()
         self.phases = list(objective.phases())
         self.optimisers = {name: self._make_optimiser(name) for name in self.networks}
@@ -96,8 +97,7 @@ class Trainer:
     def step(self) -> None:
         """Every phase that is due, then the averages."""
         step = self.progress.step
-        began = time.perf_counter()
-        torch.manual_seed(hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
+        seed_device(self.world.device, hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
         self._set_learning_rates()
         for phase in self.phases:
             if step % phase.every == 0:
@@ -110,7 +110,6 @@ class Trainer:
             self.tally.statistics.setdefault(name, []).append(value)
         self.tally.images += images
         self.progress.step += 1
-        self.progress.seconds += time.perf_counter() - began
 
     @property
     def images_per_step(self) -> int:
@@ -119,8 +118,9 @@ class Trainer:
 
     def _update(self, phase: Phase, number: int) -> None:
         """Accumulate gradients of one phase and apply them."""
-        for name, network in self.networks.items():
-            network.requires_grad_(name == phase.updates)
+        for name, parameters in self.parameters.items():
+            for parameter in parameters:
+                parameter.requires_grad = name == phase.updates
         accumulate = self.recipe.accumulate
         for part in range(accumulate):
             index = number * accumulate + part
@@ -136,7 +136,7 @@ class Trainer:
 
     def _apply(self, name: str) -> Tensor:
         """Clip, step unless a gradient is not finite, and clear; returns the gradient's norm before clipping."""
-        optimiser, parameters = self.optimisers[name], list(self.networks[name].parameters())
+        optimiser, parameters = self.optimisers[name], self.parameters[name]
         norm = optimisers.gradient_norm(parameters)
         if self.recipe.optimiser.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimiser.clip, norm)
@@ -146,7 +146,8 @@ class Trainer:
             optimiser.step()
         elif math.isfinite(norm.item()):
             optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         return norm
 
     def _mode(self, phase: Phase) -> contextlib.AbstractContextManager[Any]:
