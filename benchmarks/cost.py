@@ -91,15 +91,23 @@ def measure(
     from luoxia.api import find
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
-    from luoxia.session import Session, open_data, resolve
+    from luoxia.sessions import session_of
+    from luoxia.sessions.base import resolve
     from luoxia.training.distributed import join_world
 
     before = peak_memory()
     given = dict(word.split("=", 1) for word in settings)
     config = find(recipe).from_settings({"data": data, "batch": batch, "device": "cpu", **given})
-    dataset = open_data(config)
+    kind = session_of(config)
+    dataset = kind.open_data(config)
     world = join_world("cpu")
-    session = Session(resolve(config, dataset), Run.create(out, recipe), dataset, world, Display(quiet=True))
+    session = kind(
+        resolve(config, kind.settle(config, dataset)),
+        Run.create(out, recipe),
+        dataset,
+        world,
+        Display(quiet=True),
+    )
     trainer, began = session.trainer, time.perf_counter()
 
     def timed(step: int) -> float:

@@ -88,7 +88,7 @@ def ours(session: Any) -> Callable[[], int]:
         if number % recipe.log_every == 0:
             trainer.read_tally()
             rng = Rng(hashed(recipe.seed, "observe", number))
-            train, heldout = session._observe(rng)
+            train, heldout = session.observe(rng)
             trainer.objective.observe(train, heldout, rng)
             trainer.is_finite()
         if number % recipe.checkpoint_every == 0:
@@ -214,13 +214,17 @@ def open_session(data: str, seed: int, out: Path) -> Any:
     from luoxia.api import find
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
-    from luoxia.session import Session, open_data, resolve
+    from luoxia.sessions import session_of
+    from luoxia.sessions.base import resolve
     from luoxia.training.distributed import join_world
 
     config = find("dcgan").from_settings({"data": data, "seed": seed, "device": "cpu"})
-    dataset = open_data(config)
+    kind = session_of(config)
+    dataset = kind.open_data(config)
     run = Run.create(str(out), "dcgan")
-    return Session(resolve(config, dataset), run, dataset, join_world("cpu"), Display(quiet=True))
+    return kind(
+        resolve(config, kind.settle(config, dataset)), run, dataset, join_world("cpu"), Display(quiet=True)
+    )
 
 
 def show(mine: Curve, theirs: Curve, asked: Any, floor: float | None) -> None:

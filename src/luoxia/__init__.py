@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from luoxia.api import load, measure, plan, resume, train
+    from luoxia.api import load, plan, resume, train
     from luoxia.data import open_images
     from luoxia.errors import LuoxiaError, UsageError
+    from luoxia.measuring import measure
     from luoxia.recipes import Recipe
     from luoxia.runs.run import Run
 
@@ -22,7 +23,7 @@ _HOMES = {
     "train": "luoxia.api",
     "resume": "luoxia.api",
     "load": "luoxia.api",
-    "measure": "luoxia.api",
+    "measure": "luoxia.measuring",
     "plan": "luoxia.api",
     "open_images": "luoxia.data",
     "LuoxiaError": "luoxia.errors",

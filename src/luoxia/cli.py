@@ -37,25 +37,33 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 class _Keys(TyperCommand):
     """A verb whose ``--help`` ends with its keys, read from its settings only then."""
 
-    settings = ""
+    settings: tuple[str, ...] = ()
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         from luoxia import sampling
 
-        _print_keys(getattr(sampling, self.settings))
+        for name in self.settings:
+            keys = getattr(sampling, name)
+            if len(self.settings) > 1:
+                typer.echo(f"\n{keys.__doc__}")
+            _print_keys(keys)
 
 
 class _SampleKeys(_Keys):
-    settings = "SampleSettings"
+    settings = ("SampleSettings", "TextSettings")
+
+
+class _TranslateKeys(_Keys):
+    settings = ("TranslateSettings",)
 
 
 class _MeasureKeys(_Keys):
-    settings = "MeasureSettings"
+    settings = ("MeasureSettings",)
 
 
 class _DataKeys(_Keys):
-    settings = "DataSettings"
+    settings = ("DataSettings",)
 
 
 def main() -> None:
@@ -159,8 +167,33 @@ def sample(
         given = _parse(settings)
         from luoxia import sampling
 
-        path = sampling.sample(run, **given)
-        _print_json({"out": str(path)}) if as_json else typer.echo(path)
+        made = sampling.sample(run, **given)
+        if isinstance(made, Path):
+            _print_json({"out": str(made)}) if as_json else typer.echo(made)
+        elif as_json:
+            _print_json({"text": "".join(made)})
+        else:
+            for piece in made:
+                typer.echo(piece, nl=False)
+            typer.echo()
+
+
+@app.command(cls=_TranslateKeys)
+def translate(
+    run: Annotated[str, typer.Argument(help="A translator's run, or its model folder.")],
+    text: Annotated[str, typer.Argument(help="A text, or a file to translate line by line.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import sampling
+
+        made = sampling.translate(run, text, **given)
+        key = "out" if isinstance(made, Path) else "text"
+        _print_json({key: str(made)}) if as_json else typer.echo(made)
 
 
 @app.command(cls=_MeasureKeys)
@@ -245,7 +278,7 @@ def _print_run(run: Any, as_json: bool) -> None:
     if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
         return  # under torchrun the main process speaks
     scores = [record["scores"] for record in run.records("score") if record.get("final")]
-    grids = sorted((run.path / "samples").glob("step_*.png"))
+    grids = sorted((run.path / "samples").glob("step_*"))
     outcome = {
         "run": str(run.path),
         "samples": str(grids[-1]) if grids else None,
@@ -284,7 +317,7 @@ def _print_plan(planned: dict[str, Any]) -> None:
 
     _print_pairs(flatten(planned["config"]))
     parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
-    typer.echo(f"data:       {planned['data']['source']}, {planned['data']['count']:,} images")
+    typer.echo(f"data:       {planned['data']['description']}")
     typer.echo(f"parameters: {parameters}")
     if planned["memory_bytes"] is not None:
         typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")

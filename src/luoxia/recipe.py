@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from luoxia.config import Config, Seconds, Shares, Size, Unset, Whole
+from luoxia.config import Config, Seconds, Shares, Unset, Whole
 
 if TYPE_CHECKING:
     from luoxia.objectives.base import Objective
@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 class Optimiser(Config):
     """How gradients become updates."""
 
-    name: Literal["adam", "adamw", "rmsprop", "sgd"] = Field(
-        "adam", description="adam, adamw, rmsprop or sgd"
+    name: Literal["adam", "adamw", "muon", "rmsprop", "sgd"] = Field(
+        "adam", description="adam, adamw, muon (adamw beside hidden matrices), rmsprop or sgd"
+    )
+    adam_lr: Annotated[float | None, Unset] = Field(
+        None, gt=0, description="learning rate of adamw beside muon; lr if unset"
     )
     betas: Shares = Field((0.5, 0.999), description="Adam's decay rates of the first and second moment")
-    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd and rmsprop")
+    momentum: float = Field(
+        0.0, ge=0, lt=1, description="momentum of sgd, rmsprop and muon (there 0 means 0.95)"
+    )
     eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
-    weight_decay: float = Field(0.0, ge=0, description="decay of weights a step (decoupled with adamw)")
+    weight_decay: float = Field(
+        0.0, ge=0, description="decay of weights a step (adamw, muon: decoupled, of matrices only)"
+    )
     clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: no clipping")
 
 
@@ -72,9 +79,6 @@ class Recipe(Config):
     accumulate: Whole = Field(1, ge=1, description="batches whose gradients are averaged into one update")
     lr: float = Field(2e-4, gt=0, description="learning rate")
     seed: Whole = Field(0, ge=0, lt=2**63, description="seed of everything random")
-    size: Annotated[Size | None, Unset] = Field(
-        None, description="pixels, 64 or 48x64; from the data if unset"
-    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware has it"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from luoxia.config import Config, Size, Unset, Whole
+from luoxia.config import Config, Size, Unset, Whole, Words
 from luoxia.errors import UsageError
 
 
@@ -27,6 +30,38 @@ class SampleSettings(Config):
     interpolate: Whole = Field(0, ge=0, le=1000, description="frames between two latents; makes a GIF")
     columns: Annotated[Whole | None, Unset] = Field(None, ge=1, description="columns of the grid")
     out: Annotated[str | None, Unset] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+
+
+class TextSettings(Config):
+    """The keys of ``luoxia sample`` for a language model."""
+
+    prompt: str = Field("", description="what the text goes on from")
+    n: Whole = Field(1, ge=1, le=1_000_000, description="texts")
+    seed: Whole = Field(0, ge=0, lt=2**63, description="text i is a function of (seed, i)")
+    max_tokens: Whole = Field(256, ge=1, description="tokens of a text at most")
+    temperature: float = Field(0.8, ge=0, description="0 takes the likeliest token always")
+    top_k: Whole = Field(0, ge=0, description="draw among the k likeliest tokens; 0: all")
+    top_p: float = Field(1.0, gt=0, le=1, description="draw among the likeliest that reach this probability")
+    min_p: float = Field(0.0, ge=0, le=1, description="leave out tokens below this share of the likeliest")
+    repetition_penalty: float = Field(1.0, gt=0, description="above 1: tokens already there are less likely")
+    stop: Words = Field((), description="texts that end it, joined by commas")
+    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    out: Annotated[str | None, Unset] = Field(
+        None, description="FILE.txt or FILE.jsonl; the terminal if unset"
+    )
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+
+
+class TranslateSettings(Config):
+    """The keys of ``luoxia translate``."""
+
+    out: Annotated[str | None, Unset] = Field(None, description="a file; the terminal if unset")
+    beams: Whole = Field(5, ge=1, le=64, description="translations followed at once; 1 is greedy")
+    alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
+    max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
 
@@ -66,21 +101,57 @@ class DataSettings(Config):
     )
 
 
-def sample(run: str, /, **settings: Any) -> Path:
-    """Write samples of a run and return where; ``settings`` are those of ``SampleSettings``."""
-    chosen: SampleSettings = SampleSettings.from_settings(settings)
+def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
+    """Write samples of a run and return where; without ``out``, a language model's text comes as it is written.
+
+    ``settings`` are those of ``SampleSettings``, or of ``TextSettings`` for a language model.
+    """
     from luoxia import api
+
+    if api.kind_of(run) == "language model":
+        return _sample_text(run, TextSettings.from_settings(settings))
+    chosen: SampleSettings = SampleSettings.from_settings(settings)
+    out = _output(run, chosen)
+    return _sample_images(api.load(run, ema=chosen.ema, device=chosen.device), out, chosen)
+
+
+def _sample_text(run: str, chosen: TextSettings) -> Path | Iterator[str]:
+    from luoxia import api
+    from luoxia.generation.text import Decoding
+    from luoxia.provenance.files import write_file
+
+    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
+    decoding = Decoding(**{name: getattr(chosen, name) for name in names})
+    out = None if chosen.out is None else _free(chosen.out, (".txt", ".jsonl"), chosen.overwrite)
+    generator = api.load(run, ema=chosen.ema, device=chosen.device)
+    if out is None and chosen.n == 1:
+        return itertools.chain(
+            [chosen.prompt], generator.stream(chosen.prompt, chosen.seed, decoding=decoding)
+        )
+    texts = generator.sample(chosen.n, chosen.seed, prompt=chosen.prompt, decoding=decoding)
+    if out is None:
+        return iter("\n\n".join(chosen.prompt + text for text in texts))
+    if out.suffix.lower() == ".txt":
+        write_file(out, "\n\n".join(chosen.prompt + text for text in texts) + "\n")
+    else:
+        rows = (
+            {"text": text, "prompt": chosen.prompt, "seed": chosen.seed, "index": i, **generator.details}
+            for i, text in enumerate(texts)
+        )
+        write_file(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return out
+
+
+def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     from luoxia.provenance import images as writer
 
-    out = _output(run, chosen)
-    generator = api.load(run, ema=chosen.ema, device=chosen.device)
     controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
     parameters = {**generator.details, "seed": chosen.seed, **controls, "ema": chosen.ema}
     if chosen.interpolate:
         frames = generator.interpolate(chosen.n, chosen.interpolate, chosen.seed, **controls)
         return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})
     images = generator.sample(chosen.n, chosen.seed, **controls)
-    kind = _kind(out, chosen)
+    kind = _kind(out, chosen.out)
     if kind == ".npz":
         labels = generator.labels(chosen.n, chosen.label)
         return writer.write_npz(out, images, None if labels is None else labels.numpy(), parameters)
@@ -89,12 +160,33 @@ def sample(run: str, /, **settings: Any) -> Path:
     return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
 
 
+def translate(run: str, what: str, /, **settings: Any) -> Path | str:
+    """Translate a text, or a file line by line; ``settings`` are those of ``TranslateSettings``.
+
+    Returns the translation, or where it was written. A line in is a line out, an empty one too.
+    """
+    chosen: TranslateSettings = TranslateSettings.from_settings(settings)
+    from luoxia import api
+    from luoxia.data.text.alignment import read_lines
+    from luoxia.generation.translation import Translator
+    from luoxia.provenance.files import write_file
+
+    out = None if chosen.out is None else _unoccupied(chosen.out, chosen.overwrite)
+    translator = api.load(run, device=chosen.device)
+    if not isinstance(translator, Translator):
+        raise UsageError(f"{run} is no translator; train one with: luoxia train translate data=… against=…")
+    lines = read_lines(what) if Path(what).is_file() else [what]
+    found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
+    text = "\n".join(" ".join(line.splitlines()) for line in found)
+    return text if out is None else write_file(out, text + "\n")
+
+
 def measure(run: str | None, /, **settings: Any) -> Any:
     """Score a run, or two sources of images; ``settings`` are those of ``MeasureSettings``."""
     chosen = MeasureSettings.from_settings(settings)
-    from luoxia import api
+    from luoxia import measuring
 
-    return api.measure(run, **chosen.model_dump())
+    return measuring.measure(run, **chosen.model_dump())
 
 
 def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
@@ -106,9 +198,9 @@ def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
     return describe(path, size, chosen.crop, chosen.channels).as_dict()
 
 
-def _kind(out: Path, chosen: SampleSettings) -> str:
+def _kind(out: Path, asked: str | None) -> str:
     """The ending that decides the format, "" for a folder, which may have a dot in its name: v1.2/."""
-    return "" if out.is_dir() or (chosen.out or "").endswith(("/", os.sep)) else out.suffix.lower()
+    return "" if out.is_dir() or (asked or "").endswith(("/", os.sep)) else out.suffix.lower()
 
 
 def _output(run: str, chosen: SampleSettings) -> Path:
@@ -119,13 +211,24 @@ def _output(run: str, chosen: SampleSettings) -> Path:
         while (folder / f"{number:03d}{suffix}").exists():
             number += 1
         return folder / f"{number:03d}{suffix}"
-    out = Path(chosen.out)
     wanted = (".gif",) if chosen.interpolate else (".png", ".npz", "")
-    if _kind(out, chosen) not in wanted:
-        raise UsageError(
-            f"out={chosen.out}: must be {'FILE.gif' if chosen.interpolate else 'FILE.png, FILE.npz or FOLDER/'}"
-        )
+    return _free(chosen.out, wanted, chosen.overwrite)
+
+
+def _free(asked: str, wanted: tuple[str, ...], overwrite: bool) -> Path:
+    """The path, if its ending is one of those wanted ("" is a folder) and nothing is lost by writing there."""
+    out = Path(asked)
+    if _kind(out, asked) not in wanted:
+        names = [f"FILE{ending}" if ending else "FOLDER/" for ending in wanted]
+        must = " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+        raise UsageError(f"out={asked}: must be {must}")
+    return _unoccupied(asked, overwrite)
+
+
+def _unoccupied(asked: str, overwrite: bool) -> Path:
+    """The path, if nothing is lost by writing there."""
+    out = Path(asked)
     occupied = any(out.iterdir()) if out.is_dir() else out.exists()
-    if occupied and not chosen.overwrite:
-        raise UsageError(f"out={chosen.out} is there already; choose another, or add overwrite=true")
+    if occupied and not overwrite:
+        raise UsageError(f"out={asked} is there already; choose another, or add overwrite=true")
     return out

@@ -162,7 +162,7 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("holdout=0.9", "holdout=0.9: must be 0.5 or less"),
         ("spectral_norm=maybe", "spectral_norm=maybe: must be true or false"),
         ("crop=left", "crop=left: must be one of center, random or pad"),
-        ("optimiser=foo", "optimiser.name=foo: must be one of adam, adamw, rmsprop or sgd"),
+        ("optimiser=foo", "optimiser.name=foo: must be one of adam, adamw, muon, rmsprop or sgd"),
         ("optimiser.betas=0.5", "optimiser.betas=0.5: must be two numbers, such as 0.5,0.99"),
         ("optimiser.betas=0.5,0.9,1", "optimiser.betas=0.5,0.9,1: must be two numbers, such as 0.5,0.99"),
         ("optimiser.betas=0.5,x", "optimiser.betas=x: must be a number"),

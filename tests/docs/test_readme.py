@@ -10,7 +10,13 @@ import yaml
 from luoxia.api import RESUMABLE
 from luoxia.config import parse_settings
 from luoxia.recipes import find
-from luoxia.sampling import DataSettings, MeasureSettings, SampleSettings
+from luoxia.sampling import (
+    DataSettings,
+    MeasureSettings,
+    SampleSettings,
+    TextSettings,
+    TranslateSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -60,9 +66,15 @@ def test_command_is_understood(words):
             name = targets.pop()
             find(str(ROOT / name) if ".py" in name else name)
     else:
-        kinds = {"sample": SampleSettings, "measure": MeasureSettings, "data": DataSettings}
-        kinds[verb].from_settings(settings)
-        targets = targets[1:]
+        kinds = {
+            "sample": SampleSettings,
+            "measure": MeasureSettings,
+            "data": DataSettings,
+            "translate": TranslateSettings,
+        }
+        kind = TextSettings if verb == "sample" and "gpt" in targets[0] else kinds[verb]
+        kind.from_settings(settings)
+        targets = targets[2 if verb == "translate" else 1 :]
     assert not targets
 
 

@@ -38,28 +38,28 @@ def poison_batches(first: int, last: int) -> None:
 
 def score_without_end(marker: str) -> None:
     """Let a quick score sample on and on, and say so by a file."""
-    from luoxia.session import Session
+    from luoxia.sessions.images import ImageSession
 
     def score(self, step):
         Path(marker).touch()
         while True:
             self.generator().sample(64)
 
-    Session._quick_score = score
+    ImageSession.quick_score = score
 
 
 def sample_without_end(marker: str) -> None:
     """Let a sample grid be of more images than anyone waits for, and say so by a file."""
-    from luoxia import session
+    from luoxia.sessions import images
 
-    sample = session.Session._sample
+    sample = images.ImageSession.sample
 
     def endless(self, step):
         if not Path(marker).exists():
-            session.GRID = 100_000_000
+            images.GRID = 100_000_000
             Path(marker).touch()
         else:
-            session.GRID = 64
+            images.GRID = 64
         sample(self, step)
 
-    session.Session._sample = endless
+    images.ImageSession.sample = endless

@@ -68,7 +68,7 @@ def test_one_corrupt_file_among_many_is_skipped_counted_and_listed(
     write(photos / "cut.png", whole[: len(whole) // 2])
     result = luoxia_command(*TRAIN, f"data={photos}")
     assert result.exit_code == 0, result.stderr
-    assert "skipped 1 files, such as cut.png" in result.stderr
+    assert "skipped 1 file, such as cut.png" in result.stderr
     data = json.loads(Path("new/run.json").read_text())["data"]
     assert (data["count"], data["skipped"]) == (12, 1)
     assert Path("new/skipped.txt").read_text().startswith("cut.png: cannot be decoded: ")
@@ -432,7 +432,7 @@ def test_a_damaged_model_file(refused: Refusal, run: Path) -> None:
 def test_any_error_is_one_sentence(
     refused: Refusal, photos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, sentence: str
 ) -> None:
-    from luoxia.session import Session
+    from luoxia.sessions import Session
 
     def fail(*arguments: object) -> None:
         raise error

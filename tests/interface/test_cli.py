@@ -247,7 +247,7 @@ def test_a_dry_run_counts_and_writes_nothing(luoxia_command: Command, photos: Pa
     shown = luoxia_command(*words)
     assert shown.exit_code == 0, shown.stderr
     assert re.search(r"^steps +500$", shown.stdout, re.MULTILINE)
-    assert re.search(rf"^data: +{photos}, 12 images$", shown.stdout, re.MULTILINE)
+    assert re.search(rf"^data: +12 images of 8 × 8 × 3, .*{photos}$", shown.stdout, re.MULTILINE)
     assert re.search(r"^parameters: generator [\d,]+, discriminator [\d,]+$", shown.stdout, re.MULTILINE)
     assert re.search(r"^memory: +[\d,]+ MiB", shown.stdout, re.MULTILINE)
     assert re.search(r"^time: +\d+:\d\d for training", shown.stdout, re.MULTILINE)

@@ -109,3 +109,29 @@ def test_advice_does_not_ask_for_what_is_set() -> None:
         found = [f for n in range(PATIENCE) for f in patient.hear_log(YOUNG + n, log(diversity=0.1))]
         assert [f.key for f in found] == [key]
         assert ("Add penalty=r1" in found[0].advice) == (key == "penalty")
+
+
+def test_a_language_model_that_recites_is_named() -> None:
+    def line(train: float, heldout: float) -> dict[str, Any]:
+        return {
+            "gradients": {"language": 1.0},
+            "skipped": 0.0,
+            "statistics": {"train_nll": train, "heldout_nll": heldout},
+        }
+
+    patient = Doctor(find("gpt").from_settings({}))
+    assert hear(patient, *[line(2.0 - 0.1 * n, 2.1 - 0.05 * n) for n in range(8)]) == []
+    assert hear(patient, *[line(0.8, 2.4)] * 2 * PATIENCE, start=2000) == ["overfitting"]
+
+
+def test_advice_to_a_language_model_is_not_of_discriminators() -> None:
+    patient = Doctor(find("gpt").from_settings({}))
+    line = {"gradients": {"language": 1.0}, "skipped": 0.0, "statistics": {}}
+    hear(patient, *[line] * 6)
+    found = [
+        f
+        for n in range(PATIENCE)
+        for f in patient.hear_log(1000 + n, line | {"gradients": {"language": 1e5}})
+    ]
+    assert [(f.name, f.key) for f in found] == [("exploding gradients", "lr")]
+    assert "D:" not in found[0].advice

@@ -175,10 +175,11 @@ def test_moments_take_the_layout_of_their_weights():
 
 def test_every_optimiser_covers_every_parameter():
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Embedding(3, 2))
-    for name in ("adam", "adamw", "rmsprop", "sgd"):
-        (group,) = make_optimiser(net, Optimiser(name=name), LR).param_groups
-        assert [id(p) for p in group["params"]] == [id(p) for p in net.parameters()]
-        assert group["lr"] == LR
+    for name in ("adam", "adamw", "muon", "rmsprop", "sgd"):
+        groups = make_optimiser(net, Optimiser(name=name), LR).param_groups
+        covered = [id(p) for group in groups for p in group["params"]]
+        assert sorted(covered) == sorted(id(p) for p in net.parameters())
+        assert {group["lr"] for group in groups} == {LR}
 
 
 def test_gradient_norm():

@@ -11,8 +11,10 @@ from luoxia.config import nearest
 from luoxia.errors import UsageError
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
+from luoxia.recipes.text import GPT, Translate
 
-RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in (GAN, CGAN, DCGAN, WGAN, WGANGP)}
+MENU: tuple[type[Recipe], ...] = (GAN, CGAN, DCGAN, WGAN, WGANGP, GPT, Translate)
+RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in MENU}
 
 
 def find(name: str) -> type[Recipe]:
@@ -59,4 +61,4 @@ def _is_own_recipe(value: object, module: str) -> bool:
     return isinstance(value, type) and issubclass(value, Recipe) and value.__module__ == module
 
 
-__all__ = ["RECIPES", "ImageGAN", "Recipe", "find"]
+__all__ = ["GPT", "RECIPES", "ImageGAN", "Recipe", "Translate", "find"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.config import Unset, Whole, Words
+from luoxia.config import Size, Unset, Whole, Words
 from luoxia.recipe import Average, Optimiser, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -19,12 +19,16 @@ NetworkName = Literal["mlp", "dcgan", "resnet"]
 LossName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wasserstein", "relativistic"]
 PenaltyName = Literal["none", "gp", "r1", "r2", "r1+r2", "dragan"]
 ConditionName = Literal["none", "concat", "projection"]
+NormName = Literal["none", "batch", "layer"]
 AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
 
 
 class ImageGAN(Recipe):
     """What all image GANs share."""
 
+    size: Annotated[Size | None, Unset] = Field(
+        None, description="pixels, 64 or 48x64; from the data if unset"
+    )
     crop: Literal["center", "random", "pad"] = Field(
         "center", description="how images of other shapes are made to fit"
     )
@@ -55,9 +59,7 @@ class ImageGAN(Recipe):
         1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
     )
     d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
-    d_norm: Literal["none", "batch", "layer"] = Field(
-        "none", description="normalisation in D (dcgan, resnet)"
-    )
+    d_norm: NormName = Field("none", description="normalisation in D (dcgan, resnet)")
     spectral_norm: bool = Field(False, description="spectral normalisation of D's weights")
     clip_weights: float = Field(
         0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
@@ -202,7 +204,7 @@ class DCGAN(ImageGAN):
     steps: Whole = 3000
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
-    ema: Average = Average(halflife=50_000, ramp=0.3)
+    ema: Average = Average(halflife=50_000, ramp=0.1)
     penalty: PenaltyName = "r1"
     gamma: float = 0.1
     penalty_every: Whole = 16
@@ -214,13 +216,18 @@ class WGAN(ImageGAN):
     name: ClassVar[str] = "wgan"
     title: ClassVar[str] = "Wasserstein GAN with weight clipping"
     source: ClassVar[str] = "Arjovsky et al. 2017, arXiv:1701.07875"
-    published: ClassVar[str] = "width=64 steps=100000 ema.halflife=0"
+    published: ClassVar[str] = "width=64 latent=100 lr=5e-5 steps=100000 ema.halflife=0"
 
     width: Whole = 32
+    latent: Whole = 32
+    steps: Whole = 2000
     loss: LossName = "wasserstein"
     clip_weights: float = 0.01
+    d_norm: NormName = (
+        "batch"  # the paper's critic is DCGAN's; without it, clipped weights hardly pass a gradient
+    )
     d_steps: Whole = 5
-    lr: float = 5e-5
+    lr: float = 3e-4
     optimiser: Optimiser = Optimiser(name="rmsprop")
 
 
@@ -230,13 +237,15 @@ class WGANGP(ImageGAN):
     name: ClassVar[str] = "wgan-gp"
     title: ClassVar[str] = "Wasserstein GAN with gradient penalty"
     source: ClassVar[str] = "Gulrajani et al. 2017, arXiv:1704.00028"
-    published: ClassVar[str] = "width=128 steps=100000 latent=128 ema.halflife=0"
+    published: ClassVar[str] = "network=resnet width=128 latent=128 lr=2e-4 steps=100000 ema.halflife=0"
 
-    network: NetworkName = "resnet"
-    width: Whole = 32
+    width: Whole = 24
+    latent: Whole = 32
+    steps: Whole = 800
     loss: LossName = "wasserstein"
     penalty: PenaltyName = "gp"
     gamma: float = 10.0
     d_steps: Whole = 5
+    lr: float = 1e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.9))
     schedule: Schedule = Schedule(name="linear")

@@ -14,6 +14,7 @@ class Display:
     """Speaks on standard error; silent where ``quiet``, plain lines where it is no terminal."""
 
     def __init__(self, quiet: bool = False) -> None:
+        self.unit = "images"  # what the rate counts
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -46,10 +47,10 @@ class Display:
     def log(self, record: dict[str, Any]) -> None:
         """Show a log line."""
         steps, budget = self._goal
-        share = max(record["step"] / steps, record["seconds"] / budget if budget else 0.0)
+        share = min(1.0, max(record["step"] / steps, record["seconds"] / budget if budget else 0.0))
         left = record["seconds"] * (1 - share) / share if share > 0 else float("nan")
         losses = "  ".join(f"{phase} {sum(parts.values()):.3g}" for phase, parts in record["losses"].items())
-        status = f"step {record['step']:,}  {record['rate']:,.0f} images/s  {clock(left)} left  {losses}"
+        status = f"step {record['step']:,}  {record['rate']:,.0f} {self.unit}/s  {clock(left)} left  {losses}"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=min(share, 1.0), status=status)
         else:

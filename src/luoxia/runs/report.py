@@ -50,12 +50,15 @@ def render(record: RunRecord) -> str:
 
 def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
     """The sections in their order: (anchor, title, content)."""
+    neighbours = (
+        () if record.is_text else (("neighbours", "Nearest training images", sections.neighbours(record)),)
+    )
     return [
         ("samples", "Samples", sections.samples(record)),
         ("curves", "Curves", curves(record)),
         ("scores", "Scores", tables(record)),
         ("doctor", "Doctor", sections.findings(record)),
-        ("neighbours", "Nearest training images", sections.neighbours(record)),
+        *neighbours,
         ("data", "Data", sections.data_card(record)),
         ("config", "Configuration", sections.config(record)),
         ("setting", "Versions and hardware", sections.setting(record)),

@@ -11,6 +11,7 @@ from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, 
 from luoxia.runs.report_words import count, duration, escape, family, spell
 
 _STRIP = 24  # grids in the strip over time
+_TEXTS, _CHARACTERS = 8, 8000  # samples of text, and characters of each
 _SHOWN_SKIPPED = 200
 _LABEL = 'AI-generated images <span lang="zh">(人工智能生成)</span>'
 _STATES = {"finished": "Finished", "stopped": "Stopped early"}
@@ -34,8 +35,8 @@ def summary(record: RunRecord) -> str:
     parts.append(f": {count(record.last_step, 'step')}")
     seen = number(record.logs[-1].get("images")) if record.logs else math.nan
     if math.isfinite(seen):
-        parts.append(f", {seen:,.0f} images seen")
-        if (size := number(data.get("count"))) > 0:
+        parts.append(f", {seen:,.0f} {'rows' if record.is_text else 'images'} seen")
+        if (size := number(data.get("count"))) > 0 and not record.is_text:
             parts.append(f" ({spell(seen / size, 3)} passes over {size:,.0f})")
     if machine := hardware.get("name") or hardware.get("device"):
         parts.append(f", on {escape(machine)}")
@@ -54,6 +55,27 @@ def verdict(record: RunRecord) -> str:
 
 
 def samples(record: RunRecord) -> str:
+    """What the model made, over time: always of the same latents or seeds."""
+    return _texts(record) if record.is_text else _grids(record)
+
+
+def _texts(record: RunRecord) -> str:
+    """The newest texts, and earlier ones folded away."""
+    shown: list[str] = []
+    for step, path in reversed(spread(record.texts, _TEXTS)):
+        try:
+            text = path.read_text("utf-8", errors="replace")[:_CHARACTERS]
+        except OSError:
+            continue
+        opened = "" if shown else " open"
+        body = f'<pre class="text">{escape(text)}</pre>'
+        shown.append(f"<details{opened}><summary>Step {step:,}</summary>{body}</details>")
+    label = 'AI-generated text <span lang="zh">(人工智能生成)</span>'
+    empty = "No sample yet. The first one comes after <code>sample_every</code> steps."
+    return f"<p>{label}</p>{''.join(shown)}" if shown else _empty(empty)
+
+
+def _grids(record: RunRecord) -> str:
     """The newest grid, large, and the same latents over time beside it."""
     latest = next(
         ((step, p) for step, path in reversed(record.samples) if (p := embed(path, 1024, 300_000))), None
@@ -113,11 +135,14 @@ def data_card(record: RunRecord) -> str:
     rows = {
         "Source": data.get("source"),
         "Path": data.get("path"),
-        "Images": f"{size:,.0f}" if math.isfinite(size) else data.get("count"),
+        "Documents" if record.is_text else "Images": f"{size:,.0f}"
+        if math.isfinite(size)
+        else data.get("count"),
         "Width × height × channels": " × ".join(shape),
         "Classes": f"{len(classes)}: {', '.join(map(str, classes))}"
         if isinstance(classes, list)
         else classes,
+        "Tokens": f"{data.get('tokeniser')}, {data.get('vocabulary')} in all" if record.is_text else None,
         "Fingerprint": data.get("fingerprint"),
         "Skipped files": max(len(record.skipped), int(max(0.0, min(1e15, number(data.get("skipped")) or 0)))),
     }

@@ -21,7 +21,8 @@ class RunRecord:
     scores: list[Line]
     findings: list[Line]
     events: list[Line]
-    samples: list[tuple[int, Path]]  # (step, file), in the order of the steps
+    samples: list[tuple[int, Path]]  # (step, file), in the order of the steps: grids
+    texts: list[tuple[int, Path]]  # the same, of a language model
     skipped: list[str]  # one line a file of the data set that could not be used
     unreadable: int  # complete lines of metrics.jsonl that are no JSON object with a step
     abandoned: int  # log lines that a rollback or a resume has replaced
@@ -30,6 +31,11 @@ class RunRecord:
     def name(self) -> str:
         """The folder's name, which is the run's."""
         return self.folder.resolve().name
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a language model was trained."""
+        return "vocabulary" in mapping(self.facts.get("data"))
 
     @property
     def last_step(self) -> float:
@@ -55,7 +61,8 @@ def read_run(folder: Path) -> RunRecord:
         scores=current_branch(line for line in lines if line.get("kind") == "score"),
         findings=[line for line in lines if line.get("kind") == "finding"],
         events=[line for line in lines if line.get("kind") == "event"],
-        samples=_samples(folder / "samples"),
+        samples=_samples(folder / "samples", "png"),
+        texts=_samples(folder / "samples", "txt"),
         skipped=[line for line in _text_of(folder / "skipped.txt").splitlines() if line.strip()],
         unreadable=unreadable,
         abandoned=len(logs) - len(current),
@@ -138,9 +145,9 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _samples(folder: Path) -> list[tuple[int, Path]]:
+def _samples(folder: Path, ending: str) -> list[tuple[int, Path]]:
     try:
-        files = [(re.fullmatch(r"step_(\d+)\.png", path.name), path) for path in folder.iterdir()]
+        files = [(re.fullmatch(rf"step_(\d+)\.{ending}", path.name), path) for path in folder.iterdir()]
     except OSError:
         return []
     return sorted((int(match[1]), path) for match, path in files if match)

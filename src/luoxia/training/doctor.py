@@ -5,6 +5,7 @@ Every rule looks at cheap statistics, asks for persistence before it speaks, and
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ PATIENCE = 4
 """Log lines in a row that must agree before a finding is made."""
 
 
+ADVERSARIAL = ("discriminator", "generator", "penalty")
+"""Phases of GANs; their advice is of D and penalties."""
 YOUNG = 150
 """Steps in which nothing but a non-finite gradient is an illness."""
 
@@ -49,6 +52,7 @@ class Doctor:
         self.recipe = recipe
         self.logs: deque[dict[str, Any]] = deque(maxlen=PATIENCE)
         self.first_gradients: dict[str, list[float]] = {}
+        self.best_heldout = math.inf
         self.distances: list[tuple[int, float]] = []
         self._active: set[str] = set()
 
@@ -74,11 +78,16 @@ class Doctor:
         )
 
     def hear_scores(
-        self, step: int, distance: float, floor: float, classes: dict[str, float]
+        self,
+        step: int,
+        distance: float,
+        floor: float,
+        classes: dict[str, float],
+        name: str = "Fréchet distance",
     ) -> list[Finding]:
-        """Take in a quick score: the Fréchet distance, its real-against-real floor, the share of each class."""
+        """Take in a quick score that should fall: its floor and name, and the share of each class."""
         self.distances.append((step, distance))
-        found = [*self._missing_classes(classes), *self._stalled(floor)]
+        found = [*self._missing_classes(classes), *self._stalled(floor, name)]
         return self._new(found, {"missing classes", "stalled score"})
 
     def _new(self, found: list[Finding], judged: set[str]) -> list[Finding]:
@@ -97,6 +106,7 @@ class Doctor:
         yield from self._collapsed()
         yield from self._balance()
         yield from self._overfitting()
+        yield from self._reciting()
 
     def _non_finite(self, log: dict[str, Any]) -> Iterator[Finding]:
         if log.get("skipped", 0) > 0:
@@ -117,19 +127,32 @@ class Doctor:
                     "exploding gradients",
                     "error",
                     f"the {phase}'s gradient norm is {min(recent):.3g}, at the start it was {usual:.3g}",
-                    f"Bound D: penalty=r1, or penalty=gp with loss=wasserstein; or lower lr (now {self.recipe.lr:g})",
-                    "penalty",
+                    self._exploding_advice(phase),
+                    "penalty" if phase in ADVERSARIAL else "lr",
                 )
             elif phase != "penalty" and max(recent) < max(1e-3 * usual, 1e-7):
                 yield Finding(
                     "vanishing gradients",
                     "error",
                     f"the {phase}'s gradient norm is {max(recent):.3g}, at the start it was {usual:.3g}",
-                    self._vanishing_advice(),
-                    "loss" if self._setting("loss") == "minimax" else "d_lr",
+                    self._vanishing_advice(phase),
+                    "lr"
+                    if phase not in ADVERSARIAL
+                    else "loss"
+                    if self._setting("loss") == "minimax"
+                    else "d_lr",
                 )
 
-    def _vanishing_advice(self) -> str:
+    def _exploding_advice(self, phase: str) -> str:
+        if phase not in ADVERSARIAL:
+            return f"Lower lr (now {self.recipe.lr:g}), or set optimiser.clip=1"
+        return (
+            f"Bound D: penalty=r1, or penalty=gp with loss=wasserstein; or lower lr (now {self.recipe.lr:g})"
+        )
+
+    def _vanishing_advice(self, phase: str) -> str:
+        if phase not in ADVERSARIAL:
+            return f"Nothing is left to learn, or lr (now {self.recipe.lr:g}) broke the network: stop, or lower it"
         if self._setting("loss") == "minimax":
             return "log(1 − D(G(z))) is flat while D is sure: set loss=nonsaturating"
         return "D is too sure to teach: lower d_lr, add penalty=r1, or set d_steps=1"
@@ -182,6 +205,21 @@ class Doctor:
                 "augment",
             )
 
+    def _reciting(self) -> Iterator[Finding]:
+        """A language model whose held-out text grows less likely while its training text grows more so."""
+        seen, unseen = self._recent("train_nll"), self._recent("heldout_nll")
+        if unseen:
+            self.best_heldout = min(self.best_heldout, statistics.median(unseen))
+        if unseen and min(unseen) > 1.1 * self.best_heldout and min(unseen) > 1.2 * max(seen):
+            yield Finding(
+                "overfitting",
+                "warning",
+                f"held-out text costs {unseen[-1]:.2f} nats a token, {self.best_heldout:.2f} at its best, "
+                f"and training text {seen[-1]:.2f}",
+                "Stop here, raise dropout, choose a smaller size, or find more text",
+                "dropout",
+            )
+
     def _missing_classes(self, classes: dict[str, float]) -> Iterator[Finding]:
         missing = [name for name, share in classes.items() if share < 0.1 / len(classes)]
         largest = max(classes, key=lambda name: classes[name], default="")
@@ -195,7 +233,7 @@ class Doctor:
                 "penalty" if self._setting("penalty") == "none" else "gamma",
             )
 
-    def _stalled(self, floor: float) -> Iterator[Finding]:
+    def _stalled(self, floor: float, name: str) -> Iterator[Finding]:
         if len(self.distances) < 6:
             return
         best_step, best = min(self.distances, key=lambda pair: pair[1])
@@ -205,7 +243,7 @@ class Doctor:
             yield Finding(
                 "stalled score",
                 "warning",
-                f"the Fréchet distance was best at step {best_step} ({best:.3g}) and is {recent[-1]:.3g} now",
+                f"the {name} was best at step {best_step} ({best:.3g}) and is {recent[-1]:.3g} now",
                 "Let the learning rate fall (schedule=cosine), or stop here and keep the earlier checkpoint",
                 "schedule",
             )

@@ -28,6 +28,12 @@ class QuickScore:
     distance: float
     floor: float
     classes: dict[str, float]
+    name: str = "Fréchet distance"
+
+    @property
+    def watched(self) -> dict[str, Any]:
+        """What the doctor watches, for the log, so that a resumed run's doctor knows it."""
+        return {"distance": self.distance, "floor": self.floor, "name": self.name}
 
 
 @dataclass
@@ -157,8 +163,10 @@ class Loop:
             score = self.hooks.score(self.step)
         if score is not None:
             seconds = self.trainer.progress.seconds
-            self.run.append("score", self.step, seconds, scores=score.records, final=False)
-            self._report(self.doctor.hear_scores(self.step, score.distance, score.floor, score.classes))
+            self.run.append(
+                "score", self.step, seconds, scores=score.records, final=False, watched=score.watched
+            )
+            self._report(self.doctor.hear_scores(self.step, classes=score.classes, **score.watched))
 
     def _report(self, findings: list[Finding]) -> None:
         for finding in findings:

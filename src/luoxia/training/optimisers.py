@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from luoxia.training.muon import MuonAdamW
 
 if TYPE_CHECKING:
     from luoxia.recipe import Optimiser, Schedule
@@ -37,8 +39,22 @@ def make_optimiser(
                 sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
         return sgd
     betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
-    adam = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return adam(parameters, lr=lr * ratio, betas=betas, eps=eps, weight_decay=decay, fused=True)
+    if settings.name == "muon":
+        adam_lr = settings.adam_lr or lr
+        return MuonAdamW(network, lr, adam_lr, betas=betas, eps=eps, momentum=momentum, weight_decay=decay)
+    if settings.name == "adamw":
+        return torch.optim.AdamW(
+            _decaying(parameters, decay), lr=lr * ratio, betas=betas, eps=eps, fused=True
+        )
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=eps, weight_decay=decay, fused=True)
+
+
+def _decaying(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Groups for AdamW: matrices decay, gains and biases do not (Radford et al. 2018, section 4.1)."""
+    matrices = [p for p in parameters if p.dim() > 1]
+    vectors = [p for p in parameters if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 def schedule_factor(schedule: Schedule, step: int, progress: float) -> float:

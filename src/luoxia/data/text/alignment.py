@@ -1,0 +1,173 @@
+"""Pairs of texts: two aligned files, or rows with two fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+
+from luoxia.data.convert import Unusable
+from luoxia.data.text.reading import Skips, TextFile, lines
+from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require, table
+from luoxia.data.text.sources import PathLike, fingerprint_of, open_files
+from luoxia.errors import LuoxiaError, UsageError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source and its target; ``name`` says where they stand ("train.tsv:17")."""
+
+    name: str
+    source: str
+    target: str
+
+
+@dataclass
+class PairSource:
+    """Pairs to iterate over any number of times."""
+
+    title: str
+    fingerprint: str
+    files: tuple[TextFile, ...]
+    fields: tuple[str, str] | None = None  # None: two files, or the two columns of a table without header
+    skips: Skips = field(default_factory=Skips)  # by the latest whole pass
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield all pairs with two sides; the others are noted in ``skips``.
+
+        Raises:
+            UsageError: the two files have different numbers of lines.
+            LuoxiaError: at the end, when not one pair could be used.
+        """
+        skips, some = Skips(), False
+        try:
+            for pair in self._read(skips):
+                empty = [side for side in ("source", "target") if not getattr(pair, side).strip()]
+                if empty:
+                    skips.add(pair.name, "empty " + " and ".join(empty))
+                    continue
+                some = True
+                yield pair
+        except (OSError, Unusable) as error:
+            raise LuoxiaError(f"{self.title} changed while it was read ({error}): try again") from error
+        self.skips = skips
+        if not some:
+            reason = f" ({skips.listed[0].name}: {skips.listed[0].reason})" if skips.listed else ""
+            raise LuoxiaError(f"{self.title} has no pair that can be used{reason}: give other files")
+
+    def texts(self) -> Iterator[str]:
+        """Yield all sources and targets, to train a tokeniser on."""
+        for pair in self.pairs():
+            yield pair.source
+            yield pair.target
+
+    def _read(self, skips: Skips) -> Iterator[Pair]:
+        if len(self.files) == 2:
+            return self._aligned(skips)
+        return self._columns(skips) if self.fields is None else self._named(*self.fields, skips)
+
+    def _aligned(self, skips: Skips) -> Iterator[Pair]:
+        first, second = self.files
+        for left, right in zip_longest(lines(first, skips), lines(second, skips)):
+            if left is None or right is None:
+                raise _misaligned(first, second)
+            number, source = left
+            target = right[1]
+            if source is not None and target is not None:
+                yield Pair(f"{first.name}:{number}", source, target)
+
+    def _columns(self, skips: Skips) -> Iterator[Pair]:
+        (file,) = self.files
+        for number, row in table(file, skips):
+            if len(row) == 2:
+                yield Pair(f"{file.name}:{number}", *row)
+            else:
+                columns = "1 column" if len(row) == 1 else f"{len(row)} columns"
+                skips.add(f"{file.name}:{number}", f"{columns} where 2 are needed")
+
+    def _named(self, source: str, target: str, skips: Skips) -> Iterator[Pair]:
+        (file,) = self.files
+        for number, record in records(file, skips):
+            name = f"{file.name}:{number}"
+            try:
+                yield Pair(name, as_text(record, source), as_text(record, target))
+            except ValueError as reason:
+                skips.add(name, str(reason))
+
+
+def read_pairs(
+    path: PathLike, against: PathLike | None = None, *, fields: tuple[str, str] | None = None
+) -> PairSource:
+    """Open pairs of texts.
+
+    Args:
+        path: with ``against``, a file of any ending whose line i pairs with line i of ``against``. Without, a
+            ``.tsv`` of two columns without a header, or ``.jsonl`` or ``.csv`` with two fields; each perhaps
+            packed as ``.gz``.
+        against: the file with the targets.
+        fields: the names of (source, target) where there are more than two fields; a table then has a header.
+            None: "source" and "target", if there are these, else the only two.
+
+    Raises:
+        UsageError: nothing is there, it is binary, the files have different numbers of lines, or the fields
+            are not clear.
+        LuoxiaError: a file cannot be read.
+    """
+    first = _one_file(path)
+    if against is not None:
+        if fields is not None:
+            raise UsageError("fields= names columns of one file: give it without against=")
+        second = _one_file(against)
+        _check_aligned(first, second)
+        return _source(f"{path} and {against}", (first, second), None)
+    if first.kind not in RECORDS:
+        raise UsageError(f"{path} holds one side only: give the file with the other side as against=")
+    if first.kind == "tsv" and fields is None:
+        return _source(str(path), (first,), None)
+    return _source(str(path), (first,), _two_fields(first, fields, str(path)))
+
+
+def read_lines(path: PathLike) -> list[str]:
+    """The lines of a file of any ending, to be translated one by one; an unreadable one is empty."""
+    return [line or "" for _, line in lines(_one_file(path), Skips())]
+
+
+def _source(title: str, files: tuple[TextFile, ...], fields: tuple[str, str] | None) -> PairSource:
+    key = ["pairs", fields, [[file.kind, file.digest, file.encoding.name] for file in files]]
+    return PairSource(title, fingerprint_of(key), files, fields)
+
+
+def _one_file(path: PathLike) -> TextFile:
+    place = Path(path).expanduser()
+    if place.is_dir():
+        raise UsageError(f"{path} is a folder: give a file of pairs, or two aligned files")
+    return open_files(place, Skips())[0]
+
+
+def _two_fields(file: TextFile, fields: tuple[str, str] | None, where: str) -> tuple[str, str]:
+    known = known_fields(file)
+    if fields is not None:
+        require(fields, known, where)
+        return fields
+    if {"source", "target"} <= set(known):
+        return "source", "target"
+    if len(known) != 2:
+        raise UsageError(
+            f"{where} has the fields {', '.join(known) or 'none'}, and pairs need two: name them with fields="
+        )
+    return known[0], known[1]
+
+
+def _check_aligned(first: TextFile, second: TextFile) -> None:
+    if _line_count(first) != _line_count(second):
+        raise _misaligned(first, second)
+
+
+def _misaligned(first: TextFile, second: TextFile) -> UsageError:
+    counts = [f"{file.path} has {_line_count(file):,} lines" for file in (first, second)]
+    return UsageError(f"{' and '.join(counts)}, but line i of one must pair with line i of the other")
+
+
+def _line_count(file: TextFile) -> int:
+    return sum(1 for _ in lines(file, Skips()))

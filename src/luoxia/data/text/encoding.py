@@ -1,0 +1,184 @@
+"""Which encoding a text has, and whether it is a text at all."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from luoxia.data.convert import Unusable
+from luoxia.errors import MissingExtraError
+
+HEAD_BYTES = 4096
+SAMPLE_BYTES = 2**16  # of lines that are not UTF-8, for the guess
+MAX_CONTROLS = 0.02  # share of control characters in a text; random bytes have 0.1
+MIN_PRINTABLE = 0.97  # of UTF-16 without a mark
+
+MARKS = {  # the longer first: UTF-32's little mark begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+BINARIES = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "a zip, or a document packed as one",
+    b"\x1f\x8b": "gzip without the ending .gz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x7fELF": "a program",
+    b"OggS": "Ogg audio",
+    b"RIFF": "RIFF audio or video",
+    b"fLaC": "FLAC audio",
+    b"SQLite format 3": "an SQLite database",
+}
+GUESSES = (  # where the guess is open, the first is taken; each holds the smaller sets of its language
+    "cp1252",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc_jp",
+    "cp949",
+    "cp1250",
+    "cp1251",
+    "koi8_r",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "iso8859_2",
+)
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\v\b\x1a\x1b")) + b"\x7f"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How to turn bytes into text: after ``mark`` bytes of a byte order mark, by the codec ``name``."""
+
+    name: str
+    mark: int = 0
+
+    @property
+    def wide(self) -> bool:
+        """Whether a newline takes more than one byte."""
+        return self.name.startswith(("utf-16", "utf-32"))
+
+
+@dataclass
+class Inspection:
+    """What one pass over all bytes tells: their digest, the number of lines, and the encoding's evidence."""
+
+    head: bytes = b""
+    valid: int = 0  # lines that are UTF-8, in blocks that are not all ASCII
+    invalid: int = 0
+    sample: bytearray = field(default_factory=bytearray)
+    digest: str = ""
+
+    def encoding(self) -> Encoding:
+        """Decide the encoding.
+
+        UTF-8 where it fits most of the lines that are not ASCII (the others are then bad lines), else a guess
+        by charset-normalizer from those lines.
+
+        Raises:
+            Unusable: the bytes are no text.
+            MissingExtraError: charset-normalizer is needed and missing.
+        """
+        marked = by_mark(self.head) or _unmarked_wide(self.head)
+        if marked is not None:
+            return marked
+        check_text(self.head)
+        if self.valid >= self.invalid:
+            return Encoding("utf-8")
+        return _guess(bytes(self.sample))
+
+
+def inspect(blocks: Iterable[bytes]) -> Inspection:
+    """Look at all bytes once. Each block must end with a line, where it holds the end of one."""
+    result, everything = Inspection(), hashlib.sha256()
+    for block in blocks:
+        everything.update(block)
+        if len(result.head) < HEAD_BYTES:
+            result.head += block[: HEAD_BYTES - len(result.head)]
+        if block.isascii():
+            continue
+        try:
+            block.decode("utf-8")
+            result.valid += block.count(b"\n") + 1
+        except UnicodeDecodeError:
+            _count_lines(block, result)
+    result.digest = everything.hexdigest()
+    return result
+
+
+def by_mark(head: bytes) -> Encoding | None:
+    """The encoding that a byte order mark names, or None."""
+    for mark, name in MARKS.items():
+        if head.startswith(mark):
+            return Encoding(name, len(mark))
+    return None
+
+
+def check_text(head: bytes) -> None:
+    """Raise Unusable where the first bytes are those of a binary file."""
+    for magic, what in BINARIES.items():
+        if head.startswith(magic):
+            raise Unusable(f"is not text but {what}")
+    if b"\0" in head:
+        raise Unusable("is not text: it holds NUL bytes, as binary files do")
+    if len(head) - len(head.translate(None, _CONTROLS)) > MAX_CONTROLS * len(head):
+        raise Unusable("is not text: it holds many control characters, as binary files do")
+
+
+def _count_lines(block: bytes, result: Inspection) -> None:
+    for line in block.split(b"\n"):
+        if line.isascii():
+            continue
+        try:
+            line.decode("utf-8")
+            result.valid += 1
+        except UnicodeDecodeError:
+            result.invalid += 1
+            if len(result.sample) < SAMPLE_BYTES:
+                result.sample += (line + b"\n")[: SAMPLE_BYTES - len(result.sample)]
+
+
+def _unmarked_wide(head: bytes) -> Encoding | None:
+    """UTF-16 without a mark: it holds NUL bytes, and reads as printable text with spaces or line ends."""
+    if b"\0" not in head:
+        return None
+    best, most = None, 0
+    for name in ("utf-16-le", "utf-16-be"):
+        text = head[: len(head) // 2 * 2].decode(name, "replace").rstrip("\ufffd")
+        common = sum(text.count(character) for character in " \n,.，。")
+        good = sum(character.isprintable() or character in "\n\r\t\f" for character in text)
+        if common > most and good >= MIN_PRINTABLE * len(text):
+            best, most = Encoding(name), common
+    return best
+
+
+def _guess(sample: bytes) -> Encoding:
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:
+        raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", "text") from None
+    for cut in range(4):  # the sample may end within a character
+        matches = list(from_bytes(sample[: len(sample) - cut], cp_isolation=list(GUESSES)))
+        if matches:
+            best = matches[0]
+            alike = [
+                match
+                for match in matches
+                if match.chaos <= best.chaos + 0.01 and match.coherence >= best.coherence - 0.01
+            ]
+            names = {name for match in alike for name in match.could_be_from_charset}
+            return Encoding(min(names, key=_rank).replace("_", "-"))
+    raise Unusable("is not text in any known encoding")
+
+
+def _rank(name: str) -> int:
+    return GUESSES.index(name) if name in GUESSES else len(GUESSES)

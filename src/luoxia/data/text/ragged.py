@@ -1,0 +1,174 @@
+"""Sequences of unequal lengths, end to end in one memory-mapped file; the cache folder they live in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luoxia.data.cache import cache_folder, publish
+from luoxia.data.files import Skipped
+from luoxia.data.text.reading import Skips
+from luoxia.errors import LuoxiaError
+
+VERSION = 1  # raise it when what is written changes
+CHUNK = 1024  # texts that are tokenised at a time, at most
+CHUNK_CHARACTERS = 2**22
+FACTS = "dataset.json"
+Facts = dict[str, Any]
+Indices = NDArray[np.int64]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """``tokens`` (total,) of all sequences; sequence i is ``tokens[starts[i]:starts[i + 1]]``."""
+
+    tokens: NDArray[Any]  # uint16 or uint32, memory-mapped, read-only
+    starts: Indices  # (n + 1,)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        return self.tokens[self.starts[index] : self.starts[index + 1]]
+
+    @cached_property
+    def lengths(self) -> Indices:
+        """The length of each sequence, (n,)."""
+        return np.diff(self.starts)
+
+    def put(self, into: Indices, chosen: Indices, at: Indices | int = 0, limit: int | None = None) -> None:
+        """Write the ``chosen`` sequences into the rows of ``into`` (n, t), from column ``at`` on, at once.
+
+        ``at`` is one column for all rows, or one a row, (n,); ``limit`` cuts longer sequences.
+        """
+        lengths = self.lengths[chosen]
+        if limit is not None:
+            lengths = np.minimum(lengths, limit)
+        row = np.repeat(np.arange(len(chosen)), lengths)
+        offset = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        column = np.broadcast_to(at, len(chosen))[row] + offset
+        into[row, column] = self.tokens[self.starts[chosen][row] + offset]
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> Ragged:
+        """Map what a RaggedWriter wrote; ValueError where it is damaged."""
+        starts = np.load(folder / f"{name}.starts.npy")
+        width = json.loads((folder / f"{name}.json").read_text("utf-8"))["bytes"]
+        dtype: np.dtype[Any] = np.dtype({2: "<u2", 4: "<u4"}[width])
+        path = folder / f"{name}.bin"
+        if not len(starts) or path.stat().st_size != starts[-1] * width:
+            raise ValueError("the sizes differ")
+        if starts[-1] == 0:  # nothing can be mapped
+            return cls(np.empty(0, dtype), starts)
+        # A plain view of the map: slicing a memmap object itself costs several times as much.
+        return cls(np.memmap(path, dtype, "r").view(np.ndarray), starts)
+
+
+class RaggedWriter:
+    """Appends sequences to a file of 2 bytes a token for vocabularies of up to 65,536 ids, else 4."""
+
+    def __init__(self, folder: Path, name: str, vocabulary: int) -> None:
+        self._folder, self._name = folder, name
+        self._dtype: np.dtype[Any] = np.dtype("<u2" if vocabulary <= 2**16 else "<u4")
+        self._file = (folder / f"{name}.bin").open("wb")
+        self._total = 0
+        self._starts = [0]
+
+    def extend(self, ids: NDArray[Any]) -> None:
+        """Lengthen the current sequence."""
+        self._file.write(ids.astype(self._dtype).tobytes())
+        self._total += len(ids)
+
+    def end(self) -> None:
+        """End the current sequence."""
+        self._starts.append(self._total)
+
+    def append(self, ids: NDArray[Any]) -> None:
+        """Add a whole sequence."""
+        self.extend(ids)
+        self.end()
+
+    def close(self) -> None:
+        """Write where the sequences start."""
+        self._file.close()
+        np.save(self._folder / f"{self._name}.starts.npy", np.array(self._starts, np.int64))
+        facts = json.dumps({"bytes": self._dtype.itemsize})
+        (self._folder / f"{self._name}.json").write_text(facts, "utf-8")
+
+
+def cached(
+    key: object,
+    build: Callable[[Path], Facts],
+    names: Iterable[str],
+) -> tuple[Facts, list[Ragged]]:
+    """Open the cache entry that ``key`` stands for, built by ``build(folder)`` where it is not there.
+
+    ``build`` writes the sequences called ``names`` and returns facts to keep with them. The entry appears
+    whole or not at all, so two processes may build it at once; a damaged one is built again.
+
+    Raises:
+        LuoxiaError: what ``build`` raises, or the cache cannot be written or read.
+    """
+    entry = cache_folder() / "texts" / sha256(json.dumps([VERSION, key]).encode()).hexdigest()[:32]
+    names = list(names)
+    opened = _open_entry(entry, names)
+    if opened is None:
+        publish(entry, lambda folder: _write_facts(folder, build(folder)))
+        opened = _open_entry(entry, names)
+    if opened is None:
+        raise LuoxiaError(f"the cache entry {entry} is damaged: remove this folder and try again")
+    return opened
+
+
+def _open_entry(entry: Path, names: list[str]) -> tuple[Facts, list[Ragged]] | None:
+    if not entry.is_dir():
+        return None
+    try:
+        facts: Facts = json.loads((entry / FACTS).read_text("utf-8"))
+        return facts, [Ragged.open(entry, name) for name in names]
+    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+    except OSError as error:
+        raise LuoxiaError(
+            f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
+            " or set LUOXIA_CACHE to another folder"
+        ) from error
+
+
+def _write_facts(folder: Path, facts: Facts) -> None:
+    (folder / FACTS).write_text(json.dumps(facts), "utf-8")
+
+
+def skips_to_json(skips: Skips) -> Facts:
+    """What was skipped, for the facts of an entry."""
+    return {"count": skips.count, "listed": [asdict(skip) for skip in skips.listed]}
+
+
+def skips_from_json(facts: Facts) -> Skips:
+    """What was skipped, from the facts of an entry."""
+    return Skips(facts["count"], [Skipped(**skip) for skip in facts["listed"]])
+
+
+def in_chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """The items in lists of at most ``CHUNK``, of about ``CHUNK_CHARACTERS`` by their sizes."""
+    chunk: list[Item] = []
+    filled = 0
+    for item in items:
+        chunk.append(item)
+        filled += size(item)
+        if len(chunk) == CHUNK or filled >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, filled = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,248 @@
+"""Text files as bytes, lines and blocks: packed or not, of any size, never loaded whole."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from luoxia.data.convert import Unusable
+from luoxia.data.files import Skipped
+from luoxia.data.text.encoding import Encoding, Inspection, inspect
+
+BLOCK_BYTES = 2**20
+MAX_LINE_BYTES = 64 * 2**20
+MAX_LISTED = 1000  # skipped lines are all counted; this many are listed
+MAX_RATIO = 500  # unpacked over packed: plain text reaches 30, bombs 1,000
+FREE_BYTES = 64 * 2**20  # below this size a bomb hurts nobody
+
+
+@dataclass
+class Skips:
+    """What could not be used: all counted, the first ``MAX_LISTED`` listed."""
+
+    count: int = 0
+    listed: list[Skipped] = field(default_factory=list)
+
+    def add(self, name: str, reason: str) -> None:
+        """Count one file or line ("poems.jsonl:17")."""
+        self.count += 1
+        if len(self.listed) < MAX_LISTED:
+            self.listed.append(Skipped(name, reason))
+
+    def copy(self) -> Skips:
+        """An independent copy."""
+        return Skips(self.count, list(self.listed))
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file whose encoding is known; ``name`` is what a person reads, relative to the source."""
+
+    path: Path
+    name: str
+    encoding: Encoding
+    digest: str  # of the unpacked bytes
+
+    @property
+    def kind(self) -> str:
+        """The ending that tells the format: "txt", "jsonl", …; without the dot and the .gz."""
+        return kind_of(self.path)
+
+
+def kind_of(path: Path) -> str:
+    """The ending of a name in lower case, without the dot and a final .gz; "" if there is none."""
+    name = path.name.lower().removesuffix(".gz")
+    return name.rpartition(".")[2] if "." in name[1:] else ""
+
+
+def open_text(path: Path, name: str) -> TextFile:
+    """Read a file once: its digest and its encoding.
+
+    Raises:
+        Unusable: it is a binary file, or damaged.
+        OSError: it cannot be read.
+    """
+    seen = _inspect(path)
+    return TextFile(path, name, seen.encoding(), seen.digest)
+
+
+def lines(file: TextFile, skips: Skips) -> Iterator[tuple[int, str | None]]:
+    """Yield (number from 1, line without its end); None for a line that is skipped, which ``skips`` notes.
+
+    Only newlines end a line (not the other characters that ``str.splitlines`` knows, which would misalign
+    pairs); a carriage return before one goes with it.
+    """
+    with _opened(file) as stream:
+        number = 0
+        while raw := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                _skip_line(stream)
+                skips.add(f"{file.name}:{number}", f"longer than {MAX_LINE_BYTES / 2**20:g} MiB")
+                yield number, None
+                continue
+            text = _decoded(raw, file)
+            if text is None:
+                skips.add(f"{file.name}:{number}", f"not valid {file.encoding.name}")
+            yield number, None if text is None else text.removesuffix("\n").removesuffix("\r")
+
+
+def blocks(file: TextFile, skips: Skips) -> Iterator[str]:
+    """Yield the whole text in pieces of about ``BLOCK_BYTES``, cut between lines where there are any.
+
+    Line ends become newlines. Lines that cannot be decoded are left out and noted.
+    """
+    ends = io.IncrementalNewlineDecoder(None, translate=True)
+    with _opened(file) as stream:
+        number = 1
+        for block in _cut(stream, file.encoding):
+            text = _decoded(block, file)
+            if text is None:
+                text = "".join(_good_lines(block, number, file, skips))
+            yield ends.decode(text)
+            number += block.count(b"\n")
+    yield ends.decode("", final=True)
+
+
+def _good_lines(block: bytes, number: int, file: TextFile, skips: Skips) -> Iterator[str]:
+    for offset, line in enumerate(_split(block)):
+        text = _decoded(line, file)
+        if text is None:
+            skips.add(f"{file.name}:{number + offset}", f"not valid {file.encoding.name}")
+        else:
+            yield text
+
+
+def _split(block: bytes) -> list[bytes]:
+    parts = block.split(b"\n")
+    return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+
+
+def _decoded(raw: bytes, file: TextFile) -> str | None:
+    try:
+        return raw.decode("utf-8" if file.encoding.wide else file.encoding.name)  # wide: see _Narrowed
+    except UnicodeDecodeError:
+        return None
+
+
+def _skip_line(stream: BinaryIO) -> None:
+    while (piece := stream.readline(BLOCK_BYTES)) and not piece.endswith(b"\n"):
+        pass
+
+
+def _cut(stream: BinaryIO, encoding: Encoding | None = None) -> Iterator[bytes]:
+    """Cut into blocks at the last newline of each, or where a character ends if there is none."""
+    rest = b""
+    while block := stream.read(BLOCK_BYTES):
+        block = rest + block
+        end = block.rfind(b"\n") + 1 or _character_end(block, encoding)
+        if end:
+            yield block[:end]
+        rest = block[end:]
+    if rest:
+        yield rest
+
+
+def _character_end(block: bytes, encoding: Encoding | None) -> int:
+    """Where the last whole character ends, by UTF-8's rule or by the codec's state."""
+    if encoding is None or encoding.wide or encoding.name == "utf-8":
+        for back in range(1, min(4, len(block)) + 1):
+            lead = block[-back]
+            if lead < 0x80 or lead >= 0xC0:
+                width = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+                return len(block) if back >= width else len(block) - back
+        return len(block)
+    decoder = codecs.getincrementaldecoder(encoding.name)("replace")
+    decoder.decode(block)
+    return len(block) - len(decoder.getstate()[0])
+
+
+def _inspect(path: Path) -> Inspection:
+    with _unpacked(path) as stream:
+        return inspect(_cut(stream))
+
+
+@contextmanager
+def _opened(file: TextFile) -> Iterator[BinaryIO]:
+    """The bytes after the mark, with one-byte newlines: UTF-16 and UTF-32 become UTF-8 on the way."""
+    with _unpacked(file.path) as stream:
+        stream.read(file.encoding.mark)
+        if file.encoding.wide:
+            yield io.BufferedReader(_Narrowed(stream, file.encoding.name), BLOCK_BYTES)
+        else:
+            yield stream
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Unusable("is not a regular file")
+    try:
+        with path.open("rb") as packed:
+            if path.suffix.lower() != ".gz":
+                yield packed
+                return
+            limit = max(FREE_BYTES, MAX_RATIO * os.fstat(packed.fileno()).st_size)
+            with gzip.GzipFile(fileobj=packed) as file:
+                yield io.BufferedReader(_Bounded(file, limit), BLOCK_BYTES)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise Unusable(f"is damaged as gzip ({error})") from error
+
+
+class _Raw(io.RawIOBase):
+    def readable(self) -> bool:
+        return True
+
+    def next_bytes(self, size: int) -> bytes:
+        raise NotImplementedError
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self.next_bytes(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class _Bounded(_Raw):
+    """Unpacks no more than ``limit`` bytes."""
+
+    def __init__(self, file: gzip.GzipFile, limit: int) -> None:
+        self.file, self.left = file, limit
+
+    def next_bytes(self, size: int) -> bytes:
+        piece = self.file.read(size)
+        self.left -= len(piece)
+        if self.left < 0:
+            raise Unusable(f"unpacks to more than {MAX_RATIO} times its packed size")
+        return piece
+
+
+class _Narrowed(_Raw):
+    """UTF-16 or UTF-32 as UTF-8; what is no character becomes bytes that are not UTF-8, so a bad line."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.stream, self.pending = stream, b""
+        self.decoder = codecs.getincrementaldecoder(name)("surrogatepass")
+
+    def next_bytes(self, size: int) -> bytes:
+        while not self.pending:
+            raw = self.stream.read(BLOCK_BYTES)
+            try:
+                self.pending = self.decoder.decode(raw, final=not raw).encode("utf-8", "surrogatepass")
+            except UnicodeDecodeError:
+                self.decoder.reset()
+                self.pending = b"\xff"
+                if raw:
+                    continue
+            if not raw:
+                break
+        piece, self.pending = self.pending[:size], self.pending[size:]
+        return piece

@@ -1,0 +1,292 @@
+"""From a path to documents: plain text, or rows with named fields; labelled where folders or a field say so."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from luoxia.data.convert import Unusable
+from luoxia.data.files import is_hidden
+from luoxia.data.listing import SPLITS
+from luoxia.data.text.reading import Skips, TextFile, blocks, kind_of, open_text
+from luoxia.data.text.records import RECORDS, Record, as_text, known_fields, records, require
+from luoxia.errors import LuoxiaError, UsageError
+
+PLAIN = frozenset({"txt", "md", "text", "markdown"})
+DEFAULT_TARGET = "text"
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document, or a piece of one: long plain files come in pieces, and ``ends`` marks the last."""
+
+    name: str  # "poems.jsonl:17"
+    text: str
+    fields: tuple[tuple[str, str], ...] = ()  # the condition, in the order in which it was asked for
+    label: str | None = None
+    ends: bool = True
+
+
+@dataclass
+class TextSource:
+    """Documents to iterate over any number of times, none of which need fit in memory at once."""
+
+    title: str  # what a person reads
+    fingerprint: str  # hex digest of the content and of how it is read
+    condition: tuple[str, ...] = ()
+    labelled: bool = False
+    skips: Skips = field(default_factory=Skips)  # by the latest whole pass; before one: unusable files
+
+    def pieces(self) -> Iterator[Document]:
+        """Yield all documents, long plain files in pieces.
+
+        Raises:
+            LuoxiaError: at the end, when not one document could be used.
+        """
+        skips, some = self._unusable.copy(), False
+        for document in self._read(skips):
+            some = True
+            yield document
+        self.skips = skips
+        if not some:
+            reason = f" ({skips.listed[0].name}: {skips.listed[0].reason})" if skips.listed else ""
+            raise LuoxiaError(f"{self.title} has no text that can be used{reason}: give other files")
+
+    def documents(self) -> Iterator[Document]:
+        """Yield all documents whole."""
+        parts: list[str] = []
+        for piece in self.pieces():
+            parts.append(piece.text)
+            if piece.ends:
+                yield replace(piece, text="".join(parts))
+                parts = []
+
+    def texts(self) -> Iterator[str]:
+        """Yield the text of all pieces, to train a tokeniser on."""
+        return (piece.text for piece in self.pieces() if piece.text)
+
+    def __post_init__(self) -> None:
+        self._unusable = self.skips.copy()
+
+    def _read(self, skips: Skips) -> Iterator[Document]:
+        raise NotImplementedError
+
+
+@dataclass
+class _Topics(TextSource):
+    """The text that Python itself carries: the help pages of pydoc."""
+
+    topics: dict[str, str] = field(default_factory=dict)
+
+    def _read(self, skips: Skips) -> Iterator[Document]:
+        return (Document(name, text) for name, text in sorted(self.topics.items()))
+
+
+@dataclass
+class _Files(TextSource):
+    files: Sequence[TextFile] = ()
+    folders: dict[str, str] = field(default_factory=dict)  # file name → class, where folders are the classes
+    target: str = DEFAULT_TARGET
+    label: str | None = None  # the field that holds the label
+
+    def _read(self, skips: Skips) -> Iterator[Document]:
+        for file in self.files:
+            try:
+                yield from self._rows(file, skips) if file.kind in RECORDS else self._plain(file, skips)
+            except (OSError, Unusable) as error:
+                raise LuoxiaError(f"{file.path} changed while it was read ({error}): try again") from error
+
+    def _plain(self, file: TextFile, skips: Skips) -> Iterator[Document]:
+        label = self.folders.get(file.name)
+        waiting = ""  # a text of nothing but space is no document
+        began = False
+        for piece in blocks(file, skips):
+            began = began or bool((waiting + piece).strip())
+            if began and waiting:
+                yield Document(file.name, waiting, label=label, ends=False)
+                waiting = ""
+            waiting += piece
+        if began:
+            yield Document(file.name, waiting, label=label)
+        else:
+            skips.add(file.name, "empty")
+
+    def _rows(self, file: TextFile, skips: Skips) -> Iterator[Document]:
+        for number, record in records(file, skips):
+            name = f"{file.name}:{number}"
+            try:
+                yield self._document(name, record, self.folders.get(file.name))
+            except ValueError as reason:
+                skips.add(name, str(reason))
+
+    def _document(self, name: str, record: Record, label: str | None) -> Document:
+        text = as_text(record, self.target)
+        if not text.strip():
+            raise ValueError(f"empty {self.target}")
+        fields = tuple((key, as_text(record, key)) for key in self.condition)
+        if self.label is not None:
+            label = as_text(record, self.label).strip()
+            if not label:
+                raise ValueError(f"empty {self.label}")
+        return Document(name, text, fields, label)
+
+
+def read_texts(
+    path: PathLike | None = None,
+    *,
+    condition: Iterable[str] = (),
+    target: str | None = None,
+    label: str | None = None,
+) -> TextSource:
+    """Open the text at ``path``; every file is read once, for its digest and its encoding.
+
+    Args:
+        path: a file or a folder, looked through, of ``.txt`` and ``.md`` (each file one document), ``.jsonl``,
+            ``.csv`` and ``.tsv`` (each row one document; the first row of a table names its columns), each
+            perhaps packed as ``.gz``. A single file with another ending is read as plain text. None for the
+            help pages that Python itself carries.
+        condition: the fields that stand before the text, such as ``("form", "author")``.
+        target: the field that holds the text; None for "text".
+        label: the field that holds the class. None: the classes are the folders, if there are at least two
+            and no file outside them.
+
+    Raises:
+        UsageError: nothing is there, it is binary, or a field is in none of the rows.
+        LuoxiaError: it cannot be read, or holds no text.
+    """
+    condition = tuple(condition)
+    if path is None:
+        if condition or target or label:
+            raise UsageError("condition=, target= and label= need data=: Python's own text has no fields")
+        return _own_text()
+    skips = Skips()
+    files = open_files(Path(path).expanduser(), skips)
+    wanted = target or DEFAULT_TARGET
+    named = [*condition, *((target,) if target else ()), *((label,) if label else ())]
+    _check_fields(files, [*dict.fromkeys(named)], wanted, str(path))
+    folders = {} if label else class_folders([file.name for file in files], str(path))
+    content = [[file.name, file.digest, file.encoding.name] for file in files]
+    key = ["texts", condition, wanted, label, sorted(folders.items()), content]
+    return _Files(
+        title=str(path),
+        fingerprint=fingerprint_of(key),
+        condition=condition,
+        labelled=bool(label or folders),
+        skips=skips,
+        files=files,
+        folders=folders,
+        target=wanted,
+        label=label,
+    )
+
+
+def fingerprint_of(key: object) -> str:
+    """32 hex digits that stand for ``key``."""
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+
+
+def open_files(place: Path, skips: Skips) -> list[TextFile]:
+    """The text files at ``place``, by name; those that cannot be used are noted.
+
+    Raises:
+        UsageError: nothing is there, or the one file is no text.
+        LuoxiaError: it cannot be read, or no file in the folder can be used.
+    """
+    try:
+        place.stat()
+        if not place.is_dir():
+            return [open_text(place, place.name)]
+        paths = _text_paths(place)
+    except FileNotFoundError:
+        raise UsageError(f"there is nothing at {place}{_near(place)}") from None
+    except Unusable as reason:
+        raise UsageError(f"{place} {reason}: give a text file, or a folder of them") from None
+    except OSError as error:
+        raise LuoxiaError(f"{place} cannot be read ({error.strerror}): check its permissions") from error
+    files = []
+    for path in paths:
+        name = path.relative_to(place).as_posix()
+        try:
+            files.append(open_text(path, name))
+        except Unusable as reason:
+            skips.add(name, str(reason))
+        except OSError as error:
+            skips.add(name, f"cannot be read: {error.strerror}")
+    if not files:
+        why = (
+            f"; {skips.listed[0].name} {skips.listed[0].reason}"
+            if skips.listed
+            else ", no file ending in .txt, .md, .jsonl, .csv or .tsv, perhaps with .gz"
+        )
+        raise LuoxiaError(f"{place} has no text{why}: give a folder of text files")
+    return files
+
+
+def class_folders(names: Sequence[str], where: str) -> dict[str, str]:
+    """File name → the folder that is its class; {} unless at least two folders hold all files.
+
+    Raises:
+        UsageError: the folders are splits such as ``train`` and ``test``.
+    """
+    parents = [PurePosixPath(name).parent for name in names]
+    # A single folder that holds everything is looked through.
+    shared = len(PurePosixPath(posixpath.commonpath(parents)).parts)
+    if any(len(parent.parts) <= shared for parent in parents):
+        return {}
+    classes = {name: parent.parts[shared] for name, parent in zip(names, parents, strict=True)}
+    if SPLITS.issuperset(name.lower() for name in classes.values()):
+        series = " and ".join(sorted(set(classes.values())))
+        raise UsageError(f"{where} holds the splits {series}: give one of them as the data")
+    return classes
+
+
+def _text_paths(folder: Path) -> list[Path]:
+    found = []
+    for root, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
+        found += [Path(root) / name for name in names if not is_hidden(name)]
+    return sorted(path for path in found if kind_of(path) in PLAIN | RECORDS)
+
+
+def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, where: str) -> None:
+    """Each field must appear in the first rows of some file; plain files have none."""
+    tables = [file for file in files if file.kind in RECORDS]
+    if not tables:
+        if named:
+            raise UsageError(
+                f"{where} is plain text without fields, so not with '{named[0]}': give JSON lines"
+            )
+        return
+    known: dict[str, None] = {}
+    for file in tables:
+        known.update(dict.fromkeys(known_fields(file)))
+        if known.keys() >= {*named, target}:
+            return
+    require(named, list(known), where)
+    try:
+        require([target], list(known), where)
+    except UsageError as error:
+        raise UsageError(f"{error}; name the field that holds the text with target=") from None
+
+
+def _own_text() -> TextSource:
+    from pydoc_data.topics import topics
+
+    title = f"Python's own documentation (pydoc topics, {len(topics)})"
+    return _Topics(title, fingerprint_of(["topics", sorted(topics.items())]), topics=topics)
+
+
+def _near(place: Path) -> str:
+    try:
+        names = [entry.name for entry in place.parent.iterdir()]
+    except OSError:
+        return f": {place.parent} cannot be listed either"
+    close = difflib.get_close_matches(place.name, names, n=1, cutoff=0.5)
+    return f": did you mean {place.parent / close[0]}?" if close else ": check the path"

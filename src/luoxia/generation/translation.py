@@ -1,0 +1,53 @@
+"""A trained translator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.generation.beam import Beams, beam_search
+from luoxia.networks.transformer import EncoderDecoder
+
+
+class Translator:
+    """An encoder–decoder and the tokeniser of both languages. ``details`` says where it comes from."""
+
+    def __init__(
+        self,
+        network: EncoderDecoder,
+        tokeniser: Tokeniser,
+        *,
+        details: dict[str, Any],
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.tokenizer = tokeniser
+        self.details = details
+        self.device = torch.device(device)
+
+    def translate(
+        self, texts: str | Sequence[str], *, beams: int = 5, alpha: float = 0.6, max_tokens: int = 128
+    ) -> Any:
+        """Texts → their translations, as a list; a single text → a single one. Empty texts stay empty.
+
+        ``alpha`` is the exponent of the length penalty (Wu et al. 2016, eq. 14).
+        """
+        if isinstance(texts, str):
+            return self.translate([texts], beams=beams, alpha=alpha, max_tokens=max_tokens)[0]
+        bos, eos = int(self.tokenizer.bos or 0), int(self.tokenizer.eos or 0)
+        room = self.network.shape.context
+        sources = {
+            i: [*self.tokenizer.encode(text)[: room - 1], eos] for i, text in enumerate(texts) if text.strip()
+        }
+        found = beam_search(
+            self.network,
+            [[bos]] * len(sources),
+            Beams(beams=beams, alpha=alpha, max_tokens=max_tokens),
+            eos=eos,
+            sources=list(sources.values()),
+        )
+        told = {i: self.tokenizer.decode(best[0].ids) for i, best in zip(sources, found, strict=True)}
+        return [told.get(i, "") for i in range(len(texts))]

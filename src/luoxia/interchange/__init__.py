@@ -1,0 +1,1 @@
+"""Other toolkits' folders: Hugging Face models and PEFT adapters, read and written."""

@@ -1,0 +1,95 @@
+"""BERT (Devlin et al. 2019, arXiv:1810.04805): the encoder, post-norm, with learned positions and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from luoxia.interchange.config import Config
+from luoxia.interchange.rules import Family, Rule, heads, layer_norm, linear, matrix
+from luoxia.networks.shape import Shape
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+BACK = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
+
+
+def read_shape(config: Config) -> Shape:
+    """The `Shape` of a BERT config."""
+    config.only(is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
+    return Shape(
+        vocabulary=config.size("vocab_size"),
+        width=config.size("hidden_size"),
+        layers=config.size("num_hidden_layers"),
+        heads=config.size("num_attention_heads"),
+        hidden=config.size("intermediate_size"),
+        context=config.size("max_position_embeddings"),
+        norm="layer",
+        norm_first=False,
+        norm_eps=config.number("layer_norm_eps", 1e-12),
+        positions="learned",
+        activation=config.one_of("hidden_act", ACTIVATIONS, "gelu"),  # type: ignore[arg-type]
+        bias=True,
+        embedding_norm=True,
+        token_types=config.size("type_vocab_size", 2),
+        dropout=config.share("hidden_dropout_prob"),
+        attention_dropout=config.share("attention_probs_dropout_prob"),
+    )
+
+
+def write_config(shape: Shape) -> dict[str, Any]:
+    """What makes ``transformers`` build this shape."""
+    return {
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "intermediate_size": shape.d_ff,
+        "max_position_embeddings": shape.context,
+        "layer_norm_eps": shape.norm_eps,
+        "hidden_act": BACK.get(shape.activation, shape.activation),
+        "type_vocab_size": shape.token_types,
+        "hidden_dropout_prob": shape.dropout,
+        "attention_probs_dropout_prob": shape.attention_dropout,
+    }
+
+
+def rules(shape: Shape) -> Iterator[Rule]:
+    """Each tensor of the encoder."""
+    width = shape.width
+    tables = (
+        ("tokens", "word_embeddings", shape.vocabulary),
+        ("positions", "position_embeddings", shape.context),
+        ("types", "token_type_embeddings", shape.token_types),
+    )
+    for ours, theirs, rows in tables:
+        yield matrix(f"embedding.{ours}.weight", f"embeddings.{theirs}.weight", rows, width)
+    yield from layer_norm("embedding.norm", "embeddings.LayerNorm", width)
+    for i in range(shape.layers):
+        ours, theirs = f"stack.layers.{i}", f"encoder.layer.{i}"
+        projections = heads(shape, [f"{theirs}.attention.self.{x}" for x in ("query", "key", "value")])
+        yield from linear(f"{ours}.attention.qkv", projections, width, bias=True)
+        yield from linear(
+            f"{ours}.attention.output", {f"{theirs}.attention.output.dense": width}, width, bias=True
+        )
+        yield from layer_norm(f"{ours}.attention_norm", f"{theirs}.attention.output.LayerNorm", width)
+        yield from linear(
+            f"{ours}.feed_forward.up", {f"{theirs}.intermediate.dense": shape.d_ff}, width, bias=True
+        )
+        yield from linear(
+            f"{ours}.feed_forward.down", {f"{theirs}.output.dense": width}, shape.d_ff, bias=True
+        )
+        yield from layer_norm(f"{ours}.feed_forward_norm", f"{theirs}.output.LayerNorm", width)
+
+
+BERT = Family(
+    "bert",
+    "BertModel",
+    "bert.",
+    encoder=True,
+    shape=read_shape,
+    config=write_config,
+    rules=rules,
+    kept=r"pooler\..*",
+    ignored=r"cls\..*|classifier\..*|qa_outputs\..*|embeddings\.position_ids",
+    renamed=(("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")),
+)

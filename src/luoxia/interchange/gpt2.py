@@ -1,0 +1,92 @@
+"""GPT-2 (Radford et al. 2019): learned positions, fused projections, matrices stored as (in, out)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from luoxia.interchange.config import Config
+from luoxia.interchange.rules import Family, Rule, layer_norm, linear, matrix
+from luoxia.networks.shape import Shape
+
+ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+}
+BACK = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"}
+
+
+def read_shape(config: Config) -> Shape:
+    """The `Shape` of a GPT-2 config."""
+    config.only(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
+    width = config.size("n_embd")
+    return Shape(
+        vocabulary=config.size("vocab_size"),
+        width=width,
+        layers=config.size("n_layer"),
+        heads=config.size("n_head"),
+        hidden=config.size("n_inner", 4 * width),
+        context=config.size("n_positions"),
+        norm="layer",
+        norm_eps=config.number("layer_norm_epsilon", 1e-5),
+        positions="learned",
+        activation=config.one_of("activation_function", ACTIVATIONS, "gelu_new"),  # type: ignore[arg-type]
+        bias=True,
+        tied=config.flag("tie_word_embeddings", True),
+        dropout=config.share("resid_pdrop"),
+        attention_dropout=config.share("attn_pdrop"),
+    )
+
+
+def write_config(shape: Shape) -> dict[str, Any]:
+    """What makes ``transformers`` build this shape."""
+    return {
+        "vocab_size": shape.vocabulary,
+        "n_embd": shape.width,
+        "n_layer": shape.layers,
+        "n_head": shape.heads,
+        "n_inner": shape.d_ff,
+        "n_positions": shape.context,
+        "activation_function": BACK.get(shape.activation, shape.activation),
+        "layer_norm_epsilon": shape.norm_eps,
+        "embd_pdrop": shape.dropout,
+        "resid_pdrop": shape.dropout,
+        "attn_pdrop": shape.attention_dropout,
+        "tie_word_embeddings": shape.tied,
+    }
+
+
+def rules(shape: Shape) -> Iterator[Rule]:
+    """Each tensor of the decoder."""
+    width = shape.width
+    yield matrix("embedding.tokens.weight", "wte.weight", shape.vocabulary, width)
+    yield matrix("embedding.positions.weight", "wpe.weight", shape.context, width)
+    layers = (
+        ("attention.qkv", "attn.c_attn", 3 * width, width),
+        ("attention.output", "attn.c_proj", width, width),
+        ("feed_forward.up", "mlp.c_fc", shape.d_ff, width),
+        ("feed_forward.down", "mlp.c_proj", width, shape.d_ff),
+    )
+    for i in range(shape.layers):
+        ours, theirs = f"stack.layers.{i}", f"h.{i}"
+        yield from layer_norm(f"{ours}.attention_norm", f"{theirs}.ln_1", width)
+        yield from layer_norm(f"{ours}.feed_forward_norm", f"{theirs}.ln_2", width)
+        for name, other, outputs, inputs in layers:
+            parts = {f"{theirs}.{other}": outputs}
+            yield from linear(f"{ours}.{name}", parts, inputs, bias=True, transposed=True)
+    yield from layer_norm("stack.norm", "ln_f", width)
+
+
+GPT2 = Family(
+    "gpt2",
+    "GPT2LMHeadModel",
+    "transformer.",
+    encoder=False,
+    shape=read_shape,
+    config=write_config,
+    rules=rules,
+    ignored=r"h\.\d+\.attn\.(bias|masked_bias)",  # the causal mask, of older folders
+)

@@ -1,0 +1,207 @@
+"""Writing a network as a Hugging Face folder that ``transformers`` and vLLM open."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.interchange.config import Config
+from luoxia.interchange.huggingface import FAMILIES, HEAD, Loaded, all_rules
+from luoxia.interchange.rules import Family
+from luoxia.interchange.tensors import INDEX, SINGLE
+from luoxia.interchange.tokenisers import special_ids, write_tokeniser
+from luoxia.networks.lora import merged_state
+from luoxia.networks.transformer import Decoder, Encoder, Shape
+
+if TYPE_CHECKING:
+    from luoxia.data.text.tokeniser import Tokeniser
+
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHARD = 5_000_000_000
+"""Bytes of the largest file."""
+
+
+def save_folder(
+    network: Decoder | Encoder,
+    path: str | Path,
+    architecture: str | None = None,
+    *,
+    tokeniser: Tokeniser | None = None,
+    like: Loaded | None = None,
+    dtype: str | None = None,
+    shard: int = SHARD,
+) -> Path:
+    """Write ``network`` as a Hugging Face folder; it appears whole or not at all, and ``path`` must be new or empty.
+
+    Args:
+        network: a decoder or encoder; LoRA adapters are merged in what is written, not in the network.
+        path: the folder to write.
+        architecture: a key of `FAMILIES`; None takes that of ``like``, or the first that can express the shape.
+        tokeniser: written as ``tokenizer.json``; None copies the files of ``like``.
+        like: what the network was loaded from: its tokeniser, its special tokens, BERT's pooler.
+        dtype: float32, bfloat16 or float16; None keeps the network's own.
+        shard: bytes of a file before the next is begun.
+
+    Raises:
+        UsageError: no family has this shape, the folder is not empty, or the weights are of 8 bits.
+        LuoxiaError: the disk refuses.
+    """
+    path = Path(path)
+    if dtype is not None and dtype not in TYPES:
+        raise UsageError(f"unknown dtype {dtype!r}; known are {', '.join(TYPES)}")
+    refuse_taken(path)
+    if architecture is None and like is not None:
+        architecture = like.architecture
+    family = fitting(network.shape, architecture, isinstance(network, Encoder))
+    tensors = their_tensors(network, family, None if dtype is None else TYPES[dtype])
+    stored = next(iter(tensors.values())).dtype
+    if like is not None and family.kind == like.architecture:
+        tensors |= {name: tensor.to(stored) for name, tensor in like.kept.items()}
+    config = {
+        "model_type": family.kind,
+        "architectures": [family.architecture],
+        **family.config(network.shape),
+        **special_ids(tokeniser, like.config if like else {}),
+        "torch_dtype": str(stored).removeprefix("torch."),
+    }
+    with whole_folder(path) as folder:
+        write_tensors(tensors, folder, shard)
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_tokeniser(folder, tokeniser, like.folder if like else None)
+    return path
+
+
+def refuse_taken(path: Path) -> None:
+    """Never write over what is there: stale shards beside new ones would be read."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} is there already: choose a new folder, or remove it first")
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to write into, which is flushed and becomes ``path`` at the end, or is removed if anything fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise LuoxiaError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def their_tensors(network: Decoder | Encoder, family: Family, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Every tensor under the family's name, on the CPU."""
+    state = merged_state(network)
+    rules = all_rules(family, network.shape)
+    if state.keys() != {rule.ours for rule in rules}:
+        odd = min(state.keys() ^ {rule.ours for rule in rules})
+        raise UsageError(
+            f"this network's tensors are not those of a {family.kind} ({odd}): "
+            "save it before its weights are made of 8 bits"
+        )
+    prefix = "" if family.encoder else family.prefix
+    tensors = {}
+    for rule in rules:
+        for name, tensor in rule.split(state[rule.ours]).items():
+            stored = name if name == HEAD else prefix + name
+            tensors[stored] = tensor.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
+    return tensors
+
+
+def write_tensors(tensors: dict[str, Tensor], folder: Path, shard: int) -> None:
+    """One safetensors file, or several of at most ``shard`` bytes and their index."""
+    shards = list(_shards(tensors, shard))
+    names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+    names = [SINGLE] if len(shards) == 1 else names
+    for name, part in zip(names, shards, strict=True):
+        store(part, folder / name)
+    if len(shards) > 1:
+        index = {
+            "metadata": {"total_size": sum(t.nbytes for t in tensors.values())},
+            "weight_map": {key: name for name, part in zip(names, shards, strict=True) for key in part},
+        }
+        (folder / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
+
+
+def store(tensors: dict[str, Tensor], path: Path) -> None:
+    """One safetensors file; ``OSError`` for a full disk too, of which the library tells in its own way."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
+
+
+def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]]:
+    part: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors.items():
+        if part and size + tensor.nbytes > most:
+            yield part
+            part, size = {}, 0
+        part[name] = tensor
+        size += tensor.nbytes
+    yield part
+
+
+def _flush(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def fitting(shape: Shape, architecture: str | None, encoder: bool) -> Family:
+    """The family that can express ``shape``: the one asked for, or the first.
+
+    A family fits when the config it writes is read back as the same shape; what only training knows (dropout, the
+    initial weights) is left out.
+    """
+    if architecture is not None and architecture not in FAMILIES:
+        raise UsageError(f"unknown architecture {architecture!r}; known are {', '.join(FAMILIES)}")
+    for family in FAMILIES.values():
+        if family.encoder == encoder and architecture in (None, family.kind):
+            try:
+                again = family.shape(Config(Path("config.json"), family.config(shape)))
+            except LuoxiaError:
+                continue
+            if _form(again, encoder) == _form(shape, encoder):
+                return family
+    asked = f"{architecture} has" if architecture else "the families of Hugging Face have"
+    raise UsageError(
+        f"this network cannot be saved as a Hugging Face folder: none of the shapes that {asked} is {shape}"
+    )
+
+
+def _form(shape: Shape, encoder: bool) -> Shape:
+    """The shape without what does not change the function of the trained network."""
+    return replace(
+        shape,
+        kv_heads=shape.groups,
+        hidden=shape.d_ff,
+        head_width=shape.d_k,
+        qkv_bias=shape.bias if shape.qkv_bias is None else shape.qkv_bias,
+        encoder_layers=None,
+        dropout=0.0,
+        attention_dropout=0.0,
+        init="gpt2",
+        tied=shape.tied or encoder,  # an encoder has no head
+        rope_original=shape.rope_original if shape.rope_high else 0,
+    )

@@ -1,0 +1,94 @@
+"""Tokenisers as ``tokenizer.json``: those that were read from one, and our byte and BPE tokenisers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from luoxia.data.text.huggingface import NAMED, HuggingFaceTokeniser
+from luoxia.data.text.learned import BYTES, BPETokeniser
+from luoxia.data.text.tokeniser import ByteTokeniser, OwnTokeniser, Tokeniser
+
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+)
+"""What belongs to the tokeniser and its use; copied from the folder that the network came from."""
+
+
+def special_ids(tokeniser: Tokeniser | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of config.json that name the special tokens; null where there is none."""
+    keys = ("bos", "eos", "pad")
+    if tokeniser is None:
+        return {f"{key}_token_id": config.get(f"{key}_token_id") for key in keys}
+    return {f"{key}_token_id": getattr(tokeniser, key) for key in keys}
+
+
+def write_tokeniser(folder: Path, tokeniser: Tokeniser | None, source: Path | None) -> None:
+    """Write ``tokenizer.json`` and its settings, or copy those of ``source``.
+
+    A character or unigram tokeniser of ours is written as ``tokeniser.json``, which only Luoxia reads.
+    """
+    if tokeniser is None:
+        for name in FILES if source else ():
+            if source and (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+    elif isinstance(tokeniser, HuggingFaceTokeniser):
+        _write(folder, tokeniser.model, dict(tokeniser.named))
+    elif isinstance(tokeniser, ByteTokeniser | BPETokeniser):
+        names = {index: name for name, index in tokeniser.specials.items()}
+        ids = {setting: getattr(tokeniser, key) for key, setting in NAMED.items()}
+        _write(folder, byte_level(tokeniser), {setting: names[token] for setting, token in ids.items()})
+    else:
+        tokeniser.save(folder)
+
+
+def _write(folder: Path, model: Mapping[str, Any], named: Mapping[str, str]) -> None:
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **named}
+    for name, content in (("tokenizer.json", model), ("tokenizer_config.json", settings)):
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def byte_level(tokeniser: OwnTokeniser) -> dict[str, Any]:
+    """A byte-level BPE model with our ids: the special tokens first, then the pieces; bytes alone merge nothing."""
+    pieces: dict[str, int] = BYTES
+    merges: list[Any] = []
+    if isinstance(tokeniser, BPETokeniser):
+        pieces, merges = tokeniser.model["model"]["vocab"], tokeniser.model["model"]["merges"]
+    ordinary = {piece: index + tokeniser.offset for piece, index in pieces.items()}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": index, "content": name, **flags} for name, index in tokeniser.specials.items()
+        ],
+        "normalizer": None,
+        "pre_tokenizer": level,
+        "post_processor": None,
+        "decoder": level,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": {**tokeniser.specials, **ordinary},
+            "merges": merges,
+        },
+    }

@@ -1,0 +1,194 @@
+"""Transformers on text: a language model, a translator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from luoxia.config import Unset, Whole
+from luoxia.recipe import Average, Optimiser, Recipe, Schedule
+
+if TYPE_CHECKING:
+    from luoxia.data.text.spec import TextSpec
+    from luoxia.networks.transformer import Shape
+    from luoxia.objectives.language import LanguageModel, Translation
+
+SizeName = Literal["tiny", "small", "base"]
+SIZES: dict[str, tuple[int, int, int]] = {"tiny": (4, 4, 128), "small": (6, 6, 384), "base": (12, 12, 768)}
+"""Layers, heads and width: a CPU's minutes, a GPU's minutes, GPT-2's smallest."""
+
+CLASSIC: dict[str, Any] = {
+    "lr": 1e-3,
+    "optimiser": {"name": "adamw", "betas": (0.9, 0.99), "weight_decay": 0.1, "clip": 1.0},
+    "schedule": {"name": "cosine", "warmup": 100, "final": 0.1},
+}
+"""How GPT-2's kind is trained (Brown et al. 2020, appendix B), at a small model's learning rate."""
+
+
+class TextRecipe(Recipe):
+    """What all recipes on text share."""
+
+    data: Annotated[str | None, Unset] = Field(
+        None, description="text to learn from; Python's own documentation if unset"
+    )
+    size: SizeName = Field(
+        "tiny", description="layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768"
+    )
+    layers: Annotated[Whole | None, Unset] = Field(None, ge=1, description="blocks; by size if unset")
+    heads: Annotated[Whole | None, Unset] = Field(None, ge=1, description="attention heads; by size if unset")
+    width: Annotated[Whole | None, Unset] = Field(None, ge=2, description="d_model; by size if unset")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of embeddings and sub-layers")
+    tokeniser: Literal["byte", "character", "bpe", "unigram"] = Field(
+        "bpe", description="byte, character, bpe or unigram, trained on the data"
+    )
+    vocabulary: Whole = Field(4096, ge=260, description="tokens in all (bpe, unigram)")
+    holdout: float = Field(0.05, ge=0, le=0.5, description="share of the text kept from training")
+    score_samples: Whole = Field(
+        64, ge=0, description="texts of the final scores; 0: only predict held-out text"
+    )
+    sample_every: Whole = 500
+    ema: Average = Average(halflife=0)
+
+    def dimensions(self) -> tuple[int, int, int]:
+        """Layers, heads, width."""
+        layers, heads, width = SIZES[self.size]
+        return self.layers or layers, self.heads or heads, self.width or width
+
+
+class GPT(TextRecipe):
+    """A decoder that writes on: each token from those before it."""
+
+    name: ClassVar[str] = "gpt"
+    title: ClassVar[str] = "decoder-only language model"
+    source: ClassVar[str] = "Radford et al. 2019; rotary, QK-norm, ReLU², Muon after Jordan et al. 2024"
+    published: ClassVar[str] = "style=gpt2 size=base context=1024 batch=512 lr=6e-4 steps=600000"
+
+    style: Literal["modern", "gpt2"] = Field(
+        "modern",
+        description="modern: rotary positions, RMSNorm, QK-norm, ReLU², Muon; gpt2: the classic, AdamW",
+    )
+    context: Whole = Field(128, ge=2, description="tokens in a row")
+    batch: Whole = 16
+    steps: Whole = 3000
+    lr: float = 0.02
+    optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
+    schedule: Schedule = Schedule(name="linear", final=0.05)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_in_style(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("style") != "gpt2":
+            return given
+        settings = dict(given)
+        for key, value in CLASSIC.items():
+            own = settings.get(key)
+            settings[key] = {**value, **own} if isinstance(own, Mapping) else settings.get(key, value)
+        return settings
+
+    def shape(self, vocabulary: int) -> Shape:
+        """The network's form."""
+        from luoxia.networks.transformer import Shape
+
+        layers, heads, width = self.dimensions()
+        modern = Shape(
+            vocabulary,
+            layers=layers,
+            heads=heads,
+            width=width,
+            context=self.context,
+            dropout=self.dropout,
+            norm_affine=False,
+            qk_norm=True,
+            activation="relu2",
+            tied=False,
+            init="zero",
+        )
+        if self.style == "modern":
+            return modern
+        return replace(
+            modern,
+            norm="layer",
+            norm_affine=True,
+            qk_norm=False,
+            positions="learned",
+            activation="gelu_tanh",
+            bias=True,
+            tied=True,
+            init="gpt2",
+        )
+
+    def build_generator(self, data: TextSpec) -> Any:
+        """The decoder."""
+        from luoxia.networks.transformer import Decoder
+
+        return Decoder(self.shape(data.vocabulary))
+
+    def build(self, data: TextSpec) -> LanguageModel:
+        """The next token, on documents packed into rows."""
+        from luoxia.objectives.language import LanguageModel
+
+        return LanguageModel(self.build_generator(data))
+
+
+class Translate(TextRecipe):
+    """A sentence into its counterpart: encoder and decoder, as the Transformer was first made."""
+
+    name: ClassVar[str] = "translate"
+    title: ClassVar[str] = "encoder–decoder translator"
+    source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762"
+    published: ClassVar[str] = (
+        "style=vaswani layers=6 heads=8 width=512 dropout=0.1 batch=25000 steps=100000 lr=7e-4 schedule.warmup=4000"
+    )
+
+    against: Annotated[str | None, Unset] = Field(
+        None, description="the other language, line by line; unset: data has two columns"
+    )
+    style: Literal["modern", "vaswani"] = Field(
+        "modern", description="modern: pre-norm, RMSNorm, rotary; vaswani: post-norm, LayerNorm, sinusoidal"
+    )
+    size: SizeName = "tiny"
+    layers: Annotated[Whole | None, Unset] = 3
+    heads: Annotated[Whole | None, Unset] = 4
+    width: Annotated[Whole | None, Unset] = 256
+    dropout: float = 0.2
+    batch: Whole = Field(4096, ge=64, description="tokens of the longer side in a batch, padding counted")
+    longest: Whole = Field(128, ge=4, description="tokens of the longest sentence that is learnt from")
+    score_samples: Whole = 1000
+    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
+    steps: Whole = 4000
+    lr: float = 1e-3
+    optimiser: Optimiser = Optimiser(name="adamw", betas=(0.9, 0.98), eps=1e-9, clip=1.0)
+    schedule: Schedule = Schedule(name="cosine", warmup=400, final=0.02)
+    ema: Average = Average(halflife=2_000_000, ramp=0.1)  # in tokens
+
+    def shape(self, vocabulary: int) -> Shape:
+        """The network's form; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
+        from luoxia.networks.transformer import vaswani
+
+        layers, heads, width = self.dimensions()
+        classic = vaswani(
+            vocabulary,
+            layers=layers,
+            heads=heads,
+            width=width,
+            dropout=self.dropout,
+            context=4 * self.longest,  # room for translations longer than any sentence seen
+        )
+        if self.style == "vaswani":
+            return classic
+        return replace(classic, norm="rms", norm_first=True, positions="rotary", bias=False)
+
+    def build_generator(self, data: TextSpec) -> Any:
+        """Encoder and decoder."""
+        from luoxia.networks.transformer import EncoderDecoder
+
+        return EncoderDecoder(self.shape(data.vocabulary))
+
+    def build(self, data: TextSpec) -> Translation:
+        """The next target token, the source in view."""
+        from luoxia.objectives.language import Translation
+
+        return Translation(self.build_generator(data), smoothing=self.smoothing)

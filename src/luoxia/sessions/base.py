@@ -1,0 +1,282 @@
+"""One training, put together: data, recipe, trainer, and what happens beside it, whatever the medium."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from luoxia import __version__
+from luoxia.objectives.base import Phase, Rng
+from luoxia.provenance.files import write_file
+from luoxia.recipes import Recipe
+from luoxia.runs.display import Display
+from luoxia.runs.report import write_report
+from luoxia.runs.run import Run, with_nan
+from luoxia.training.checkpoint import load_latest
+from luoxia.training.distributed import World
+from luoxia.training.doctor import Doctor
+from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
+from luoxia.training.precision import choose_precision, device_name, keep_freed_memory
+from luoxia.training.stopping import Stopper
+from luoxia.training.trainer import Trainer
+
+NO_LIMIT = 1_000_000_000
+"""Steps of a run that only its budget ends."""
+
+
+class Session:
+    """A training in progress, or about to be. Each medium has its own subclass, which knows its data and its scores."""
+
+    exported: ClassVar[str]
+    """What the model folder holds, as ``config.json`` calls it."""
+
+    def __init__(self, recipe: Any, run: Run, dataset: Any, world: World, display: Display) -> None:
+        self.recipe = recipe
+        self.run = run
+        self.dataset = dataset
+        self.world = world
+        self.display = display
+        self.stopper = Stopper()
+        self.prepare()
+        torch.manual_seed(recipe.seed)  # the initial weights, the same in every process
+        keep_freed_memory()
+        self.dtype = choose_precision(recipe.precision, world.device)
+        self.trainer = Trainer(
+            recipe.build(dataset.spec),
+            recipe,
+            self.batch,
+            world,
+            run.checkpoints,
+            self.dtype,
+            compiled=wants_compile(recipe.compile, world.device, recipe.steps, recipe.budget),
+        )
+
+    # ------------------------------------------------------------------ what each medium says for itself
+
+    @staticmethod
+    def open_data(recipe: Any, display: Display | None = None) -> Any:
+        """The data set that the recipe names, with ``spec``, ``source``, ``fingerprint``, ``skipped`` and a length."""
+        raise NotImplementedError
+
+    @staticmethod
+    def settle(recipe: Any, dataset: Any) -> dict[str, Any]:
+        """Settings of the recipe that the data decides."""
+        return {}
+
+    @staticmethod
+    def announce(dataset: Any) -> str:
+        """The data set in a line."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Split the data and make what ``batch`` needs, before there is a trainer."""
+
+    def batch(self, phase: Phase, index: int) -> Any:
+        """Batch number ``index`` of a phase."""
+        raise NotImplementedError
+
+    def observe(self, rng: Rng) -> tuple[Any, Any | None]:
+        """A batch of training and one of held-out data, for the objective's ``observe``."""
+        raise NotImplementedError
+
+    def sample(self, step: int) -> None:
+        """Write to samples/ what the model makes now."""
+        raise NotImplementedError
+
+    def prepare_scores(self) -> None:
+        """Work that the scores need once, before training starts."""
+
+    def quick_score(self, step: int) -> QuickScore | None:
+        """Scores in about a second, between two steps."""
+        return None
+
+    def measure(self) -> list[dict[str, Any]]:
+        """All final scores, as records."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights that the model folder holds."""
+        raise NotImplementedError
+
+    def describe_model(self) -> dict[str, Any]:
+        """What ``luoxia.load`` needs besides the weights and the recipe."""
+        raise NotImplementedError
+
+    def describe_data(self) -> dict[str, Any]:
+        """The data set, for run.json."""
+        raise NotImplementedError
+
+    def card(self) -> str:
+        """What the model is and how it is used, for a person."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ the course of a run
+
+    def start(self, command: str) -> None:
+        """Write what is known before the first step."""
+        if not self.world.main:
+            return
+        self.run.write_manifest(
+            luoxia=__version__,
+            recipe=self.recipe_name,
+            config=self.recipe.model_dump(mode="json"),
+            command=command,
+            data=self.describe_data(),
+            parameters={name: count(network) for name, network in self.trainer.networks.items()},
+            versions={
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+            hardware=self._describe_hardware(),
+            seed=self.recipe.seed,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if self.dataset.skipped:
+            lines = [f"{skipped.name}: {skipped.reason}" for skipped in self.dataset.skipped]
+            write_file(self.run.path / "skipped.txt", "\n".join(lines) + "\n")
+        self.run.append("event", 0, 0.0, event="started", detail=command)
+
+    def restore(self) -> None:
+        """Go back to the newest checkpoint, and drop the records after it."""
+        saved = load_latest(self.run.checkpoints)
+        self.trainer.restore(saved)
+        if self.world.main:
+            self.run.rewind(saved.step)
+            self.run.write_manifest(config=self.recipe.model_dump(mode="json"))
+            seconds = self.trainer.progress.seconds
+            self.run.append("event", saved.step, seconds, event="resumed", detail=f"from step {saved.step}")
+            if saved.state["world_size"] != self.world.size:
+                self.display.tell(
+                    f"the run had {saved.state['world_size']} processes and has {self.world.size} now: "
+                    "it goes on, but not bit for bit"
+                )
+
+    def go(self) -> bool:
+        """Train to the end; False when a signal came first."""
+        if self.world.main:
+            self.prepare_scores()
+        self.world.barrier()
+        hooks = Hooks(
+            self.observe, self.sample, self.quick_score, self._export, self.display.log, self.display.tell
+        )
+        doctor = self._doctor()
+        with self.stopper.listening(), self._showing():
+            finished = Loop(self.trainer, self.recipe, self.run, doctor, hooks, self.stopper).go()
+        if self.world.main:
+            self._conclude(finished)
+        self.world.barrier()
+        return finished
+
+    def _doctor(self) -> Doctor:
+        """A doctor who knows the run's past."""
+        doctor = Doctor(self.recipe)
+        for record in self.run.records() if self.world.main else ():
+            if record["kind"] == "log":
+                doctor.hear_log(record["step"], with_nan(record))
+            elif record["kind"] == "score" and not record["final"]:
+                doctor.hear_scores(record["step"], classes={}, **with_nan(record["watched"]))
+        return doctor
+
+    def _showing(self) -> contextlib.AbstractContextManager[None]:
+        if not self.world.main:
+            return contextlib.nullcontext()
+        return self.display.training(self.recipe.steps, self.recipe.budget, self.trainer.progress.step)
+
+    def _conclude(self, finished: bool) -> None:
+        step, seconds = self.trainer.progress.step, self.trainer.progress.seconds
+        if finished and self.stopper.signal is None:
+            self.display.tell("measuring")
+            if records := self.measure():
+                self.run.append("score", step, seconds, scores=records, final=True)
+        detail = "" if finished else f"by {self.stopper.signal}"
+        self.run.append("event", step, seconds, event="finished" if finished else "stopped", detail=detail)
+        write_report(self.run.path)
+
+    def _export(self, step: int) -> None:
+        """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else."""
+        from safetensors.torch import save
+
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.tensors().items()}
+        config = {
+            "format": 1,
+            "kind": self.exported,
+            "luoxia": __version__,
+            "recipe": self.recipe_name,
+            "config": self.recipe.model_dump(mode="json"),
+            "data": self.dataset.fingerprint,
+            "run": self.run.name,
+            "step": step,
+            **self.describe_model(),
+        }
+        write_file(self.run.model / "model.safetensors", save(tensors))
+        write_file(self.run.model / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        write_file(self.run.model / "README.md", self.card())
+
+    # ------------------------------------------------------------------ descriptions
+
+    def averaged(self, name: str) -> torch.nn.Module:
+        """What is sampled and measured of a network: its average, or itself where there is none."""
+        average = self.trainer.averages.get(name)
+        return average.module if average else self.trainer.networks[name]
+
+    @property
+    def recipe_name(self) -> str:
+        """What finds this recipe again: its name on the menu, or FILE:CLASS for a user's own."""
+        kind = type(self.recipe)
+        if kind.__module__.startswith("luoxia."):
+            return str(kind.name)
+        return f"{Path(sys.modules[kind.__module__].__file__ or '').resolve()}:{kind.__name__}"
+
+    def details(self) -> dict[str, Any]:
+        """Where a sample of this moment comes from."""
+        return {
+            "recipe": type(self.recipe).name or type(self.recipe).__name__,
+            "run": self.run.name,
+            "step": self.trainer.progress.step,
+            "data": self.dataset.fingerprint,
+            "generator": f"Luoxia {__version__}",
+        }
+
+    def _describe_hardware(self) -> dict[str, Any]:
+        return {
+            "device": str(self.world.device),
+            "name": device_name(self.world.device),
+            "processes": self.world.size,
+            "threads": torch.get_num_threads(),
+            "precision": {torch.bfloat16: "bf16", torch.float32: "fp32"}[self.dtype],
+        }
+
+
+def resolve(recipe: Recipe, settled: dict[str, Any]) -> Any:
+    """The recipe with every default settled: by the data, by the folder it was named in, by its budget."""
+    if recipe.data is not None:
+        settled["data"] = absolute(recipe.data)
+    if recipe.budget is not None and "steps" not in recipe.model_fields_set:
+        settled["steps"] = NO_LIMIT
+    return recipe.model_copy(update=settled)
+
+
+def absolute(path: str) -> str:
+    """The path, wherever the run is resumed from."""
+    return str(Path(path).resolve())
+
+
+def count(network: torch.nn.Module) -> int:
+    """Parameters."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def command_line(verb: str, target: str, settings: dict[str, Any]) -> str:
+    """The command that does the same again."""
+    words = [f"{key}={'none' if value is None else value}" for key, value in settings.items()]
+    return " ".join(["luoxia", verb, shlex.quote(target), *map(shlex.quote, words)])

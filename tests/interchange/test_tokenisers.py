@@ -1,0 +1,68 @@
+"""Tokenisers travel with the weights: the same ids here and in the public toolkit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tiny_models import transformers
+
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.interchange.huggingface import load_folder
+from luoxia.interchange.saving import save_folder
+from luoxia.networks.transformer import Decoder, Shape
+
+TEXTS = [
+    "Low mists and a lone wild duck fly together.",
+    "秋水共长天一色 🦆",
+    " two  spaces,\n\nnew lines\t",
+    "é",
+]
+
+
+def small(vocabulary: int) -> Decoder:
+    return Decoder(Shape(vocabulary, width=8, layers=1, heads=2, activation="swiglu", context=32))
+
+
+@pytest.mark.parametrize("kind", ["byte", "bpe"])
+def test_ours_opens_there_and_here_again(tmp_path, kind):
+    texts = TEXTS * 3 if kind == "bpe" else ()
+    tokeniser = Tokeniser.train(kind, texts, vocabulary=300 if kind == "bpe" else None, specials=["<sep>"])
+    save_folder(small(tokeniser.vocabulary), tmp_path / "m", tokeniser=tokeniser)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
+    here = load_folder(tmp_path / "m").tokeniser()
+    for text in TEXTS:
+        ids = tokeniser.encode(text)
+        assert theirs.encode(text, add_special_tokens=False) == ids == here.encode(text)
+        assert theirs.decode(ids) == text == here.decode(ids)
+    assert len(theirs) == tokeniser.vocabulary == here.vocabulary
+    for name in ("pad", "bos", "eos", "unk"):
+        expected = getattr(tokeniser, name)
+        assert getattr(theirs, f"{name}_token_id") == expected == getattr(here, name)
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert [config[f"{name}_token_id"] for name in ("pad", "bos", "eos")] == [0, 1, 2]
+
+
+def test_theirs_is_copied_and_written(tmp_path):
+    tokeniser = Tokeniser.train("bpe", TEXTS * 3, vocabulary=300)
+    network = small(tokeniser.vocabulary)
+    save_folder(network, tmp_path / "first", tokeniser=tokeniser)
+    loaded = load_folder(tmp_path / "first")
+    copied = save_folder(loaded.network, tmp_path / "copied", like=loaded)
+    written = save_folder(loaded.network, tmp_path / "written", tokeniser=loaded.tokeniser())
+    for folder in (copied, written):
+        for source in (transformers.AutoTokenizer.from_pretrained(folder), load_folder(folder).tokeniser()):
+            assert source.decode(tokeniser.encode(TEXTS[0])) == TEXTS[0]
+            assert source.encode(TEXTS[1]) == tokeniser.encode(TEXTS[1])
+    first, second = ((tmp_path / name / "tokenizer.json").read_bytes() for name in ("first", "copied"))
+    assert first == second
+
+
+def test_tokenisers_without_a_counterpart(tmp_path):
+    tokeniser = Tokeniser.train("character", TEXTS)
+    folder = save_folder(small(tokeniser.vocabulary), tmp_path / "m", tokeniser=tokeniser)
+    assert not (folder / "tokenizer.json").exists()
+    assert Tokeniser.load(folder).encode(TEXTS[1]) == tokeniser.encode(TEXTS[1])
+    ids = torch.tensor([tokeniser.encode(TEXTS[1])])
+    assert load_folder(folder).network(ids).shape == (1, len(TEXTS[1]), tokeniser.vocabulary)

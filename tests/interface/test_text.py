@@ -1,0 +1,114 @@
+"""A language model as a user meets it: trained, resumed, sampled, measured, loaded."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import luoxia
+
+SMALL = (
+    "layers=2",
+    "heads=2",
+    "width=32",
+    "context=16",
+    "batch=8",
+    "score_samples=0",
+    "sample_every=0",
+    "device=cpu",
+)
+TRAIN = ("train", "gpt", "data=words.txt", "tokeniser=character", *SMALL)
+
+
+@pytest.fixture
+def words(here: Path) -> Path:
+    """A text with a rule in it: after each letter comes the next one."""
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, 26, 2000)
+    text = " ".join("".join(chr(97 + (s + i) % 26) for i in range(6)) for s in starts)
+    (here / "words.txt").write_text(text, encoding="utf-8")
+    return here / "words.txt"
+
+
+def final_scores(run: Path) -> dict[str, float]:
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    scores = [record for record in records if record["kind"] == "score" and record["final"]]
+    return {score["name"]: score["value"] for score in scores[-1]["scores"]}
+
+
+def test_it_learns_a_rule_and_writes_by_it(words, luoxia_command):
+    trained = luoxia_command(*TRAIN, "steps=150", "out=run")
+    assert trained.exit_code == 0, trained.stderr
+    assert "1 document" in trained.stderr
+    # 5 of 7 characters are certain; a word's first letter costs ln 26 nats, the space is nearly certain.
+    assert final_scores(Path("run"))["nats per token"] < 1.0
+    said = luoxia_command("sample", "run", "prompt= abc", "max_tokens=3", "temperature=0").stdout
+    assert said == " abcdef\n"
+    assert (Path("run") / "samples" / "step_000150.txt").read_text(encoding="utf-8").strip()
+    assert "AI-generated text" in (Path("run") / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(words, luoxia_command):
+    for out, steps in (("whole", 12), ("parts", 7)):
+        assert luoxia_command(*TRAIN, f"steps={steps}", "schedule=constant", f"out={out}").exit_code == 0
+    assert luoxia_command("resume", "parts", "steps=12").exit_code == 0
+    whole, parts = (luoxia.load(out).network.state_dict() for out in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_python_and_the_terminal_write_the_same(words, luoxia_command):
+    run = luoxia.train("gpt", data="words.txt", tokeniser="bpe", vocabulary=280, layers=1, heads=2, width=16,
+                       context=16, batch=4, steps=5, score_samples=0, device="cpu", quiet=True)  # fmt: skip
+    model = luoxia.load(run.path)
+    texts = model.sample(2, seed=3, prompt="abc")
+    assert len(set(texts)) == 2
+    assert "".join(model.stream("abc", seed=3)) == texts[0]
+    luoxia_command("sample", run.path, "n=2", "seed=3", "prompt=abc", "temperature=1", "out=texts.jsonl")
+    rows = [json.loads(line) for line in Path("texts.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in rows] == texts
+    assert rows[0]["run"] == run.name
+    ids = [model.tokenizer.encode("abcabc")]
+    logits = model.logits(ids)
+    assert logits.shape == (1, len(ids[0]), model.tokenizer.vocabulary)
+    assert torch.equal(logits, model.logits(torch.tensor(ids)))
+
+
+def test_measuring_again_gives_the_same_scores(words, luoxia_command):
+    luoxia_command(*TRAIN, "steps=5", "precision=fp32", "out=run")
+    measured = luoxia_command("measure", "run", "--json")
+    assert measured.exit_code == 0, measured.stderr
+    values = {score["name"]: score["value"] for score in json.loads(measured.stdout)["scores"]}
+    assert values == pytest.approx(final_scores(Path("run")), rel=1e-5)
+    (Path("other.txt")).write_text("zyxwvu " * 200, encoding="utf-8")
+    other = json.loads(luoxia_command("measure", "run", "data=other.txt", "--json").stdout)
+    assert other["scores"][0]["value"] > values["nats per token"]
+
+
+@pytest.mark.parametrize(
+    ("words_", "sentence"),
+    [
+        (("data=nowhere.txt",), "there is nothing at nowhere.txt"),
+        (("data=words.txt", "context=100000"), "the text has"),
+        (("data=words.txt", "width=31"), "width=31 is not a multiple of heads=2"),
+        (("data=words.txt", "size=huge"), "size=huge: must be"),
+        (("data=words.txt", "tokeniser=wordpiece"), "tokeniser=wordpiece: must be"),
+    ],
+)
+def test_bad_settings_are_one_sentence(words, refused, words_, sentence):
+    assert sentence in refused(2, "train", "gpt", *SMALL, "out=new", *words_)
+    assert not Path("new").exists()
+
+
+def test_a_dry_run_of_text(words, luoxia_command):
+    shown = luoxia_command(*TRAIN, "steps=10", "out=new", "--dry-run")
+    assert shown.exit_code == 0, shown.stderr
+    assert "parameters: decoder " in shown.stdout
+    assert not Path("new").exists()
+
+
+def test_keys_of_images_are_refused(words, luoxia_command, refused):
+    luoxia_command(*TRAIN, "steps=2", "out=run")
+    assert "unknown key 'truncation'" in refused(2, "sample", "run", "truncation=0.5")
+    assert "extractor= is for images" in refused(2, "measure", "run", "extractor=self")

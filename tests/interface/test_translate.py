@@ -1,0 +1,57 @@
+"""A translator as a user meets it: trained on two aligned files, resumed, asked."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import luoxia
+
+ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]
+SMALL = ("layers=1", "heads=2", "width=32", "vocabulary=300", "batch=512", "sample_every=0", "device=cpu")
+TRAIN = ("train", "translate", "data=numbers.en", "against=numbers.de", *SMALL)
+
+
+@pytest.fixture
+def numbers(here: Path) -> Path:
+    """A language of ten words, each with one translation, the order kept."""
+    chosen = np.random.default_rng(0).integers(0, 10, (600, 3))
+    for ending, words in (("en", ENGLISH), ("de", GERMAN)):
+        lines = [" ".join(words[i] for i in row) for row in chosen]
+        (here / f"numbers.{ending}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return here
+
+
+def test_it_learns_to_translate(numbers, luoxia_command):
+    words = ("steps=250", "lr=5e-3", "schedule.warmup=20", "dropout=0", "ema.halflife=20000", "out=run")
+    trained = luoxia_command(*TRAIN, *words)
+    assert trained.exit_code == 0, trained.stderr
+    assert "600 pairs" in trained.stderr
+    records = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    final = [record for record in records if record["kind"] == "score" and record["final"]][-1]
+    scores = {score["name"]: score["value"] for score in final["scores"]}
+    assert scores["chrF"] > 80, scores  # three words have no BLEU, which counts 4-grams
+    assert luoxia_command("translate", "run", "two seven nine").stdout.strip() == "zwei sieben neun"
+    Path("lines.txt").write_text("one one ten\n\nfive six two\n", encoding="utf-8")
+    assert luoxia_command("translate", "run", "lines.txt", "out=out.de").exit_code == 0
+    assert Path("out.de").read_text(encoding="utf-8") == "eins eins zehn\n\nfünf sechs zwei\n"
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(numbers, luoxia_command):
+    for out, steps in (("whole", 8), ("parts", 5)):
+        words = (f"steps={steps}", "schedule=constant", "score_samples=2", f"out={out}")
+        assert luoxia_command(*TRAIN, *words).exit_code == 0
+    assert luoxia_command("resume", "parts", "steps=8").exit_code == 0
+    whole, parts = (luoxia.load(out).network.state_dict() for out in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_bad_pairs_are_one_sentence(numbers, refused):
+    Path("short.de").write_text("eins\n", encoding="utf-8")
+    assert "600" in refused(2, "train", "translate", "data=numbers.en", "against=short.de", "out=new")
+    assert "translate needs data=" in refused(2, "train", "translate", "out=new")
+    assert "one side only" in refused(2, "train", "translate", "data=numbers.en", "out=new")
+    assert not Path("new").exists()

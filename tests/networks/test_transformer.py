@@ -1,0 +1,600 @@
+"""The Transformer against torch's own, against a float64 one in loops, and against itself where it takes shortcuts."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from luoxia.errors import UsageError
+from luoxia.networks.transformer import Decoder, Encoder, EncoderDecoder, Shape, vaswani
+
+ROUNDING = 2e-6  # in float32, of the largest value: matrices of other shapes are summed in another order
+TINY = Shape(29, width=24, layers=2, heads=4, hidden=40, context=32)
+STYLES = {
+    "gpt2": {"norm": "layer", "positions": "learned", "activation": "gelu_tanh", "bias": True},
+    "modern": {
+        "qk_norm": True,
+        "norm_affine": False,
+        "activation": "relu2",
+        "kv_heads": 2,
+        "softcap": 5.0,
+        "tied": False,
+    },
+    "llama": {"activation": "swiglu", "kv_heads": 1, "head_width": 10, "qkv_bias": True, "tied": False},
+    "mistral": {"activation": "swiglu", "kv_heads": 2, "window": 4},
+    "vaswani": {
+        "norm": "layer",
+        "norm_first": False,
+        "positions": "sinusoidal",
+        "activation": "relu",
+        "bias": True,
+    },
+}
+
+
+def built(kind, shape):
+    """A network whose every weight, gains and biases too, is random and matters."""
+    network = kind(shape).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, 1.0 if parameter.dim() == 1 else 0.0, 0.3)
+    return network
+
+
+def close(ours, reference, bound=ROUNDING):
+    assert ours.shape == reference.shape and ours.isfinite().all()
+    assert (ours.double() - reference.double()).abs().max() <= bound * reference.double().abs().max()
+
+
+def words(*size):
+    return torch.randint(TINY.vocabulary, size)
+
+
+# A decoder as its equations have it, in float64, one token and one head at a time, knowing only the weights.
+
+
+def normed(x, state, name, shape):
+    if shape.norm == "rms":
+        x = x / (x.square().mean() + shape.norm_eps).sqrt()
+    else:
+        x = (x - x.mean()) / (x.var(unbiased=False) + shape.norm_eps).sqrt()
+    return x * state.get(f"{name}.weight", 1.0) + state.get(f"{name}.bias", 0.0)
+
+
+def linear(x, state, name):
+    return state[f"{name}.weight"] @ x + state.get(f"{name}.bias", 0.0)
+
+
+def turn(x, position, shape):
+    if shape.positions != "rotary":
+        return x
+    half = shape.d_k // 2
+    angle = [position * shape.rope_theta ** (-i / half) for i in range(half)]
+    out = x.clone()
+    for i, a in enumerate(angle):
+        out[i] = x[i] * math.cos(a) - x[i + half] * math.sin(a)
+        out[i + half] = x[i + half] * math.cos(a) + x[i] * math.sin(a)
+    return out
+
+
+def fed(x, state, name, shape):
+    h = linear(x, state, f"{name}.up")
+    if shape.activation == "swiglu":
+        gate, up = h[: shape.d_ff], h[shape.d_ff :]
+        h = gate / (1 + (-gate).exp()) * up
+    elif shape.activation == "gelu_tanh":
+        h = h / 2 * (1 + (math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)).tanh())
+    elif shape.activation == "gelu":
+        h = h / 2 * (1 + torch.erf(h / math.sqrt(2)))
+    else:
+        h = h.clamp(min=0) ** (2 if shape.activation == "relu2" else 1)
+    return linear(h, state, f"{name}.down")
+
+
+def attended(rows, state, name, shape):
+    heads, groups, d = shape.heads, shape.groups, shape.d_k
+    q, k, v = [], [], []
+    for position, x in enumerate(rows):
+        parts = linear(x, state, f"{name}.qkv").view(-1, d)
+        for head in range(heads + groups if shape.qk_norm else 0):
+            gains = state.get(f"{name}.norm.weight", torch.ones(2, d))[int(head >= heads)]
+            parts[head] = parts[head] / (parts[head].square().mean() + shape.norm_eps).sqrt() * gains
+        q.append([turn(x, position, shape) for x in parts[:heads]])
+        k.append([turn(x, position, shape) for x in parts[heads : heads + groups]])
+        v.append(parts[heads + groups :])
+    out = []
+    for i in range(len(rows)):
+        first = 0 if shape.window is None else max(0, i - shape.window + 1)
+        mixed = []
+        for head in range(heads):
+            g = head * groups // heads
+            weights = (
+                torch.stack([q[i][head] @ k[j][g] for j in range(first, i + 1)]).div(math.sqrt(d)).softmax(0)
+            )
+            mixed.append(sum(w * v[j][g] for w, j in zip(weights, range(first, i + 1), strict=True)))
+        out.append(linear(torch.cat(mixed), state, f"{name}.output"))
+    return out
+
+
+def embedded(token, position, state, shape):
+    x = state["embedding.tokens.weight"][token] * (math.sqrt(shape.width) if shape.embedding_scale else 1)
+    if shape.positions == "learned":
+        x = x + state["embedding.positions.weight"][position]
+    if shape.positions == "sinusoidal":
+        waves = [position / 10_000 ** ((c - c % 2) / shape.width) for c in range(shape.width)]
+        x = x + torch.tensor([math.cos(a) if c % 2 else math.sin(a) for c, a in enumerate(waves)])
+    return normed(x, state, "embedding.norm", shape) if shape.embedding_norm else x
+
+
+def reference_logits(network, ids):
+    shape = network.shape
+    state = {name: weight.detach().double() for name, weight in network.state_dict().items()}
+    rows = [embedded(token, position, state, shape) for position, token in enumerate(ids.tolist())]
+    for layer in range(shape.layers):
+        name = f"stack.layers.{layer}"
+        for part in ("attention", "feed_forward"):
+            before = [normed(x, state, f"{name}.{part}_norm", shape) if shape.norm_first else x for x in rows]
+            if part == "attention":
+                added = attended(before, state, f"{name}.attention", shape)
+            else:
+                added = [fed(x, state, f"{name}.feed_forward", shape) for x in before]
+            rows = [x + y for x, y in zip(rows, added, strict=True)]
+            if not shape.norm_first:
+                rows = [normed(x, state, f"{name}.{part}_norm", shape) for x in rows]
+    if shape.norm_first:
+        rows = [normed(x, state, "stack.norm", shape) for x in rows]
+    head = state["embedding.tokens.weight"] if shape.tied else state["output.weight"]
+    logits = torch.stack([head @ x for x in rows])
+    return shape.softcap * (logits / shape.softcap).tanh() if shape.softcap else logits
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_decoder_is_its_equations(style):
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    ids = words(2, 7)
+    with torch.no_grad():
+        ours = network(ids)
+    close(ours, torch.stack([reference_logits(network, row) for row in ids]))
+
+
+CHANGES = [
+    {"kv_heads": 2},
+    {"norm": "layer"},
+    {"norm": "layer", "bias": True},
+    {"norm_first": False},
+    {"norm_affine": False},
+    {"norm_eps": 0.1},
+    {"positions": "none"},
+    {"positions": "sinusoidal"},
+    {"positions": "learned"},
+    {"rope_theta": 50.0},
+    {"activation": "gelu_tanh"},
+    {"activation": "relu"},
+    {"activation": "relu2"},
+    {"activation": "swiglu"},
+    {"qk_norm": True},
+    {"bias": True},
+    {"qkv_bias": True},
+    {"head_width": 8},
+    {"window": 3},
+    {"tied": False},
+    {"softcap": 2.0},
+    {"embedding_scale": True},
+    {"embedding_norm": True},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda c: " ".join(f"{k}={v}" for k, v in c.items()))
+def test_each_option_changes_what_it_names(change):
+    """The changed network still is its equations, and differs from the unchanged one under the same weights."""
+    network, plain = built(Decoder, replace(TINY, **change)), built(Decoder, TINY)
+    state = network.state_dict()
+    fits = {name: w for name, w in state.items() if name in plain.state_dict()}
+    shared = {name: w for name, w in fits.items() if w.shape == plain.state_dict()[name].shape}
+    plain.load_state_dict(shared, strict=False)
+    ids = words(6)
+    with torch.no_grad():
+        ours, without = network(ids[None])[0], plain(ids[None])[0]
+    close(ours, reference_logits(network, ids))
+    assert (ours - without).abs().max() > 1e-4
+
+
+def test_shapes_of_real_models():
+    """Qwen2 has biases for queries, keys and values alone; Qwen3 gains of heads, wider than width / heads."""
+    qwen2 = Decoder(replace(TINY, qkv_bias=True, activation="swiglu", kv_heads=2))
+    biased = {name.split(".", 3)[-1] for name, _ in qwen2.named_parameters() if name.endswith("bias")}
+    assert biased == {"attention.qkv.bias"}
+    qwen3 = Decoder(replace(TINY, qk_norm=True, head_width=16, kv_heads=2, tied=True))
+    block = qwen3.stack.layers[0].attention
+    assert block.norm.weight.shape == (2, 16) and block.qkv.weight.shape == ((4 + 2 * 2) * 16, 24)
+    assert block.output.weight.shape == (24, 64) and "output.weight" not in qwen3.state_dict()
+    bert = built(
+        Encoder,
+        replace(TINY, **STYLES["vaswani"] | {"positions": "learned"}, embedding_norm=True, token_types=2),
+    )
+    ids, types = words(1, 6), torch.tensor([[0, 0, 0, 1, 1, 1]])
+    with torch.no_grad():
+        assert not torch.allclose(bert(ids, None, types), bert(ids))
+        assert torch.equal(bert(ids, None, 0 * types), bert(ids))
+
+
+@pytest.mark.parametrize(
+    ("shape", "bias_too", "expected"),
+    [
+        (Shape(50_257, 768, 12, 12, norm="layer", positions="learned", bias=True), True, 124_439_808),
+        (Shape(32_000, 4096, 32, 32, hidden=11_008, activation="swiglu", tied=False), False, 6_738_415_616),
+    ],
+    ids=["GPT-2 124M", "Llama 2 7B"],
+)
+def test_sizes_of_published_decoders(shape, bias_too, expected):
+    with torch.device("meta"):
+        network = Decoder(shape)
+    assert sum(p.numel() for p in network.parameters()) == expected
+    assert any(name.endswith("bias") for name, _ in network.named_parameters()) == bias_too
+
+
+def test_size_of_the_papers_base_model():
+    """About 65 million (table 3), by the formula: with biases everywhere but at the shared embedding."""
+    with torch.device("meta"):
+        network = EncoderDecoder(vaswani(37_000))
+    d, inner = 512, 2048
+    attention, feed_forward, norm = 4 * (d * d + d), 2 * d * inner + inner + d, 2 * d
+    layers = 6 * (attention + feed_forward + 2 * norm) + 6 * (2 * attention + feed_forward + 3 * norm)
+    count = sum(p.numel() for p in network.parameters())
+    assert count == 37_000 * d + layers and 62e6 < count < 66e6
+
+
+# Torch's own layers, with our weights in them.
+
+
+def to_torch_attention(ours, theirs):
+    theirs.in_proj_weight.copy_(ours.qkv.weight)
+    theirs.in_proj_bias.copy_(ours.qkv.bias)
+    theirs.out_proj.load_state_dict(ours.output.state_dict())
+
+
+def to_torch(stack, shape, decoder=False):
+    kind = nn.TransformerDecoderLayer if decoder else nn.TransformerEncoderLayer
+    layers = []
+    for block in stack.layers:
+        settings = {"activation": shape.activation, "batch_first": True, "norm_first": shape.norm_first}
+        theirs = kind(
+            shape.width, shape.heads, shape.d_ff, dropout=0.0, layer_norm_eps=shape.norm_eps, **settings
+        )
+        norms = [block.attention_norm, block.feed_forward_norm]
+        with torch.no_grad():
+            to_torch_attention(block.attention, theirs.self_attn)
+            if decoder:
+                norms.insert(1, block.cross_norm)
+                cross = theirs.multihead_attn
+                cross.in_proj_weight.copy_(torch.cat([block.cross.query.weight, block.cross.kv.weight]))
+                cross.in_proj_bias.copy_(torch.cat([block.cross.query.bias, block.cross.kv.bias]))
+                cross.out_proj.load_state_dict(block.cross.output.state_dict())
+        theirs.linear1.load_state_dict(block.feed_forward.up.state_dict())
+        theirs.linear2.load_state_dict(block.feed_forward.down.state_dict())
+        for i, norm in enumerate(norms, 1):
+            getattr(theirs, f"norm{i}").load_state_dict(norm.state_dict())
+        layers.append(theirs.train())  # no dropout: train() only keeps torch off its other kernels
+    return layers
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_whole_figure_against_torch(norm_first, activation):
+    shape = vaswani(29, width=24, layers=2, heads=4, hidden=40, context=32)
+    shape = replace(shape, norm_first=norm_first, activation=activation)
+    network = built(EncoderDecoder, shape)
+    source, target = words(3, 8), words(3, 5)
+    mask = torch.arange(8) < torch.tensor([[8], [3], [5]])
+    with torch.no_grad():
+        memory = network.embedding(source, torch.arange(8))
+        for layer in to_torch(network.encoder, shape):
+            memory = layer(memory, src_key_padding_mask=~mask)
+        memory = network.encoder.norm(memory)
+        x = network.embedding(target, torch.arange(5))
+        causal = nn.Transformer.generate_square_subsequent_mask(5)
+        for layer in to_torch(network.decoder, shape, decoder=True):
+            x = layer(x, memory, tgt_mask=causal, tgt_is_causal=True, memory_key_padding_mask=~mask)
+        reference = F.linear(network.decoder.norm(x), network.embedding.tokens.weight)
+        close(network(source, mask, target), reference)
+        close(network.encode(source, mask)[mask], memory[mask])
+        encoder = Encoder(shape).eval()
+        encoder.load_state_dict(
+            {
+                n.replace("encoder.", "stack."): w
+                for n, w in network.state_dict().items()
+                if "decoder" not in n
+            }
+        )
+        assert torch.equal(encoder(source, mask), network.encode(source, mask))
+
+
+# What the past, the padding and the neighbours may not change.
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_future_changes_nothing(style):
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    ids = words(2, 9)
+    other = ids.clone()
+    other[:, 5:] = (other[:, 5:] + 1) % 29
+    with torch.no_grad():
+        first, second = network(ids), network(other)
+    assert torch.equal(first[:, :5], second[:, :5]) and not torch.allclose(first[:, 5:], second[:, 5:])
+
+
+def test_target_sees_only_its_past_and_all_of_the_source():
+    network = built(EncoderDecoder, vaswani(29, width=24, layers=2, heads=4, context=32))
+    source, target = words(1, 6), words(1, 7).requires_grad_(False)
+    embeddings = {}
+    network.embedding.register_forward_hook(lambda m, i, out: embeddings.setdefault(len(embeddings), out))
+    memory = network.encode(source).detach().requires_grad_()
+    logits = network.decode(target, memory)
+    (reached,) = torch.autograd.grad(logits[0, 2].sum(), memory, retain_graph=True)
+    assert (reached[0].abs().sum(-1) > 0).all()
+    (past,) = torch.autograd.grad(logits[0, 2].square().sum(), embeddings[1])
+    assert (past[0].abs().sum(-1) > 0).tolist() == [True] * 3 + [False] * 4
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_padding_changes_nothing(style):
+    """Rows padded at either end, under a mask, give what each gives alone."""
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    rows = [words(1, t) for t in (6, 3, 9)]
+    for left in (True, False):
+        ids, mask = torch.zeros(3, 9, dtype=torch.int64), torch.zeros(3, 9, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            span = slice(9 - row.shape[1], 9) if left else slice(0, row.shape[1])
+            ids[i, span], mask[i, span] = row[0], True
+        with torch.no_grad():
+            batched = network(ids, mask=mask)
+            assert batched.isfinite().all()
+            for i, row in enumerate(rows):
+                close(batched[i][mask[i]], network(row)[0])
+
+
+def test_source_padding_changes_nothing():
+    network = built(EncoderDecoder, vaswani(29, width=24, layers=2, heads=4, context=32))
+    source, target = words(1, 5), words(1, 4)
+    padded = torch.cat([source, words(1, 3)], 1)
+    mask = torch.arange(8)[None] < 5
+    with torch.no_grad():
+        close(network(padded, mask, target), network(source, None, target))
+        assert not torch.allclose(network(padded, None, target), network(source, None, target))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_packed_documents_are_as_if_alone(style):
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    ids = words(2, 12)
+    lengths = [[5, 1, 6], [2, 9, 1]]
+    segments = torch.stack(
+        [torch.repeat_interleave(torch.tensor([7, 3, 8]), torch.tensor(n)) for n in lengths]
+    )
+    with torch.no_grad():
+        packed = network(ids, segments=segments)
+        for row in range(2):
+            alone = [network(document[None])[0] for document in ids[row].split(lengths[row])]
+            close(packed[row], torch.cat(alone))
+        assert not torch.allclose(packed, network(ids))
+
+
+# The cache.
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("static", [False, True])
+def test_cached_equals_uncached(style, static):
+    """A prompt to the bit (its own length being read), and each later token within rounding."""
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    ids = words(3, 12)
+    with torch.no_grad():
+        full, cache = network(ids), network.make_cache(3, 12, static=static)
+        parts = [network(part, cache=cache) for part in ids.split([5, 1, 1, 3, 1, 1], dim=1)]
+        if not static:
+            assert torch.equal(parts[0], network(ids[:, :5]))
+        close(torch.cat(parts, 1), full)
+        assert cache.length == 12
+        cache.reset()
+        close(network(ids, cache=cache), full)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("static", [False, True])
+def test_batched_equals_single(style, static):
+    """Prompts of unequal length, padded on the left, go on as each does alone."""
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    rows = [words(1, t) for t in (8, 3, 11)]
+    start = torch.tensor([5 - t // 2 for t in (8, 3, 11)])  # prompts of 4, 1 and 5 of their tokens
+    prompt = torch.stack(
+        [F.pad(row[0, : 5 - s], (int(s), 0), value=1) for row, s in zip(rows, start, strict=True)]
+    )
+    with torch.no_grad():
+        cache = network.make_cache(3, 8, start=start, static=static)
+        parts = [network(prompt, cache=cache)]
+        later = torch.stack([F.pad(row[0], (0, 5))[5 - s :][:3] for row, s in zip(rows, start, strict=True)])
+        parts += [network(token, cache=cache) for token in later.split(1, dim=1)]
+        batched = torch.cat(parts, 1)
+        assert batched.isfinite().all()
+        for i, s in enumerate(start.tolist()):
+            alone = network(torch.cat([prompt[i : i + 1, s:], later[i : i + 1]], 1))
+            close(batched[i, s:], alone[0])
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_cached_translation_equals_uncached(static):
+    shape = vaswani(29, width=24, layers=2, heads=4, context=32, kv_heads=2, encoder_layers=3)
+    network = built(EncoderDecoder, shape)
+    source, target = words(2, 6), words(4, 7)
+    mask = torch.arange(6) < torch.tensor([[6], [4]])
+    pairs = torch.tensor([0, 0, 1, 1])
+    with torch.no_grad():
+        memory = network.encode(source, mask)
+        cache = network.make_cache(memory, mask, 8, static=static)
+        cache.reorder(pairs)  # two beams a source
+        parts = [network.decode(part, None, None, cache) for part in target.split([1, 1, 3, 1, 1], dim=1)]
+        close(torch.cat(parts, 1), network(source[pairs], mask[pairs], target))
+        cache.reorder(torch.tensor([1, 1, 2, 3]))
+        swapped = torch.cat([target[[1, 1, 2, 3]], words(4, 1)], 1)
+        last = network.decode(swapped[:, -1:], None, None, cache)
+        close(last, network(source[pairs], mask[pairs], swapped)[:, -1:])
+
+
+def test_cache_is_of_the_dtype_in_which_the_network_attends():
+    network = built(Decoder, replace(TINY, **STYLES["llama"], qk_norm=True)).to(torch.bfloat16)
+    ids = words(2, 6)
+    with torch.no_grad():
+        full, cache = network(ids), network.make_cache(2, 6)
+        assert cache.keys.dtype == full.dtype == torch.bfloat16
+        cached = torch.cat([network(t, cache=cache) for t in ids.split(1, 1)], 1)
+    close(cached, full, 0.02)
+    network = network.float()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        cache = network.make_cache(2, 6)
+        assert cache.keys.dtype == torch.bfloat16
+        cached = torch.cat([network(t, cache=cache) for t in ids.split(1, 1)], 1)
+        close(cached, network(ids), 0.02)
+
+
+@pytest.mark.parametrize("style", ["gpt2", "modern"])
+def test_compiles_in_one_graph(style):
+    """Training, and a decoding step with a static cache, whose tokens then need no second compilation."""
+    torch._dynamo.reset()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    network = built(Decoder, replace(TINY, **STYLES[style]))
+    compiled = torch.compile(network, backend=backend, fullgraph=True, dynamic=False)
+    ids = words(2, 8)
+    close(compiled(ids), network(ids))
+    with torch.no_grad():
+        cache, full = network.make_cache(2, 10, static=True), network(ids)
+        steps = [network(ids[:, :3], cache=cache)]
+        before = len(graphs)
+        steps += [compiled(token, cache=cache) for token in ids[:, 3:].split(1, dim=1)]
+    close(torch.cat(steps, 1), full)
+    assert len(graphs) == before + 1
+
+
+# Training.
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_gradient_reaches_every_weight(style):
+    shape = replace(TINY, **STYLES[style], dropout=0.1, attention_dropout=0.1)
+    for network in (built(Decoder, shape).train(), built(EncoderDecoder, shape).train()):
+        ids = words(3, 8)
+        logits = network(ids) if isinstance(network, Decoder) else network(ids, None, ids)
+        F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_checkpointing_gives_the_same_gradient():
+    network = built(Decoder, replace(TINY, **STYLES["modern"], dropout=0.2)).train()
+    ids, segments = words(3, 8), torch.arange(8).div(3, rounding_mode="floor").expand(3, 8)
+
+    def trained():
+        """The gradients, and how many numbers were kept for them."""
+        torch.manual_seed(1)
+        network.zero_grad()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+            loss = network(ids, segments=segments).square().mean()
+        loss.backward()
+        return [p.grad.clone() for p in network.parameters()], sum(kept)
+
+    gradients, saved = zip(*(trained() for network.checkpointing in (False, True)), strict=True)
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert saved[1] < saved[0] / 2
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3])
+def test_dropout_is_for_training_only(probability):
+    network = built(Decoder, replace(TINY, dropout=probability))
+    ids = words(2, 6)
+    with torch.no_grad():
+        assert torch.equal(network(ids), network(ids))
+        network.train()
+        assert torch.equal(network(ids), network(ids)) == (probability == 0)
+
+
+def test_initial_weights():
+    shape = Shape(500, width=128, layers=8, heads=4, tied=False)
+    gpt2, zero = Decoder(shape), Decoder(replace(shape, init="zero"))
+    xavier = EncoderDecoder(vaswani(500, width=128, heads=4))
+    block = gpt2.stack.layers[3]
+    assert block.attention.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert gpt2.output.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert gpt2.embedding.tokens.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert block.feed_forward.down.weight.std().item() == pytest.approx(0.02 / math.sqrt(16), rel=0.05)
+    assert block.attention.output.weight.std().item() == pytest.approx(0.02 / math.sqrt(16), rel=0.05)
+    block = zero.stack.layers[3]
+    assert block.feed_forward.up.weight.std().item() == pytest.approx(128**-0.5, rel=0.05)
+    assert not block.feed_forward.down.weight.any() and not block.attention.output.weight.any()
+    ids = torch.randint(500, (2, 9))
+    assert not zero(ids).any()  # so that the first loss is log(vocabulary)
+    assert not Decoder(replace(shape, init="zero", tied=True)).stack.layers[0].feed_forward.down.weight.any()
+    x = xavier.embedding.tokens(ids) * xavier.embedding.scale
+    assert x.std().item() == pytest.approx(1.0, rel=0.1)
+    up = xavier.decoder.layers[0].feed_forward.up
+    assert up.weight.abs().max().item() == pytest.approx(math.sqrt(6 / sum(up.weight.shape)), rel=0.01)
+    assert not up.bias.any()
+
+
+@pytest.mark.parametrize("style", ["gpt2", "modern"])
+def test_decoder_learns_to_copy(style):
+    """Eight random letters, a bar, the same eight: all of the copy is right in ≥ 95% of new rows."""
+    torch.manual_seed(0)
+    shape = replace(TINY, width=32, hidden=64, **STYLES[style], init="gpt2" if style == "gpt2" else "zero")
+    network = Decoder(shape)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3 if style == "gpt2" else 5e-3)
+
+    def batch(n):
+        letters = torch.randint(1, 29, (n, 8))
+        return torch.cat([letters, torch.zeros(n, 1, dtype=torch.int64), letters], 1)
+
+    for _ in range(250):
+        ids = batch(64)
+        loss = F.cross_entropy(network(ids)[:, 8:-1].flatten(0, 1), ids[:, 9:].flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    ids = batch(200)
+    with torch.no_grad():
+        right = (network(ids)[:, 8:-1].argmax(-1) == ids[:, 9:]).all(1).float().mean()
+    assert right >= 0.95
+
+
+# What cannot be built or run.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": 5}, "width=24 is not a multiple of heads=5"),
+        ({"kv_heads": 3}, "heads=4 is not a multiple of kv_heads=3"),
+        ({"head_width": 7}, "even head width, not 7"),
+    ],
+)
+def test_impossible_shapes_are_refused(change, message):
+    with pytest.raises(UsageError, match=message):
+        replace(TINY, **change)
+
+
+def test_rows_beyond_the_context_are_refused():
+    message = "33 tokens in a row, and this model's context holds 32"
+    network = Decoder(TINY)
+    with pytest.raises(UsageError, match=message):
+        network(words(1, 33))
+    with pytest.raises(UsageError, match=message):
+        network.make_cache(1, 33)
+    for call in (lambda n: n.encode(words(1, 33)), lambda n: n.decode(words(1, 33), None)):
+        with pytest.raises(UsageError, match=message):
+            call(EncoderDecoder(TINY))
+    with pytest.raises(UsageError, match=message):
+        Encoder(TINY)(words(1, 33))

@@ -1,0 +1,114 @@
+"""Muon beside AdamW: who learns by which, the update against float64, and its state out and back."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from luoxia.recipe import Optimiser
+from luoxia.training.muon import hidden_matrices
+from luoxia.training.optimisers import load_state_tensors, make_optimiser, state_tensors
+
+SETTINGS = Optimiser(name="muon", adam_lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
+
+
+class Toy(nn.Module):
+    """An embedding, a hidden matrix with a bias, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(11, 6)
+        self.hidden = nn.Linear(6, 10)
+        self.head = nn.Linear(10, 11)
+
+    def forward(self, ids):
+        return self.head(self.hidden(self.tokens(ids)).relu())
+
+
+def learn(network, optimiser, steps, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        ids = torch.randint(0, 11, (32,), generator=generator)
+        loss = nn.functional.cross_entropy(network(ids), (3 * ids + 1) % 11)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    return loss.item()
+
+
+def test_only_hidden_matrices_are_muons():
+    network = Toy()
+    assert [id(p) for p in hidden_matrices(network)] == [id(network.hidden.weight)]
+    optimiser = make_optimiser(network, SETTINGS, 0.02)
+    rates = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
+    assert rates.pop(id(network.hidden.weight)) == 0.02
+    assert len(rates) == 4
+    assert set(rates.values()) == {0.01}
+
+
+def orthogonalised(matrix):
+    """Five Newton–Schulz steps of Muon's quintic, in float64."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix.double()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        s = x @ x.T
+        x = a * x + (b * s + c * s @ s) @ x
+    return x.T if tall else x
+
+
+def test_the_update_is_the_papers():
+    torch.manual_seed(0)
+    network = Toy()
+    before = network.hidden.weight.detach().clone()
+    optimiser = make_optimiser(network, SETTINGS, 0.02)
+    gradient = torch.randn_like(before)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    network.hidden.weight.grad = gradient.clone()
+    optimiser.step()
+    momentum = (1 - 0.95) * gradient.double()
+    nesterov = (1 - 0.95) * gradient.double() + 0.95 * momentum
+    expected = -0.02 * math.sqrt(max(1, 10 / 6)) * orthogonalised(nesterov)
+    torch.testing.assert_close(
+        (network.hidden.weight.detach() - before).double(), expected, rtol=0.05, atol=5e-4
+    )
+
+
+def test_it_learns():
+    torch.manual_seed(0)
+    network = Toy()
+    assert learn(network, make_optimiser(network, SETTINGS, 0.02), 300) < 0.05 * math.log(11)
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw"])
+def test_its_state_goes_out_and_back(name):
+    torch.manual_seed(0)
+    one, settings = Toy(), SETTINGS.model_copy(update={"name": name, "weight_decay": 0.1})
+    optimiser = make_optimiser(one, settings, 0.02)
+    learn(one, optimiser, 3)
+    two = Toy()
+    two.load_state_dict(one.state_dict())
+    other = make_optimiser(two, settings, 0.02)
+    load_state_tensors(other, state_tensors(optimiser))
+    learn(one, optimiser, 3, seed=1)
+    learn(two, other, 3, seed=1)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_only_matrices_decay():
+    torch.manual_seed(0)
+    network = Toy()
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    settings = SETTINGS.model_copy(update={"weight_decay": 0.5})
+    optimiser = make_optimiser(network, settings, 0.02)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    for name, p in network.named_parameters():
+        shrunk = p.dim() > 1
+        assert torch.equal(p, before[name]) != shrunk, name
