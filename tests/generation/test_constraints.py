@@ -178,10 +178,11 @@ def test_a_vocabulary_that_cannot_spell_it() -> None:
     tokeniser = Pieces(["a", "b", "["])
     with pytest.raises(LuoxiaError, match="JSON schema cannot be met: this tokeniser has no token"):
         Grammar.json_schema(SCHEMA, tokeniser)
-    grammar = Grammar.lark('start: "abc"', tokeniser)
-    network = decoder(vocabulary=3)
+    state = Grammar.lark('start: "ab" | "bac"', tokeniser).begin()
+    assert state.mask().tolist() == [True, True, False]
+    state.accept(1)
     with pytest.raises(LuoxiaError, match="grammar cannot be met"):
-        generate(network, [[0]], Decoding(9), constraints=[grammar.begin()])
+        state.mask()
     with pytest.raises(UsageError, match="'abc' cannot be spelt"):
         Choices(["ab", "abc"], tokeniser)
 

@@ -39,11 +39,11 @@ def test_greedy_is_the_uncached_argmax(shape: dict[str, object]) -> None:
 def test_a_row_does_not_depend_on_its_batch(shape: dict[str, object], settings: Decoding) -> None:
     network = decoder(3, **shape)
     prompts = random_rows(4, [2, 11, 7, 1, 7, 20, 4, 15], 23)
-    ends = generate(network, prompts[:1], settings)[0][4:6]  # which come in the middle of one row at least
+    ends = generate(network, prompts[:1], settings)[0][4]  # it comes in the middle of one row at least
     together = complete(network, prompts, settings, eos=ends)
     assert together == complete(network, prompts, settings, eos=ends, batch=1)
     assert together == complete(network, prompts, settings, eos=ends, batch=3)
-    assert together[0].reason == "eos" and "length" in {c.reason for c in together}
+    assert together[0].reason == "eos" and len({len(c.ids) for c in together}) > 1
 
 
 @pytest.mark.parametrize("settings", [Decoding(200, temperature=0), Decoding(200, seed=3)])

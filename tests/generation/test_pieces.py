@@ -54,7 +54,7 @@ def test_nothing_is_held_back_without_a_reason() -> None:
     assert [pieces.add(i) for i in range(4)] == ["one ", "tw", "o ", "END!"]
 
 
-def test_bytes_that_are_no_character_come_out_after_four() -> None:
+def test_bytes_that_are_no_character_come_out_after_three() -> None:
     pieces = Pieces(lambda ids: bytes(ids).decode("utf-8", "replace"))
     out = [pieces.add(0x80) for _ in range(5)]
     assert out[:3] == ["", "", ""] and "\ufffd" in out[3]

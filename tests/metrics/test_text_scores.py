@@ -2,13 +2,14 @@
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 
 from luoxia.errors import LuoxiaError
+from luoxia.metrics import twosample
 from luoxia.metrics.texts import excerpts, is_text, measure_texts
 from luoxia.metrics.twosample import (
     STRENGTH,
@@ -53,7 +54,7 @@ def by_name(scores):
 def test_real_texts_score_about_their_floors(real):
     training, heldout, fake = real
     found = by_name(measure_texts(fake, training, heldout))
-    assert found["two-sample accuracy"].low < 0.5 < found["two-sample accuracy"].high + 0.05
+    assert found["two-sample accuracy"].value == pytest.approx(0.5, abs=0.1)
     for name in ("trigram divergence", "distinct-1", "distinct-2", "distinct-3", "known words"):
         assert found[name].value == pytest.approx(found[name].floor, rel=0.1), name
     for name in ("repetition", "self-BLEU", "overlap"):
@@ -67,7 +68,8 @@ def test_real_texts_score_about_their_floors(real):
 def test_a_markov_chain_is_told_from_text(real):
     training, heldout, _ = real
     found = by_name(measure_texts(chain(training, 150), training, heldout))
-    assert found["two-sample accuracy"].value > 0.7 > found["two-sample accuracy"].floor
+    assert found["two-sample accuracy"].low > 0.7
+    assert found["two-sample accuracy"].floor == pytest.approx(0.5, abs=0.1)
     assert found["trigram divergence"].low > found["trigram divergence"].floor
     assert found["known words"].high < found["known words"].floor
     assert found["overlap"].value < found["overlap"].floor and found["copied"].value == 0
@@ -77,7 +79,11 @@ def test_copies_repeats_and_broken_bytes_are_seen(real):
     training, heldout, _ = real
     copies = by_name(measure_texts(training[:100], training, heldout))
     assert copies["copied"].value == 1 and copies["overlap"].value == LENGTH
-    assert copies["longest overlap"].value == LENGTH and copies["copied"].floor < 0.3
+    assert copies["longest overlap"].value == LENGTH
+    poem, line = "落霞與孤鶩齊飛秋水共長天一色。", "落霞與孤鶩齊飛秋水共長天一色，"
+    poems = by_name(measure_texts([poem, "甲"], [line, "新詩"], ["雲", "雨"], whole=True))
+    assert poems["copied"].value == 0.5  # all of it but a mark, short as it is
+    assert copies["copied"].floor < 0.3
     repeats = by_name(measure_texts(["the king is dead " * 7] * 100, training, heldout))
     assert repeats["self-BLEU"].value == pytest.approx(1)
     assert repeats["repetition"].value > 0.8
@@ -177,17 +183,26 @@ def test_the_classifier_answers_as_scikit_learns_on_each_fold(real):
 
 
 def test_character_features_are_shares_by_counting():
-    texts = ["abab", "ba", "", "abc"]
-    features = character_features(texts)
-    kinds = {text[i : i + n] for text in texts for n in (1, 2, 3) for i in range(len(text) - n + 1)}
-    assert features.shape == (4, len(kinds) + 1)
-    for row, text in zip(features, texts, strict=True):
-        expected = []
-        for gram in kinds:
-            places = len(text) - len(gram) + 1
-            expected.append(sum(text[i:].startswith(gram) for i in range(max(0, places))) / max(1, places))
-        np.testing.assert_allclose(np.sort(row[:-1] ** 2), np.sort(expected), atol=1e-12)
-    np.testing.assert_allclose(features[:, -1].mean(), 0, atol=1e-12)
+    texts = ["abab", "ba", "", "abcabcab"]
+    found = character_features(texts)
+    grams = [
+        [Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, 6)] for text in texts
+    ]
+    shares = [{g: c / row.total() for row in rows for g, c in row.items()} for rows in grams]
+    kinds = {gram for row in shares for gram in row}
+    expected = sorted(tuple(round(row.get(gram, 0), 9) for row in shares) for gram in kinds)
+    assert sorted(tuple(column) for column in (found[:, :-6] ** 2).T.round(9)) == expected
+    assert (found[:, -6:-1] == 0).all()  # no n-gram was left out
+    lengths = np.log1p([len(text) for text in texts])
+    np.testing.assert_allclose(found[:, -1], 0.3 * (lengths - lengths.mean()) / lengths.std())
+
+
+def test_uncommon_ngrams_are_summed_for_each_order(monkeypatch):
+    monkeypatch.setattr(twosample, "KEPT", 1)
+    found = character_features(["ab", "acc", "a"])
+    np.testing.assert_allclose(found[:, 0] ** 2, [1 / 2, 1 / 3, 1])  # a, which all of them have
+    for column, rest in zip(found.T[1:6], ([1 / 2, 2 / 3, 0], [1, 1, 0], [0, 1, 0]), strict=False):
+        np.testing.assert_allclose(column, 0.3 * (rest - np.mean(rest)) / np.std(rest))
 
 
 def test_jensen_shannon_is_scipys():

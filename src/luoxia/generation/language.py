@@ -9,26 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.data.text.tokeniser import StreamDecoder, Tokeniser
+from luoxia.data.text.tokeniser import StreamDecoder
+from luoxia.generation.model import TokenModel
 from luoxia.generation.text import Completion, Decoding, complete, stream
 from luoxia.networks.transformer import Decoder
 
 
-class TextGenerator:
-    """A decoder and its tokeniser. ``details`` says where it comes from: recipe, run, step, fingerprint of the data."""
-
-    def __init__(
-        self,
-        network: Decoder,
-        tokeniser: Tokeniser,
-        *,
-        details: dict[str, Any],
-        device: str | torch.device = "cpu",
-    ) -> None:
-        self.network = network.to(device).eval().requires_grad_(False)
-        self.tokenizer = tokeniser
-        self.details = details
-        self.device = torch.device(device)
+class TextGenerator(TokenModel[Decoder]):
+    """A decoder that writes."""
 
     @torch.inference_mode()
     def logits(self, ids: Any) -> Tensor:

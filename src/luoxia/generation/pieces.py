@@ -10,7 +10,7 @@ BROKEN = "\ufffd"
 """What decoders put for bytes that are no character, or not yet one."""
 
 LONGEST = 4
-"""Bytes of the longest UTF-8 character, hence the most tokens one character is spread over."""
+"""Bytes of the longest UTF-8 character."""
 
 
 class Pieces:
@@ -30,7 +30,7 @@ class Pieces:
         self._ends = [0] * self._first  # where each complete token ends in the text, in characters
         self._window = 0  # decoding restarts here: a token's text can depend on the one before it
         self._whole = self._first  # tokens whose text is complete
-        self._known = decode(self.ids)  # the text of ids[_window:_whole]
+        self._known = len(decode(self.ids))  # characters of the text from there on that are certain
         self._held = ""  # complete, but a stop string may have begun in it
         self._given = 0  # characters given out
 
@@ -45,27 +45,28 @@ class Pieces:
     def add(self, token: int) -> str:
         """Take the next token; returns the text that it makes certain, which may be empty."""
         self.ids.append(token)
-        text = self.decode(self.ids[self._window :])
-        if text.endswith(BROKEN) and len(self.ids) - self._whole < LONGEST:
-            return ""
-        return self._give(self._extend(text))
+        return self._give(self._extend(LONGEST - 1))
 
     def close(self) -> str:
         """No token follows: returns all that was held back."""
         if self.stopped:
             return ""
-        last = self._give(self._extend(self.decode(self.ids[self._window :])))
+        last = self._give(self._extend(0))
         if not self.stopped:
             last, self._given, self._held = last + self._held, self._given + len(self._held), ""
         return last
 
-    def _extend(self, text: str) -> str:
-        """The part of ``text`` that is new; the tokens so far are complete with it."""
-        fresh = text[len(self._known) :]
-        end = self._given + len(self._held) + len(fresh)
-        self._ends += [end] * (len(self.ids) - self._whole)
-        self._window, self._whole = self._whole, len(self.ids)
-        self._known = self.decode(self.ids[self._window : self._whole])
+    def _extend(self, most: int) -> str:
+        """What the latest token adds for certain; up to ``most`` broken characters at the end may yet become one."""
+        text = self.decode(self.ids[self._window :])
+        broken = min(most, len(text) - len(text.rstrip(BROKEN)))
+        fresh = text[self._known : len(text) - broken]
+        self._known = max(self._known, len(text) - broken)
+        if not broken:
+            end = self._given + len(self._held) + len(fresh)
+            self._ends += [end] * (len(self.ids) - self._whole)
+            self._window, self._whole = self._whole, len(self.ids)
+            self._known = len(self.decode(self.ids[self._window :]))
         return fresh
 
     def _give(self, fresh: str) -> str:

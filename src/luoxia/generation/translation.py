@@ -5,28 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
-from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.generation.beam import Beams, beam_search
+from luoxia.generation.model import TokenModel
 from luoxia.networks.transformer import EncoderDecoder
 
 
-class Translator:
-    """An encoder–decoder and the tokeniser of both languages. ``details`` says where it comes from."""
-
-    def __init__(
-        self,
-        network: EncoderDecoder,
-        tokeniser: Tokeniser,
-        *,
-        details: dict[str, Any],
-        device: str | torch.device = "cpu",
-    ) -> None:
-        self.network = network.to(device).eval().requires_grad_(False)
-        self.tokenizer = tokeniser
-        self.details = details
-        self.device = torch.device(device)
+class Translator(TokenModel[EncoderDecoder]):
+    """An encoder–decoder that translates."""
 
     def translate(
         self, texts: str | Sequence[str], *, beams: int = 5, alpha: float = 0.6, max_tokens: int = 128

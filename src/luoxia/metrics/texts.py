@@ -42,7 +42,8 @@ LIMIT = 1000  # texts of each side that are measured
 CLASSIFIED = 500  # of these by the classifier
 AMONG = 200  # of these for self-BLEU
 FEWEST = 10  # texts a side, below which a classifier learns nothing
-COPIED = 50  # characters from which an overlap counts as a copy
+COPIED = 50  # characters from which an overlap counts as a copy,
+MOST = 0.9  # as does one of this share of a text
 SLOTS = 20  # pieces of real text to choose each one from, at most
 REPEATED = 4  # tokens of an n-gram that counts as repeated
 
@@ -87,7 +88,8 @@ def measure_texts(
             of the training or of the held-out texts are longer than twice the longest sample.
         seed: draws every subset.
         limit: texts of each side that are measured.
-        copied: characters from which an overlap with the training text counts as a copy.
+        copied: characters from which an overlap with the training text counts as a copy; one of nine tenths of a
+            text does in any case.
 
     Raises:
         LuoxiaError: fewer than two generated texts, no training text, all of them empty, or held-out texts too
@@ -172,7 +174,7 @@ def _authenticity(texts: _Texts) -> list[Score]:
         right, floor_right = (told_apart(side[:m], real[:m], seed=texts.seed) for side in (fake, seen))
         settings: Signature = {
             "compared": m,
-            "ngrams": "characters 1–3",
+            "ngrams": "characters 1–5",
             "kept": KEPT,
             "folds": FOLDS,
             "strength": STRENGTH,
@@ -263,11 +265,15 @@ def _overlap_scores(texts: _Texts, copied: int) -> list[Score]:
     lengths = longest_overlaps([*texts.fake, *texts.real], texts.training).lengths
     fake, real = lengths[: len(texts.fake)], lengths[len(texts.fake) :]
     longest = Estimate(float(fake.max()), None, None)
-    copies, floor = share(fake >= copied), float((real >= copied).mean())
+    sizes = np.array([len(text) for text in (*texts.fake, *texts.real)])
+    whole = (lengths > 0) & (lengths >= MOST * sizes)
+    copies, copies_floor = np.split((lengths >= copied) | whole, [len(fake)])
     return [
         texts.score("overlap", "creativity", mean(fake), float(real.mean()), unit="characters"),
         texts.score("longest overlap", "creativity", longest, float(real.max()), unit="characters"),
-        texts.score("copied", "creativity", copies, floor, at_least=copied),
+        texts.score(
+            "copied", "creativity", share(copies), float(copies_floor.mean()), at_least=copied, share=MOST
+        ),
     ]
 
 

@@ -11,8 +11,9 @@ from luoxia.metrics.intervals import Estimate
 from luoxia.metrics.ngrams import Corpus
 from luoxia.metrics.resampling import jackknife
 
-ORDERS = (1, 2, 3)  # of the character n-grams that are features
-KEPT = 2000  # n-grams, those that most texts have
+ORDERS = (1, 2, 3, 4, 5)  # of the character n-grams that are features
+KEPT = 5000  # n-grams, those that most texts have
+SUMMARY = 0.3  # scale of the features that are no n-gram
 FOLDS = 5
 STRENGTH = 10.0  # inverse of the L2 penalty: the loss is |w|² / 2 + STRENGTH · Σ log-loss
 ITERATIONS = 200
@@ -46,33 +47,43 @@ def told_apart(fake: Sequence[str], real: Sequence[str], *, seed: int = 0) -> ND
 
 
 def character_features(texts: Sequence[str]) -> Floats:
-    """Square roots of the shares of each text's commonest character 1- to 3-grams, and its length → (n, d).
+    """What a text's characters are like: its commonest n-grams, its uncommon ones, its length → (n, d).
 
-    Roots of shares make Euclidean distance that of Hellinger. The length is ln(1 + characters), standardised.
+    The square roots of the shares of the ``KEPT`` n-grams that most texts have, so that Euclidean distance is
+    Hellinger's; for each n the share of all other n-grams; ln(1 + characters). The latter are standardised.
     """
     corpus = Corpus.of(texts)
-    parts = [_shares(corpus, n) for n in ORDERS]
-    shares = np.concatenate(parts, axis=1)
-    commonest = np.argsort(-(shares > 0).sum(0), kind="stable")[:KEPT]
-    length = np.log1p(corpus.lengths.astype(np.float64))
-    length = (length - length.mean()) / max(float(length.std()), 1e-9)
-    features: Floats = np.concatenate([np.sqrt(shares[:, commonest]), length[:, None]], axis=1)
-    return features
-
-
-def _shares(corpus: Corpus, n: int) -> Floats:
-    """Share of each of the n-grams that most texts have among all n-grams of a text → (texts, ≤ KEPT)."""
-    names, owners = corpus.ngrams(n)
-    total = np.maximum(np.bincount(owners, minlength=corpus.count), 1)
-    pairs, counts = np.unique(names * corpus.count + owners, return_counts=True)
-    names, owners = pairs // corpus.count, pairs % corpus.count
+    orders, names, owners, shares = _shares(corpus)
     commonest = np.argsort(-np.bincount(names), kind="stable")[:KEPT]
     column = np.full(int(names.max(initial=-1)) + 1, -1)
     column[commonest] = np.arange(len(commonest))
     kept = column[names] >= 0
-    shares = np.zeros((corpus.count, len(commonest)))
-    shares[owners[kept], column[names[kept]]] = counts[kept] / total[owners[kept]]
-    return shares
+    common = np.zeros((corpus.count, len(commonest)))
+    common[owners[kept], column[names[kept]]] = np.sqrt(shares[kept])
+    summary = np.zeros((corpus.count, len(ORDERS) + 1))
+    np.add.at(summary, (owners[~kept], orders[~kept]), shares[~kept])
+    summary[:, -1] = np.log1p(corpus.lengths)
+    summary = (summary - summary.mean(0)) / np.maximum(summary.std(0), 1e-9)
+    features: Floats = np.concatenate([common, SUMMARY * summary], axis=1)
+    return features
+
+
+def _shares(corpus: Corpus) -> tuple[Ints, Ints, Ints, Floats]:
+    """Index of the order, name, text and share of every distinct n-gram of every text (m,).
+
+    Shares are of all the text's n-grams of that order; no two orders share a name, and none is left out.
+    """
+    parts, size = [], 0
+    for order, n in enumerate(ORDERS):
+        found, owners = corpus.ngrams(n)
+        total = np.bincount(owners, minlength=corpus.count)
+        distinct, found = np.unique(found, return_inverse=True)
+        pairs, counts = np.unique(found * corpus.count + owners, return_counts=True)
+        names, owners = pairs // corpus.count, pairs % corpus.count
+        parts.append((np.full(len(names), order), names + size, owners, counts / total[owners]))
+        size += len(distinct)
+    orders, names, owners, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return orders, names, owners, shares
 
 
 def logistic_regression(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, float]:

@@ -6,9 +6,6 @@ import copy
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
-
-from luoxia import __version__
 from luoxia.data.text.corpus import Corpus, open_corpus
 from luoxia.data.text.tokens import TokenBatches, TokenStream
 from luoxia.errors import LuoxiaError
@@ -20,8 +17,8 @@ from luoxia.objectives.language import TokenBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import GPT
 from luoxia.runs.display import Display
-from luoxia.sessions.base import Session
 from luoxia.sessions.reading import prediction_scores, to_batch, writing_scores
+from luoxia.sessions.tokens import TokenSession
 from luoxia.training.loop import QuickScore
 
 SAMPLES, TOKENS = 4, 256
@@ -30,10 +27,16 @@ QUICK = 64
 """Windows of held-out text in a score between two steps; the final one takes all."""
 
 
-class TextSession(Session):
+class TextSession(TokenSession):
     """The training of a language model."""
 
     exported: ClassVar[str] = "language model"
+    network: ClassVar[str] = "decoder"
+    told: ClassVar[tuple[str, str, str]] = (
+        "A language model",
+        '.sample(4, seed=0, prompt="Once")',
+        "What it writes is synthetic, may be untrue, and can repeat its training text.",
+    )
     recipe: GPT
     dataset: Corpus
 
@@ -133,43 +136,14 @@ class TextSession(Session):
             self.display.tell(f"generated text was not scored: {error}")
             return []
 
-    # ------------------------------------------------------------------ the model folder
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The decoder."""
-        return self.averaged("decoder").state_dict()
-
-    def describe_model(self) -> dict[str, Any]:
-        """The vocabulary, and the tokeniser beside the weights."""
-        self.run.model.mkdir(parents=True, exist_ok=True)
-        self.dataset.tokeniser.save(self.run.model)
-        return {"spec": {"vocabulary": self.dataset.spec.vocabulary}}
-
     def describe_data(self) -> dict[str, Any]:
         """The text, for run.json."""
-        return {
-            "source": self.dataset.source,
-            "path": self.recipe.data,
-            "fingerprint": self.dataset.fingerprint,
-            "count": len(self.dataset),
+        skipped = self.dataset.tokens.skips.count
+        return self.describe_tokens() | {
             "train": len(self.train),
             "heldout": len(self.heldout),
-            "tokeniser": self.dataset.tokeniser.kind,
-            "vocabulary": self.dataset.tokeniser.vocabulary,
-            "skipped": self.dataset.tokens.skips.count,
+            "skipped": skipped,
         }
-
-    def card(self) -> str:
-        """The model card."""
-        kind, step = type(self.recipe), self.trainer.progress.step
-        return (
-            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
-            f"A language model, trained with Luoxia {__version__} for {step:,} steps on {self.dataset.source}.\n\n"
-            f"Recipe: {kind.title} ({kind.source}).\n\n"
-            "```python\nimport luoxia\n\n"
-            'texts = luoxia.load("PATH/TO/THIS/FOLDER").sample(4, seed=0, prompt="Once")\n```\n\n'
-            "What it writes is synthetic, may be untrue, and can repeat its training text.\n"
-        )
 
 
 def split(corpus: Corpus, recipe: GPT) -> tuple[TokenStream, TokenStream]:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from luoxia import __version__
 from luoxia.data.batches import holdout_split
 from luoxia.data.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.data.text.pairs import PairBatches
@@ -21,7 +20,8 @@ from luoxia.objectives.language import PairBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import Translate
 from luoxia.runs.display import Display
-from luoxia.sessions.base import Session, absolute
+from luoxia.sessions.base import absolute
+from luoxia.sessions.tokens import TokenSession
 from luoxia.training.loop import QuickScore
 
 SAMPLES = 8
@@ -30,10 +30,16 @@ QUICK = 64
 """Sentences translated, greedily, for a score between two steps."""
 
 
-class TranslationSession(Session):
+class TranslationSession(TokenSession):
     """The training of a translator."""
 
     exported: ClassVar[str] = "translator"
+    network: ClassVar[str] = "translator"
+    told: ClassVar[tuple[str, str, str]] = (
+        "A translator",
+        '.translate(["A man is walking."])',
+        "What it writes is synthetic and may be wrong.",
+    )
     recipe: Translate
     dataset: PairCorpus
 
@@ -120,41 +126,12 @@ class TranslationSession(Session):
         found = self.generator().translate(sources, beams=beams)
         return measure_translation(found, targets, seed=self.recipe.seed + 1)
 
-    # ------------------------------------------------------------------ the model folder
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The encoder–decoder."""
-        return self.averaged("translator").state_dict()
-
-    def describe_model(self) -> dict[str, Any]:
-        """The vocabulary, and the tokeniser beside the weights."""
-        self.run.model.mkdir(parents=True, exist_ok=True)
-        self.dataset.tokeniser.save(self.run.model)
-        return {"spec": {"vocabulary": self.dataset.spec.vocabulary}}
-
     def describe_data(self) -> dict[str, Any]:
         """The pairs, for run.json."""
-        return {
-            "source": self.dataset.source,
-            "path": self.recipe.data,
-            "fingerprint": self.dataset.fingerprint,
-            "count": len(self.dataset),
+        return self.describe_tokens() | {
+            "against": self.recipe.against,
             "train": len(self.train_indices),
             "heldout": len(self.heldout_indices),
             "dropped": self.batches.dropped,
-            "tokeniser": self.dataset.tokeniser.kind,
-            "vocabulary": self.dataset.tokeniser.vocabulary,
             "skipped": self.dataset.pairs.skips.count,
         }
-
-    def card(self) -> str:
-        """The model card."""
-        kind, step = type(self.recipe), self.trainer.progress.step
-        return (
-            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
-            f"A translator, trained with Luoxia {__version__} for {step:,} steps on {self.dataset.source}.\n\n"
-            f"Recipe: {kind.title} ({kind.source}).\n\n"
-            "```python\nimport luoxia\n\n"
-            'luoxia.load("PATH/TO/THIS/FOLDER").translate(["A man is walking."])\n```\n\n'
-            "What it writes is synthetic and may be wrong.\n"
-        )

@@ -2,6 +2,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from luoxia.data.text import read_pairs, read_texts, reading
@@ -71,6 +72,7 @@ def test_encodings_of_chinese(tmp_path: Path, encoding: str, packed: str) -> Non
     ("encoding", "text"),
     [
         ("latin-1", "Le garçon a mangé la pêche où l'été s'achève, déjà très mûre.\nÀ bientôt, élève !\n"),
+        ("latin-1", "déjà vu à l'été " * 100),
         ("latin-1", "Die Straße ist schön, aber über die Brücke können wir nicht gehen.\n"),
         ("latin-1", "El niño comió la piña mañana; ¿dónde está el señor Muñoz? ¡Qué lástima!\n"),
         ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy, řekl člověk.\n"),
@@ -165,6 +167,7 @@ def test_plain_text_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         (bytes(range(256)) * 20, "NUL bytes"),
         (bytes(range(1, 256)) * 20, "control characters"),
         (bytes(5000), "NUL bytes"),
+        (np.random.default_rng(0).integers(128, 256, 5000).astype(np.uint8).tobytes(), "known encoding"),
     ],
 )
 def test_a_binary_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

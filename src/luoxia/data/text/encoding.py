@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
 
 from luoxia.data.convert import Unusable
 from luoxia.errors import MissingExtraError
@@ -166,18 +168,24 @@ def _guess(sample: bytes) -> Encoding:
         from charset_normalizer import from_bytes
     except ImportError:
         raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", "text") from None
-    for cut in range(4):  # the sample may end within a character
-        matches = list(from_bytes(sample[: len(sample) - cut], cp_isolation=list(GUESSES)))
+    # The sample may end within a character; a text full of accents may look odd at first.
+    for cut, oddity in product(range(4), (0.2, 0.5)):
+        part = sample[: len(sample) - cut]
+        matches = list(from_bytes(part, cp_isolation=list(GUESSES), threshold=oddity))
         if matches:
-            best = matches[0]
-            alike = [
-                match
-                for match in matches
-                if match.chaos <= best.chaos + 0.01 and match.coherence >= best.coherence - 0.01
-            ]
-            names = {name for match in alike for name in match.could_be_from_charset}
-            return Encoding(min(names, key=_rank).replace("_", "-"))
+            return Encoding(_first_of(matches).replace("_", "-"))
     raise Unusable("is not text in any known encoding")
+
+
+def _first_of(matches: Sequence[Any]) -> str:
+    """Of the encodings that fit as well as the best, the first of GUESSES."""
+    best = matches[0]
+    alike = [
+        match
+        for match in matches
+        if match.chaos <= best.chaos + 0.01 and match.coherence >= best.coherence - 0.01
+    ]
+    return min((name for match in alike for name in match.could_be_from_charset), key=_rank)
 
 
 def _rank(name: str) -> int:

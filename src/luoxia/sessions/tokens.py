@@ -1,0 +1,51 @@
+"""What trainings on text share: the model folder, with the tokeniser in it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+
+from luoxia import __version__
+from luoxia.sessions.base import Session
+
+
+class TokenSession(Session):
+    """A training whose data set has a ``tokeniser``."""
+
+    network: ClassVar[str]
+    """The network that is exported."""
+    told: ClassVar[tuple[str, str, str]]
+    """What the card says: what the model is, a call of it, a warning."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The network's weights."""
+        return self.averaged(self.network).state_dict()
+
+    def describe_model(self) -> dict[str, Any]:
+        """The vocabulary, and the tokeniser beside the weights."""
+        self.run.model.mkdir(parents=True, exist_ok=True)
+        self.dataset.tokeniser.save(self.run.model)
+        return {"spec": {"vocabulary": self.dataset.spec.vocabulary}}
+
+    def describe_tokens(self) -> dict[str, Any]:
+        """The text and its tokens, for run.json."""
+        return {
+            "source": self.dataset.source,
+            "path": self.recipe.data,
+            "fingerprint": self.dataset.fingerprint,
+            "count": len(self.dataset),
+            "tokeniser": self.dataset.tokeniser.kind,
+            "vocabulary": self.dataset.tokeniser.vocabulary,
+        }
+
+    def card(self) -> str:
+        """The model card."""
+        kind, step = type(self.recipe), self.trainer.progress.step
+        what, example, warning = self.told
+        return (
+            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
+            f"{what}, trained with Luoxia {__version__} for {step:,} steps on {self.dataset.source}.\n\n"
+            f"Recipe: {kind.title} ({kind.source}).\n\n"
+            f'```python\nimport luoxia\n\nluoxia.load("PATH/TO/THIS/FOLDER"){example}\n```\n\n{warning}\n'
+        )
