@@ -241,18 +241,19 @@ def record_next_batches(file: str) -> None:
     """Let the trainings of this process write the digest of each phase's next batch to ``file`` when they end."""
     import hashlib
 
-    from luoxia import api
+    from luoxia.sessions.images import ImageSession
 
-    class Recording(api.Session):
-        def _conclude(self, finished: bool) -> None:
-            step, digests = self.trainer.progress.step, {}
-            for phase in self.trainer.phases:
-                batch = self.batches(phase, -(-step // phase.every) * phase.repeat)
-                digests[phase.name] = hashlib.sha256(batch.images.contiguous().numpy().tobytes()).hexdigest()
-            Path(file).write_text(json.dumps({"step": step, "next": digests}))
-            super()._conclude(finished)
+    conclude = ImageSession._conclude
 
-    api.Session = Recording
+    def recording(self: Any, finished: bool) -> None:
+        step, digests = self.trainer.progress.step, {}
+        for phase in self.trainer.phases:
+            batch = self.batches(phase, -(-step // phase.every) * phase.repeat)
+            digests[phase.name] = hashlib.sha256(batch.images.contiguous().numpy().tobytes()).hexdigest()
+        Path(file).write_text(json.dumps({"step": step, "next": digests}))
+        conclude(self, finished)
+
+    ImageSession._conclude = recording
 
 
 @dataclass

@@ -9,18 +9,19 @@ from luoxia.networks.transformer import Decoder, EncoderDecoder, Shape
 def opinionated(network: nn.Module, seed: int, spread: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     for weight in network.parameters():
-        weight.data = torch.randn(weight.shape, generator=generator) * spread
+        noise = torch.randn(weight.shape, generator=generator) * spread
+        weight.data = noise if weight.dim() > 1 else weight.data + 0.3 * noise
     network.eval()
 
 
-def decoder(seed: int = 0, vocabulary: int = 23, spread: float = 0.35, **shape: object) -> Decoder:
+def decoder(seed: int = 0, vocabulary: int = 23, spread: float = 0.5, **shape: object) -> Decoder:
     changes = {"width": 16, "layers": 2, "heads": 2, "context": 48} | shape
     network = Decoder(Shape(vocabulary, **changes))
     opinionated(network, seed, spread)
     return network
 
 
-def translator(seed: int = 0, vocabulary: int = 19, spread: float = 0.35, **shape: object) -> EncoderDecoder:
+def translator(seed: int = 0, vocabulary: int = 19, spread: float = 0.5, **shape: object) -> EncoderDecoder:
     changes = {"width": 16, "layers": 2, "heads": 2, "context": 48} | shape
     network = EncoderDecoder(Shape(vocabulary, **changes))
     opinionated(network, seed, spread)

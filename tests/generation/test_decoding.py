@@ -31,7 +31,9 @@ def argmax_loop(network, row: list[int], n: int, source: list[int] | None = None
 def test_greedy_is_the_uncached_argmax(shape: dict[str, object]) -> None:
     network = decoder(1, **shape)
     prompts = random_rows(2, [5, 1, 9, 9, 3], 23)
-    assert generate(network, prompts, GREEDY) == [argmax_loop(network, p, 12) for p in prompts]
+    rows = generate(network, prompts, GREEDY)
+    assert rows == [argmax_loop(network, p, 12) for p in prompts]
+    assert len(set(map(tuple, rows))) > 2  # which says something
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -75,12 +75,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     assert sorted(resumed) == sorted(whole)
     assert len(whole) == 5
     assert [name for name in whole if resumed[name] != whole[name]] == []
-    logs = [
-        [(line["step"], line["losses"], line["statistics"]) for line in records(folder, "log")]
-        for folder in (run, Path("whole"))
-    ]
-    assert [line for line in logs[1] if line[0] < step] == [line for line in logs[0] if line[0] < step]
-    assert logs[0][-1] == logs[1][-1]
+    first, second = ([*records(folder, "log")] for folder in (run, Path("whole")))
+    for a, b in [*zip(first[: step - 1], second[: step - 1], strict=True), (first[-1], second[-1])]:
+        assert (a["step"], a["losses"]) == (b["step"], b["losses"])
+        # What is only observed, in float32, may round otherwise in another process.
+        assert a["statistics"] == pytest.approx(b["statistics"], rel=1e-3, abs=1e-6)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(

@@ -65,7 +65,7 @@ def test_dropped_attention_keeps_the_mean(t):
     q, k, v = torch.randn(1, 4, t, 8), torch.randn(1, 2, 6, 8), torch.rand(1, 2, 6, 8)
     torch.manual_seed(0)
     outs = torch.stack([attend(q, k, v, None, False, 0.5) for _ in range(400)])
-    assert outs.std(0).min() > 0.05
+    assert outs.std(0).min() > 0.01
     torch.testing.assert_close(outs.mean(0), attend(q, k, v, None, False, 0.0), atol=0.15, rtol=0)
 
 
@@ -138,18 +138,21 @@ def test_stretched_rates_are_llamas():
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_rms_norm_is_its_equation(gradient, dtype):
-    x = (5 * torch.randn(3, 4, 10)).to(dtype)
-    with torch.set_grad_enabled(gradient):
-        ours = rms_norm(x, 1e-3)
-    wide = x.double()
+    x = (5 * torch.randn(3, 4, 10)).to(dtype).requires_grad_(gradient)
+    ours = rms_norm(x, 1e-3)
+    wide = x.detach().double().requires_grad_()
     reference = wide / (wide.square().mean(-1, keepdim=True) + 1e-3).sqrt()
     assert ours.dtype == dtype
     torch.testing.assert_close(ours, reference.to(dtype))
+    if gradient:
+        weights = torch.randn(3, 4, 10).to(dtype)
+        (ours * weights).sum().backward()
+        (reference * weights).sum().backward()
+        close = {"atol": 0.03, "rtol": 0.03} if dtype == torch.bfloat16 else {"atol": 1e-6, "rtol": 1e-5}
+        torch.testing.assert_close(x.grad, wide.grad.to(dtype), **close)
 
 
-def test_rms_norm_has_the_right_gradient():
-    x = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda y: rms_norm(y, 1e-6), x)
+def test_rms_norm_of_nothing_has_a_gradient():
     zero = torch.zeros(2, 6, requires_grad=True)
     rms_norm(zero, 1e-6).sum().backward()
     assert zero.grad.isfinite().all()

@@ -111,7 +111,7 @@ def test_the_documents_networks():
 
 def test_published_dcgan():
     """64 × 64 × 3 at width 64: a 4 × 4 × 512 start, kernels 4 × 4, BN everywhere but at G's output and D's input."""
-    recipe = DCGAN(width=64, refine=False, penalty="none", d_norm="batch")
+    recipe = DCGAN(width=64, latent=100, refine=False, penalty="none", d_norm="batch")
     spec = ImageSpec(64, 64, 3, 0)
     ladder = [512, 256, 128, 64]
     g = 100 * 512 * 16 + 2 * 512

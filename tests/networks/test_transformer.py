@@ -548,26 +548,26 @@ def test_initial_weights():
 
 @pytest.mark.parametrize("style", ["gpt2", "modern"])
 def test_decoder_learns_to_copy(style):
-    """Eight random letters, a bar, the same eight: all of the copy is right in ≥ 95% of new rows."""
+    """Six random letters, a bar, the same six: all of the copy is right in ≥ 90% of new rows (by chance: 2e-9)."""
     torch.manual_seed(0)
     shape = replace(TINY, width=32, hidden=64, **STYLES[style], init="gpt2" if style == "gpt2" else "zero")
     network = Decoder(shape)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3 if style == "gpt2" else 5e-3)
 
     def batch(n):
-        letters = torch.randint(1, 29, (n, 8))
+        letters = torch.randint(1, 29, (n, 6))
         return torch.cat([letters, torch.zeros(n, 1, dtype=torch.int64), letters], 1)
 
-    for _ in range(250):
-        ids = batch(64)
-        loss = F.cross_entropy(network(ids)[:, 8:-1].flatten(0, 1), ids[:, 9:].flatten())
+    for _ in range(150):
+        ids = batch(32)
+        loss = F.cross_entropy(network(ids)[:, 6:-1].flatten(0, 1), ids[:, 7:].flatten())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     ids = batch(200)
     with torch.no_grad():
-        right = (network(ids)[:, 8:-1].argmax(-1) == ids[:, 9:]).all(1).float().mean()
-    assert right >= 0.95
+        right = (network(ids)[:, 6:-1].argmax(-1) == ids[:, 7:]).all(1).float().mean()
+    assert right >= 0.9
 
 
 # What cannot be built or run.

@@ -75,13 +75,14 @@ def finishing(text: bytes, pieces: Mapping[bytes, object]) -> list[bool]:
 
 
 def spell(text: bytes, pieces: Mapping[bytes, Sequence[int]]) -> list[int]:
-    """Tokens of a text, each as long as lets the rest be spelt; none where it cannot be spelt."""
-    ways, ids, at = finishing(text, pieces), [], 0
-    while ways[0] and at < len(text):
-        end = max(end for end in range(at + 1, len(text) + 1) if ways[end] and text[at:end] in pieces)
-        ids.append(pieces[text[at:end]][0])
-        at = end
-    return ids
+    """The fewest tokens of a text, or of as much of its beginning as can be spelt."""
+    longest = max(map(len, pieces), default=0)
+    found: list[list[int] | None] = [[]] + [None] * len(text)  # of each beginning of the text
+    for end in range(1, len(text) + 1):
+        begun = [(found[at], text[at:end]) for at in range(max(0, end - longest), end)]
+        ways = [[*ids, pieces[piece][0]] for ids, piece in begun if ids is not None and piece in pieces]
+        found[end] = min(ways, key=len, default=None)
+    return next(ids for ids in reversed(found) if ids is not None)
 
 
 class Grammar:
@@ -139,7 +140,10 @@ class _Matched:
 
     def mask(self) -> Tensor:
         allowed = np.frombuffer(self.matcher.compute_logit_bias(), np.uint8)[: self.end] != 0
-        if self.matcher.is_error():
+        # Where no token spells the bytes that must come next, the library allows every token, and then takes none.
+        if self.matcher.is_error() or (
+            allowed.any() and not self.matcher.validate_tokens([allowed.argmax()])
+        ):
             raise unmet(self.kind)
         return torch.from_numpy(allowed)
 

@@ -54,9 +54,8 @@ def measure_classification(
 ) -> Classification:
     """Score predictions: accuracy, macro F1, F1 of each class and, from probabilities, the calibration error.
 
-    A floor is what a trivial classifier scores: for accuracy and macro F1 one that always answers the
-    commonest class, for a class's F1 one that always answers it, for the calibration error one that is
-    perfectly calibrated, whose error is that of the small sample alone.
+    A floor is a trivial classifier's: for accuracy and macro F1 one that always answers the commonest class, for
+    a class's F1 one that always answers it, for the calibration error one that is calibrated perfectly.
 
     Args:
         predicted: integers (n,).

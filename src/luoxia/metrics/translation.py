@@ -48,22 +48,19 @@ def measure_translation(
         hypotheses: the system's translations, detokenised.
         references: a person's, in the same order.
         target: language translated into, such as "de" or "zh-TW"; it chooses BLEU's tokeniser.
-        tokenize: that tokeniser, one of ``TOKENISERS``; without it and ``target`` the references' script
-            chooses.
-        seed: draws the bootstrap over sentences.
-        draws: of that bootstrap.
+        tokenize: that tokeniser, of ``TOKENISERS``; without either the references' script chooses it.
+        seed, draws: of the bootstrap over sentences.
 
     Raises:
         LuoxiaError: no sentences, as many of one as not of the other, or an empty reference.
-        UsageError: a tokeniser that is unknown or not installed.
-        MissingExtraError: sacreBLEU is not installed.
+        UsageError: an unknown tokeniser, or one that is not installed; MissingExtraError: no sacreBLEU.
     """
     _check(hypotheses, references)
     name = tokeniser_for(references, target) if tokenize is None else tokenize
     rows, chrf_rows = bleu_counts(hypotheses, references, name), chrf_counts(hypotheses, references)
     (bleu, bleu_signature), (chrf, chrf_signature) = _sacrebleu(hypotheses, references, name)
     shared: dict[str, str | int | float] = {
-        "references": hashlib.sha256("\n".join(references).encode(errors="surrogatepass")).hexdigest()[:16],
+        "references": _digest(references),
         "of": len(references),
         "seed": seed,
         "draws": draws,
@@ -76,7 +73,6 @@ def measure_translation(
     def interval(rows: Counts, value: Callable[[Counts], float]) -> Estimate:
         return bootstrap(lambda drawn: _each(rows, drawn, value), len(rows), draws=draws, seed=seed)
 
-    empty = share([not hypothesis.strip() for hypothesis in hypotheses])
     return [
         score("BLEU", interval(rows, bleu_score)._replace(value=bleu), bleu_signature),
         score("chrF", interval(chrf_rows, chrf_score)._replace(value=chrf), chrf_signature),
@@ -84,8 +80,14 @@ def measure_translation(
             score(f"BLEU of {bounds} tokens", interval(rows[chosen], bleu_score), bleu_signature, len(chosen))
             for bounds, chosen in _buckets(rows[:, 1])
         ),
-        Score("empty", *empty, 0.0, "plausibility", {"sentences": len(references)}),
+        _empty(hypotheses),
     ]
+
+
+def _empty(hypotheses: Sequence[str]) -> Score:
+    """Score the share of empty translations."""
+    empty = share([not hypothesis.strip() for hypothesis in hypotheses])
+    return Score("empty", *empty, 0.0, "plausibility", {"sentences": len(hypotheses)})
 
 
 def tokeniser_for(references: Sequence[str], target: str = "") -> str:
@@ -193,6 +195,11 @@ def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
             raise LuoxiaError(f"pair {index} is not two texts: give strings")
         if not reference.strip():
             raise LuoxiaError(f"reference {index} is empty, so nothing can match it: leave this pair out")
+
+
+def _digest(lines: Sequence[str]) -> str:
+    """Sixteen hexadecimal digits of SHA-256 over the lines."""
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _each(rows: Counts, drawn: Indices, value: Callable[[Counts], float]) -> list[float]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from luoxia.networks.cache import Scope
 
@@ -102,13 +104,34 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, d
     return out.transpose(1, 2).reshape(n, t, heads * d)
 
 
+class ByHand(torch.autograd.Function):
+    """RMS normalisation whose gradient autograd need not compose: two thirds of the time of training it on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
+        """y = s · x, s = 1 / √(mean(x²) + ε)."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide)
+        s = torch.rsqrt(length.square() / x.shape[-1] + eps)
+        y = x * s
+        ctx.save_for_backward(y, s)
+        return y.to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """dL/dx = s · (g - y · mean(g · y)), g = dL/dy."""
+        y, s = ctx.saved_tensors
+        share = (gradient * y).mean(-1, keepdim=True)
+        return torch.addcmul(gradient, y, share, value=-1).mul(s).to(gradient.dtype), None
+
+
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """x / √(mean(x²) + ε) over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4)."""
-    if x.is_cuda or not torch.is_grad_enabled():
+    if x.is_cuda or torch.compiler.is_compiling() or not (torch.is_grad_enabled() and x.requires_grad):
         return F.rms_norm(x, x.shape[-1:], None, eps)
-    wide = torch.promote_types(x.dtype, torch.float32)
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide)  # trains in half the time on a CPU
-    return (x * torch.rsqrt(length.square() / x.shape[-1] + eps)).to(x.dtype)
+    y: Tensor = ByHand.apply(x, eps)  # type: ignore[no-untyped-call]
+    return y
 
 
 class RMSNorm(nn.Module):

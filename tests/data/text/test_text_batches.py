@@ -159,8 +159,8 @@ def test_windows(poems: Path) -> None:
             for column in range(32):  # documents, counted one by one
                 number += int(column > 0 and stretch[column - 1] == EOS)
                 assert segments[column] == number
-    masked = TokenBatches(train, batch=4, context=32, seed=1, mask_crossing=True)(0)
-    plain = batches(0)
+    masked = TokenBatches(train, batch=40, context=32, seed=1, mask_crossing=True)(0)
+    plain = TokenBatches(train, batch=40, context=32, seed=1)(0)
     assert ((masked.targets == IGNORED) == (plain.inputs == EOS)).all()
     assert (masked.targets == IGNORED).any()
     assert (plain.targets != IGNORED).all()

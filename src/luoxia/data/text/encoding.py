@@ -6,7 +6,6 @@ import codecs
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 from luoxia.data.convert import Unusable
@@ -168,10 +167,8 @@ def _guess(sample: bytes) -> Encoding:
         from charset_normalizer import from_bytes
     except ImportError:
         raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", "text") from None
-    # The sample may end within a character; a text full of accents may look odd at first.
-    for cut, oddity in product(range(4), (0.2, 0.5)):
-        part = sample[: len(sample) - cut]
-        matches = list(from_bytes(part, cp_isolation=list(GUESSES), threshold=oddity))
+    for cut in range(4):  # the sample may end within a character
+        matches = list(from_bytes(sample[: len(sample) - cut], cp_isolation=list(GUESSES)))
         if matches:
             return Encoding(_first_of(matches).replace("_", "-"))
     raise Unusable("is not text in any known encoding")
@@ -185,7 +182,8 @@ def _first_of(matches: Sequence[Any]) -> str:
         for match in matches
         if match.chaos <= best.chaos + 0.01 and match.coherence >= best.coherence - 0.01
     ]
-    return min((name for match in alike for name in match.could_be_from_charset), key=_rank)
+    names: set[str] = {name for match in alike for name in match.could_be_from_charset}
+    return min(names, key=_rank)
 
 
 def _rank(name: str) -> int:
