@@ -129,9 +129,27 @@ class Form:
             return frozenset()
         if column == self.length:
             return frozenset(self.marks[line % len(self.marks)])
-        if any(self.asks(place, pattern) == ("", "中") for pattern, _ in hypotheses):
-            return han()
-        return frozenset(c for c in self.readings or () if self.advance(place, hypotheses, c))
+        wanted = set()
+        for pattern, rhyme in hypotheses:
+            wants_rhyme, tone = self.asks(place, pattern)
+            if not wants_rhyme and tone == "中":
+                return han()
+            wanted.add((rhyme if wants_rhyme else "", tone))
+        return frozenset().union(*(self._read_as(*reading) for reading in wanted))
+
+    def _read_as(self, group: str, tone: str) -> frozenset[str]:
+        """The characters with a reading in a rhyme group ("" = any) and of a tone (中 = any)."""
+        if (group, tone) not in self._known:
+            self._known[group, tone] = frozenset(
+                character
+                for character, readings in (self.readings or {}).items()
+                if is_han(character) and any(group in ("", g) and tone in ("中", t) for g, t in readings)
+            )
+        return self._known[group, tone]
+
+    @cached_property
+    def _known(self) -> dict[Reading, frozenset[str]]:
+        return {}
 
 
 def is_han(character: str) -> bool:
@@ -246,10 +264,10 @@ class Poem:
         while waiting:
             node, at = waiting.pop()
             for byte, child in node.after.items():
-                after = self.step(at, byte)
-                if after is not None:
+                if at[1] + bytes([byte]) in self._next(at[0], at[2]):
                     allowed += child.tokens
-                    waiting.append((child, after))
+                    if child.after:
+                        waiting.append((child, self.step(at, byte)))
         if not allowed and not self.done(state):
             raise unmet("form of verse")
         mask = torch.zeros(len(self.spelling), dtype=torch.bool)
@@ -299,16 +317,10 @@ def _trie(spelling: list[bytes]) -> _Node:
     return root
 
 
+@lru_cache(256)
 def _prefixes(characters: frozenset[str]) -> frozenset[bytes]:
     """The first byte, the first two, … of every character."""
-    if characters is han():
-        return _han_prefixes()
     return frozenset(c[:n] for c in map(str.encode, characters) for n in range(1, len(c) + 1))
-
-
-@cache
-def _han_prefixes() -> frozenset[bytes]:
-    return frozenset(c[:n] for c in map(str.encode, han()) for n in range(1, len(c) + 1))
 
 
 def _bytes_of(first: int) -> int:
