@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.data.text.tokeniser import StreamDecoder
 from luoxia.generation.model import TokenModel
-from luoxia.generation.text import Completion, Decoding, complete, stream
+from luoxia.generation.text import Completion, Decoding, complete, stream_text
 from luoxia.networks.transformer import Decoder
 
 
@@ -42,13 +41,9 @@ class TextGenerator(TokenModel[Decoder]):
 
     def stream(self, prompt: str = "", seed: int = 0, *, decoding: Decoding | None = None) -> Iterator[str]:
         """The first of these texts, piece by piece as it is written."""
-        settings, decoder = _seeded(decoding, seed), StreamDecoder(self.tokenizer, continues=bool(prompt))
         eos, decode = self.tokenizer.eos, self.tokenizer.decode
-        for token in stream(self.network, self.prompt_ids(prompt), settings, eos=eos, decode=decode):
-            if piece := decoder.push(token):
-                yield piece
-        if rest := decoder.flush():
-            yield rest
+        ids = self.prompt_ids(prompt)
+        yield from stream_text(self.network, ids, _seeded(decoding, seed), eos=eos, decode=decode)
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """The prompt's tokens; without a prompt the mark that ends a text, which is what a text begins after."""

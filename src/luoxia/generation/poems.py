@@ -263,11 +263,13 @@ class Poem:
         waiting = [(self.trie, state)]
         while waiting:
             node, at = waiting.pop()
+            begun, held = self._next(at[0], at[2]), at[1]
             for byte, child in node.after.items():
-                if at[1] + bytes([byte]) in self._next(at[0], at[2]):
+                if held + bytes((byte,)) in begun:
                     allowed += child.tokens
                     if child.after:
-                        waiting.append((child, self.step(at, byte)))
+                        after = self.step(at, byte)
+                        waiting += [] if after is None else [(child, after)]
         if not allowed and not self.done(state):
             raise unmet("form of verse")
         mask = torch.zeros(len(self.spelling), dtype=torch.bool)

@@ -18,15 +18,14 @@ class Translator(TokenModel[EncoderDecoder]):
     ) -> Any:
         """Texts → their translations, as a list; a single text → a single one. Empty texts stay empty.
 
+        A text that is longer than the model's context is a ``UsageError``.
+
         ``alpha`` is the exponent of the length penalty (Wu et al. 2016, eq. 14).
         """
         if isinstance(texts, str):
             return self.translate([texts], beams=beams, alpha=alpha, max_tokens=max_tokens)[0]
         bos, eos = int(self.tokenizer.bos or 0), int(self.tokenizer.eos or 0)
-        room = self.network.shape.context
-        sources = {
-            i: [*self.tokenizer.encode(text)[: room - 1], eos] for i, text in enumerate(texts) if text.strip()
-        }
+        sources = {i: [*self.tokenizer.encode(text), eos] for i, text in enumerate(texts) if text.strip()}
         found = beam_search(
             self.network,
             [[bos]] * len(sources),

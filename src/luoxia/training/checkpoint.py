@@ -65,9 +65,10 @@ def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any], keep:
             shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise LuoxiaError(
-            f"cannot write checkpoint {target}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        reason = (
+            getattr(error, "strerror", None) or str(error).rpartition("I/O error: ")[2].partition(" (os")[0]
+        )
+        raise LuoxiaError(f"cannot write checkpoint {target}: {reason}") from error
     return target
 
 
