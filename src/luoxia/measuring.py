@@ -22,6 +22,7 @@ from luoxia.runs.run import Run
 from luoxia.sessions.images import ImageSession, make_reference, picture_neighbours
 from luoxia.sessions.reading import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.text import TextSession, held_out_name, longest_text, split
+from luoxia.sessions.translation import TranslationSession
 
 
 def measure(
@@ -47,7 +48,10 @@ def measure(
     if against:
         raise UsageError("measure takes a RUN, or data= and against=, not both")
     opened = Run.open(run)
-    if kind_of(opened.path) == TextSession.exported:
+    kind = kind_of(opened.path)
+    if kind == TranslationSession.exported:
+        raise UsageError("a translator is scored when its training ends: see its report")
+    if kind == TextSession.exported:
         if extractor:
             raise UsageError("extractor= is for images; text is scored by itself")
         return _measure_text(opened, data, n, seed)
