@@ -33,7 +33,7 @@ def header(title: str, quick: bool = False) -> None:
     import torch
 
     from luoxia import __version__
-    from luoxia.training.precision import device_name
+    from luoxia.training.hardware import device_name
 
     threads = torch.get_num_threads()
     machine = (

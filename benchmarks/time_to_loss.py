@@ -179,7 +179,7 @@ class Ours:
 
     def loss(self) -> float:
         """Nats a character of the held-out text."""
-        from luoxia.sessions.reading import prediction_scores
+        from luoxia.sessions.text_scores import prediction_scores
 
         session = self.session
         network, device = session.averaged("decoder"), session.world.device

@@ -15,23 +15,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from luoxia.config import flatten, nearest, nest
-from luoxia.data import ImageSpec
-from luoxia.data.text.spec import TextSpec
-from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.generation.images import ImageGenerator
-from luoxia.generation.language import TextGenerator
-from luoxia.generation.translation import Translator
 from luoxia.recipes import Recipe, find
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.sessions import Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
-from luoxia.sessions.text import TextSession
-from luoxia.sessions.translation import TranslationSession
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world
-from luoxia.training.precision import choose_device, peak_memory
+from luoxia.training.hardware import choose_device, peak_memory
 from luoxia.training.trainer import Trainer
 
 RESUMABLE = (
@@ -237,17 +229,13 @@ def _load_model(folder: Path, checkpoints: Path | None, device: torch.device) ->
         "recipe": type(recipe).name or type(recipe).__name__,  # the path of a user's file stays private
         **{key: config[key] for key in ("run", "step", "data")},
     }
-    if config["kind"] == TextSession.exported:
-        network = recipe.build_generator(TextSpec(**config["spec"]))
-        network.load_state_dict(_weights(folder, checkpoints, "decoder"))
-        return TextGenerator(network, Tokeniser.load(folder), details=details, device=device)
-    if config["kind"] == TranslationSession.exported:
-        network = recipe.build_generator(TextSpec(**config["spec"]))
-        network.load_state_dict(_weights(folder, checkpoints, "translator"))
-        return Translator(network, Tokeniser.load(folder), details=details, device=device)
-    network = recipe.build_generator(ImageSpec(**config["spec"]))
-    network.load_state_dict(_weights(folder, checkpoints, "generator"))
-    return ImageGenerator(network, classes=tuple(config["classes"]), details=details, device=device)
+    kind = session_of(recipe)
+    if config["kind"] != kind.exported:
+        raise LuoxiaError(
+            f"{folder} holds a model of kind '{config['kind']}', which this Luoxia does not know"
+        )
+    weights = _weights(folder, checkpoints, kind.network)
+    return kind.open_model(recipe, config, weights, folder, details=details, device=device)
 
 
 def _weights(folder: Path, checkpoints: Path | None, name: str) -> dict[str, torch.Tensor]:

@@ -20,8 +20,8 @@ from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
 from luoxia.sessions.images import ImageSession, make_reference, picture_neighbours
-from luoxia.sessions.reading import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.text import TextSession, held_out_name, longest_text, split
+from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession
 
 

@@ -107,8 +107,13 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
     ``settings`` are those of ``SampleSettings``, or of ``TextSettings`` for a language model.
     """
     from luoxia import api
+    from luoxia.sessions.text import TextSession
+    from luoxia.sessions.translation import TranslationSession
 
-    if api.kind_of(run) == "language model":
+    kind = api.kind_of(run)
+    if kind == TranslationSession.exported:
+        raise UsageError(f'{run} is a translator: ask it with luoxia translate {run} "a text"')
+    if kind == TextSession.exported:
         return _sample_text(run, TextSettings.from_settings(settings))
     chosen: SampleSettings = SampleSettings.from_settings(settings)
     out = _output(run, chosen)

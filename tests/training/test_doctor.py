@@ -114,7 +114,7 @@ def test_advice_does_not_ask_for_what_is_set() -> None:
 def test_a_language_model_that_recites_is_named() -> None:
     def line(train: float, heldout: float) -> dict[str, Any]:
         return {
-            "gradients": {"language": 1.0},
+            "gradients": {"prediction": 1.0},
             "skipped": 0.0,
             "statistics": {"train_nll": train, "heldout_nll": heldout},
         }
@@ -126,12 +126,12 @@ def test_a_language_model_that_recites_is_named() -> None:
 
 def test_advice_to_a_language_model_is_not_of_discriminators() -> None:
     patient = Doctor(find("gpt").from_settings({}))
-    line = {"gradients": {"language": 1.0}, "skipped": 0.0, "statistics": {}}
+    line = {"gradients": {"prediction": 1.0}, "skipped": 0.0, "statistics": {}}
     hear(patient, *[line] * 6)
     found = [
         f
         for n in range(PATIENCE)
-        for f in patient.hear_log(1000 + n, line | {"gradients": {"language": 1e5}})
+        for f in patient.hear_log(1000 + n, line | {"gradients": {"prediction": 1e5}})
     ]
     assert [(f.name, f.key) for f in found] == [("exploding gradients", "lr")]
     assert "D:" not in found[0].advice

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.generation.model import TokenModel
 from luoxia.generation.text import Completion, Decoding, complete, stream_text
+from luoxia.generation.token_model import TokenModel
 from luoxia.networks.transformer import Decoder
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from luoxia.generation.beam import Beams, beam_search
-from luoxia.generation.model import TokenModel
+from luoxia.generation.token_model import TokenModel
 from luoxia.networks.transformer import EncoderDecoder
 
 

@@ -191,4 +191,4 @@ class Translate(TextRecipe):
         """The next target token, the source in view."""
         from luoxia.objectives.language import Translation
 
-        return Translation(self.build_generator(data), smoothing=self.smoothing)
+        return Translation(self.build_generator(data), self.smoothing)

@@ -14,7 +14,7 @@ class Display:
     """Speaks on standard error; silent where ``quiet``, plain lines where it is no terminal."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.unit = "images"  # what the rate counts
+        self._unit = "images"
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -30,9 +30,9 @@ class Display:
             self.tell(f"decoding images: {done:,} of {total:,}")
 
     @contextlib.contextmanager
-    def training(self, steps: int, budget: float | None, done: int) -> Iterator[None]:
-        """Show the bar while training runs."""
-        self._goal = (steps, budget)
+    def training(self, steps: int, budget: float | None, done: int, unit: str = "images") -> Iterator[None]:
+        """Show the bar while training runs; ``unit`` is what the rate counts."""
+        self._goal, self._unit = (steps, budget), unit
         if not self.console.is_terminal or self.console.quiet:
             yield
             return
@@ -50,7 +50,9 @@ class Display:
         share = min(1.0, max(record["step"] / steps, record["seconds"] / budget if budget else 0.0))
         left = record["seconds"] * (1 - share) / share if share > 0 else float("nan")
         losses = "  ".join(f"{phase} {sum(parts.values()):.3g}" for phase, parts in record["losses"].items())
-        status = f"step {record['step']:,}  {record['rate']:,.0f} {self.unit}/s  {clock(left)} left  {losses}"
+        status = (
+            f"step {record['step']:,}  {record['rate']:,.0f} {self._unit}/s  {clock(left)} left  {losses}"
+        )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=min(share, 1.0), status=status)
         else:

@@ -24,8 +24,8 @@ from luoxia.runs.run import Run, with_nan
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
 from luoxia.training.doctor import Doctor
+from luoxia.training.hardware import choose_precision, device_name, keep_freed_memory
 from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
-from luoxia.training.precision import choose_precision, device_name, keep_freed_memory
 from luoxia.training.stopping import Stopper
 from luoxia.training.trainer import Trainer
 
@@ -38,6 +38,10 @@ class Session:
 
     exported: ClassVar[str]
     """What the model folder holds, as ``config.json`` calls it."""
+    network: ClassVar[str]
+    """The network that is sampled, measured and exported."""
+    unit: ClassVar[str] = "images"
+    """What the rate counts."""
 
     def __init__(self, recipe: Any, run: Run, dataset: Any, world: World, display: Display) -> None:
         self.recipe = recipe
@@ -103,8 +107,14 @@ class Session:
         """All final scores, as records."""
         raise NotImplementedError
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The weights that the model folder holds."""
+    @staticmethod
+    def open_model(
+        recipe: Any, config: dict[str, Any], weights: dict[str, torch.Tensor], folder: Path, **common: Any
+    ) -> Any:
+        """What ``luoxia.load`` returns of a model folder's ``config`` and the network's ``weights``.
+
+        ``common`` is ``details`` and ``device``. Errors of missing or misshapen parts are the caller's to tell.
+        """
         raise NotImplementedError
 
     def describe_model(self) -> dict[str, Any]:
@@ -183,14 +193,15 @@ class Session:
         for record in self.run.records() if self.world.main else ():
             if record["kind"] == "log":
                 doctor.hear_log(record["step"], with_nan(record))
-            elif record["kind"] == "score" and not record["final"]:
+            elif record["kind"] == "score" and "watched" in record:
                 doctor.hear_scores(record["step"], classes={}, **with_nan(record["watched"]))
         return doctor
 
     def _showing(self) -> contextlib.AbstractContextManager[None]:
         if not self.world.main:
             return contextlib.nullcontext()
-        return self.display.training(self.recipe.steps, self.recipe.budget, self.trainer.progress.step)
+        goal = (self.recipe.steps, self.recipe.budget)
+        return self.display.training(*goal, self.trainer.progress.step, self.unit)
 
     def _conclude(self, finished: bool) -> None:
         step, seconds = self.trainer.progress.step, self.trainer.progress.seconds
@@ -206,7 +217,8 @@ class Session:
         """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else."""
         from safetensors.torch import save
 
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.tensors().items()}
+        weights = self.averaged(self.network).state_dict()
+        tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
         config = {
             "format": 1,
             "kind": self.exported,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from luoxia import __version__
-from luoxia.data import ImageDataset, holdout_split, open_images
+from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
 from luoxia.generation.images import ImageGenerator
 from luoxia.metrics.extractors import open_extractor
 from luoxia.metrics.images import Measurement, measure
@@ -33,6 +34,7 @@ class ImageSession(Session):
     """The training of an image generator."""
 
     exported: ClassVar[str] = "image generator"
+    network: ClassVar[str] = "generator"
     recipe: ImageGAN
     dataset: ImageDataset
 
@@ -85,8 +87,8 @@ class ImageSession(Session):
 
     def generator(self) -> ImageGenerator:
         """What is sampled and measured."""
-        network = self.averaged("generator")
-        if network is self.trainer.networks["generator"]:
+        network = self.averaged(self.network)
+        if network is self.trainer.networks[self.network]:
             network = copy.deepcopy(network)
         return ImageGenerator(
             network, classes=self.dataset.classes, details=self.details(), device=self.world.device
@@ -150,9 +152,18 @@ class ImageSession(Session):
 
     # ------------------------------------------------------------------ the model folder
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The generator."""
-        return self.averaged("generator").state_dict()
+    @staticmethod
+    def open_model(
+        recipe: ImageGAN,
+        config: dict[str, Any],
+        weights: dict[str, torch.Tensor],
+        folder: Path,
+        **common: Any,
+    ) -> ImageGenerator:
+        """The generator of images."""
+        network = recipe.build_generator(ImageSpec(**config["spec"]))
+        network.load_state_dict(weights)
+        return ImageGenerator(network, classes=tuple(config["classes"]), **common)
 
     def describe_model(self) -> dict[str, Any]:
         """The shape of the images, and the classes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -11,13 +10,14 @@ from luoxia.data.text.tokens import TokenBatches, TokenStream
 from luoxia.errors import LuoxiaError
 from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
+from luoxia.generation.token_model import TokenModel
 from luoxia.metrics.score import Score
 from luoxia.objectives.base import Phase, Rng
 from luoxia.objectives.language import TokenBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import GPT
 from luoxia.runs.display import Display
-from luoxia.sessions.reading import prediction_scores, to_batch, writing_scores
+from luoxia.sessions.text_scores import prediction_scores, to_batch, writing_scores
 from luoxia.sessions.tokens import TokenSession
 from luoxia.training.loop import QuickScore
 
@@ -32,6 +32,8 @@ class TextSession(TokenSession):
 
     exported: ClassVar[str] = "language model"
     network: ClassVar[str] = "decoder"
+    model: ClassVar[type[TokenModel[Any]]] = TextGenerator
+    unit: ClassVar[str] = "rows"
     told: ClassVar[tuple[str, str, str]] = (
         "A language model",
         '.sample(4, seed=0, prompt="Once")',
@@ -56,7 +58,6 @@ class TextSession(TokenSession):
     def prepare(self) -> None:
         """Hold some text back, and serve the rest in rows."""
         recipe, world = self.recipe, self.world
-        self.display.unit = "rows"
         self.train, self.heldout = split(self.dataset, recipe)
         self.batches = TokenBatches(
             self.train, recipe.batch, recipe.context, recipe.seed, world.size, world.rank
@@ -78,13 +79,6 @@ class TextSession(TokenSession):
         return to_batch(stream.windows(starts, self.recipe.context), self.world.device)
 
     # ------------------------------------------------------------------ samples and scores
-
-    def generator(self) -> TextGenerator:
-        """What is sampled and measured: a copy, for generators do not train."""
-        network: Any = copy.deepcopy(self.averaged("decoder"))
-        return TextGenerator(
-            network, self.dataset.tokeniser, details=self.details(), device=self.world.device
-        )
 
     def sample(self, step: int) -> None:
         """Some texts, of the same seed every time."""
@@ -110,7 +104,7 @@ class TextSession(TokenSession):
 
     def _prediction_scores(self, most: int | None) -> list[Score]:
         return prediction_scores(
-            self.averaged("decoder"),
+            self.averaged(self.network),
             self.heldout,
             self.dataset,
             context=self.recipe.context,

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from luoxia import __version__
+from luoxia.data.text.spec import TextSpec
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.generation.token_model import TokenModel
 from luoxia.sessions.base import Session
 
 
 class TokenSession(Session):
     """A training whose data set has a ``tokeniser``."""
 
-    network: ClassVar[str]
-    """The network that is exported."""
+    model: ClassVar[type[TokenModel[Any]]]
+    """What ``luoxia.load`` returns."""
     told: ClassVar[tuple[str, str, str]]
     """What the card says: what the model is, a call of it, a warning."""
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The network's weights."""
-        return self.averaged(self.network).state_dict()
+    @classmethod
+    def open_model(
+        cls,
+        recipe: Any,
+        config: dict[str, Any],
+        weights: dict[str, torch.Tensor],
+        folder: Path,
+        **common: Any,
+    ) -> Any:
+        """The network and the tokeniser beside it."""
+        network = recipe.build_generator(TextSpec(**config["spec"]))
+        network.load_state_dict(weights)
+        return cls.model(network, Tokeniser.load(folder), **common)
+
+    def generator(self) -> Any:
+        """What is sampled and measured: a copy, for models in use do not train."""
+        network = copy.deepcopy(self.averaged(self.network))
+        return self.model(network, self.dataset.tokeniser, details=self.details(), device=self.world.device)
 
     def describe_model(self) -> dict[str, Any]:
         """The vocabulary, and the tokeniser beside the weights."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from luoxia.data.batches import holdout_split
 from luoxia.data.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.data.text.pairs import PairBatches
 from luoxia.errors import UsageError
+from luoxia.generation.token_model import TokenModel
 from luoxia.generation.translation import Translator
 from luoxia.metrics.score import Score
 from luoxia.metrics.translation import measure_translation
@@ -35,6 +35,8 @@ class TranslationSession(TokenSession):
 
     exported: ClassVar[str] = "translator"
     network: ClassVar[str] = "translator"
+    model: ClassVar[type[TokenModel[Any]]] = Translator
+    unit: ClassVar[str] = "tokens"
     told: ClassVar[tuple[str, str, str]] = (
         "A translator",
         '.translate(["A man is walking."])',
@@ -64,7 +66,6 @@ class TranslationSession(TokenSession):
     def prepare(self) -> None:
         """Hold some pairs back, and serve the rest by length."""
         recipe, world = self.recipe, self.world
-        self.display.unit = "tokens"
         train, heldout = holdout_split(len(self.dataset), recipe.holdout, recipe.seed)
         if recipe.holdout == 0:
             train, heldout = np.arange(len(self.dataset)), heldout[:0]
@@ -90,11 +91,6 @@ class TranslationSession(TokenSession):
         return PairBatch(*(torch.from_numpy(side).to(self.world.device) for side in source(index)))
 
     # ------------------------------------------------------------------ samples and scores
-
-    def generator(self) -> Translator:
-        """What is sampled and measured: a copy, for translators do not train."""
-        network: Any = copy.deepcopy(self.averaged("translator"))
-        return Translator(network, self.dataset.tokeniser, details=self.details(), device=self.world.device)
 
     def sample(self, step: int) -> None:
         """Some held-out sentences, their translation, and a person's."""

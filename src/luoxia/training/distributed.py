@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from luoxia.training.precision import choose_device
+from luoxia.training.hardware import choose_device
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        network: nn.Module,
+        hidden: list[Tensor],
+        rest: list[dict[str, Any]],
         lr: float,
         adam_lr: float,
         *,
@@ -28,20 +29,12 @@ class MuonAdamW(torch.optim.Optimizer):
         momentum: float,
         weight_decay: float,
     ) -> None:
-        hidden = hidden_matrices(network)
-        known = {id(parameter) for parameter in hidden}
-        rest = [p for p in network.parameters() if id(p) not in known]
-        groups = [
-            {"params": [p for p in rest if p.dim() > 1], "weight_decay": weight_decay},
-            {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+        """``rest``: AdamW's parameter groups. The base class is not initialised: each part does what it would."""
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(
-                [g for g in groups if g["params"]], lr=adam_lr, betas=betas, eps=eps, foreach=True
-            )
+            torch.optim.AdamW(rest, lr=adam_lr, betas=betas, eps=eps, foreach=True)
         ]
         if hidden:
-            muon = torch.optim.Muon(hidden, lr=lr, momentum=momentum or 0.95, weight_decay=weight_decay)
+            muon = torch.optim.Muon(hidden, lr=lr, momentum=momentum, weight_decay=weight_decay)
             self.parts.insert(0, muon)
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
         self.param_groups = []

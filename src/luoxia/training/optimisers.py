@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from luoxia.training.muon import MuonAdamW
+from luoxia.training.muon import MuonAdamW, hidden_matrices
 
 if TYPE_CHECKING:
     from luoxia.recipe import Optimiser, Schedule
@@ -40,8 +40,13 @@ def make_optimiser(
         return sgd
     betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
     if settings.name == "muon":
-        adam_lr = settings.adam_lr or lr
-        return MuonAdamW(network, lr, adam_lr, betas=betas, eps=eps, momentum=momentum, weight_decay=decay)
+        hidden = hidden_matrices(network)
+        known = {id(parameter) for parameter in hidden}
+        rest = _decaying([p for p in parameters if id(p) not in known], decay)
+        return MuonAdamW(
+            hidden, rest, lr, settings.adam_lr or lr,
+            betas=betas, eps=eps, momentum=momentum or 0.95, weight_decay=decay,
+        )  # fmt: skip
     if settings.name == "adamw":
         return torch.optim.AdamW(
             _decaying(parameters, decay), lr=lr * ratio, betas=betas, eps=eps, fused=True

@@ -22,7 +22,7 @@ from luoxia.training import checkpoint, optimisers
 from luoxia.training.checkpoint import Checkpoint
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
-from luoxia.training.precision import autocast, seed_device
+from luoxia.training.hardware import autocast, seed_device
 
 ROLLBACKS = 3
 """Roll-backs, each at half the learning rate, before training gives up."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luoxia.data.text import SEPARATOR, StreamDecoder, Tokeniser
+from luoxia.data.text import SEPARATOR, Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
 
 KINDS = ["byte", "character", "bpe", "unigram"]
@@ -53,27 +53,6 @@ def test_known_text_comes_back(kind: str) -> None:
     batch = tokeniser.encode_batch([*ENGLISH, ""])
     assert [ids.tolist() for ids in batch] == [tokeniser.encode(text) for text in [*ENGLISH, ""]]
     assert len(batch[-1]) == 0
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=100, deadline=None)
-@given(data=st.data())
-def test_streaming_equals_decoding(kind: str, data: st.DataObject) -> None:
-    tokeniser = learned(kind)
-    ids = data.draw(st.lists(st.integers(0, tokeniser.vocabulary - 1), max_size=20))
-    decoder = StreamDecoder(tokeniser)
-    pieces = [decoder.push(token) for token in ids]
-    assert "".join(pieces) + decoder.flush() == tokeniser.decode(ids)
-
-
-def test_streaming_never_splits_a_character() -> None:
-    tokeniser = learned("byte")
-    decoder = StreamDecoder(tokeniser)
-    assert [decoder.push(token) for token in tokeniser.encode("a河")] == ["a", "", "", "河"]
-    assert decoder.flush() == ""
-    unigram = learned("unigram")
-    going_on = StreamDecoder(unigram, continues=True)
-    assert "".join(map(going_on.push, unigram.encode("fox"))) == " fox"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -241,8 +220,6 @@ def test_hugging_face_folders(style: str, tmp_path: Path) -> None:
         assert [*ours.prefix, *expected, *ours.suffix] == marked
         decoded = theirs.decode(marked, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # type: ignore[attr-defined]
         assert ours.decode(marked) == decoded
-        decoder = StreamDecoder(ours)
-        assert "".join(map(decoder.push, marked)) + decoder.flush() == decoded
     assert [ids.tolist() for ids in ours.encode_batch(texts)] == [ours.encode(text) for text in texts]
     assert (ours.unk, ours.bos, ours.eos, ours.pad) == (0, 1, 2, 3)
     assert not set(ours.encode("fox</s><s>[CLS]")) & {1, 2, 3, 4, 5}

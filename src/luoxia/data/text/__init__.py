@@ -13,7 +13,7 @@ from luoxia.data.text.pairs import (
 )
 from luoxia.data.text.reading import Skips
 from luoxia.data.text.sources import Document, TextSource, read_texts
-from luoxia.data.text.tokeniser import SEPARATOR, StreamDecoder, Tokeniser
+from luoxia.data.text.tokeniser import SEPARATOR, Tokeniser
 from luoxia.data.text.tokens import IGNORED, TokenBatches, TokenDataset, TokenStream, Windows
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "PairSource",
     "PrefixBatch",
     "Skips",
-    "StreamDecoder",
     "TextSource",
     "TokenBatches",
     "TokenDataset",

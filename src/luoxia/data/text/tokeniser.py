@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 from collections import Counter
@@ -264,33 +263,6 @@ class CharacterTokeniser(OwnTokeniser):
         if token == self.unk:
             return REPLACEMENT.encode()
         return self.characters[token - self.offset].encode() if token >= self.offset else b""
-
-
-class StreamDecoder:
-    """Decodes one token after the other; a character comes out when its last byte is there.
-
-    The pieces joined, ``flush()`` included, are what ``Tokeniser.decode`` gives for all ids. Where the ids go
-    on from a prompt, ``continues`` keeps the space that they may begin with.
-    """
-
-    def __init__(self, tokeniser: Tokeniser, continues: bool = False) -> None:
-        self._tokeniser = tokeniser
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._strip = tokeniser.leading_space and not continues
-
-    def push(self, token: int) -> str:
-        """Take a token and return what can be shown now; "" while a character is incomplete."""
-        return self._shown(self._decoder.decode(self._tokeniser.token_bytes(token)))
-
-    def flush(self) -> str:
-        """Return what is left: U+FFFD for an incomplete character, else ""."""
-        return self._shown(self._decoder.decode(b"", final=True))
-
-    def _shown(self, text: str) -> str:
-        if text and self._strip:
-            self._strip = False
-            return text.removeprefix(" ")
-        return text
 
 
 def _learners() -> dict[str, type[Tokeniser]]:

@@ -1,4 +1,4 @@
-"""Devices and number formats: what to compute on, and in what."""
+"""The hardware: devices, number formats, seeds of a device, memory."""
 
 from __future__ import annotations
 

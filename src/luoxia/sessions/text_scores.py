@@ -19,7 +19,7 @@ from luoxia.metrics.language import measure_language
 from luoxia.metrics.score import Score
 from luoxia.metrics.texts import measure_texts
 from luoxia.objectives.language import TokenBatch
-from luoxia.training.precision import autocast
+from luoxia.training.hardware import autocast
 
 ROWS = 16
 """Windows that are scored at a time."""
