@@ -91,7 +91,14 @@ def main() -> None:
                 found = findings(trained(recipe, settings, folder))
                 hit = [f"{n} (step {s})" for s, n in found if n in expected]
                 other = [n for _, n in found if n not in expected]
-                rows.append((what, recipe, ", ".join(hit) or "**missed**", ", ".join(other) or "–"))
+                rows.append(
+                    (
+                        what,
+                        recipe,
+                        ", ".join(dict.fromkeys(hit)) or "**missed**",
+                        ", ".join(dict.fromkeys(other)) or "–",
+                    )
+                )
             common.table(("broken by", "recipe", "named", "other findings"), rows)
         if chosen.only != "broken":
             rows = []

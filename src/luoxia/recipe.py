@@ -43,11 +43,11 @@ class Schedule(Config):
 
 
 class Average(Config):
-    """The exponential moving average of the generator's weights: what is sampled."""
+    """The exponential moving average of the weights: what is sampled."""
 
-    halflife: float = Field(10_000, ge=0, description="half-life in images seen; 0: no average")
+    halflife: float = Field(10_000, ge=0, description="half-life in samples seen; 0: no average")
     ramp: float = Field(
-        0.05, ge=0, description="at the start, half-life ≤ this share of the images seen; 0: no ramp"
+        0.05, ge=0, description="at the start, half-life ≤ this share of the samples seen; 0: no ramp"
     )
 
 

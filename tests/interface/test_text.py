@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import luoxia
+from luoxia.data.text.spec import TextSpec
 
 SMALL = (
     "layers=2",
@@ -112,3 +113,22 @@ def test_keys_of_images_are_refused(words, luoxia_command, refused):
     luoxia_command(*TRAIN, "steps=2", "out=run")
     assert "unknown key 'truncation'" in refused(2, "sample", "run", "truncation=0.5")
     assert "extractor= is for images" in refused(2, "measure", "run", "extractor=self")
+
+
+def test_the_classic_style_is_trained_as_the_classics_are():
+    from luoxia.recipes import GPT
+
+    classic = GPT.from_settings(
+        {"style": "gpt2", "optimiser": {"clip": 2.0}, "size": "base", "context": 1024}
+    )
+    assert (classic.optimiser.name, classic.optimiser.clip, classic.optimiser.weight_decay) == (
+        "adamw",
+        2.0,
+        0.1,
+    )
+    assert (classic.lr, classic.schedule.name, classic.schedule.warmup) == (1e-3, "cosine", 100)
+    assert GPT.from_settings({"style": "gpt2", "lr": 1e-4}).lr == 1e-4
+    assert GPT.from_settings(classic.model_dump()) == classic
+    with torch.device("meta"):
+        network = classic.build_generator(TextSpec(50257))
+    assert sum(p.numel() for p in network.parameters()) == 124_439_808

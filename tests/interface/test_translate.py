@@ -47,6 +47,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(numbers, luoxia_command):
         words = (f"steps={steps}", "schedule=constant", "score_samples=2", f"out={out}")
         assert luoxia_command(*TRAIN, *words).exit_code == 0
     assert luoxia_command("resume", "parts", "steps=8").exit_code == 0
+    assert "is a translator: ask it with" in luoxia_command("sample", "parts").stderr
     assert "a translator is scored when its training ends" in luoxia_command("measure", "parts").stderr
     whole, parts = (luoxia.load(out).network.state_dict() for out in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)

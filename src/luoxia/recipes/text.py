@@ -71,7 +71,7 @@ class GPT(TextRecipe):
         description="modern: rotary positions, RMSNorm, QK-norm, ReLU², Muon; gpt2: the classic, AdamW",
     )
     context: Whole = Field(128, ge=2, description="tokens in a row")
-    batch: Whole = 16
+    batch: Whole = Field(16, ge=1, description="rows of text a step and process")
     steps: Whole = 3000
     lr: float = 0.02
     optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))

@@ -77,7 +77,7 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 def keep_freed_memory() -> None:
     """Have glibc keep freed memory instead of giving it back: a step on the CPU asks for the same megabytes again, and
-    a tenth to a fifth of its time went into page faults. Does nothing on other systems."""
+    the kernel would have to map and clear them each time. Does nothing on other systems."""
     if not sys.platform.startswith("linux"):
         return
     with contextlib.suppress(OSError, AttributeError):
