@@ -109,7 +109,7 @@ def test_a_recipe(luoxia_command: Command) -> None:
     assert "As published: luoxia train dcgan width=64" in shown
     assert re.search(r"^optimiser\.betas +0,0\.99 +Adam's decay rates", shown, re.MULTILINE)
     assert re.search(r"^spectral_norm +false +spectral", shown, re.MULTILINE)
-    assert re.search(r"^ema\.halflife +50000 +half-life in images", shown, re.MULTILINE)
+    assert re.search(r"^ema\.halflife +50000 +half-life in samples", shown, re.MULTILINE)
     assert re.search(r"^data +none +files to learn from", shown, re.MULTILINE)
     assert re.search(r"^crop +center .*\(center, random, pad\)", shown, re.MULTILINE)
     schema = json.loads(luoxia_command("recipes", "dcgan", "--json").stdout)
