@@ -16,8 +16,9 @@ from luoxia.objectives.penalties import Penalty
 class Adversarial(Objective):
     """min_G max_D V(D, G) (Goodfellow et al. 2014, eq. 1) and its relatives.
 
-    A step is the documents' algorithm: ``d_steps`` updates of D, each on fresh real and generated images, then one of
-    G on fresh latents. A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain
+    A step is algorithm 1 of that paper: ``d_steps`` updates of D, each on fresh real and generated images, then one of
+    G on fresh latents. Without ``fresh_latents`` G is updated through the images that D's last update has just seen, as
+    in DCGAN's public code: one pass of G less. A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain
     is the number of D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
     """
 
@@ -34,6 +35,7 @@ class Adversarial(Objective):
         d_steps: int = 1,
         augmentations: tuple[str, ...] = (),
         clip_weights: float = 0.0,
+        fresh_latents: bool = True,
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.latent: int = generator.latent  # type: ignore[assignment]
@@ -43,6 +45,8 @@ class Adversarial(Objective):
         self.d_steps = d_steps
         self.augmentations = augmentations
         self.clip_weights = clip_weights
+        self.fresh_latents = fresh_latents
+        self._seen: list[tuple[Batch, Tensor]] = []  # by D in its last update, with G's graph
         self.has_batch_statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) for m in discriminator.modules()
         )
@@ -52,17 +56,25 @@ class Adversarial(Objective):
         """D × d_steps, the lazy penalties, G."""
         lazy = self.penalty_every > 1
         twice = bool(self.penalties) and not lazy
+        traces = () if self.fresh_latents else ("generator",)
         yield Phase(
-            "discriminator", self.discriminator_losses, "discriminator", repeat=self.d_steps, twice=twice
+            "discriminator",
+            self.discriminator_losses,
+            "discriminator",
+            self.d_steps,
+            twice=twice,
+            traces=traces,
         )
         if lazy and self.penalties:
             yield Phase("penalty", self.lazy_penalties, "discriminator", every=self.penalty_every, twice=True)
-        yield Phase("generator", self.generator_losses, "generator")
+        yield Phase("generator", self.generator_losses, "generator", batched=self.fresh_latents)
 
     def discriminator_losses(self, real: Batch, rng: Rng) -> Losses:
         """D's loss on real and on generated images; with it, the penalties that run every step."""
-        with torch.no_grad():
+        with torch.set_grad_enabled(not self.fresh_latents):
             fake = self.generate(real, rng)
+        self._seen = [] if self.fresh_latents else [(real, fake)]
+        fake = fake.detach()
         real_logits, fake_logits = self.criticise(real, fake, rng)
         self.statistics |= {
             "real_logit": real_logits.detach().mean(),
@@ -83,9 +95,10 @@ class Adversarial(Objective):
         gain = self.penalty_every * self.d_steps
         return {name: value * gain for name, value in self.penalised(real, fake, rng).items()}
 
-    def generator_losses(self, real: Batch, rng: Rng) -> Losses:
-        """G's loss on fresh latents; D's parameters take no part."""
-        fake_logits = self.critic(self.generate(real, rng), real.labels, rng)
+    def generator_losses(self, batch: Batch | None, rng: Rng) -> Losses:
+        """G's loss, on fresh latents or on what D has just seen; D's parameters take no part."""
+        real, fake = self._seen.pop() if batch is None else (batch, self.generate(batch, rng))
+        fake_logits = self.critic(fake, real.labels, rng)
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():

@@ -56,7 +56,8 @@ class Phase:
 
     ``losses(batch, rng)`` returns named scalars whose sum is minimised. ``repeat``: times a step, each on a fresh
     batch. ``every``: steps between two runs; a lazy phase's losses already carry that gain. ``twice``: the loss
-    differentiates a gradient, which compiled networks cannot.
+    differentiates a gradient, which compiled networks cannot. ``traces``: networks that run here and are updated
+    through this very run by a later phase of the step, one that is not ``batched``: it gets None for a batch.
     """
 
     name: str
@@ -65,6 +66,8 @@ class Phase:
     repeat: int = 1
     every: int = 1
     twice: bool = False
+    traces: tuple[str, ...] = ()
+    batched: bool = True
 
 
 class Objective:

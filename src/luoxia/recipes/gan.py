@@ -58,6 +58,10 @@ class ImageGAN(Recipe):
     d_steps: Whole = Field(
         1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
     )
+    fresh_latents: bool = Field(
+        True,
+        description="G's update draws new latents (algorithm 1); false: it takes those of D's last, a pass of G less",
+    )
     d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
     d_norm: NormName = Field("none", description="normalisation in D (dcgan, resnet)")
     spectral_norm: bool = Field(False, description="spectral normalisation of D's weights")
@@ -123,6 +127,7 @@ class ImageGAN(Recipe):
             d_steps=self.d_steps,
             augmentations=self.augment,
             clip_weights=self.clip_weights,
+            fresh_latents=self.fresh_latents or self.accumulate > 1,  # one graph is kept, not many
         )
 
     def build_generator(self, data: ImageSpec) -> nn.Module:
@@ -165,10 +170,11 @@ class GAN(ImageGAN):
     title: ClassVar[str] = "fully connected GAN"
     source: ClassVar[str] = "Goodfellow et al. 2014, arXiv:1406.2661"
     published: ClassVar[str] = (
-        "loss=minimax penalty=none dropout=0.5 optimiser=sgd optimiser.momentum=0.5 lr=0.1"
+        "loss=minimax fresh_latents=true penalty=none dropout=0.5 optimiser=sgd optimiser.momentum=0.5 lr=0.1"
     )
 
     network: NetworkName = "mlp"
+    fresh_latents: bool = False
     steps: Whole = 6000
     lr: float = 5e-4
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
@@ -201,6 +207,7 @@ class DCGAN(ImageGAN):
     width: Whole = 32
     latent: Whole = 32  # with 100, handwritten digits are learnt markedly slower
     refine: bool = True
+    fresh_latents: bool = False
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))

@@ -120,12 +120,12 @@ class Trainer:
         """Accumulate gradients of one phase and apply them."""
         for name, parameters in self.parameters.items():
             for parameter in parameters:
-                parameter.requires_grad = name == phase.updates
+                parameter.requires_grad = name == phase.updates or name in phase.traces
         accumulate = self.recipe.accumulate
         for part in range(accumulate):
             index = number * accumulate + part
             rng = Rng(hashed(self.recipe.seed, phase.name, index, self.world.rank), self.world.device)
-            batch = self.batches(phase, index)
+            batch = self.batches(phase, index) if phase.batched else None
             with self._synchronising(phase, last=part == accumulate - 1):
                 with self._mode(phase), autocast(self.world.device, self.dtype):
                     losses = phase.losses(batch, rng)
