@@ -218,6 +218,21 @@ def test_spectral_norm_bounds_the_slope():
     assert slopes.flatten(1).norm(dim=1).max() <= 1.02
 
 
+def test_spectral_norm_is_computed_in_float32():
+    torch.manual_seed(0)
+    layer = spectrally_normalised(nn.Linear(40, 30)).eval()
+    exact = layer.weight
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer.weight, exact)
+    reference = nn.utils.parametrizations.spectral_norm(nn.Linear(40, 30))
+    with torch.no_grad():
+        reference.parametrizations.weight.original.copy_(layer.parametrizations.weight.original)
+        for _ in range(200):
+            reference(torch.zeros(1, 40))
+            layer.train()(torch.zeros(1, 40))
+    torch.testing.assert_close(layer.eval().weight, reference.eval().weight, rtol=1e-4, atol=1e-6)
+
+
 def test_evaluation_leaves_spectral_norm_alone():
     critic = GAN(width=4, spectral_norm=True).build_discriminator(ImageSpec(8, 8, 1, 0)).eval()
     before = {k: v.clone() for k, v in critic.state_dict().items()}

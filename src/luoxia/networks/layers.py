@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import register_parametrization
 
 
 def halvings(height: int, width: int, smallest: float = 4) -> int:
@@ -28,11 +29,44 @@ def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
     return x[:, :, top : top + height, left : left + width]
 
 
+class SpectralNorm(nn.Module):
+    """W → W / σ(W), its largest singular value (Miyato et al. 2018, arXiv:1802.05957, eq. 8).
+
+    σ ≈ uᵀWv, one power iteration for u and v each time in training (algorithm 1). In float32 whatever the network
+    computes in: a rounded σ would not bound anything.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        rows = weight.detach().flatten(1)
+        self.register_buffer("u", F.normalize(torch.randn(rows.shape[0]), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn(rows.shape[1]), dim=0))
+        for _ in range(15):
+            self._iterate(rows)
+
+    @torch.no_grad()
+    def _iterate(self, rows: Tensor) -> None:
+        self.v.copy_(F.normalize(rows.T @ self.u, dim=0))
+        self.u.copy_(F.normalize(rows @ self.v, dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """A weight (out, …) → the same, its norm as a matrix about 1."""
+        with torch.autocast(weight.device.type, enabled=False):
+            rows = weight.float().flatten(1)
+            if self.training:
+                self._iterate(rows)
+            sigma = self.u.clone() @ (rows @ self.v.clone())  # copies: the next forward changes u and v in place
+            return weight / sigma
+
+
 def spectrally_normalised(network: nn.Module) -> nn.Module:
-    """Divide every weight matrix by its largest singular value (Miyato et al. 2018, arXiv:1802.05957, eq. 8)."""
-    for layer in network.modules():
+    """Divide every weight matrix by its largest singular value."""
+    for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
-            spectral_norm(layer)
+            register_parametrization(layer, "weight", SpectralNorm(layer.weight))
     return network
 
 

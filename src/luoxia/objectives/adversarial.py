@@ -17,9 +17,11 @@ class Adversarial(Objective):
     """min_G max_D V(D, G) (Goodfellow et al. 2014, eq. 1) and its relatives.
 
     A step is algorithm 1 of that paper: ``d_steps`` updates of D, each on fresh real and generated images, then one of
-    G on fresh latents. Without ``fresh_latents`` G is updated through the images that D's last update has just seen, as
-    in DCGAN's public code: one pass of G less. A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain
-    is the number of D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    G on fresh latents. Without ``fresh_latents`` G is updated through the images that D's last update has just seen,
+    as in DCGAN's public code: one pass of G less.
+
+    A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain is the number of D's
+    updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
     """
 
     averaged = ("generator",)
