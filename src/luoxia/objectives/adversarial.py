@@ -20,8 +20,8 @@ class Adversarial(Objective):
     G on fresh latents. Without ``fresh_latents`` G is updated through the images that D's last update has just seen,
     as in DCGAN's public code: one pass of G less.
 
-    A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain is the number of D's
-    updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain is the number of
+    D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
     """
 
     averaged = ("generator",)
