@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from luoxia.recipe import Optimiser
-from luoxia.training.muon import hidden_matrices
+from luoxia.training.muon import Muon, hidden_matrices
 from luoxia.training.optimisers import load_state_tensors, make_optimiser, state_tensors
 
 SETTINGS = Optimiser(name="muon", adam_lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
@@ -76,6 +76,53 @@ def test_the_update_is_the_papers():
     torch.testing.assert_close(
         (network.hidden.weight.detach() - before).double(), expected, rtol=0.05, atol=5e-4
     )
+
+
+SHAPES = [(6, 10), (10, 6), (6, 6), (10, 6), (6, 10), (12, 12)]
+
+
+def matrices():
+    return [
+        nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(i)))
+        for i, shape in enumerate(SHAPES)
+    ]
+
+
+def test_it_is_torchs_muon():
+    ours, theirs = matrices(), matrices()
+    start = [p.detach().clone() for p in ours]
+    one = Muon(ours, lr=0.02, momentum=0.9, weight_decay=0.1)
+    two = torch.optim.Muon(theirs, lr=0.02, momentum=0.9, weight_decay=0.1)
+    for step in range(5):
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            a.grad = torch.randn(a.shape, generator=torch.Generator().manual_seed(100 * step + i))
+            b.grad = a.grad.clone()
+        one.step()
+        two.step()
+    for a, b, before in zip(ours, theirs, start, strict=True):
+        assert (a - b).norm() < 0.04 * (b - before).norm(), a.shape  # both iterate in bfloat16
+        torch.testing.assert_close(one.state[a]["momentum_buffer"], two.state[b]["momentum_buffer"])
+
+
+@pytest.mark.parametrize("name", ["muon", "rmsprop", "sgd"])
+def test_an_update_that_is_not_finite_changes_nothing(name):
+    """The way of a GPU: the decision stays on the device."""
+    settings = SETTINGS.model_copy(update={"name": name, "weight_decay": 0.1, "momentum": 0.9})
+    one, two = Toy(), Toy()
+    two.load_state_dict(one.state_dict())
+    pairs = [(net, make_optimiser(net, settings, 0.02)) for net in (one, two)]
+    for step in range(4):
+        for network, optimiser in pairs:
+            good = step in (1, 3)
+            optimiser.found_inf, optimiser.grad_scale = torch.tensor(float(not good)), None
+            for i, p in enumerate(network.parameters()):
+                p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * step + i))
+                if not good:
+                    p.grad = p.grad * float("nan")
+            if good or network is one:
+                optimiser.step()
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def test_it_learns():

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from luoxia.networks import by_hand
 from luoxia.networks.cache import Scope
+from luoxia.networks.dropout import dropout as drop
+from luoxia.networks.linear import Linear
 
 Pair = tuple[Tensor, Tensor]
 
@@ -98,39 +100,55 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, d
     if groups < heads and t == 1 and not dropout:  # the queries of a group as rows of one: no key is copied
         out = F.scaled_dot_product_attention(q.reshape(n, groups, heads // groups, d), k, v, attn_mask=mask)
         return out.reshape(n, 1, heads * d)
-    out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, enable_gqa=groups < heads
-    )
+    if groups == heads and products_are_faster(q, k, dropout):
+        out = attend_by_products(q, k, v, mask, causal, dropout)
+    else:
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, enable_gqa=groups < heads
+        )
     return out.transpose(1, 2).reshape(n, t, heads * d)
 
 
-class ByHand(torch.autograd.Function):
-    """RMS normalisation whose gradient autograd need not compose: two thirds of the time of training it on a CPU."""
+def products_are_faster(q: Tensor, k: Tensor, dropout: float) -> bool:
+    """Training in bfloat16 or with dropout on a CPU: the way back through its kernel takes thrice as long there."""
+    return (
+        q.device.type == "cpu"
+        and q.requires_grad
+        and (q.dtype == torch.bfloat16 or dropout > 0)
+        and q.shape[2] * k.shape[2] <= 512**2  # all weights are kept for the way back
+    )
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        """y = s · x, s = 1 / √(mean(x²) + ε)."""
-        wide = torch.promote_types(x.dtype, torch.float32)
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide)
-        s = torch.rsqrt(length.square() / x.shape[-1] + eps)
-        y = x * s
-        ctx.save_for_backward(y, s)
-        return y.to(x.dtype)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """dL/dx = s · (g - y · mean(g · y)), g = dL/dy."""
-        y, s = ctx.saved_tensors
-        share = (gradient * y).mean(-1, keepdim=True)
-        return torch.addcmul(gradient, y, share, value=-1).mul(s).to(gradient.dtype), None
+@lru_cache(maxsize=8)
+def triangle(t: int, s: int, dtype: torch.dtype) -> Tensor:
+    """The causal mask as what is added to the scores (t, s): 0, or -∞ for what comes later."""
+    return torch.full((t, s), -torch.inf, dtype=dtype, device="cpu").triu_(1)
+
+
+def attend_by_products(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float
+) -> Tensor:
+    """Eq. 1 as it is written, with as many heads of keys as of queries: (n, heads, t, d)."""
+    n, heads, t, d = q.shape
+    s = k.shape[2]
+    if causal:
+        bias = triangle(t, s, q.dtype)
+    elif mask is None:
+        bias = q.new_zeros(())
+    else:
+        bias = q.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+        bias = bias.expand(n, heads, t, s).reshape(-1, t, s)
+    q, k, v = (x.reshape(n * heads, -1, d) for x in (q, k, v))
+    scores = torch.add(bias, torch.bmm(q, k.transpose(1, 2)), alpha=1 / math.sqrt(d))
+    weights = drop(scores.softmax(-1), dropout)
+    return torch.bmm(weights, v).view(n, heads, t, d)
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """x / √(mean(x²) + ε) over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4)."""
-    if x.is_cuda or torch.compiler.is_compiling() or not (torch.is_grad_enabled() and x.requires_grad):
+    if not by_hand.worthwhile(x):
         return F.rms_norm(x, x.shape[-1:], None, eps)
-    y: Tensor = ByHand.apply(x, eps)  # type: ignore[no-untyped-call]
+    y: Tensor = by_hand.Normalised.apply(x, eps)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -160,8 +178,17 @@ class HeadNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(2, width)) if affine else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """X (n, t, heads + kv_heads, d) → the same shape."""
+    def forward(self, x: Tensor, rotation: Pair | None = None) -> Tensor:
+        """X (n, t, heads + kv_heads, d) → the same shape, each pair of components then turned by ``rotation``."""
+        if rotation is None:
+            return self.norm(x)
+        if self.weight is None and by_hand.worthwhile(x):
+            turned: Tensor = by_hand.NormalisedAndRotated.apply(x, *rotation, self.eps)  # type: ignore[no-untyped-call]
+            return turned
+        return rotate(self.norm(x), rotation)
+
+    def norm(self, x: Tensor) -> Tensor:
+        """At unit mean square, times the gains."""
         x = rms_norm(x, self.eps)
         if self.weight is None:
             return x
@@ -189,21 +216,25 @@ class SelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_width = heads, kv_heads, head_width
-        self.qkv = nn.Linear(width, (heads + 2 * kv_heads) * head_width, bias=qkv_bias)
+        self.qkv = Linear(width, (heads + 2 * kv_heads) * head_width, bias=qkv_bias)
         self.norm = norm
-        self.output = nn.Linear(heads * head_width, width, bias=bias)
+        self.output = Linear(heads * head_width, width, bias=bias)
         self.dropout = dropout
 
     def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
-        x = self.qkv(x).unflatten(-1, (-1, self.head_width))
-        qk, v = torch.split(x, [self.heads + self.kv_heads, self.kv_heads], dim=2)
-        if self.norm is not None:
-            qk = self.norm(qk)
-        if scope.rotation is not None:
-            qk = rotate(qk, scope.rotation)
-        q, k = torch.split(qk.transpose(1, 2), [self.heads, self.kv_heads], dim=1)
-        v = v.transpose(1, 2)
+        n, t, _ = x.shape
+        x = self.qkv(x).view(n, t, -1, self.head_width)
+        if self.norm is None and scope.rotation is None:
+            q, k, v = x.transpose(1, 2).split_with_sizes([self.heads, self.kv_heads, self.kv_heads], 1)
+        else:
+            qk, v = x.split_with_sizes([self.heads + self.kv_heads, self.kv_heads], 2)
+            if self.norm is not None:
+                qk = self.norm(qk, scope.rotation)
+            elif scope.rotation is not None:
+                qk = rotate(qk, scope.rotation)
+            q, k = qk.transpose(1, 2).split_with_sizes([self.heads, self.kv_heads], 1)
+            v = v.transpose(1, 2)
         if scope.cache is not None:
             k, v = scope.cache.write(layer, k, v)
             q = q.to(k.dtype)
@@ -228,9 +259,9 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_width = heads, kv_heads, head_width
-        self.query = nn.Linear(width, heads * head_width, bias=qkv_bias)
-        self.kv = nn.Linear(width, 2 * kv_heads * head_width, bias=qkv_bias)
-        self.output = nn.Linear(heads * head_width, width, bias=bias)
+        self.query = Linear(width, heads * head_width, bias=qkv_bias)
+        self.kv = Linear(width, 2 * kv_heads * head_width, bias=qkv_bias)
+        self.output = Linear(heads * head_width, width, bias=bias)
         self.dropout = dropout
 
     def remember(self, memory: Tensor) -> Pair:

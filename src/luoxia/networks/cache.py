@@ -94,10 +94,10 @@ class Cache:
             self.keys[layer].index_copy_(2, self._place, keys.to(self.keys.dtype))
             self.values[layer].index_copy_(2, self._place, values.to(self.values.dtype))
             return self.keys[layer], self.values[layer]
-        end = self._length + t
-        self.keys[layer, :, :, self._length : end] = keys
-        self.values[layer, :, :, self._length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        k, v, end = self.keys[layer], self.values[layer], self._length + t
+        k.narrow(2, self._length, t).copy_(keys)
+        v.narrow(2, self._length, t).copy_(values)
+        return k.narrow(2, 0, end), v.narrow(2, 0, end)
 
     def advance(self, t: int) -> None:
         """All layers have written t more positions."""

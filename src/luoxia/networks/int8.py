@@ -60,13 +60,14 @@ class Int8Linear(nn.Module):
         """
         rows = x.numel() // self.in_features
         fits = 0 < rows <= FEW and self.in_features % BLOCK == 0
-        if not fits or x.device.type != "cpu" or (x.requires_grad and torch.is_grad_enabled()):
+        bias = self.bias
+        if not fits or not x.is_cpu or (x.requires_grad and torch.is_grad_enabled()):
             y = F.linear(x, self.dequantised().to(x.dtype))
-        else:
-            few = x.reshape(rows, self.in_features).bfloat16().contiguous()
-            sums = torch._weight_int8pack_mm(few, self.weight, self.ones)
-            y = (sums * self.scale).to(x.dtype).view(*x.shape[:-1], self.out_features)
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+            return y if bias is None else y + bias.to(y.dtype)
+        few = x.reshape(rows, self.in_features).bfloat16().contiguous()
+        sums = torch._weight_int8pack_mm(few, self.weight, self.ones)
+        y = sums * self.scale if bias is None else torch.addcmul(bias, sums, self.scale)
+        return y.to(x.dtype).view(*x.shape[:-1], self.out_features)
 
 
 class Int8Head(nn.Module):

@@ -58,7 +58,9 @@ class SpectralNorm(nn.Module):
             rows = weight.float().flatten(1)
             if self.training:
                 self._iterate(rows)
-            sigma = self.u.clone() @ (rows @ self.v.clone())  # copies: the next forward changes u and v in place
+            sigma = self.u.clone() @ (
+                rows @ self.v.clone()
+            )  # copies: the next forward changes u and v in place
             return weight / sigma
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from luoxia.errors import UsageError
+from luoxia.networks import by_hand
 from luoxia.networks.attention import (
     CrossAttention,
     HeadNorm,
@@ -22,6 +23,8 @@ from luoxia.networks.attention import (
     sinusoid,
 )
 from luoxia.networks.cache import Cache, Scope, causal_scope, full_scope, over_keys
+from luoxia.networks.dropout import Dropout
+from luoxia.networks.linear import Linear, project
 from luoxia.networks.shape import Shape, vaswani
 
 __all__ = ["Cache", "Decoder", "Encoder", "EncoderDecoder", "Shape", "initialise", "vaswani"]
@@ -48,7 +51,7 @@ class Embedding(nn.Module):
         elif shape.positions == "sinusoidal":
             self.positions = Table(sinusoid, shape.context, shape.width)
         self.norm = normalisation(shape) if shape.embedding_norm else nn.Identity()
-        self.dropout = nn.Dropout(shape.dropout)
+        self.dropout = Dropout(shape.dropout)
 
     def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
         """Ids (n, t), positions (t,) or (n, t), types (n, t) or None for all 0 → (n, t, width)."""
@@ -65,7 +68,10 @@ class Embedding(nn.Module):
 
 def relu2(x: Tensor) -> Tensor:
     """max(0, x)² (So et al. 2021, arXiv:2109.08668)."""
-    return F.relu(x).square()
+    if not by_hand.worthwhile(x):
+        return F.relu(x).square()
+    y: Tensor = by_hand.ReluSquared.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
@@ -94,9 +100,9 @@ class FeedForward(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         gates = 2 if shape.activation == "swiglu" else 1
-        self.up = nn.Linear(shape.width, gates * shape.d_ff, bias=shape.bias)
+        self.up = Linear(shape.width, gates * shape.d_ff, bias=shape.bias)
         self.activation = ACTIVATIONS[shape.activation]
-        self.down = nn.Linear(shape.d_ff, shape.width, bias=shape.bias)
+        self.down = Linear(shape.d_ff, shape.width, bias=shape.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
@@ -122,7 +128,7 @@ class Block(nn.Module):
         )
         self.feed_forward_norm = normalisation(shape)
         self.feed_forward = FeedForward(shape)
-        self.dropout = nn.Dropout(shape.dropout)
+        self.dropout = Dropout(shape.dropout)
 
     def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
@@ -134,10 +140,10 @@ class Block(nn.Module):
 
     def residual(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """LayerNorm(x + Sublayer(x)) (section 3.1), or x + Sublayer(LayerNorm(x)) with ``norm_first``."""
-        if self.norm_first:
-            out: Tensor = x + self.dropout(sublayer(norm(x)))
-        else:
-            out = norm(x + self.dropout(sublayer(x)))
+        y = sublayer(norm(x) if self.norm_first else x)
+        if self.training:
+            y = self.dropout(y)
+        out: Tensor = x + y if self.norm_first else norm(x + y)
         return out
 
 
@@ -244,7 +250,7 @@ class Head(nn.Module):
 
     def forward(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Hidden (n, t, width), the embedding's matrix (vocabulary, width) → logits (n, t, vocabulary)."""
-        logits = F.linear(hidden, tokens if self.weight is None else self.weight)
+        logits = project(hidden, tokens if self.weight is None else self.weight)
         return self.softcap * torch.tanh(logits.float() / self.softcap) if self.softcap else logits
 
 
