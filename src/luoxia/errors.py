@@ -16,6 +16,14 @@ class UsageError(LuoxiaError):
     exit_code = 2
 
 
+class ToldElsewhereError(LuoxiaError):
+    """Another process of the same training tells the user what is wrong; this one ends with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process ended this training")
+        self.exit_code = exit_code
+
+
 class MissingExtraError(LuoxiaError):
     """A feature needs packages that an optional extra installs."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from luoxia.config import Config, Seconds, Shares, Unset, Whole
 
@@ -35,8 +35,8 @@ class Optimiser(Config):
 class Schedule(Config):
     """How the learning rate goes over the run."""
 
-    name: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="constant, linear or cosine"
+    name: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
+        "constant", description="constant, linear, cosine, or inverse_sqrt: by 1/√step after the warm-up"
     )
     warmup: Whole = Field(0, ge=0, description="steps of linear warm-up")
     final: float = Field(0.0, ge=0, le=1, description="last learning rate, as a share of lr (linear, cosine)")
@@ -86,14 +86,31 @@ class Recipe(Config):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile; auto: on CUDA, for long runs"
     )
+    shard: bool = Field(
+        False, description="with torchrun: weights and optimiser cut up over the processes (FSDP2)"
+    )
     log_every: Whole = Field(50, ge=1, description="steps between lines of metrics.jsonl")
     sample_every: Whole = Field(250, ge=0, description="steps between sample grids; 0: only at the end")
     score_every: Whole = Field(500, ge=0, description="steps between quick scores; 0: only at the end")
     checkpoint_every: Whole = Field(1000, ge=1, description="steps between checkpoints")
     keep: Whole = Field(2, ge=1, description="checkpoints kept")
+    average_checkpoints: Whole = Field(
+        0,
+        ge=0,
+        description="checkpoints whose weights, the last so many, are averaged into the model; 0: none",
+    )
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     ema: Average = Average()
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.average_checkpoints and self.ema.halflife:
+            raise ValueError(
+                f"average_checkpoints={self.average_checkpoints} beside ema.halflife={self.ema.halflife:g}: "
+                "set one of them to 0"
+            )
+        return self
 
     def build(self, data: Any) -> Objective:
         """The objective for data of this kind; ``data`` is the dataset's spec."""

@@ -3,15 +3,9 @@
 One spawn of two gloo processes runs every case; each rank draws what one process would and keeps its rows.
 """
 
-import contextlib
 import dataclasses
 import itertools
-import os
-import socket
-import subprocess
-import sys
 import traceback
-from pathlib import Path
 
 import pytest
 import torch
@@ -28,11 +22,11 @@ from luoxia.objectives.penalties import PENALTIES, ZeroCentred
 from luoxia.recipe import Recipe
 from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.trainer import Trainer
+from processes import spawned, torchrun
 
 SHAPE = (1, 8, 8)
 LATENT = 4
 GLOBAL = 8  # samples of one batch over all processes
-SIZE = 2
 STEPS = 4
 
 
@@ -231,18 +225,9 @@ EXTRAS = {
 }
 
 
-def work(rank, port, folder):
-    """One of two processes: every case, results in a file."""
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(SIZE),
-    }
-    torch.set_num_threads(1)
+def every_case(world):
+    """One of two processes: every case's result."""
     results = {}
-    world = join_world("cpu")
     jobs = {name: lambda w, c=case: run_case(c, w) for name, case in CASES.items()} | EXTRAS
     for name, job in jobs.items():
         try:
@@ -250,32 +235,13 @@ def work(rank, port, folder):
         except Exception:
             results[name] = traceback.format_exc()
         world.barrier()
-    leave_world()
-    torch.save(results, Path(folder) / f"{rank}.pt")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return results
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """The results of both ranks."""
-    folder = tmp_path_factory.mktemp("ranks")
-    context = torch.multiprocessing.get_context("spawn")
-    port = free_port()
-    processes = [context.Process(target=work, args=(rank, port, str(folder))) for rank in range(SIZE)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(240)
-    hung = [p for p in processes if p.is_alive()]
-    for process in hung:
-        process.kill()
-    assert not hung, "the processes wait for each other"
-    return [torch.load(folder / f"{rank}.pt") for rank in range(SIZE)]
+    return spawned(every_case, tmp_path_factory.mktemp("ranks"))
 
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -397,26 +363,13 @@ def test_torchrun_trains_one_model(tmp_path):
         "device=cpu",
         "precision=fp32",
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "luoxia",
-    ]
-    environment = os.environ | {"LUOXIA_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    with contextlib.suppress(KeyError):
-        del environment["WORLD_SIZE"]
-    done = subprocess.run(
-        [*command, "train", str(tmp_path / "told.py"), f"out={tmp_path / 'run'}", *settings],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-        timeout=300,
+    done = torchrun(
+        tmp_path,
+        "train",
+        tmp_path / "told.py",
+        f"out={tmp_path / 'run'}",
+        *settings,
+        LUOXIA_CACHE=str(tmp_path / "cache"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "run"

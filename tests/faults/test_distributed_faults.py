@@ -1,39 +1,36 @@
 """Two processes fall ill together: they go back together, and give up together."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+
+from processes import torchrun
 
 pytest.importorskip("torch.distributed")
 
 
-def test_roll_back_in_two_processes_ends_with_the_reason(tmp_path: Path) -> None:
+def test_roll_back_in_two_processes_ends_with_the_reason(tmp_path):
     """Each process must find the checkpoint that the main one wrote, though only that one made the folder."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "luoxia",
-    ]
-    command += ["train", "gan", "lr=1e30", "steps=200", "log_every=5", "batch=8", "width=4", "extractor=none"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(
-        [*command, "out=ill"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    words = ("train", "gan", "lr=1e30", "steps=200", "log_every=5", "batch=8", "width=4", "extractor=none")
+    done = torchrun(tmp_path, *words, "out=ill")
     assert done.returncode != 0
     assert "training stopped" in done.stderr, done.stderr[-2000:]
     assert "no usable checkpoint" not in done.stderr
     assert "rolled back" in (tmp_path / "ill" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("data=nowhere.txt",), "nowhere.txt"),
+        (("data=text.txt", "context=100000"), "context"),
+        (("data=text.txt", "out=text.txt"), "text.txt"),
+    ],
+)
+def test_an_error_of_the_first_process_is_told_once_and_ends_both(tmp_path, words, sentence):
+    (tmp_path / "text.txt").write_text("a text of some words. " * 50, encoding="utf-8")
+    done = torchrun(
+        tmp_path, "train", "gpt", "tokeniser=byte", "steps=2", *words, LUOXIA_CACHE=str(tmp_path / "cache")
+    )
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("luoxia: ")]
+    assert len(told) == 1 and sentence in told[0], done.stderr
+    assert "exitcode  : 2" in done.stderr, done.stderr

@@ -106,7 +106,7 @@ def test_damage_that_passes_is_rolled_back(tmp_path: Path, small: Small) -> None
     folder = tmp_path / "run"
     norm = ("penalty=none", "d_norm=batch", "log_every=10", "checkpoint_every=5", "steps=30")
     words = ["train", "dcgan", f"out={folder}", *LEARNING, *small, "size=16", *norm]
-    outcome = run(words, tmp_path / "said", poison_batches, 15, 15)
+    outcome = run(words, tmp_path / "said", poison_batches, 8, 8)
     assert outcome.code == 0, outcome.said
     rolled = [line for line in records(folder, "event") if line["event"] == "rolled back"]
     assert len(rolled) == 1 and rolled[0]["detail"].endswith("back to step 5 with the learning rate × 0.5")

@@ -135,3 +135,17 @@ def test_advice_to_a_language_model_is_not_of_discriminators() -> None:
     ]
     assert [(f.name, f.key) for f in found] == [("exploding gradients", "lr")]
     assert "D:" not in found[0].advice
+
+
+def test_a_model_of_text_overfits_when_what_is_held_out_costs_more_and_more() -> None:
+    def judge(best: float, late: float, seen: float) -> list[str]:
+        patient = Doctor(find("classify-text").from_settings({}))
+        early = [log({"classification": 1.0}, train_nll=best, heldout_nll=best)] * PATIENCE
+        return hear(
+            patient, *early, *[log({"classification": 1.0}, train_nll=seen, heldout_nll=late)] * PATIENCE
+        )
+
+    assert judge(best=0.4, late=0.6, seen=0.1) == ["overfitting"]
+    assert judge(best=0.4, late=0.42, seen=0.1) == [], "a little"
+    assert judge(best=0.01, late=0.03, seen=0.0) == [], "three times almost nothing"
+    assert judge(best=0.4, late=0.6, seen=0.6) == [], "no worse than what it is trained on"

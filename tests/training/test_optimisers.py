@@ -207,3 +207,15 @@ def test_schedules_by_hand():
 def test_warmup_rises_by_equal_steps_and_never_from_zero():
     warm = Schedule(warmup=4)
     assert [schedule_factor(warm, step, 0.0) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+
+
+def test_inverse_square_root_is_the_papers():
+    """Vaswani et al. 2017, eq. 3, whose highest rate is (width · warmup)^-½."""
+    width, warmup = 512, 40
+    schedule = Schedule(name="inverse_sqrt", warmup=warmup)
+    for step in (1, 7, 39, 40, 41, 400, 100_000):
+        paper = width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+        for progress in (0.0, 0.9):  # however long the run
+            ours = (width * warmup) ** -0.5 * schedule_factor(schedule, step - 1, progress)
+            assert ours == pytest.approx(paper)
+    assert schedule_factor(Schedule(name="inverse_sqrt"), 3, 0.0) == 0.5

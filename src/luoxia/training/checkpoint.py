@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,18 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any], keep: int = 2) -> Path:
-    """Write checkpoint ``step`` under ``folder`` and keep the newest ``keep``; the earlier ones survive any failure."""
+def save(
+    folder: Path,
+    step: int,
+    tensors: Tensors,
+    state: dict[str, Any],
+    keep: int = 2,
+    spared: Collection[int] = (),
+) -> Path:
+    """Write checkpoint ``step`` under ``folder``; the earlier ones survive any failure.
+
+    The newest ``keep`` stay, and those of the steps ``spared``.
+    """
     target = folder / f"step_{step:06d}"
     temporary = folder / f".writing_{target.name}_{os.getpid()}"
     try:
@@ -62,7 +73,8 @@ def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any], keep:
         _flush(folder)
         sweep(folder)
         for old in _surplus(folder, target, keep):
-            shutil.rmtree(old)
+            if _step(old) not in spared:
+                shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = (
@@ -97,6 +109,22 @@ def load(path: Path) -> Checkpoint:
     state = json.loads((path / "state.json").read_text())
     tensors = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
     return Checkpoint(state["step"], tensors, state)
+
+
+def load_network(folder: Path, steps: Iterable[int], name: str) -> list[dict[str, Tensor]]:
+    """The tensors of one network at those ``steps`` that were kept; ``LuoxiaError`` for a damaged file."""
+    found = []
+    for path in (folder / f"step_{step:06d}" for step in steps):
+        if not path.is_dir():
+            continue
+        try:
+            digest = json.loads((path / "manifest.json").read_text())[_file(path, name).name]
+            if _sha256(_file(path, name)) != digest:
+                raise ValueError(f"{_file(path, name).name} is damaged")
+            found.append(load_file(_file(path, name)))
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise LuoxiaError(f"cannot average checkpoint {path}: {error}; delete this folder") from None
+    return found
 
 
 def sweep(folder: Path) -> None:

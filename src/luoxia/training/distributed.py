@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from luoxia.errors import LuoxiaError, ToldElsewhereError
 from luoxia.training.hardware import choose_device
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,27 @@ class World:
         dist.broadcast(buffer, src=0)
         return bytes(buffer.tolist()).decode()
 
+    def agree(self, make: Callable[[], Made]) -> Made:
+        """What ``make`` returns in this process, once it has returned in all.
+
+        If it fails in any, the first of these raises its own ``LuoxiaError`` and all others ``ToldElsewhereError``.
+        """
+        if self.size == 1:
+            return make()
+        error = None
+        try:
+            made = make()
+        except LuoxiaError as caught:
+            error = caught
+        code = 0 if error is None else error.exit_code
+        failures = torch.tensor([-1 if error is None else self.size - self.rank, code])
+        dist.all_reduce(failures, op=dist.ReduceOp.MAX)
+        if error is not None and failures[0] == self.size - self.rank:
+            raise error
+        if failures[0] > 0:
+            raise ToldElsewhereError(int(failures[1]))
+        return made
+
     def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each scalar averaged over all processes."""
         if self.size == 1 or not values:
@@ -77,6 +104,17 @@ class World:
         """Wait for all."""
         if self.size > 1:
             dist.barrier()
+
+
+@contextlib.contextmanager
+def told_once() -> Iterator[None]:
+    """Before there is a world every process finds the same error: the first alone raises it as it is."""
+    try:
+        yield
+    except LuoxiaError as error:
+        if os.environ.get("RANK", "0") != "0":
+            raise ToldElsewhereError(error.exit_code) from None
+        raise
 
 
 def join_world(device: str) -> World:

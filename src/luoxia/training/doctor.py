@@ -206,15 +206,18 @@ class Doctor:
             )
 
     def _reciting(self) -> Iterator[Finding]:
-        """A language model whose held-out text grows less likely while its training text grows more so."""
+        """A model of text to which what was held out grows less likely, while what it trains on grows more so."""
         seen, unseen = self._recent("train_nll"), self._recent("heldout_nll")
         if unseen:
             self.best_heldout = min(self.best_heldout, statistics.median(unseen))
-        if unseen and min(unseen) > 1.1 * self.best_heldout and min(unseen) > 1.2 * max(seen):
+        worse = max(
+            1.1 * self.best_heldout, self.best_heldout + 0.05
+        )  # of almost nothing, a tenth is nothing
+        if unseen and min(unseen) > worse and min(unseen) > 1.2 * max(seen):
             yield Finding(
                 "overfitting",
                 "warning",
-                f"held-out text costs {unseen[-1]:.2f} nats a token, {self.best_heldout:.2f} at its best, "
+                f"held-out text costs {unseen[-1]:.2f} nats, {self.best_heldout:.2f} at its best, "
                 f"and training text {seen[-1]:.2f}",
                 "Stop here, raise dropout, choose a smaller size, or find more text",
                 "dropout",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+
+from luoxia.training.sharding import local
 
 
 class EMA:
@@ -19,9 +22,14 @@ class EMA:
         self.module = copy.deepcopy(network).eval().requires_grad_(False)
         self.halflife = halflife
         self.ramp = ramp
-        pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
-        self._floating = [(a, b) for a, b in pairs if a.is_floating_point()]
-        self._other = [(a, b) for a, b in pairs if not a.is_floating_point()]
+        self.network = network
+
+    @cached_property
+    def _pairs(self) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
+        """(average, value) of what is floating and of what is not: found late, for both may be sharded after."""
+        pairs = list(zip(_tensors(self.module), _tensors(self.network), strict=True))
+        floating = [(a, b) for a, b in pairs if a.is_floating_point()]
+        return floating, [(a, b) for a, b in pairs if not a.is_floating_point()]
 
     def beta(self, images: int, seen: int) -> float:
         """The share of the old average kept, for an update after ``images`` more images of ``seen`` in all."""
@@ -31,11 +39,12 @@ class EMA:
     @torch.no_grad()
     def update(self, images: int, seen: int) -> None:
         """Move the average towards the network."""
-        averages, values = [a for a, _ in self._floating], [b.detach() for _, b in self._floating]
+        floating, others = self._pairs
+        averages, values = [a for a, _ in floating], [b.detach() for _, b in floating]
         torch._foreach_lerp_(averages, values, 1.0 - self.beta(images, seen))
-        for old, new in self._other:
+        for old, new in others:
             old.copy_(new)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]
+    return [local(tensor) for tensor in (*module.parameters(), *module.buffers())]

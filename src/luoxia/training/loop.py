@@ -136,7 +136,7 @@ class Loop:
 
     def _roll_back(self, reason: str) -> None:
         failed_at = self.step
-        sentence = self.trainer.roll_back(reason)
+        sentence = self.trainer.world.agree(lambda: self.trainer.roll_back(reason))
         self._before, self._began = self.trainer.progress.seconds, time.perf_counter()
         if self.main:
             self.run.append(
@@ -145,18 +145,23 @@ class Loop:
             self.hooks.tell(sentence)
 
     def _checkpoint(self) -> None:
-        if self.main and self.trainer.is_finite():
-            self.trainer.save()
-            self.hooks.export(self.step)
-            self.run.append("event", self.step, self.trainer.progress.seconds, event="checkpoint", detail="")
-        self.trainer.world.barrier()
+        trainer = self.trainer
+        if not trainer.world.any(not trainer.is_finite()):
+            trainer.save()
+            trainer.gather()
+            if self.main:
+                self.hooks.export(self.step)
+                self.run.append("event", self.step, trainer.progress.seconds, event="checkpoint", detail="")
+        trainer.world.barrier()
 
     def _sample(self) -> None:
+        self.trainer.gather()
         if self.main:
             with self.stopper.droppable():
                 self.hooks.sample(self.step)
 
     def _score(self) -> None:
+        self.trainer.gather()
         if not self.main:
             return
         with self.stopper.droppable():

@@ -3,16 +3,67 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from luoxia.training.muon import MuonAdamW, hidden_matrices
+from luoxia.training.sharding import like, whole
 
 if TYPE_CHECKING:
     from luoxia.recipe import Optimiser, Schedule
+
+
+class Undone(torch.optim.Optimizer):
+    """An optimiser that heeds ``found_inf``, 1 on the device where an update must change nothing, as fused ones do.
+
+    ``averages``: what it keeps of each parameter, made at once, so that the first update can be undone too.
+    """
+
+    found_inf: Tensor | None = None
+    averages: tuple[str, ...]
+
+    def remember(self) -> None:
+        """Make the averages, of zeros, which mean the same as none."""
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            for name in self.averages:
+                self.state[parameter][name] = torch.zeros_like(parameter, requires_grad=False)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update, or one that is undone; the mark is used up."""
+        bad, self.found_inf = self.found_inf, None
+        weights = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        touched = [*weights, *(self.state[p][name] for p in weights for name in self.averages)]
+        if bad is None:
+            super().step()
+            return
+        before = [tensor.clone() for tensor in touched]
+        super().step()
+        for tensor, old in zip(touched, before, strict=True):
+            tensor.copy_(torch.where(bad > 0, old, tensor))
+
+
+class RMSprop(Undone, torch.optim.RMSprop):
+    """``torch.optim.RMSprop``, undoing updates that are not finite."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, momentum: float, **settings: Any) -> None:
+        super().__init__(parameters, momentum=momentum, foreach=True, **settings)
+        self.averages = ("square_avg", "momentum_buffer") if momentum else ("square_avg",)
+        self.remember()
+        for parameter in parameters:
+            self.state[parameter]["step"] = torch.zeros(())
+
+
+class SGD(Undone, torch.optim.SGD):
+    """``torch.optim.SGD``, undoing updates that are not finite."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, momentum: float, **settings: Any) -> None:
+        super().__init__(parameters, momentum=momentum, foreach=True, **settings)
+        self.averages = ("momentum_buffer",) if momentum else ()
+        self.remember()
 
 
 def make_optimiser(
@@ -23,24 +74,16 @@ def make_optimiser(
     ``lazy_every`` = k > 1 rescales Adam's learning rate and betas by k / (k + 1), so that the extra updates of a lazy
     phase leave its pace unchanged (Karras et al. 2020, arXiv:1912.04958, appendix B).
     """
-    parameters = list(network.parameters())
+    parameters = [p for p in network.parameters() if p.requires_grad]
     ratio = lazy_every / (lazy_every + 1) if lazy_every > 1 else 1.0
     decay, eps, momentum = settings.weight_decay, settings.eps, settings.momentum
     if settings.name == "rmsprop":
-        return torch.optim.RMSprop(
-            parameters, lr=lr, eps=eps, weight_decay=decay, momentum=momentum, foreach=True
-        )
+        return RMSprop(parameters, lr=lr, eps=eps, weight_decay=decay, momentum=momentum)
     if settings.name == "sgd":
-        sgd = torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum, fused=True)
-        if (
-            momentum
-        ):  # zeros mean the same; the fused kernel would leave memory unset if the first update is skipped
-            for parameter in parameters:
-                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
-        return sgd
+        return SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum)
     betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
     if settings.name == "muon":
-        hidden = hidden_matrices(network)
+        hidden = [p for p in hidden_matrices(network) if p.requires_grad]
         known = {id(parameter) for parameter in hidden}
         rest = _decaying([p for p in parameters if id(p) not in known], decay)
         return MuonAdamW(
@@ -63,8 +106,15 @@ def _decaying(parameters: list[nn.Parameter], decay: float) -> list[dict[str, An
 
 
 def schedule_factor(schedule: Schedule, step: int, progress: float) -> float:
-    """The learning rate at ``step`` as a share of its start; ``progress`` in [0, 1] is how much of the run is over."""
+    """The learning rate at ``step``, from 0, as a share of its highest.
+
+    ``progress`` in [0, 1] is how much of the run is over.
+    ``inverse_sqrt`` is Vaswani et al. 2017, eq. 3: min(s / warmup, √(warmup / s)) for s = step + 1; its highest, there
+    (width · warmup)^-½, is ``lr``.
+    """
     warmup = min(1.0, (step + 1) / schedule.warmup) if schedule.warmup else 1.0
+    if schedule.name == "inverse_sqrt":
+        return warmup * math.sqrt(min(1.0, max(schedule.warmup, 1) / (step + 1)))
     progress = min(max(progress, 0.0), 1.0)
     fall = {"constant": 0.0, "linear": progress, "cosine": 0.5 * (1 - math.cos(math.pi * progress))}[
         schedule.name
@@ -73,9 +123,9 @@ def schedule_factor(schedule: Schedule, step: int, progress: float) -> float:
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """The 2-norm of all gradients together, a scalar on their device."""
+    """The 2-norm of all gradients together, of all shards, a scalar on their device."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+    return whole(torch.nn.utils.get_total_norm(gradients))
 
 
 def state_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -105,4 +155,4 @@ def load_state_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
             state = torch.empty_like(parameter, requires_grad=False)
         else:
             state = torch.empty_like(value, device=parameter.device if fused else value.device)
-        optimiser.state[parameter][name] = state.copy_(value)
+        optimiser.state[parameter][name] = state.copy_(like(value, state))

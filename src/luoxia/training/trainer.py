@@ -6,6 +6,7 @@ It knows phases, networks and batches, and nothing of GANs.
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from luoxia.objectives.base import Batch, Objective, Phase, Rng, hashed
 from luoxia.recipe import Recipe
 from luoxia.training import checkpoint, optimisers
 from luoxia.training.checkpoint import Checkpoint
+from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
 from luoxia.training.hardware import autocast, seed_device
+from luoxia.training.sharding import check_shardable, collect, load_weights, local, shard, whole
 
 ROLLBACKS = 3
 """Roll-backs, each at half the learning rate, before training gives up."""
@@ -82,15 +85,23 @@ class Trainer:
         self.compiled = compiled
         self.progress = Progress()
         self.networks = {name: self._placed(network) for name, network in objective.networks.items()}
-        self.parameters = {name: list(network.parameters()) for name, network in self.networks.items()}
+        self.views: dict[str, nn.Module] = {}
         self.averages = self._make_averages()
         self.phases = list(objective.phases())
+        if self.sharded:
+            self._shard()
+        self.parameters = {  # what is frozen from the beginning stays so
+            name: [p for p in network.parameters() if p.requires_grad]
+            for name, network in self.networks.items()
+        }
         self.optimisers = {name: self._make_optimiser(name) for name in self.networks}
         self.tally = Tally()
-        if compiled:
+        if compiled and not self.sharded:
             for network in self.networks.values():
                 network.compile()
-        objective.networks = {name: world.wrap(network) for name, network in self.networks.items()}
+        objective.networks = {
+            name: network if self.sharded else world.wrap(network) for name, network in self.networks.items()
+        }
 
     # ------------------------------------------------------------------ one step
 
@@ -104,7 +115,7 @@ class Trainer:
                 for repetition in range(phase.repeat):
                     self._update(phase, step // phase.every * phase.repeat + repetition)
         images = self.images_per_step
-        for average in self.averages.values():
+        for average in self._moving().values():
             average.update(images, images * (step + 1))
         for name, value in self.objective.statistics.items():
             self.tally.statistics.setdefault(name, []).append(value)
@@ -140,11 +151,14 @@ class Trainer:
         norm = optimisers.gradient_norm(parameters)
         if self.recipe.optimiser.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimiser.clip, norm)
-        if optimiser.defaults.get("fused"):  # skips on the device, without waiting for the answer
+        if (
+            self.world.device.type == "cpu" or self.sharded
+        ):  # shards: torch's kernels do not decide for all of them
+            if math.isfinite(norm.item()):
+                optimiser.step()
+        else:  # skips on the device, without waiting for the answer
             optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
             optimiser.grad_scale = None  # type: ignore[attr-defined]
-            optimiser.step()
-        elif math.isfinite(norm.item()):
             optimiser.step()
         for parameter in parameters:
             parameter.grad = None
@@ -160,6 +174,9 @@ class Trainer:
     def _synchronising(self, phase: Phase, last: bool) -> contextlib.AbstractContextManager[Any]:
         """Exchange gradients between processes with the last accumulated batch only."""
         network: Any = self.objective.networks[phase.updates]
+        if self.sharded:
+            network.set_requires_gradient_sync(last)
+            return contextlib.nullcontext()
         return contextlib.nullcontext() if last or self.world.size == 1 else network.no_sync()
 
     def _set_learning_rates(self) -> None:
@@ -212,33 +229,39 @@ class Trainer:
     def is_finite(self) -> bool:
         """Whether every weight, buffer and average is."""
         modules: list[nn.Module] = [*self.networks.values(), *(a.module for a in self.averages.values())]
-        tensors = [t for m in modules for t in m.state_dict().values() if t.is_floating_point()]
+        tensors = [local(t) for m in modules for t in m.state_dict().values() if t.is_floating_point()]
         return bool(torch.stack([t.detach().sum() for t in tensors]).isfinite().all())
 
     # ------------------------------------------------------------------ save and go on
 
-    def save(self) -> Any:
-        """Write a checkpoint of the present step (main process only)."""
-        tensors = {
-            **{name: dict(network.state_dict()) for name, network in self.networks.items()},
-            **{f"ema_{name}": dict(average.module.state_dict()) for name, average in self.averages.items()},
+    def save(self) -> None:
+        """Write a checkpoint of the present step: all processes together collect it, the main one writes."""
+        groups = {
+            **{name: network.state_dict() for name, network in self.networks.items()},
+            **{f"ema_{name}": average.module.state_dict() for name, average in self._moving().items()},
             **{f"optimiser_{name}": optimisers.state_tensors(o) for name, o in self.optimisers.items()},
         }
+        collected = {name: collect(group, self.world.main) for name, group in groups.items()}
+        if not self.world.main:
+            return
         state = {
             "seconds": self.progress.seconds,
             "rollbacks": self.progress.rollbacks,
             "lr_scale": self.progress.lr_scale,
             "world_size": self.world.size,
         }
-        return checkpoint.save(self.folder, self.progress.step, tensors, state, self.recipe.keep)
+        step, recipe = self.progress.step, self.recipe
+        spared = averaged_steps(step, recipe.checkpoint_every, recipe.average_checkpoints)
+        checkpoint.save(self.folder, step, collected, state, recipe.keep, spared)
+        self._average_checkpoints()
 
     def restore(self, saved: Checkpoint) -> None:
         """Become what ``save`` wrote, to the bit."""
         try:
             for name, network in self.networks.items():
-                network.load_state_dict(saved.tensors[name])
-            for name, average in self.averages.items():
-                average.module.load_state_dict(saved.tensors[f"ema_{name}"])
+                load_weights(network, saved.tensors[name])
+            for name, average in self._moving().items():
+                load_weights(average.module, saved.tensors[f"ema_{name}"])
             for name, optimiser in self.optimisers.items():
                 optimisers.load_state_tensors(optimiser, saved.tensors[f"optimiser_{name}"])
         except (KeyError, RuntimeError, IndexError) as error:
@@ -247,6 +270,18 @@ class Trainer:
         state = saved.state
         self.progress = Progress(saved.step, state["seconds"], state["rollbacks"], state["lr_scale"])
         self.tally = Tally()
+        self._average_checkpoints()
+        self.gather()
+
+    def _average_checkpoints(self) -> None:
+        """Average those on disk, in the main process: it alone samples, measures and exports."""
+        recipe, step = self.recipe, self.progress.step
+        steps = averaged_steps(
+            step, recipe.checkpoint_every, recipe.average_checkpoints, last=self.fraction >= 1.0
+        )
+        for name, average in self.averages.items():
+            if isinstance(average, CheckpointAverage) and self.world.main:
+                average.take(checkpoint.load_network(self.folder, steps, name))
 
     def roll_back(self, reason: str) -> str:
         """Return to the last checkpoint at half the learning rate; ``LuoxiaError`` after too many times."""
@@ -263,6 +298,50 @@ class Trainer:
             f"{reason}: back to step {self.progress.step} with the learning rate × {self.progress.lr_scale:g}"
         )
 
+    # ------------------------------------------------------------------ shards
+
+    def shown(self, name: str) -> nn.Module:
+        """What is sampled, measured and exported of a network, in the main process: its average if there is one.
+
+        Of a sharded network it is the whole copy that ``gather`` last collected.
+        """
+        average = self.averages.get(name)
+        if name in self.views and not isinstance(average, CheckpointAverage):
+            return self.views[name]
+        return average.module if average else self.networks[name]
+
+    @torch.no_grad()
+    def gather(self) -> None:
+        """Collect the shards of what is sampled in the main process; all processes must call it."""
+        if not self.sharded:
+            return
+        for name, network in self.networks.items():
+            moving = self._moving().get(name)
+            source = (moving.module if moving else network).state_dict()
+            view = self.views[name].state_dict() if self.world.main else {}
+            for key, value in source.items():
+                full = whole(value)
+                if self.world.main:
+                    view[key].copy_(full)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of the network only."""
+        return self.recipe.shard and self.world.size > 1
+
+    def _shard(self) -> None:
+        """Cut networks and averages up; the main process keeps whole copies to sample from."""
+        check_shardable(self.networks)
+        for name, network in self.networks.items():
+            if self.world.main:
+                self.views[name] = copy.deepcopy(network).eval().requires_grad_(False)
+            for average in self.averages.values():
+                if isinstance(average, CheckpointAverage) and self.world.main:
+                    average.follow(self.views[name])
+            shard(network, self.world)
+        for moving in self._moving().values():
+            shard(moving.module, self.world)
+
     # ------------------------------------------------------------------ construction
 
     def _placed(self, network: nn.Module) -> nn.Module:
@@ -272,14 +351,17 @@ class Trainer:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
-    def _make_averages(self) -> dict[str, EMA]:
-        settings = self.recipe.ema
+    def _make_averages(self) -> dict[str, EMA | CheckpointAverage]:
+        settings, names = self.recipe.ema, self.objective.averaged
+        if self.recipe.average_checkpoints:
+            return {name: CheckpointAverage(self.networks[name]) for name in names}
         if settings.halflife == 0:
             return {}
-        return {
-            name: EMA(self.networks[name], settings.halflife, settings.ramp)
-            for name in self.objective.averaged
-        }
+        return {name: EMA(self.networks[name], settings.halflife, settings.ramp) for name in names}
+
+    def _moving(self) -> dict[str, EMA]:
+        """The averages that follow each step."""
+        return {name: average for name, average in self.averages.items() if isinstance(average, EMA)}
 
     def _make_optimiser(self, name: str) -> torch.optim.Optimizer:
         lr = self.recipe.learning_rates().get(name, self.recipe.lr)
