@@ -8,8 +8,6 @@ import pytest
 from luoxia.data.text import (
     IGNORED,
     SEPARATOR,
-    ConditionedBatches,
-    ConditionedDataset,
     LabelledBatches,
     LabelledDataset,
     PairBatches,
@@ -17,7 +15,6 @@ from luoxia.data.text import (
     TokenBatches,
     TokenDataset,
     Tokeniser,
-    condition_prompt,
     read_pairs,
     read_texts,
     reading,
@@ -273,37 +270,6 @@ def test_bad_budgets(pairs: PairDataset) -> None:
     assert sorted(int(i) for k in range(few.per_epoch) for i in few.samples(k)) == [5, 6, 7, 8, 9]
 
 
-def test_conditions(poems: Path) -> None:
-    source = read_texts(poems, condition=("form",))
-    data = ConditionedDataset.open(source, BYTES)
-    assert condition_prompt(BYTES, {"form": "a\nb=c", "k": ""}) == [
-        *BYTES.encode("form=a b=c\nk=\n"),
-        BYTES.sep,
-    ]
-    batches = ConditionedBatches(data, tokens=300, seed=0)
-    found = []
-    for index in range(batches.per_epoch):
-        inputs, targets = batches(index)
-        assert inputs.size <= 300
-        for row, target in zip(inputs.tolist(), targets.tolist(), strict=True):
-            sep = row.index(BYTES.sep)
-            learnt = [token for token in target if token != IGNORED]
-            assert target[:sep] == [IGNORED] * sep
-            assert target[sep : sep + len(learnt)] == learnt
-            assert learnt[-1] == EOS
-            assert row[sep + 1 : sep + len(learnt)] == learnt[:-1]
-            found.append((BYTES.decode(row[:sep]), BYTES.decode(learnt)))
-    expected = [(f"form={document.fields[0][1]}\n", document.text) for document in source.documents()]
-    assert sorted(found) == sorted(expected)
-
-
-def test_no_condition_and_no_separator(poems: Path) -> None:
-    plain = Tokeniser.train("byte")
-    assert plain.decode(condition_prompt(plain, {"a": "b"})) == "a=b\n\n"
-    data = ConditionedDataset.open(read_texts(poems), BYTES)
-    assert set(data.prefixes.lengths) == {1}
-
-
 def test_labelled_texts(poems: Path) -> None:
     source = read_texts(poems, label="form")
     data = LabelledDataset.open(source, BYTES)
@@ -341,15 +307,3 @@ def test_a_foreign_template_stays_around_a_cut_text(poems: Path) -> None:
             assert row[real].tolist() == [4, *data.texts[number][:18], 5]
     with pytest.raises(UsageError, match="no room"):
         LabelledBatches(data, longest=2)
-
-
-def test_conditioned_batches_are_shifted_by_one(poems: Path) -> None:
-    data = ConditionedDataset.open(read_texts(poems, condition=("form",)), BYTES)
-    batches = ConditionedBatches(data, tokens=400, seed=3)
-    inputs, targets = batches(0)
-    for row, target, number in zip(inputs, targets, batches.samples(0), strict=True):
-        prefix, text = data.prefixes[number].tolist(), data.texts[number].tolist()
-        whole = [*prefix, *text, EOS]
-        padding = inputs.shape[1] - len(whole) + 1
-        assert row.tolist() == whole[:-1] + [0] * padding
-        assert target.tolist() == [IGNORED] * (len(prefix) - 1) + [*text, EOS] + [IGNORED] * padding

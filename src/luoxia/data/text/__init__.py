@@ -1,16 +1,9 @@
 """Text: files → documents or pairs → tokens → batches."""
 
 from luoxia.data.text.alignment import Pair, PairSource, read_pairs
+from luoxia.data.text.conditions import ConditionedBatches, ConditionedDataset, Documents, condition_prompt
 from luoxia.data.text.labelled import LabelledBatch, LabelledBatches, LabelledDataset
-from luoxia.data.text.pairs import (
-    ConditionedBatches,
-    ConditionedDataset,
-    PairBatch,
-    PairBatches,
-    PairDataset,
-    PrefixBatch,
-    condition_prompt,
-)
+from luoxia.data.text.pairs import PairBatch, PairBatches, PairDataset
 from luoxia.data.text.reading import Skips
 from luoxia.data.text.sources import Document, TextSource, read_texts
 from luoxia.data.text.tokeniser import SEPARATOR, Tokeniser
@@ -22,6 +15,7 @@ __all__ = [
     "ConditionedBatches",
     "ConditionedDataset",
     "Document",
+    "Documents",
     "LabelledBatch",
     "LabelledBatches",
     "LabelledDataset",
@@ -30,7 +24,6 @@ __all__ = [
     "PairBatches",
     "PairDataset",
     "PairSource",
-    "PrefixBatch",
     "Skips",
     "TextSource",
     "TokenBatches",

@@ -2,38 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from luoxia.data.batches import Order, holdout_split
 from luoxia.data.cache import cache_folder, publish
 from luoxia.data.files import Skipped
 from luoxia.data.text.alignment import PairSource, read_pairs
+from luoxia.data.text.conditions import ConditionedBatches, ConditionedDataset, Documents
+from luoxia.data.text.labelled import LabelledDataset
 from luoxia.data.text.pairs import PairDataset
+from luoxia.data.text.ragged import Indices
 from luoxia.data.text.sources import TextSource, read_texts
 from luoxia.data.text.spec import TextSpec
 from luoxia.data.text.tokeniser import SEPARATOR, Tokeniser
-from luoxia.data.text.tokens import TokenDataset
+from luoxia.data.text.tokens import TokenBatches, TokenDataset, TokenStream, Windows
 from luoxia.errors import LuoxiaError
 
 VERSION = 1  # raise it when tokenisers learn differently
+MOST_TEXT = 20_000_000
+"""Tokens of a part that are read back as text, at most."""
+
+Draw = Callable[[int, int], Indices]
+"""(high, n) → n random numbers from 0 to high - 1."""
+Part = TypeVar("Part", TokenStream, Documents)
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """What a recipe learns from; its length is the number of documents."""
+class Tokenised:
+    """Data in a tokeniser's tokens, which it is named by; its length is the number of documents, or of pairs."""
 
-    tokens: TokenDataset
     tokeniser: Tokeniser
 
+    @property
+    def data(self) -> Any:
+        """The tokens."""
+        raise NotImplementedError
+
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.data)
 
     @property
     def spec(self) -> TextSpec:
         """All that a recipe's ``build`` may know."""
         return TextSpec(self.tokeniser.vocabulary)
+
+    @property
+    def source(self) -> str:
+        """What a person reads."""
+        return str(self.data.title)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the content and of the tokeniser."""
+        return sha256(f"{self.data.fingerprint} {self.tokeniser.digest}".encode()).hexdigest()[:32]
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What could not be used: the first of them, when there are very many."""
+        return list(self.data.skips.listed)
+
+
+class LanguageCorpus(Tokenised, Generic[Part]):
+    """What a language model learns from, in parts: some to learn from, some held out."""
+
+    condition: tuple[str, ...] = ()
+    """The fields that state what a text is to be."""
+
+    @property
+    def size(self) -> int:
+        """Tokens, those of conditions among them."""
+        raise NotImplementedError
+
+    def whole(self) -> Part:
+        """All of it."""
+        raise NotImplementedError
+
+    def split(self, holdout: float, seed: int) -> tuple[Part, Part]:
+        """(train, held-out) text; ``holdout=0`` holds none out."""
+        raise NotImplementedError
+
+    def batches(
+        self, part: Part, rows: int, context: int, seed: int, world_size: int = 1, rank: int = 0
+    ) -> TokenBatches | ConditionedBatches:
+        """Batches for training, of ``rows`` × ``context`` tokens."""
+        raise NotImplementedError
+
+    def some(self, part: Part, rows: int, context: int, draw: Draw) -> Windows | None:
+        """Random ``rows`` of a part; None of one that has none."""
+        raise NotImplementedError
+
+    def texts(self, part: Part) -> list[str]:
+        """The documents of a part; of a very long one, its beginning."""
+        raise NotImplementedError
+
+    def conditions(self, part: Part, n: int, context: int, seed: int) -> list[dict[str, str]] | None:
+        """Those of ``n`` documents of a part, in random order, of each once before any comes again; None without."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Corpus(LanguageCorpus[TokenStream]):
+    """Documents, packed end to end."""
+
+    tokens: TokenDataset
+    tokeniser: Tokeniser
+
+    @property
+    def data(self) -> TokenDataset:
+        """The tokens."""
+        return self.tokens
 
     @property
     def source(self) -> str:
@@ -41,45 +123,116 @@ class Corpus:
         return self.tokens.source
 
     @property
-    def fingerprint(self) -> str:
-        """Hex digest of the content and of the tokeniser."""
-        return _digest(self.tokens.fingerprint, self.tokeniser)
+    def size(self) -> int:
+        """Tokens."""
+        return len(self.whole())
 
-    @property
-    def skipped(self) -> list[Skipped]:
-        """What could not be used: the first of them, when there are very many."""
-        return self.tokens.skips.listed
+    def whole(self) -> TokenStream:
+        """All of it."""
+        return self.tokens.whole()
+
+    def split(self, holdout: float, seed: int) -> tuple[TokenStream, TokenStream]:
+        """(train, held-out) text; ``holdout=0`` holds none out."""
+        if holdout == 0:
+            whole = self.whole()
+            return whole, replace(whole, spans=whole.spans[:0])
+        return self.tokens.split(holdout, seed)
+
+    def batches(
+        self, part: TokenStream, rows: int, context: int, seed: int, world_size: int = 1, rank: int = 0
+    ) -> TokenBatches:
+        """Batches of stretches of text."""
+        return TokenBatches(part, rows, context, seed, world_size, rank)
+
+    def some(self, part: TokenStream, rows: int, context: int, draw: Draw) -> Windows | None:
+        """Random stretches; None of a part that has none."""
+        last = len(part) - context
+        return part.windows(draw(last, rows), context) if last > 0 else None
+
+    def texts(self, part: TokenStream) -> list[str]:
+        """The documents of a part, decoded; of a very long one, its beginning."""
+        tokens = part.take(np.arange(min(len(part), MOST_TEXT)))
+        pieces = np.split(tokens, np.flatnonzero(tokens == part.eos) + 1)
+        texts = (self.tokeniser.decode(piece.tolist()) for piece in pieces if len(piece))
+        return [text for text in texts if text]
+
+    def conditions(self, part: TokenStream, n: int, context: int, seed: int) -> None:
+        """There are none."""
 
 
 @dataclass(frozen=True)
-class PairCorpus:
-    """Sentence pairs and the one tokeniser of both languages; its length is the number of pairs."""
+class ConditionedCorpus(LanguageCorpus[Documents]):
+    """Documents, each after the fields that state what it is to be.
+
+    In training a field is ``omitted`` with this chance, and so are all of them.
+    """
+
+    documents: ConditionedDataset
+    tokeniser: Tokeniser
+    omitted: float = 0.0
+
+    @property
+    def data(self) -> ConditionedDataset:
+        """The tokens."""
+        return self.documents
+
+    @property
+    def size(self) -> int:
+        """Tokens, those of the conditions among them."""
+        return int((self.documents.prefix_lengths + self.documents.texts.lengths).sum())
+
+    @property
+    def condition(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The fields that state what a text is to be."""
+        return self.documents.names
+
+    def whole(self) -> Documents:
+        """All of it."""
+        return Documents(self.documents, np.arange(len(self)))
+
+    def split(self, holdout: float, seed: int) -> tuple[Documents, Documents]:
+        """(train, held-out) documents; none are held out of fewer than 20."""
+        train, heldout = holdout_split(len(self), holdout, seed)
+        if holdout == 0:
+            return self.whole(), Documents(self.documents, heldout[:0])
+        return Documents(self.documents, train), Documents(self.documents, heldout)
+
+    def batches(
+        self, part: Documents, rows: int, context: int, seed: int, world_size: int = 1, rank: int = 0
+    ) -> ConditionedBatches:
+        """Batches of whole documents, ``rows`` × ``context`` tokens at most."""
+        return ConditionedBatches(part, rows * context, context, seed, world_size, rank, self.omitted)
+
+    def some(self, part: Documents, rows: int, context: int, draw: Draw) -> Windows | None:
+        """Random documents; None of a part that has none."""
+        fitting = part.fitting(context)
+        return self.documents.rows(fitting[draw(len(fitting), rows)], context) if len(fitting) else None
+
+    def texts(self, part: Documents) -> list[str]:
+        """The documents of a part, without their conditions."""
+        lengths = np.cumsum(self.documents.texts.lengths[part.samples])
+        chosen = part.samples[: np.searchsorted(lengths, MOST_TEXT) + 1]
+        return [self.tokeniser.decode(self.documents.texts[index].tolist()) for index in chosen]
+
+    def conditions(self, part: Documents, n: int, context: int, seed: int) -> list[dict[str, str]] | None:
+        """Of documents whose condition leaves room for a text."""
+        if not len(fitting := part.fitting(context)):
+            return None
+        order = Order(len(fitting), seed).indices(0, n)
+        return [self.documents.condition(index) for index in fitting[order]]
+
+
+@dataclass(frozen=True)
+class PairCorpus(Tokenised):
+    """Sentence pairs and the one tokeniser of both languages."""
 
     pairs: PairDataset
     tokeniser: Tokeniser
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
     @property
-    def spec(self) -> TextSpec:
-        """All that a recipe's ``build`` may know."""
-        return TextSpec(self.tokeniser.vocabulary)
-
-    @property
-    def source(self) -> str:
-        """What a person reads."""
-        return self.pairs.title
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the content and of the tokeniser."""
-        return _digest(self.pairs.fingerprint, self.tokeniser)
-
-    @property
-    def skipped(self) -> list[Skipped]:
-        """What could not be used: the first of them, when there are very many."""
-        return self.pairs.skips.listed
+    def data(self) -> PairDataset:
+        """The tokens."""
+        return self.pairs
 
     def texts(self, indices: Iterable[int]) -> tuple[list[str], list[str]]:
         """Sources and targets of these pairs."""
@@ -91,6 +244,30 @@ class PairCorpus:
         return sources, targets
 
 
+@dataclass(frozen=True)
+class LabelledCorpus(Tokenised):
+    """Texts with classes, and their tokeniser."""
+
+    dataset: LabelledDataset
+    tokeniser: Tokeniser
+
+    @property
+    def data(self) -> LabelledDataset:
+        """The tokens."""
+        return self.dataset
+
+    @property
+    def spec(self) -> TextSpec:
+        """All that a recipe's ``build`` may know."""
+        return TextSpec(self.tokeniser.vocabulary, len(self.dataset.classes))
+
+    def texts(self, indices: Iterable[int]) -> tuple[list[str], list[str]]:
+        """These texts, and the names of their classes."""
+        chosen = list(indices)
+        texts = [self.tokeniser.decode(self.dataset.texts[i].tolist()) for i in chosen]
+        return texts, [self.dataset.classes[self.dataset.labels[i]] for i in chosen]
+
+
 def open_pair_corpus(path: str, against: str | None, tokeniser: str, vocabulary: int | None) -> PairCorpus:
     """Read pairs (see ``read_pairs``), learn one tokeniser from both sides, and pack their tokens."""
     source = read_pairs(path, against)
@@ -98,15 +275,34 @@ def open_pair_corpus(path: str, against: str | None, tokeniser: str, vocabulary:
     return PairCorpus(PairDataset.open(source, learned), learned)
 
 
-def open_corpus(path: str | None, tokeniser: str, vocabulary: int | None) -> Corpus:
-    """Read text (see ``read_texts``), learn a tokeniser of the named kind from it, and pack its tokens."""
-    source = read_texts(path)
+def open_labelled_corpus(
+    path: str, text: str | None, label: str | None, tokeniser: str, vocabulary: int | None
+) -> LabelledCorpus:
+    """Read labelled texts (see ``read_texts``), learn a tokeniser from them, and pack their tokens."""
+    source = read_texts(path, target=text, label=label)
     learned = learn_tokeniser(source, tokeniser, vocabulary)
-    return Corpus(TokenDataset.open(source, learned), learned)
+    return LabelledCorpus(LabelledDataset.open(source, learned), learned)
 
 
-def _digest(fingerprint: str, tokeniser: Tokeniser) -> str:
-    return sha256(f"{fingerprint} {tokeniser.digest}".encode()).hexdigest()[:32]
+def open_corpus(
+    path: str | None,
+    tokeniser: str,
+    vocabulary: int | None,
+    *,
+    condition: Iterable[str] = (),
+    target: str | None = None,
+    omitted: float = 0.0,
+) -> LanguageCorpus[Any]:
+    """Read text (see ``read_texts``), learn a tokeniser of the named kind from it, and pack its tokens."""
+    source = read_texts(path, condition=condition, target=target)
+    return corpus_of(source, learn_tokeniser(source, tokeniser, vocabulary), omitted)
+
+
+def corpus_of(source: TextSource, tokeniser: Tokeniser, omitted: float = 0.0) -> LanguageCorpus[Any]:
+    """A source in a tokeniser's tokens; see ``ConditionedCorpus`` for ``omitted``."""
+    if source.condition:
+        return ConditionedCorpus(ConditionedDataset.open(source, tokeniser), tokeniser, omitted)
+    return Corpus(TokenDataset.open(source, tokeniser), tokeniser)
 
 
 def learn_tokeniser(source: TextSource | PairSource, kind: str, vocabulary: int | None) -> Tokeniser:

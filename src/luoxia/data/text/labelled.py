@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from luoxia.data.images import class_names
 from luoxia.data.text.buckets import BucketedBatches
+from luoxia.data.text.padded import padded
 from luoxia.data.text.ragged import (
     Facts,
     Indices,
@@ -103,22 +104,16 @@ class LabelledBatches(BucketedBatches):
         used = lengths if samples is None else lengths[samples]
         self.cut = int((used > longest).sum())
         self.dataset = dataset
-        self._room = longest - marks
-        self._before = np.array(dataset.tokeniser.prefix, np.int64)
-        self._after = np.array(dataset.tokeniser.suffix, np.int64)
+        self._longest = longest
 
     def __call__(self, index: int) -> LabelledBatch:
         """Return batch number ``index`` of this rank, from 0."""
-        data, chosen = self.dataset, self.samples(index)
-        start = len(self._before)
-        ends = start + np.minimum(data.texts.lengths[chosen], self._room)
-        width = ends + len(self._after)
-        ids = np.full((len(chosen), width.max()), data.tokeniser.pad or 0)
-        ids[:, :start] = self._before
-        data.texts.put(ids, chosen, at=start, limit=self._room)
-        ids[np.arange(len(chosen))[:, None], ends[:, None] + np.arange(len(self._after))] = self._after
-        mask = np.arange(ids.shape[1]) < width[:, None]
-        return LabelledBatch(ids, mask, data.labels[chosen])
+        return self.gather(self.samples(index))
+
+    def gather(self, chosen: Indices) -> LabelledBatch:
+        """These texts."""
+        data = self.dataset
+        return LabelledBatch(*padded(data.texts, chosen, data.tokeniser, self._longest), data.labels[chosen])
 
 
 def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:

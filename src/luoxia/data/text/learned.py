@@ -17,6 +17,9 @@ from luoxia.errors import MissingExtraError, UsageError
 DEFAULT_VOCABULARY = 8192
 SPACE = "▁"  # how unigram pieces write a space
 FALLBACK_SCORE = -100.0  # of a byte that stands for part of an unknown character: the last resort
+LONGEST_WORD = (
+    256  # bytes that bpe merges over: its learning takes the square of a word, and a text may be one word
+)
 
 
 def library() -> Any:
@@ -120,7 +123,9 @@ class BPETokeniser(LearnedTokeniser):
         """Return the library's own JSON of a model with at most ``room`` pieces."""
         lib = library()
         backend = lib.Tokenizer(lib.models.BPE())
-        backend.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        words = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        pieces = lib.pre_tokenizers.Split(lib.Regex(f".{{1,{LONGEST_WORD}}}"), "isolated")
+        backend.pre_tokenizer = lib.pre_tokenizers.Sequence([words, pieces])
         backend.decoder = lib.decoders.ByteLevel()
         trainer = lib.trainers.BpeTrainer(
             vocab_size=room, show_progress=False, initial_alphabet=sorted(BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -46,10 +46,12 @@ class Ragged:
         """The length of each sequence, (n,)."""
         return np.diff(self.starts)
 
-    def put(self, into: Indices, chosen: Indices, at: Indices | int = 0, limit: int | None = None) -> None:
+    def put(
+        self, into: Indices, chosen: Indices, at: Indices | int = 0, limit: Indices | int | None = None
+    ) -> None:
         """Write the ``chosen`` sequences into the rows of ``into`` (n, t), from column ``at`` on, at once.
 
-        ``at`` is one column for all rows, or one a row, (n,); ``limit`` cuts longer sequences.
+        ``at`` is one column for all rows, or one a row, (n,); so is ``limit``, which cuts longer sequences.
         """
         lengths = self.lengths[chosen]
         if limit is not None:
@@ -58,6 +60,12 @@ class Ragged:
         offset = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         column = np.broadcast_to(at, len(chosen))[row] + offset
         into[row, column] = self.tokens[self.starts[chosen][row] + offset]
+
+    @classmethod
+    def of(cls, sequences: Sequence[NDArray[Any]]) -> Ragged:
+        """Hold these sequences in memory."""
+        starts = np.cumsum([0, *map(len, sequences)], dtype=np.int64)
+        return cls(np.concatenate([np.empty(0, np.uint32), *sequences]), starts)
 
     @classmethod
     def open(cls, folder: Path, name: str) -> Ragged:

@@ -69,8 +69,11 @@ class TextSource:
                 parts = []
 
     def texts(self) -> Iterator[str]:
-        """Yield the text of all pieces, to train a tokeniser on."""
-        return (piece.text for piece in self.pieces() if piece.text)
+        """Yield the text of all pieces, and the lines that state their conditions, to train a tokeniser on."""
+        for piece in self.pieces():
+            yield from condition_lines(piece.fields)
+            if piece.text:
+                yield piece.text
 
     def __post_init__(self) -> None:
         self._unusable = self.skips.copy()
@@ -187,6 +190,11 @@ def read_texts(
     )
 
 
+def condition_lines(fields: Iterable[tuple[str, str]]) -> list[str]:
+    """A line ``key=value`` for each field that has a value; line ends in it become spaces."""
+    return [f"{key}={' '.join(value.splitlines())}\n" for key, value in fields if value.strip()]
+
+
 def fingerprint_of(key: object) -> str:
     """32 hex digits that stand for ``key``."""
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
@@ -269,6 +277,8 @@ def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, 
         known.update(dict.fromkeys(known_fields(file)))
         if known.keys() >= {*named, target}:
             return
+    if not known:
+        return  # not one row can be read: reading says why
     require(named, list(known), where)
     try:
         require([target], list(known), where)

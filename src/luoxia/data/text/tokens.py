@@ -151,6 +151,8 @@ class TokenBatches:
     each token is an input at most once; the ``len(stream) % context`` tokens left over are others each time.
     """
 
+    dropped = 0  # documents left out: none, however long
+
     def __init__(
         self,
         stream: TokenStream,
@@ -200,12 +202,16 @@ class TokenBatches:
 
 def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
     writer = RaggedWriter(folder, "documents", tokeniser.vocabulary)
-    end = np.array([tokeniser.eos])
+    begin, end = np.array(tokeniser.prefix, np.int64), np.array([tokeniser.eos])
+    begins = len(begin) > 0  # what a foreign model expects before each text
     for pieces in in_chunks(source.pieces(), lambda piece: len(piece.text)):
         for piece, ids in zip(pieces, tokeniser.encode_batch([piece.text for piece in pieces]), strict=True):
+            if begins:
+                writer.extend(begin)
             writer.extend(ids)
             if piece.ends:
                 writer.append(end)
+            begins = piece.ends and len(begin) > 0
     writer.close()
     return {"skips": skips_to_json(source.skips)}
 
