@@ -100,7 +100,7 @@ def test_a_text_may_end_only_where_it_is_whole() -> None:
     tokeniser = Tokeniser.train("byte")
     network = network_for(tokeniser, 4)
     head = network.head
-    network.head = lambda x: head(x).index_fill(2, torch.tensor([tokeniser.eos]), 1e4)
+    network.head = lambda x: head(x).index_fill(-1, torch.tensor([tokeniser.eos]), 1e4)
     grammar = Grammar.lark('start: "ab" "c"*', tokeniser)
     (done,) = complete(
         network, [[5]], Decoding(9), constraints=[grammar.begin()], eos=tokeniser.eos, decode=tokeniser.decode

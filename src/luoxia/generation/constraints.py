@@ -123,8 +123,8 @@ class Grammar:
         """Texts that a grammar in Lark's notation derives from its rule ``start``."""
         return cls(_llguidance().LLMatcher.grammar_from_lark(grammar), tokeniser, "grammar")
 
-    def begin(self) -> Constraint:
-        """A fresh row."""
+    def begin(self, prompt: str = "") -> Constraint:
+        """A fresh row; what it writes after ``prompt`` is by itself a text of the grammar."""
         return _Matched(self._matcher(self._tokens, self._grammar), self.kind, self.end)
 
 
@@ -187,8 +187,8 @@ class Choices:
             if not ways[0]:
                 raise UsageError(f"the choice '{text}' cannot be spelt with this tokeniser: leave it out")
 
-    def begin(self) -> Constraint:
-        """A fresh row."""
+    def begin(self, prompt: str = "") -> Constraint:
+        """A fresh row; what it writes after ``prompt`` is one of the texts."""
         return _Choosing(self)
 
 

@@ -2,53 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from luoxia.config import nearest
+from luoxia.data.text.conditions import condition_prompt
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.generation.constraints import Constraint
+from luoxia.generation.rules import Rule, open_rule
 from luoxia.generation.text import Completion, Decoding, complete, stream_text
 from luoxia.generation.token_model import TokenModel
 from luoxia.networks.transformer import Decoder
 
+Condition = Mapping[str, str]
+
 
 class TextGenerator(TokenModel[Decoder]):
-    """A decoder that writes."""
+    """A decoder that writes. ``condition`` names the fields that tell it what; it has learnt to do without them too."""
+
+    def __init__(
+        self, network: Decoder, tokeniser: Tokeniser | None, *, condition: Sequence[str] = (), **common: Any
+    ) -> None:
+        super().__init__(network, tokeniser, **common)
+        self.condition = tuple(condition)
 
     @torch.inference_mode()
     def logits(self, ids: Any) -> Tensor:
-        """Ids (batch, length), a tensor or lists → logits (batch, length, vocabulary), float32."""
-        rows = torch.as_tensor(ids, dtype=torch.int64, device=self.device)
-        logits: Tensor = self.network(rows)
+        """Ids (batch, length), a tensor or lists → logits (batch, length, vocabulary), float32.
+
+        ``UsageError`` for rows of unequal length, for more tokens than the context, and for unknown ones.
+        """
+        logits: Tensor = self.network(self.rows_of(ids))
         return logits.float()
 
-    def sample(
-        self, n: int = 1, seed: int = 0, *, prompt: str = "", decoding: Decoding | None = None
-    ) -> list[str]:
-        """N texts that go on from ``prompt``, which they leave out; text i is a function of (seed, i)."""
-        return [completion.text for completion in self.completions(n, seed, prompt=prompt, decoding=decoding)]
+    def sample(self, n: int = 1, seed: int = 0, **asked: Any) -> list[str]:
+        """N texts that go on from a prompt, which they leave out; text i is a function of (seed, i).
+
+        ``asked`` is that of ``completions``.
+        """
+        return [completion.text for completion in self.completions(n, seed, **asked)]
 
     def completions(
-        self, n: int = 1, seed: int = 0, *, prompt: str = "", decoding: Decoding | None = None
+        self,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        prompt: str = "",
+        condition: Condition | Sequence[Condition] | None = None,
+        constraint: Rule | None = None,
+        decoding: Decoding | None = None,
     ) -> list[Completion]:
-        """The same, with the tokens and the reason why each ended."""
-        settings = _seeded(decoding, seed)
-        ids = self.prompt_ids(prompt)
-        eos = self.tokenizer.eos
-        return complete(self.network, [ids] * n, settings, eos=eos, decode=self.tokenizer.decode)
+        """The same, with the tokens and the reason why each ended.
 
-    def stream(self, prompt: str = "", seed: int = 0, *, decoding: Decoding | None = None) -> Iterator[str]:
+        Args:
+            n: texts.
+            seed: of the texts, all of them.
+            prompt: how each text begins.
+            condition: what the fields in ``self.condition`` say of all texts, or of each; any may be left out.
+            constraint: what each text keeps to: a ``Poem``, ``Grammar`` or ``Choices``, or what ``rule`` gives.
+            decoding: how tokens are chosen.
+
+        Raises:
+            UsageError: the prompt or the condition does not suit the model.
+            LuoxiaError: the constraint cannot be met, or not within ``max_tokens`` or the context.
+        """
+        each = [condition] * n if condition is None or isinstance(condition, Mapping) else list(condition)
+        if len(each) != n:
+            raise UsageError(f"{len(each)} conditions for n={n} texts: give one for all, or one for each")
+        prompts = [self.prompt_ids(prompt, said) for said in each]
+        rows = None if constraint is None else [constraint.begin(prompt) for _ in prompts]
+        completions = complete(
+            self.network, prompts, _seeded(decoding, seed),
+            constraints=rows, **self._tokens(),
+        )  # fmt: skip
+        for number, row in enumerate(rows or ()):
+            _check_whole(row, completions[number].reason == "stop", number)
+        return completions
+
+    def stream(
+        self,
+        prompt: str = "",
+        seed: int = 0,
+        *,
+        condition: Condition | None = None,
+        constraint: Rule | None = None,
+        decoding: Decoding | None = None,
+    ) -> Iterator[str]:
         """The first of these texts, piece by piece as it is written."""
-        eos, decode = self.tokenizer.eos, self.tokenizer.decode
-        ids = self.prompt_ids(prompt)
-        yield from stream_text(self.network, ids, _seeded(decoding, seed), eos=eos, decode=decode)
+        row = None if constraint is None else constraint.begin(prompt)
+        yield from stream_text(
+            self.network, self.prompt_ids(prompt, condition), _seeded(decoding, seed),
+            constraints=None if row is None else [row], **self._tokens(),
+        )  # fmt: skip
+        if row is not None:
+            _check_whole(row, bool(decoding and decoding.stop), 0)
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """The prompt's tokens; without a prompt the mark that ends a text, which is what a text begins after."""
-        ids = self.tokenizer.encode(prompt)
+    def _tokens(self) -> dict[str, Any]:
+        """What decoding must know of the tokeniser."""
+        tokeniser = self.tokenizer
+        return {"eos": tokeniser.eos, "decode": tokeniser.decode, "known": tokeniser.vocabulary}
+
+    def lighten(self, *, bf16: bool = False, int8: bool = False) -> TextGenerator:
+        """Shorten the weights, in place: bfloat16 for half the bytes, 8-bit matrices for a quarter; returns itself."""
+        from luoxia.networks.int8 import quantise
+
+        if bf16:
+            self.network.bfloat16()
+        if int8:
+            quantise(self.network, head=True)
+        return self
+
+    def rule(self, **named: Any) -> Rule | None:
+        """What texts are to keep to: ``poem="七言"``, ``schema=FILE`` or ``grammar=FILE``; see ``open_rule``."""
+        return open_rule(self.tokenizer, **named)
+
+    def prompt_ids(self, prompt: str = "", condition: Condition | None = None) -> list[int]:
+        """The tokens of a condition and a prompt; without either, the mark that a text begins after.
+
+        Raises:
+            UsageError: it has no such field, or holds a character that the model has never seen.
+        """
+        for name in condition or ():
+            if name not in self.condition:
+                raise UsageError(unknown_field(name, self.condition))
+        stated = {name: str((condition or {})[name]) for name in self.condition if name in (condition or {})}
+        before = condition_prompt(self.tokenizer, stated) if self.condition else self.tokenizer.prefix
+        ids = [*before, *self.tokenizer.encode(prompt)]
+        if self.tokenizer.unk is not None and self.tokenizer.unk in ids:
+            self._refuse_unseen({"prompt": prompt, **stated})
         return ids or [self.tokenizer.eos or 0]
+
+    def _refuse_unseen(self, said: Mapping[str, str]) -> None:
+        """Say which character of what was said is in no text that the model has learnt from."""
+        for key, text in said.items():
+            for character in text:
+                if self.tokenizer.unk in self.tokenizer.encode(character):
+                    raise UsageError(
+                        f"{key}={text} holds '{character}', which is not in the model's vocabulary: leave it out"
+                    )
+
+
+def unknown_field(name: str, known: Sequence[str]) -> str:
+    """What is said of a field that a model does not know."""
+    if not known:
+        return f"unknown field '{name}': this model was trained without condition="
+    return f"unknown field '{name}'{nearest(name, known) or '; this model knows ' + ', '.join(known)}"
+
+
+def _check_whole(row: Constraint, stopped: bool, number: int) -> None:
+    if not row.may_end and not stopped:
+        raise LuoxiaError(
+            f"text {number} came to its last token before it met the constraint: raise max_tokens, or ask for less"
+        )
 
 
 def _seeded(decoding: Decoding | None, seed: int) -> Decoding:

@@ -225,13 +225,13 @@ class Poem:
         self._next = lru_cache(512)(self._beginnings)
         self.begin().mask()
 
-    def begin(self, given: str = "") -> Constraint:
-        """A fresh row, after the beginning of a poem that is ``given``; one that breaks the form raises UsageError."""
+    def begin(self, prompt: str = "") -> Constraint:
+        """A fresh row, which goes on with the poem that ``prompt`` begins; UsageError where that breaks the form."""
         state: State | None = self.start()
-        for byte in given.encode():
+        for byte in prompt.encode():
             state = state and self.step(state, byte)
         if state is None:
-            raise UsageError(f"'{given}' does not begin a poem of this form: correct it")
+            raise UsageError(f"'{prompt}' does not begin a poem of this form: correct it")
         return _Writing(self, state)
 
     def start(self) -> State:

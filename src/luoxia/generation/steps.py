@@ -46,7 +46,8 @@ class Steps:
         if isinstance(self.network, EncoderDecoder):
             return self.network.decode(ids, None, None, self.cache)[:, -1].float()
         hidden = self.network.hidden(ids, cache=self.cache)
-        return self.network.head(hidden[:, -1:])[:, 0].float()
+        last = hidden[:, -1:].contiguous()  # or the head's matrix would be copied for each row
+        return self.network.head(last)[:, 0].float()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Row i becomes what row ``rows[i]`` was; there may be fewer of them, or more."""

@@ -56,6 +56,7 @@ class Options(TypedDict, total=False):
     sources: Sequence[Ids] | None  # what an encoder–decoder reads, one for each prompt
     constraints: Sequence[Constraint] | None  # a fresh one for each prompt
     batch: int  # rows computed together at most
+    known: int  # tokens that may be chosen, from 0: a network can have more than its tokeniser
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def complete(
     rows = _rows(network, prompts, settings or Decoding(), options, text=False)
     with evaluating(network):
         for numbers in batches(prompts, options.get("sources"), options.get("batch", 64)):
-            for _ in _run(network, [rows[i] for i in numbers]):
+            for _ in _run(network, [rows[i] for i in numbers], options.get("known")):
                 pass
     return [row.completion(options.get("decode")) for row in rows]
 
@@ -128,7 +129,7 @@ def _stream(
     """The one row of ``prompt``, after each token."""
     rows = _rows(network, [prompt], settings, options, text=text)
     with evaluating(network):
-        for _ in _run(network, rows):
+        for _ in _run(network, rows, options.get("known")):
             yield rows[0]
 
 
@@ -234,14 +235,15 @@ def _rows(
     return rows
 
 
-def _run(network: Network, rows: list[_Row]) -> Iterator[None]:
+def _run(network: Network, rows: list[_Row], known: int | None = None) -> Iterator[None]:
     """Take the rows to their ends, all by one token between two yields.
 
     Rows of unequal length end at different columns of one cache. Where it is full before the shorter ones are, these
     start again without their padding.
     """
     rows = [row for row in rows if row.reason is None]
-    choose = _Chooser(rows, network.shape.vocabulary, network.embedding.tokens.weight.device)
+    known = min(known or network.shape.vocabulary, network.shape.vocabulary)
+    choose = _Chooser(rows, known, network.embedding.tokens.weight.device)
     while rows:
         texts = [row.prompt + row.ids for row in rows]
         longest, more = max(map(len, texts)), max(row.limit - len(row.ids) for row in rows)
@@ -250,7 +252,7 @@ def _run(network: Network, rows: list[_Row]) -> Iterator[None]:
         steps = Steps(network, texts, length, sources or None)
         ids = steps.prompts
         while rows:
-            chosen = choose(steps(ids), rows)
+            chosen = choose(steps(ids)[:, :known], rows)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 if row.reason is None:
                     row.take(token)
@@ -284,7 +286,7 @@ class _Chooser:
         if self.settings.repetition_penalty != 1:
             self.seen = torch.zeros(len(rows), vocabulary, dtype=torch.bool)
             for seen, row in zip(self.seen, rows, strict=True):
-                seen[row.prompt] = True
+                seen[[token for token in row.prompt if token < vocabulary]] = True
             self.seen = self.seen.to(device)
 
     def __call__(self, logits: Tensor, rows: Sequence[_Row]) -> Tensor:

@@ -1,0 +1,137 @@
+"""Objectives that understand texts: which class, and which other text means the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from luoxia.objectives.base import Losses, Objective, Phase, Rng
+
+
+@dataclass
+class LabelledTexts:
+    """Texts ``ids`` (n, t) int64 with ``mask`` (n, t) bool, True = real token, and their ``labels`` (n,) int64."""
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class TextPairs:
+    """Pairs of texts: ``first`` (n, s) and ``second`` (n, t) int64, each with its mask, True = real token."""
+
+    first: Tensor
+    first_mask: Tensor
+    second: Tensor
+    second_mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def info_nce(first: Tensor, second: Tensor, temperature: float, wrong: Tensor | None = None) -> Tensor:
+    """−log of the softmax share of each pair among all answers to it, over both directions, in float32.
+
+    ``first`` and ``second`` (n, d) are unit vectors; logits are cosines / ``temperature`` (van den Oord et al. 2018,
+    arXiv:1807.03748, eq. 4; Gao et al. 2021, arXiv:2104.08821, eq. 1), and the two directions are averaged. Answers
+    that are not to be held against a pair are False in ``wrong`` (n, n) bool; the diagonal always counts.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        logits = first.float() @ second.float().T / temperature
+    if wrong is not None:
+        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        logits = logits.masked_fill(~(wrong | own), float("-inf"))
+    answers = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, answers) + F.cross_entropy(logits.T, answers)) / 2
+
+
+def differing(ids: Tensor) -> Tensor:
+    """Which rows of ``ids`` (n, t) hold other tokens than which: (n, n) bool."""
+    return (ids[:, None] != ids[None, :]).any(-1)
+
+
+class Understanding(Objective):
+    """One network, one loss. A subclass says what a batch costs."""
+
+    phase: str
+
+    def __init__(self, name: str, network: nn.Module) -> None:
+        self.name = name
+        self.networks = {name: network}
+        self.averaged = (name,)
+        self.statistics = {}
+
+    def nll(self, batch: Any) -> Tensor:
+        """−log p of what is right, the mean of a batch."""
+        raise NotImplementedError
+
+    def phases(self) -> Iterator[Phase]:
+        """One."""
+        yield Phase(self.phase, self.losses, self.name)
+
+    def losses(self, batch: Any, rng: Rng) -> Losses:
+        """Nats an answer."""
+        return {"nll": self.nll(batch)}
+
+    @torch.no_grad()
+    def observe(self, train: Any, heldout: Any | None, rng: Rng) -> dict[str, Tensor]:
+        """Nats on batches it has and has not been trained on, without dropout or smoothing."""
+        network = self.networks[self.name].eval()
+        batches = {"train_nll": train, "heldout_nll": heldout}
+        observed = {name: self.nll(batch) for name, batch in batches.items() if batch is not None}
+        network.train()
+        return observed
+
+
+class Classification(Understanding):
+    """The class of a text: min −log p(y | x), labels smoothed (Szegedy et al. 2016, arXiv:1512.00567, section 7)."""
+
+    phase = "classification"
+
+    def __init__(self, classifier: nn.Module, smoothing: float = 0.1) -> None:
+        super().__init__("classifier", classifier)
+        self.smoothing = smoothing
+
+    def logits(self, batch: LabelledTexts) -> Tensor:
+        """Of the classes: (n, classes)."""
+        logits: Tensor = self.networks[self.name](batch.ids, batch.mask)
+        return logits
+
+    def nll(self, batch: LabelledTexts) -> Tensor:
+        """Of the right classes."""
+        return F.cross_entropy(self.logits(batch), batch.labels)
+
+    def losses(self, batch: LabelledTexts, rng: Rng) -> Losses:
+        """Nats a text, labels smoothed."""
+        loss = F.cross_entropy(self.logits(batch), batch.labels, label_smoothing=self.smoothing)
+        return {"nll": loss}
+
+
+class Contrastive(Understanding):
+    """Texts that mean the same lie together: every other text of a batch is a wrong answer (InfoNCE).
+
+    Texts that stand twice in a batch are not held against each other. Under several processes each has the wrong
+    answers of its own batch.
+    """
+
+    phase = "contrast"
+
+    def __init__(self, encoder: nn.Module, temperature: float = 0.05) -> None:
+        super().__init__("encoder", encoder)
+        self.temperature = temperature
+
+    def nll(self, batch: TextPairs) -> Tensor:
+        """Of the right answers."""
+        encode = self.networks[self.name]
+        wrong = differing(batch.first) & differing(batch.second)
+        first, second = encode(batch.first, batch.first_mask), encode(batch.second, batch.second_mask)
+        return info_nce(first, second, self.temperature, wrong)
