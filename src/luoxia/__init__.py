@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from luoxia.api import load, plan, resume, train
+    from luoxia.api import export, finetune, load, plan, resume, train
     from luoxia.data import open_images
     from luoxia.errors import LuoxiaError, UsageError
     from luoxia.measuring import measure
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "train": "luoxia.api",
     "resume": "luoxia.api",
+    "finetune": "luoxia.api",
+    "export": "luoxia.api",
     "load": "luoxia.api",
     "measure": "luoxia.measuring",
     "plan": "luoxia.api",
@@ -33,7 +35,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "LuoxiaError", "Recipe", "Run", "UsageError", "load", "measure", "open_images", "plan", "resume", "train",
+    "LuoxiaError", "Recipe", "Run", "UsageError", "export", "finetune", "load", "measure", "open_images", "plan",
+    "resume", "train",
 ]  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -11,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from luoxia.config import flatten, nearest, nest
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
+from luoxia.generation.encoder import TextEncoder
+from luoxia.generation.language import TextGenerator
+from luoxia.interchange.bert import BERT
+from luoxia.interchange.huggingface import load_folder
+from luoxia.networks.transformer import Decoder
 from luoxia.recipes import Recipe, find
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
-from luoxia.sessions import Session, session_of
+from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
+from luoxia.sessions.exporting import export_huggingface
+from luoxia.sessions.origin import foreign_tokeniser
+from luoxia.sessions.stored import Stored, described, is_foreign, model_folder, require_model, usable
+from luoxia.sessions.text import TextSession
 from luoxia.training.checkpoint import load_latest
-from luoxia.training.distributed import World, join_world, leave_world
+from luoxia.training.distributed import World, join_world, leave_world, told_once
 from luoxia.training.hardware import choose_device, peak_memory
 from luoxia.training.trainer import Trainer
 
@@ -31,6 +37,8 @@ RESUMABLE = (
     "keep",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
+ENCODER = "text encoder"
+"""What ``kind_of`` calls another toolkit's BERT."""
 
 
 class Interrupted(LuoxiaError):  # noqa: N818  (a request, not an error)
@@ -47,9 +55,9 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
     keys are written ``**{"ema.halflife": 5000}`` or ``ema={"halflife": 5000}``. ``UsageError`` for a wrong setting,
     ``Interrupted`` when SIGINT or SIGTERM stopped it (the run can be resumed).
     """
-    nested = nest(settings)
-    config = configure(recipe, nested)
-    Run.check_free(config.out)
+    with told_once():
+        config = configure(recipe, nest(settings))
+        Run.check_free(config.out)
     display = Display(quiet)
     world = join_world(config.device)
     try:
@@ -58,7 +66,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
         _announce(config, dataset, display)
         run = _create_together(config, world)
         try:
-            session = _session(config, run, dataset, world, display)
+            session = world.agree(lambda: _session(config, run, dataset, world, display))
             name = recipe if isinstance(recipe, str) else session.recipe_name
             session.start(command_line("train", name, _given(config)))
             return _go(session, display)
@@ -75,52 +83,98 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
 
     ``steps`` is the new total; ``budget`` the new total of training time. Other keys of the recipe stay as they are.
     """
-    opened = run if isinstance(run, Run) else Run.open(run)
-    for key in settings:
-        if key not in RESUMABLE:
-            known = find(opened.manifest["recipe"]).model_fields
-            if key not in known:
-                raise UsageError(f"unknown key '{key}'{nearest(key, known)}")
-            raise UsageError(f"resume cannot change {key}; start a new run for that")
-    if not any(opened.checkpoints.glob("step_*")):
-        raise LuoxiaError(
-            f"{opened.path} ended before its first checkpoint; start again with: {opened.manifest['command']}"
-        )
-    config = configure(opened.manifest["recipe"], {**opened.manifest["config"], **settings})
-    if config.budget is not None and "budget" in settings and "steps" not in settings:
-        config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
+    with told_once():
+        opened = run if isinstance(run, Run) else Run.open(run)
+        config = _resumed(opened, settings)
     display = Display(quiet)
     world = join_world(config.device)
     try:
         display.console.quiet = quiet or not world.main
         dataset = _open_together(config, world, display)
-        if dataset.fingerprint != opened.manifest["data"]["fingerprint"]:
-            raise UsageError(
-                f"the data at {dataset.source} has changed since {opened.path} began; put it back or train anew"
-            )
-        newest = load_latest(opened.checkpoints)
-        done, spent = newest.step, newest.state["seconds"]
-        if done >= config.steps:
-            raise UsageError(
-                f"{opened.path} has done its {done:,} steps; give more, as in steps={2 * done}, "
-                f"or score what there is: luoxia measure {opened.path}"
-            )
-        if config.budget is not None and spent >= config.budget:
-            more = math.ceil(2 * spent)
-            raise UsageError(
-                f"{opened.path} has used its {config.budget:g} s; give more, as in budget={more}s"
-            )
-        session = session_of(config)(config, opened, dataset, world, display)
+        world.agree(lambda: _check_unfinished(opened, config, dataset))
+        session = world.agree(lambda: session_of(config)(config, opened, dataset, world, display))
         session.restore()
         return _go(session, display)
     finally:
         leave_world()
 
 
+def _resumed(run: Run, settings: Mapping[str, Any]) -> Any:
+    """The config of a run, to go on with these settings."""
+    for key in settings:
+        if key not in RESUMABLE:
+            known = find(run.manifest["recipe"]).model_fields
+            if key not in known:
+                raise UsageError(f"unknown key '{key}'{nearest(key, known)}")
+            raise UsageError(f"resume cannot change {key}; start a new run for that")
+    if not any(run.checkpoints.glob("step_*")):
+        raise LuoxiaError(
+            f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
+        )
+    config = configure(run.manifest["recipe"], {**run.manifest["config"], **settings})
+    if config.budget is not None and "budget" in settings and "steps" not in settings:
+        config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
+    return config
+
+
+def _check_unfinished(run: Run, config: Recipe, dataset: Any) -> None:
+    """``UsageError`` if the data is another, or nothing is left to do."""
+    if dataset.fingerprint != run.manifest["data"]["fingerprint"]:
+        raise UsageError(
+            f"the data at {dataset.source} has changed since {run.path} began; put it back or train anew"
+        )
+    newest = load_latest(run.checkpoints)
+    done, spent = newest.step, newest.state["seconds"]
+    if done >= config.steps:
+        raise UsageError(
+            f"{run.path} has done its {done:,} steps; give more, as in steps={2 * done}, "
+            f"or score what there is: luoxia measure {run.path}"
+        )
+    if config.budget is not None and spent >= config.budget:
+        more = math.ceil(2 * spent)
+        raise UsageError(f"{run.path} has used its {config.budget:g} s; give more, as in budget={more}s")
+
+
+def finetune(model: str | Path, *, quiet: bool = False, **settings: Any) -> Run:
+    """Go on from the weights of a run or of a Hugging Face folder, on other data, as a new run.
+
+    ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``. The keys are those of the recipe that trains such models
+    (``gpt`` for what writes text), with defaults for fine-tuning; form and tokeniser are the model's own.
+    ``UsageError`` for a model that cannot be gone on from.
+    """
+    require_model(Path(model))
+    kind = kind_of(model)
+    recipe = next((session.finetunes for session in SESSIONS.values() if session.exported == kind), None)
+    if recipe is None:
+        told = f"holds a model of the kind '{kind}'" if kind else "holds no model of Luoxia's"
+        raise UsageError(f"{model} {told}, and only language models can be fine-tuned")
+    return train(recipe, quiet=quiet, **{"init": str(model), **settings})
+
+
+def export(
+    model: str | Path, out: str | Path, *, format: str = "huggingface", dtype: str | None = None
+) -> Path:
+    """Write a language model for other toolkits: ``format="huggingface"`` is what transformers and vLLM open.
+
+    ``dtype``: float32, bfloat16 or float16; None: as they are. ``UsageError`` for a model or a form of network
+    that the format cannot hold.
+    """
+    if format != "huggingface":
+        raise UsageError(f"format={format}: must be huggingface")
+    require_model(Path(model))
+    if (kind := kind_of(model)) != TextSession.exported:
+        raise UsageError(
+            f"{model} holds a model of the kind '{kind}', and only language models can be exported"
+        )
+    return export_huggingface(str(model), str(out), dtype)
+
+
 def _go(session: Session, display: Display) -> Run:
     with session.run.held() if session.world.main else contextlib.nullcontext():
         finished = session.go()
     if not finished:
+        if not session.world.main:
+            raise ToldElsewhereError(Interrupted.exit_code)
         step = session.trainer.progress.step
         raise Interrupted(
             f"stopped by {session.stopper.signal or 'another process'} at step {step:,}, everything is saved; "
@@ -148,15 +202,14 @@ def configure(recipe: str | Recipe, settings: Mapping[str, Any]) -> Any:
 def _open_together(config: Recipe, world: World, display: Display) -> Any:
     """The main process decodes, the others then find the cache filled."""
     kind = session_of(config)
-    if world.main:
-        dataset = kind.open_data(config, display)
-    world.barrier()
-    return dataset if world.main else kind.open_data(config)
+    dataset = world.agree(lambda: kind.open_data(config, display) if world.main else None)
+    return world.agree(lambda: dataset if world.main else kind.open_data(config))
 
 
 def _create_together(config: Recipe, world: World) -> Run:
     """The main process makes the run's folder; every process knows it."""
-    run = Run.create(config.out, config.name or type(config).__name__) if world.main else None
+    name = config.name or type(config).__name__
+    run = world.agree(lambda: Run.create(config.out, name) if world.main else None)
     path = world.text_from_main(str(run.path) if run else "")
     return run or Run(Path(path), {})
 
@@ -189,61 +242,67 @@ def _word(value: Any) -> str:
 
 
 def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> Any:
-    """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, a ``TextGenerator``
-    or a ``Translator``.
+    """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, a ``TextGenerator``,
+    a ``Translator``, a ``TextClassifier`` or a ``TextEmbedder``. Of a Hugging Face folder: a ``TextGenerator``, or
+    of a BERT a ``TextEncoder``.
 
     ``ema=False`` takes the weights of the last checkpoint instead of their average (a run's folder only).
     """
     path = Path(path)
-    folder = path / "model" if (path / "run.json").exists() else path
-    if folder == path and not (folder / "config.json").exists():
-        Run.open(path)  # says what is wrong
+    folder = model_folder(path)
+    require_model(path)
     if not ema and folder == path:
         raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
-    try:
+    if is_foreign(folder):
+        return _load_foreign(folder, choose_device(device))
+    with usable(folder):
         return _load_model(folder, None if ema else path / "checkpoints", choose_device(device))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        told = " ".join(str(error).split())
-        raise LuoxiaError(f"{folder} holds no usable model: {told[:300]}") from None
 
 
 def kind_of(path: str | Path) -> str:
     """What the model of a run or of a model folder is: "image generator", "language model"."""
-    path = Path(path)
-    folder = path / "model" if (path / "run.json").exists() else path
-    try:
-        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # ``load`` says what is wrong
+    if is_foreign(path):
+        return TextSession.exported if described(path).get("model_type") != BERT.kind else ENCODER
+    return str(described(path).get("kind", ""))
+
+
+def other_verb(path: str | Path) -> str:
+    """The sentence that says with which verb the model of a run is asked; "" where that is ``sample``."""
+    verbs = {"translator": "translate", "text classifier": "classify", "text embedder": "embed"}
+    kind = kind_of(path)
+    if kind == ENCODER:
+        return f"{path} is an encoder, which writes nothing: ask it in Python, luoxia.load(…).hidden(ids)"
+    if kind not in verbs:
+        return ""
+    more = " out=FILE.npy" if kind == "text embedder" else ""
+    return f'{path} is a {kind}: ask it with luoxia {verbs[kind]} {path} "a text"{more}'
+
+
+def condition_of(path: str | Path) -> tuple[str, ...]:
+    """The fields that the texts of a run or of a model folder are learnt by; () without."""
+    config = described(path).get("config")
+    return tuple(config.get("condition") or ()) if isinstance(config, dict) else ()
 
 
 def _load_model(folder: Path, checkpoints: Path | None, device: torch.device) -> Any:
     """What the model folder holds, with the weights of the last of ``checkpoints`` if these are given."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config["format"] > 1:
-        raise UsageError(
-            f"{folder} was written by Luoxia {config['luoxia']}, newer than this one; upgrade luoxia"
-        )
-    recipe = configure(config["recipe"], config["config"])
-    details = {
-        "recipe": type(recipe).name or type(recipe).__name__,  # the path of a user's file stays private
-        **{key: config[key] for key in ("run", "step", "data")},
-    }
-    kind = session_of(recipe)
-    if config["kind"] != kind.exported:
+    stored = Stored.read(folder)
+    kind = session_of(stored.recipe)
+    if stored.config["kind"] != kind.exported:
         raise LuoxiaError(
-            f"{folder} holds a model of kind '{config['kind']}', which this Luoxia does not know"
+            f"{folder} holds a model of kind '{stored.config['kind']}', which this Luoxia does not know"
         )
-    weights = _weights(folder, checkpoints, kind.network)
-    return kind.open_model(recipe, config, weights, folder, details=details, device=device)
+    weights = stored.weights(checkpoints, kind.network)
+    common = {"details": stored.details, "device": device}
+    return kind.open_model(stored.recipe, stored.config, weights, folder, **common)
 
 
-def _weights(folder: Path, checkpoints: Path | None, name: str) -> dict[str, torch.Tensor]:
-    return (
-        load_file(folder / "model.safetensors")
-        if checkpoints is None
-        else load_latest(checkpoints).tensors[name]
-    )
+def _load_foreign(folder: Path, device: torch.device) -> Any:
+    """The model of a Hugging Face folder, and its tokeniser where one lies there."""
+    loaded = load_folder(folder)
+    model: Any = TextGenerator if isinstance(loaded.network, Decoder) else TextEncoder
+    details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
+    return model(loaded.network, foreign_tokeniser(folder), details=details, device=device)
 
 
 # ------------------------------------------------------------------ dry run
@@ -296,4 +355,6 @@ def _seconds(trainer: Trainer, steps: int) -> float:
     return time.perf_counter() - began
 
 
-__all__ = ["Interrupted", "Run", "configure", "kind_of", "load", "plan", "resume", "train"]
+__all__ = [
+    "Interrupted", "Run", "configure", "export", "finetune", "kind_of", "load", "plan", "resume", "train",
+]  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -38,13 +38,14 @@ class _Keys(TyperCommand):
     """A verb whose ``--help`` ends with its keys, read from its settings only then."""
 
     settings: tuple[str, ...] = ()
+    module = "luoxia.sampling"
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
-        from luoxia import sampling
+        from importlib import import_module
 
         for name in self.settings:
-            keys = getattr(sampling, name)
+            keys = getattr(import_module(self.module), name)
             if len(self.settings) > 1:
                 typer.echo(f"\n{keys.__doc__}")
             _print_keys(keys)
@@ -56,6 +57,20 @@ class _SampleKeys(_Keys):
 
 class _TranslateKeys(_Keys):
     settings = ("TranslateSettings",)
+
+
+class _ClassifyKeys(_Keys):
+    settings = ("ClassifySettings",)
+    module = "luoxia.asking"
+
+
+class _EmbedKeys(_Keys):
+    settings = ("EmbedSettings",)
+    module = "luoxia.asking"
+
+
+class _ExportKeys(_Keys):
+    settings = ("ExportSettings",)
 
 
 class _MeasureKeys(_Keys):
@@ -88,6 +103,8 @@ def _speaking(debug: bool) -> Iterator[None]:
     """Turn errors into one sentence on standard error and an exit code; a traceback only with ``--debug``."""
     try:
         yield
+    except ToldElsewhereError as error:
+        raise typer.Exit(error.exit_code) from None
     except LuoxiaError as error:
         raise _ending(str(error), debug, error.exit_code) from None
     except KeyboardInterrupt:
@@ -155,6 +172,37 @@ def resume(
         _print_run(api.resume(run, **given), as_json)
 
 
+@app.command(epilog="Keys: those of the recipe, such as lora=8; luoxia recipes gpt")
+def finetune(
+    model: Annotated[str, typer.Argument(help="A run, a model folder, or a Hugging Face folder.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on from a trained model on other data: luoxia finetune runs/gpt-1 data=letters/ lora=8."""
+    with _speaking(debug):
+        given = _parse(settings, "model", "quiet")
+        from luoxia import api
+
+        _print_run(api.finetune(model, **given), as_json)
+
+
+@app.command(cls=_ExportKeys)
+def export(
+    run: Annotated[str, typer.Argument(help="A language model's run, or its model folder.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a model for other toolkits: luoxia export runs/gpt-1 format=huggingface out=FOLDER."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import sampling
+
+        out = sampling.export(run, **given)
+        _print_json({"out": str(out)}) if as_json else typer.echo(out)
+
+
 @app.command(cls=_SampleKeys)
 def sample(
     run: Annotated[str, typer.Argument(help="A run's folder, or a model folder.")],
@@ -194,6 +242,51 @@ def translate(
         made = sampling.translate(run, text, **given)
         key = "out" if isinstance(made, Path) else "text"
         _print_json({key: str(made)}) if as_json else typer.echo(made)
+
+
+@app.command(cls=_ClassifyKeys)
+def classify(
+    run: Annotated[str, typer.Argument(help="A text classifier's run, or its model folder.")],
+    text: Annotated[str, typer.Argument(help="A text, or a file of them, one a line or row.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say the class of texts: luoxia classify runs/classify-text-1 "A text." | texts.txt out=FILE.jsonl | FILE.csv."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import asking
+
+        made = asking.classify(run, text, **given)
+        if isinstance(made, Path):
+            _print_json({"out": str(made)}) if as_json else typer.echo(made)
+        elif as_json:
+            _print_json({"texts": made})
+        else:
+            for row in made:
+                typer.echo(f"{row['label']}\t{row['probability']:.3f}")
+
+
+@app.command(cls=_EmbedKeys)
+def embed(
+    run: Annotated[str, typer.Argument(help="A text embedder's run, or its model folder.")],
+    text: Annotated[str, typer.Argument(help="A text, or a file of them, one a line or row.")],
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Embed texts, or compare two: luoxia embed runs/embed-text-1 texts.txt out=FILE.npy | "One." against="Another"."""
+    with _speaking(debug):
+        given = _parse(settings)
+        from luoxia import asking
+
+        made = asking.embed(run, text, **given)
+        if isinstance(made, Path):
+            _print_json({"out": str(made)}) if as_json else typer.echo(made)
+        elif as_json:
+            _print_json({"similarity": made})
+        else:
+            typer.echo("\n".join(f"{cosine:.4f}" for cosine in made))
 
 
 @app.command(cls=_MeasureKeys)
@@ -306,7 +399,9 @@ def _print_scores(measurement: Any) -> None:
         )
         for s in measurement.scores
     ]
-    _print_table(("heading", "score", "value", "95% interval", "real against real"), rows)
+    trivial = all("floor" in s.signature for s in measurement.scores)  # chance, or always the same answer
+    floor = "floor" if trivial else "real against real"
+    _print_table(("heading", "score", "value", "95% interval", floor), rows)
     signature = dict(measurement.scores[0].signature)
     typer.echo("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
 
@@ -339,7 +434,9 @@ def _print_keys(settings: Any) -> None:
     rows = [
         (key, _plain(value), meaning)
         for (key, value), meaning in zip(
-            flatten(settings().model_dump(mode="json")).items(), meanings(settings).values(), strict=True
+            flatten(settings().model_dump(mode="json", by_alias=True)).items(),
+            meanings(settings).values(),
+            strict=True,
         )
     ]
     _print_table(("key", "default", "meaning"), rows)

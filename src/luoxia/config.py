@@ -230,7 +230,7 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         parent = _section(model, location[:-1])
         prefix = ".".join([*location[:-1], ""])
-        known = [prefix + name for name in parent.model_fields]
+        known = [prefix + (field.alias or name) for name, field in parent.model_fields.items()]
         return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
     if not key:
         return _own_words(first, key)
@@ -300,7 +300,7 @@ def meanings(model: type[Config], prefix: str = "") -> dict[str, str]:
         choices = [c for c in _types(field.annotation) if isinstance(c, str)]
         if not all(choice in text for choice in choices):
             text += f" ({', '.join(choices)})"
-        told[prefix + name] = text
+        told[prefix + (field.alias or name)] = text
     return told
 
 

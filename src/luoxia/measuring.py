@@ -9,20 +9,27 @@ import torch
 
 from luoxia.api import configure, kind_of, load
 from luoxia.data import holdout_split, open_images
-from luoxia.data.text.corpus import Corpus
+from luoxia.data.text.corpus import corpus_of
 from luoxia.data.text.sources import read_texts
-from luoxia.data.text.tokens import TokenDataset
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.metrics.classification import Classification
 from luoxia.metrics.extractors import open_extractor
 from luoxia.metrics.images import Measurement, measure_images
 from luoxia.metrics.images import measure as measure_against
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
+from luoxia.sessions.classification import ClassificationSession
+from luoxia.sessions.embedding import EmbeddingSession
+from luoxia.sessions.examined import ExaminedSession
 from luoxia.sessions.images import ImageSession, make_reference, picture_neighbours
-from luoxia.sessions.text import TextSession, held_out_name, longest_text, split
+from luoxia.sessions.pairs import PairSession
+from luoxia.sessions.text import TextSession, held_out_name, longest_text, text_name
 from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession
+
+EXAMINED: tuple[type[ExaminedSession], ...] = (TranslationSession, ClassificationSession, EmbeddingSession)
+"""The sessions whose models are examined on examples with known answers."""
 
 
 def measure(
@@ -34,26 +41,28 @@ def measure(
     n: int | None = None,
     seed: int | None = None,
     quiet: bool = False,
-) -> Measurement | TextMeasurement:
+) -> Measurement | TextMeasurement | Classification:
     """Score a run against its data (or ``data``), or the images at ``data`` against those at ``against``.
 
     ``extractor``: self, effnet-lite0 or inception:FILE. ``n``: samples, or images of each side, at most. A language
-    model is scored on the text that was held out, or on all text at ``data``.
+    model is scored on the text that was held out, or on all text at ``data``; a translator, a classifier or an embedder
+    on the examples that were, or on up to ``n`` at ``data`` (and ``against``).
     A run's scores are added to its records, and its report is written anew.
     """
     if run is None:
         if not data or not against:
             raise UsageError("measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES")
         return _measure_sources(data, against, extractor or "self", n or 10_000, 1 if seed is None else seed)
-    if against:
-        raise UsageError("measure takes a RUN, or data= and against=, not both")
     opened = Run.open(run)
     kind = kind_of(opened.path)
-    if kind == TranslationSession.exported:
-        raise UsageError("a translator is scored when its training ends: see its report")
+    examined = next((session for session in EXAMINED if session.exported == kind), None)
+    if against and (examined is None or not issubclass(examined, PairSession) or not data):
+        raise UsageError("measure takes a RUN, or data= and against=, not both")
+    if extractor and (examined or kind == TextSession.exported):
+        raise UsageError("extractor= is for images; text is scored by itself")
+    if examined:
+        return _measure_examined(examined, opened, data, against, n, seed)
     if kind == TextSession.exported:
-        if extractor:
-            raise UsageError("extractor= is for images; text is scored by itself")
         return _measure_text(opened, data, n, seed)
     return _measure_run(opened, data, extractor, n, seed, Display(quiet))
 
@@ -107,18 +116,20 @@ def _measure_run(
 def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -> TextMeasurement:
     config = configure(run.manifest["recipe"], run.manifest["config"])
     generator = load(run.path)
-    source = read_texts(config.data if data is None else data)
-    corpus = Corpus(TokenDataset.open(source, generator.tokenizer), generator.tokenizer)
+    source = read_texts(
+        config.data if data is None else data, condition=config.condition, target=config.target
+    )
+    corpus = corpus_of(source, generator.tokenizer)
     if data is None and corpus.fingerprint != run.manifest["data"]["fingerprint"]:
         raise UsageError(
             f"the data at {corpus.source} has changed since {run.path} began; name it as data= to use it"
         )
     seed = config.seed + 1 if seed is None else seed
-    train, heldout = split(corpus, config)
-    name = held_out_name(corpus, config) if data is None else f"{corpus.fingerprint[:8]} whole"
-    stream = heldout if data is None else corpus.tokens.whole()
+    train, heldout = corpus.split(config.holdout, config.seed)
+    name = held_out_name(corpus, config) if data is None else f"{text_name(corpus)} whole"
+    part = heldout if data is None else corpus.whole()
     scores = prediction_scores(
-        generator.network, stream, corpus,
+        generator.network, part, corpus,
         context=config.context, device=generator.device, dtype=torch.float32, name=name, seed=seed,
     )  # fmt: skip
     if not scores:
@@ -131,6 +142,27 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
         run.append("score", generator.details["step"], _last_seconds(run), scores=records, final=True)
         write_report(run.path)
     return TextMeasurement(scores)
+
+
+def _measure_examined(
+    session: type[ExaminedSession],
+    run: Run,
+    data: str | None,
+    against: str | None,
+    n: int | None,
+    seed: int | None,
+) -> TextMeasurement | Classification:
+    config = configure(run.manifest["recipe"], run.manifest["config"])
+    model, fingerprint = load(run.path), run.manifest["data"]["fingerprint"]
+    measurement: TextMeasurement | Classification = session.examine_again(
+        config, model, fingerprint, data, against, n, seed
+    )
+    if data is None:
+        session.keep(run, measurement)
+        records = [score.as_dict() for score in measurement.scores]
+        run.append("score", model.details["step"], _last_seconds(run), scores=records, final=True)
+        write_report(run.path)
+    return measurement
 
 
 def _last_seconds(run: Run) -> float:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from luoxia.config import Config, Size, Unset, Whole, Words
+from luoxia.config import Config, Size, Unset, Whole, Words, nearest
 from luoxia.errors import UsageError
 
 
@@ -35,7 +35,7 @@ class SampleSettings(Config):
 
 
 class TextSettings(Config):
-    """The keys of ``luoxia sample`` for a language model."""
+    """The keys of ``luoxia sample`` for a language model; the fields of its condition are further ones: form=七言."""
 
     prompt: str = Field("", description="what the text goes on from")
     n: Whole = Field(1, ge=1, le=1_000_000, description="texts")
@@ -47,7 +47,21 @@ class TextSettings(Config):
     min_p: float = Field(0.0, ge=0, le=1, description="leave out tokens below this share of the likeliest")
     repetition_penalty: float = Field(1.0, gt=0, description="above 1: tokens already there are less likely")
     stop: Words = Field((), description="texts that end it, joined by commas")
+    poem: Annotated[str | None, Unset] = Field(
+        None, description="a form of verse to keep: 五言, 七言, 五绝, 七绝, 五律, 七律"
+    )
+    readings: Annotated[str | None, Unset] = Field(
+        None, description="with poem: a table of character, rhyme group, tone (平 or 仄), for rhyme and tones"
+    )
+    schema_: Annotated[str | None, Unset] = Field(  # pydantic has a ``schema`` of its own
+        None, alias="schema", description="a file with a JSON schema to keep"
+    )
+    grammar: Annotated[str | None, Unset] = Field(
+        None, description="a file with a grammar to keep, in Lark's notation"
+    )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the weights: bf16 is half the bytes")
+    int8: bool = Field(False, description="matrices of 8 bits: a quarter of the bytes, less exact")
     out: Annotated[str | None, Unset] = Field(
         None, description="FILE.txt or FILE.jsonl; the terminal if unset"
     )
@@ -66,6 +80,18 @@ class TranslateSettings(Config):
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
 
 
+class ExportSettings(Config):
+    """The keys of ``luoxia export``."""
+
+    format: Literal["huggingface"] = Field(
+        "huggingface", description="huggingface: what transformers and vLLM open"
+    )
+    out: Annotated[str | None, Unset] = Field(None, description="the folder to write, which must be new")
+    dtype: Literal["none", "float32", "bfloat16", "float16"] = Field(
+        "none", description="of the weights: float32, bfloat16, float16; none: as they are"
+    )
+
+
 class MeasureSettings(Config):
     """The keys of ``luoxia measure``."""
 
@@ -73,7 +99,7 @@ class MeasureSettings(Config):
         None, description="other data to measure a run against; or the images to measure"
     )
     against: Annotated[str | None, Unset] = Field(
-        None, description="the reference images, when no run is given"
+        None, description="the reference images, when no run is given; or the other side of a run's data="
     )
     extractor: Annotated[str | None, Unset] = Field(None, description="self, effnet-lite0 or inception:FILE")
     n: Annotated[Whole | None, Unset] = Field(
@@ -108,41 +134,63 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
     """
     from luoxia import api
     from luoxia.sessions.text import TextSession
-    from luoxia.sessions.translation import TranslationSession
 
     kind = api.kind_of(run)
-    if kind == TranslationSession.exported:
-        raise UsageError(f'{run} is a translator: ask it with luoxia translate {run} "a text"')
+    if told := api.other_verb(run):
+        raise UsageError(told)
     if kind == TextSession.exported:
-        return _sample_text(run, TextSettings.from_settings(settings))
+        condition, others = _condition(settings, api.condition_of(run))
+        return _sample_text(run, TextSettings.from_settings(others), condition)
     chosen: SampleSettings = SampleSettings.from_settings(settings)
     out = _output(run, chosen)
     return _sample_images(api.load(run, ema=chosen.ema, device=chosen.device), out, chosen)
 
 
-def _sample_text(run: str, chosen: TextSettings) -> Path | Iterator[str]:
+def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what the fields say, all other settings): a field is a key, or condition.FIELD where a key has its name."""
+    keys = [field.alias or name for name, field in TextSettings.model_fields.items()]
+    said = {key: settings[key] for key in known if key in settings and key not in keys}
+    others = {key: value for key, value in settings.items() if key != "condition" and key not in said}
+    prefixed = settings.get("condition", {})
+    if not isinstance(prefixed, dict):
+        raise UsageError(f"condition={prefixed}: write condition.FIELD=VALUE, or FIELD=VALUE")
+    for key in others:
+        if known and key not in keys:
+            hint = nearest(key, [*known, *keys]) or f"; the fields of this model are {', '.join(known)}"
+            raise UsageError(f"unknown key '{key}'{hint}")
+    return {**prefixed, **said}, others
+
+
+def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> Path | Iterator[str]:
     from luoxia import api
     from luoxia.generation.text import Decoding
     from luoxia.provenance.files import write_file
 
     names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
     decoding = Decoding(**{name: getattr(chosen, name) for name in names})
-    out = None if chosen.out is None else _free(chosen.out, (".txt", ".jsonl"), chosen.overwrite)
+    out = None if chosen.out is None else free_path(chosen.out, (".txt", ".jsonl"), chosen.overwrite)
     generator = api.load(run, ema=chosen.ema, device=chosen.device)
+    generator.lighten(bf16=chosen.precision == "bf16", int8=chosen.int8)
+    rule = generator.rule(
+        poem=chosen.poem, readings=chosen.readings, schema=chosen.schema_, grammar=chosen.grammar
+    )
+    asked = {"prompt": chosen.prompt, "condition": condition, "constraint": rule, "decoding": decoding}
     if out is None and chosen.n == 1:
-        return itertools.chain(
-            [chosen.prompt], generator.stream(chosen.prompt, chosen.seed, decoding=decoding)
-        )
-    texts = generator.sample(chosen.n, chosen.seed, prompt=chosen.prompt, decoding=decoding)
+        written = generator.stream(seed=chosen.seed, **asked)
+        first = next(written, "")  # what is wrong with the prompt is said before anything is written
+        return itertools.chain([chosen.prompt, first], written)
+    texts = generator.sample(chosen.n, chosen.seed, **asked)
     if out is None:
         return iter("\n\n".join(chosen.prompt + text for text in texts))
     if out.suffix.lower() == ".txt":
         write_file(out, "\n\n".join(chosen.prompt + text for text in texts) + "\n")
     else:
-        rows = (
-            {"text": text, "prompt": chosen.prompt, "seed": chosen.seed, "index": i, **generator.details}
-            for i, text in enumerate(texts)
-        )
+        told = {
+            "prompt": chosen.prompt,
+            **({"condition": condition} if condition else {}),
+            "seed": chosen.seed,
+        }
+        rows = ({"text": text, **told, "index": i, **generator.details} for i, text in enumerate(texts))
         write_file(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return out
 
@@ -179,11 +227,25 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str:
     out = None if chosen.out is None else _unoccupied(chosen.out, chosen.overwrite)
     translator = api.load(run, device=chosen.device)
     if not isinstance(translator, Translator):
-        raise UsageError(f"{run} is no translator; train one with: luoxia train translate data=… against=…")
+        raise UsageError(
+            api.other_verb(run)
+            or f"{run} is no translator; train one with: luoxia train translate data=… against=…"
+        )
     lines = read_lines(what) if Path(what).is_file() else [what]
     found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
     text = "\n".join(" ".join(line.splitlines()) for line in found)
     return text if out is None else write_file(out, text + "\n")
+
+
+def export(run: str, /, **settings: Any) -> Path:
+    """Write a model for other toolkits; ``settings`` are those of ``ExportSettings``."""
+    chosen: ExportSettings = ExportSettings.from_settings(settings)
+    if chosen.out is None:
+        raise UsageError(f"export needs out=FOLDER: luoxia export {run} format=huggingface out=FOLDER")
+    from luoxia import api
+
+    dtype = None if chosen.dtype == "none" else chosen.dtype
+    return api.export(run, chosen.out, format=chosen.format, dtype=dtype)
 
 
 def measure(run: str | None, /, **settings: Any) -> Any:
@@ -217,10 +279,10 @@ def _output(run: str, chosen: SampleSettings) -> Path:
             number += 1
         return folder / f"{number:03d}{suffix}"
     wanted = (".gif",) if chosen.interpolate else (".png", ".npz", "")
-    return _free(chosen.out, wanted, chosen.overwrite)
+    return free_path(chosen.out, wanted, chosen.overwrite)
 
 
-def _free(asked: str, wanted: tuple[str, ...], overwrite: bool) -> Path:
+def free_path(asked: str, wanted: tuple[str, ...], overwrite: bool) -> Path:
     """The path, if its ending is one of those wanted ("" is a folder) and nothing is lost by writing there."""
     out = Path(asked)
     if _kind(out, asked) not in wanted:

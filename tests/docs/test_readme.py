@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from luoxia.api import RESUMABLE
+from luoxia.asking import ClassifySettings, EmbedSettings
 from luoxia.config import parse_settings
 from luoxia.recipes import find
 from luoxia.sampling import (
     DataSettings,
+    ExportSettings,
     MeasureSettings,
     SampleSettings,
     TextSettings,
@@ -61,6 +63,8 @@ def test_command_is_understood(words):
         targets.clear()
         assert set(settings) <= set(RESUMABLE)
         find("dcgan").from_settings(settings)
+    elif verb == "finetune":
+        find("gpt").from_settings({**settings, "init": targets.pop()})
     elif verb == "recipes":
         if targets:
             name = targets.pop()
@@ -71,10 +75,14 @@ def test_command_is_understood(words):
             "measure": MeasureSettings,
             "data": DataSettings,
             "translate": TranslateSettings,
+            "classify": ClassifySettings,
+            "embed": EmbedSettings,
+            "export": ExportSettings,
         }
         kind = TextSettings if verb == "sample" and "gpt" in targets[0] else kinds[verb]
-        kind.from_settings(settings)
-        targets = targets[2 if verb == "translate" else 1 :]
+        fields = {"form", "author"}  # of the poems that the examples speak of
+        kind.from_settings({key: value for key, value in settings.items() if key not in fields})
+        targets = targets[2 if verb in ("translate", "classify", "embed") else 1 :]
     assert not targets
 
 

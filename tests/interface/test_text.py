@@ -102,6 +102,33 @@ def test_bad_settings_are_one_sentence(words, refused, words_, sentence):
     assert not Path("new").exists()
 
 
+@pytest.mark.parametrize("style", ["modern", "gpt2"])
+def test_packed_documents_are_predicted_as_if_alone(here, style):
+    """The rows that training packs: every document's logits are those it has by itself, wherever it stands."""
+    from luoxia.data.text.corpus import open_corpus
+    from luoxia.recipes import GPT
+    from luoxia.sessions.text_scores import to_batch
+
+    rng = np.random.default_rng()
+    texts = ["".join(chr(97 + i) for i in rng.integers(0, 26, rng.integers(1, 12))) for _ in range(40)]
+    Path("texts.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    corpus = open_corpus("texts.jsonl", "character", None)
+    recipe = GPT.from_settings({"layers": 2, "heads": 2, "width": 16, "context": 24, "style": style})
+    network = recipe.build_generator(corpus.spec).eval()
+    for parameter in network.parameters():  # projections of zeros would hide what attention sees
+        torch.nn.init.normal_(parameter, std=0.3)
+    rows = to_batch(corpus.batches(corpus.whole(), 8, 24, 0)(0), torch.device("cpu"))
+    assert rows.segments is not None
+    with torch.no_grad():
+        packed = network(rows.inputs, segments=rows.segments)
+        for ids, segments, logits in zip(rows.inputs, rows.segments, packed, strict=True):
+            assert segments[-1] > 0
+            for number in range(int(segments[-1]) + 1):
+                own = segments == number
+                torch.testing.assert_close(logits[own], network(ids[own][None])[0], rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(packed, network(rows.inputs))
+
+
 def test_a_dry_run_of_text(words, luoxia_command):
     shown = luoxia_command(*TRAIN, "steps=10", "out=new", "--dry-run")
     assert shown.exit_code == 0, shown.stderr

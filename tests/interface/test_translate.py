@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import luoxia
 
@@ -26,7 +27,7 @@ def numbers(here: Path) -> Path:
 
 
 def test_it_learns_to_translate(numbers, luoxia_command):
-    words = ("steps=250", "lr=5e-3", "schedule.warmup=20", "dropout=0", "ema.halflife=20000", "out=run")
+    words = ("steps=250", "schedule.warmup=20", "dropout=0", "ema.halflife=20000", "out=run")
     trained = luoxia_command(*TRAIN, *words)
     assert trained.exit_code == 0, trained.stderr
     assert "600 pairs" in trained.stderr
@@ -48,9 +49,42 @@ def test_a_resumed_run_equals_an_uninterrupted_one(numbers, luoxia_command):
         assert luoxia_command(*TRAIN, *words).exit_code == 0
     assert luoxia_command("resume", "parts", "steps=8").exit_code == 0
     assert "is a translator: ask it with" in luoxia_command("sample", "parts").stderr
-    assert "a translator is scored when its training ends" in luoxia_command("measure", "parts").stderr
+    measured = luoxia_command("measure", "parts", "--json")
+    assert measured.exit_code == 0, measured.stderr
+    records = map(json.loads, Path("parts/metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    first, again = [record["scores"] for record in records if record.get("final")][-2:]
+    assert first == again == json.loads(measured.stdout)["scores"]
+    other = luoxia_command("measure", "parts", "data=numbers.en", "against=numbers.de", "n=3", "--json")
+    assert json.loads(other.stdout)["scores"][0]["signature"]["sentences"] == 3
     whole, parts = (luoxia.load(out).network.state_dict() for out in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_papers_training_averages_checkpoints_and_resumes(numbers, luoxia_command, refused):
+    """Stopped at a step that is no multiple of checkpoint_every, and with keep=1, a run averages what it would have."""
+    words = (
+        "style=vaswani",
+        "checkpoint_every=2",
+        "average_checkpoints=3",
+        "keep=1",
+        "score_samples=0",
+        "lr=0.01",
+    )
+    for out, steps in (("whole", 9), ("parts", 5)):
+        trained = luoxia_command(*TRAIN, *words, f"steps={steps}", f"out={out}")
+        assert trained.exit_code == 0, trained.stderr
+    assert luoxia_command("resume", "parts", "steps=9").exit_code == 0
+    whole, parts = (luoxia.load(out).network.state_dict() for out in ("whole", "parts"))
+    kept = [
+        load_file(Path(f"whole/checkpoints/step_{step:06d}/translator.safetensors")) for step in (6, 8, 9)
+    ]
+    last = luoxia.load("whole", ema=False).network.state_dict()
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name])
+        torch.testing.assert_close(value, sum(state[name] for state in kept) / 3)
+    assert any(not torch.equal(value, last[name]) for name, value in whole.items())
+    told = refused(2, *TRAIN, "average_checkpoints=2", "out=both")
+    assert "average_checkpoints=2 beside ema.halflife" in told
 
 
 def test_bad_pairs_are_one_sentence(numbers, refused):

@@ -12,8 +12,9 @@ from luoxia.errors import UsageError
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
 from luoxia.recipes.text import GPT, Translate
+from luoxia.recipes.understanding import ClassifyText, EmbedText
 
-MENU: tuple[type[Recipe], ...] = (GAN, CGAN, DCGAN, WGAN, WGANGP, GPT, Translate)
+MENU: tuple[type[Recipe], ...] = (GAN, CGAN, DCGAN, WGAN, WGANGP, GPT, Translate, ClassifyText, EmbedText)
 RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in MENU}
 
 
@@ -61,4 +62,4 @@ def _is_own_recipe(value: object, module: str) -> bool:
     return isinstance(value, type) and issubclass(value, Recipe) and value.__module__ == module
 
 
-__all__ = ["GPT", "RECIPES", "ImageGAN", "Recipe", "Translate", "find"]
+__all__ = ["GPT", "RECIPES", "ClassifyText", "EmbedText", "ImageGAN", "Recipe", "Translate", "find"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from luoxia.config import Unset, Whole
+from luoxia.config import Unset, Whole, Words
 from luoxia.recipe import Average, Optimiser, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -26,6 +26,23 @@ CLASSIC: dict[str, Any] = {
     "schedule": {"name": "cosine", "warmup": 100, "final": 0.1},
 }
 """How GPT-2's kind is trained (Brown et al. 2020, appendix B), at a small model's learning rate."""
+VASWANI: dict[str, Any] = {
+    "lr": 1e-3,
+    "optimiser": {"name": "adam", "betas": (0.9, 0.98), "eps": 1e-9, "clip": 1.0},
+    "schedule": {"name": "inverse_sqrt", "warmup": 400},
+    "ema": {"halflife": 0},
+    "average_checkpoints": 5,
+    "checkpoint_every": 100,
+}
+"""How the first Transformer was trained (Vaswani et al. 2017, sections 5.3 and 6.1), for a small model's few steps."""
+TUNED: dict[str, Any] = {
+    "lr": 6.25e-5,
+    "optimiser": {"name": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01, "clip": 1.0},
+    "schedule": {"name": "cosine", "warmup": 50, "final": 0.1},
+}
+"""How a trained model is gone on with (Radford et al. 2018, section 4.1, for the learning rate)."""
+ADAPTED: dict[str, Any] = {**TUNED, "lr": 2e-4}
+"""The same through LoRA (Hu et al. 2021, table 11)."""
 
 
 class TextRecipe(Recipe):
@@ -49,8 +66,21 @@ class TextRecipe(Recipe):
     score_samples: Whole = Field(
         64, ge=0, description="texts of the final scores; 0: only predict held-out text"
     )
+    checkpoint_activations: bool = Field(
+        False,
+        description="compute each layer again on the way back instead of keeping its inside: less memory",
+    )
     sample_every: Whole = 500
     ema: Average = Average(halflife=0)
+
+    def trainable(self, network: Any) -> Any:
+        """The network, set to keep or to recompute its activations."""
+        from luoxia.networks.transformer import Transformer
+
+        for module in network.modules():
+            if isinstance(module, Transformer):
+                module.checkpointing = self.checkpoint_activations
+        return network
 
     def dimensions(self) -> tuple[int, int, int]:
         """Layers, heads, width."""
@@ -70,23 +100,64 @@ class GPT(TextRecipe):
         "modern",
         description="modern: rotary positions, RMSNorm, QK-norm, ReLU², Muon; gpt2: the classic, AdamW",
     )
-    context: Whole = Field(128, ge=2, description="tokens in a row")
+    condition: Words = Field(
+        (), description="fields that state what a text is to be, joined by commas: form,author; none if unset"
+    )
+    target: Annotated[str | None, Unset] = Field(
+        None, description="the field that holds the text; text if unset"
+    )
+    condition_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of rows learnt without a field, and without all, to do without them",
+    )
+    init: Annotated[str | None, Unset] = Field(
+        None, description="a run or Hugging Face folder to go on from, its form and its tokeniser taken over"
+    )
+    lora: Whole = Field(0, ge=0, description="with init: train adapters of this rank only; 0: all weights")
+    lora_alpha: Annotated[float | None, Unset] = Field(
+        None, gt=0, description="the adapters count lora_alpha / lora times; twice the rank if unset"
+    )
+    context: Whole = Field(128, ge=2, description="tokens in a row; with init 256, or what its model reads")
     batch: Whole = Field(16, ge=1, description="rows of text a step and process")
     steps: Whole = 3000
     lr: float = 0.02
     optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
     schedule: Schedule = Schedule(name="linear", final=0.05)
 
+    @model_validator(mode="after")
+    def _condition_apart(self) -> GPT:
+        if len(set(self.condition)) < len(self.condition):
+            raise ValueError(f"condition={','.join(self.condition)}: name each field once")
+        if (self.target or "text") in self.condition:
+            raise ValueError(f"condition={','.join(self.condition)} holds the text itself: name other fields")
+        return self
+
+    @model_validator(mode="after")
+    def _form_from_one_place(self) -> GPT:
+        if self.init is None:
+            if self.lora or self.lora_alpha is not None:
+                raise ValueError("lora= adapts a trained model: name it as init=, or use luoxia finetune")
+            return self
+        if self.lora_alpha is not None and not self.lora:
+            raise ValueError("lora_alpha= needs lora=, the rank of the adapters")
+        for key in ("size", "style", "layers", "heads", "width", "tokeniser", "vocabulary"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}= is that of the model at init={self.init}: leave it out")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _train_in_style(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or given.get("style") != "gpt2":
+        if not isinstance(given, Mapping):
             return given
-        settings = dict(given)
-        for key, value in CLASSIC.items():
-            own = settings.get(key)
-            settings[key] = {**value, **own} if isinstance(own, Mapping) else settings.get(key, value)
-        return settings
+        defaults = CLASSIC if given.get("style") == "gpt2" else {}
+        if given.get("init") is not None:
+            defaults = ADAPTED if given.get("lora") not in (None, 0, "0") else TUNED
+            if given.get("budget") is None:  # which is the only limit otherwise
+                defaults = {"steps": 1000, **defaults}
+        return _with_defaults(given, defaults)
 
     def shape(self, vocabulary: int) -> Shape:
         """The network's form."""
@@ -121,16 +192,16 @@ class GPT(TextRecipe):
         )
 
     def build_generator(self, data: TextSpec) -> Any:
-        """The decoder."""
-        from luoxia.networks.transformer import Decoder
+        """The decoder, of the recipe's form or of that of the model it goes on from."""
+        from luoxia.networks.transformer import Decoder, Shape
 
-        return Decoder(self.shape(data.vocabulary))
+        return Decoder(self.shape(data.vocabulary) if data.shape is None else Shape(**data.shape))
 
     def build(self, data: TextSpec) -> LanguageModel:
         """The next token, on documents packed into rows."""
         from luoxia.objectives.language import LanguageModel
 
-        return LanguageModel(self.build_generator(data))
+        return LanguageModel(self.trainable(self.build_generator(data)))
 
 
 class Translate(TextRecipe):
@@ -140,7 +211,8 @@ class Translate(TextRecipe):
     title: ClassVar[str] = "encoder–decoder translator"
     source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762"
     published: ClassVar[str] = (
-        "style=vaswani layers=6 heads=8 width=512 dropout=0.1 batch=25000 steps=100000 lr=7e-4 schedule.warmup=4000"
+        "style=vaswani layers=6 heads=8 width=512 dropout=0.1 batch=25000 steps=100000 lr=7e-4 schedule.warmup=4000 "
+        "checkpoint_every=1500"
     )
 
     against: Annotated[str | None, Unset] = Field(
@@ -154,15 +226,22 @@ class Translate(TextRecipe):
     heads: Annotated[Whole | None, Unset] = 4
     width: Annotated[Whole | None, Unset] = 256
     dropout: float = 0.2
-    batch: Whole = Field(4096, ge=64, description="tokens of the longer side in a batch, padding counted")
+    batch: Whole = Field(2048, ge=64, description="tokens of the longer side in a batch, padding counted")
     longest: Whole = Field(128, ge=4, description="tokens of the longest sentence that is learnt from")
     score_samples: Whole = 1000
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     steps: Whole = 4000
-    lr: float = 1e-3
-    optimiser: Optimiser = Optimiser(name="adamw", betas=(0.9, 0.98), eps=1e-9, clip=1.0)
-    schedule: Schedule = Schedule(name="cosine", warmup=400, final=0.02)
-    ema: Average = Average(halflife=2_000_000, ramp=0.1)  # in tokens
+    lr: float = 0.02
+    optimiser: Optimiser = Optimiser(name="muon", adam_lr=3e-3, betas=(0.9, 0.98))
+    schedule: Schedule = Schedule(name="cosine", warmup=100, final=0.02)
+    ema: Average = Average(halflife=1_000_000, ramp=0.1)  # in tokens
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_in_style(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return _with_defaults(given, VASWANI if given.get("style") == "vaswani" else {})
 
     def shape(self, vocabulary: int) -> Shape:
         """The network's form; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
@@ -191,4 +270,13 @@ class Translate(TextRecipe):
         """The next target token, the source in view."""
         from luoxia.objectives.language import Translation
 
-        return Translation(self.build_generator(data), self.smoothing)
+        return Translation(self.trainable(self.build_generator(data)), self.smoothing)
+
+
+def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, and those defaults that they leave open."""
+    settings = dict(given)
+    for key, value in defaults.items():
+        own = settings.get(key)
+        settings[key] = {**value, **own} if isinstance(own, Mapping) else settings.get(key, value)
+    return settings

@@ -20,12 +20,13 @@ _COLOURS = 6
 
 @dataclass(frozen=True)
 class Series:
-    """A line: ``points`` are (step, value), ``band`` holds (step, low, high) and ``floor`` is a level."""
+    """A line: ``points`` are (step, value), ``band`` holds (step, low, high) and ``floor`` is a level with a name."""
 
     name: str
     points: Sequence[Point]
     band: Sequence[tuple[float, float, float]] = ()
     floor: float = math.nan
+    floor_name: str = "real against real"
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,9 @@ def _legend(chart: Chart, series: Sequence[Series]) -> str:
         name = "latest" if one.name.lower() == chart.title.lower() else one.name
         floor = ""
         if math.isfinite(one.floor):
-            floor = f'<li><i class="swatch floor"></i>real against real <b>{spell(one.floor, 3)}</b></li>'
+            floor = (
+                f'<li><i class="swatch floor"></i>{escape(one.floor_name)} <b>{spell(one.floor, 3)}</b></li>'
+            )
         swatch = f'<i class="swatch s{index % _COLOURS}"></i>'
         entries.append(f"<li>{swatch}{escape(name)} <b>{spell(last, 3)}</b></li>{floor}")
     return f'<ul class="legend">{"".join(entries)}</ul>'

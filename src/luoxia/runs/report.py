@@ -8,6 +8,7 @@ from string import Template
 
 from luoxia.provenance.files import write_file
 from luoxia.runs import report_sections as sections
+from luoxia.runs.report_confusion import confusion_matrix
 from luoxia.runs.report_curves import curves
 from luoxia.runs.report_scores import tables
 from luoxia.runs.report_source import RunRecord, read_run
@@ -50,6 +51,8 @@ def render(record: RunRecord) -> str:
 
 def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
     """The sections in their order: (anchor, title, content)."""
+    drawn = confusion_matrix(record)
+    confusion = (("confusion", "Confusion", drawn),) if drawn else ()
     neighbours = (
         () if record.is_text else (("neighbours", "Nearest training images", sections.neighbours(record)),)
     )
@@ -57,6 +60,7 @@ def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
         ("samples", "Samples", sections.samples(record)),
         ("curves", "Curves", curves(record)),
         ("scores", "Scores", tables(record)),
+        *confusion,
         ("doctor", "Doctor", sections.findings(record)),
         *neighbours,
         ("data", "Data", sections.data_card(record)),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from luoxia.runs.charts import Chart, Mark, Point, Series, draw
-from luoxia.runs.report_scores import ReadScore, comparable
+from luoxia.runs.report_scores import REAL, ReadScore, comparable
 from luoxia.runs.report_source import Line, RunRecord, mapping, number
 from luoxia.runs.report_words import meaning
 
@@ -21,7 +21,9 @@ _SIGNS = {"real_sign": "real", "fake_sign": "generated"}
 _UNDRAWN = {"real_logit"}  # train_logit without the noise of training mode
 _STATISTICS = {
     "diversity": "How different samples are from each other, as a share of real images. Good: near 1. A fall towards 0 "
-    "means that they become alike."
+    "means that they become alike.",
+    "train_nll": "Surprise at examples that were trained on. Good: falling, then level.",
+    "heldout_nll": "Surprise at examples that were not. Good: level in the end; a steady rise is overfitting.",
 }
 _LEGEND = (
     '<p class="quiet">Solid lines are smoothed, faint ones show the logged values. Dashed verticals are '
@@ -121,8 +123,12 @@ def _score_chart(name: str, scores: list[ReadScore]) -> Chart:
         [(score.step, score.value) for score in scores],
         [(score.step, score.low, score.high) for score in scores],
         scores[-1].floor,
+        scores[-1].floor_name,
     )
-    aim = {"lower": "falling towards", "higher": "rising towards", "": "near"}[meaning(name).better]
+    aims = {"lower": "falling towards", "higher": "rising towards", "": "near"}
+    if scores[-1].floor_name != REAL:  # a trivial model's
+        aims["higher"] = "rising far above"
+    aim = aims[meaning(name).better]
     return Chart(name, [series], f"Good: {aim} the dashed line. The band is the 95% interval.")
 
 
@@ -131,8 +137,8 @@ def _machinery(record: RunRecord) -> list[Chart]:
     rates = [Series(network, points) for network, points in collect(record.logs, "lr").items()]
     return [
         Chart(
-            "Images per second",
-            [Series("Images per second", rate)],
+            f"{record.unit.capitalize()} per second",
+            [Series(f"{record.unit.capitalize()} per second", rate)],
             "Good: level. Dips come from scoring, saving or a busy machine.",
             from_zero=True,
         ),

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from luoxia.runs.charts import sparkline
 from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number
-from luoxia.runs.report_words import HEADINGS, KEY_SCORES, escape, family, meaning, spell
+from luoxia.runs.report_words import HEADINGS, KEY_SCORES, TEXT_HEADINGS, escape, family, meaning, spell
+
+REAL = "real against real"
+"""What the floor is, unless the score's signature says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,12 @@ class ReadScore:
     floor: float
     heading: str
     signature: object
+
+    @property
+    def floor_name(self) -> str:
+        """What the floor is: "real against real", "chance", "constant answer"."""
+        told = mapping(self.signature).get("floor")
+        return told if isinstance(told, str) and told else REAL
 
 
 def history(record: RunRecord) -> dict[str, list[ReadScore]]:
@@ -93,7 +102,7 @@ def _tile(score: ReadScore, course: list[ReadScore]) -> str:
     if interval(score) != "–":
         notes.append(f"95%: {interval(score)}")
     if math.isfinite(score.floor):
-        notes.append(f"real against real: {spell(score.floor, 3)}")
+        notes.append(f"{escape(score.floor_name)}: {spell(score.floor, 3)}")
     better = meaning(score.name).better
     return (
         f'<div class="tile"><p class="label">{escape(score.name)}</p><p class="big">{spell(score.value, 3)}'
@@ -106,11 +115,12 @@ def _table(heading: str, scores: list[ReadScore], record: RunRecord) -> str:
     if not scores:
         return ""
     rows = "".join(_row(score, record.last_step) for score in scores)
-    question = HEADINGS.get(heading, "")
+    question = (TEXT_HEADINGS if record.is_text else HEADINGS).get(heading, "")
+    floor = REAL.capitalize() if any(score.floor_name == REAL for score in scores) else "Floor"
     return (
         f"<h3>{escape(heading.capitalize())}</h3><p class=quiet>{question}</p>"
         '<table class="scores"><thead><tr><th scope="col">Score</th><th scope="col">Value</th>'
-        '<th scope="col">95% interval</th><th scope="col">Real against real</th></tr></thead>'
+        f'<th scope="col">95% interval</th><th scope="col">{floor}</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -120,12 +130,15 @@ def _row(score: ReadScore, last_step: float) -> str:
     better = f" <em>{told.better.capitalize()} is better.</em>" if told.better else ""
     when = f" Measured at step {score.step:,.0f}." if score.step != last_step else ""
     floor = "–" if math.isnan(score.floor) else spell(score.floor)
+    if score.floor_name != REAL:
+        floor += f" <p class=quiet>{escape(score.floor_name)}</p>"
+    label = REAL.capitalize() if score.floor_name == REAL else "Floor"
     value = "–" if math.isnan(score.value) else spell(score.value)
     note = f"<p>{told.sentence}{better}{when}</p>{_signature(score)}"
     return (
         f'<tr><th scope="row">{escape(score.name)}{note}</th>'
         f'<td data-label="Value"><b>{value}</b></td><td data-label="95% interval">{interval(score)}</td>'
-        f'<td data-label="Real against real">{floor}</td></tr>'
+        f'<td data-label="{label}">{floor}</td></tr>'
     )
 
 

@@ -14,6 +14,11 @@ _STRIP = 24  # grids in the strip over time
 _TEXTS, _CHARACTERS = 8, 8000  # samples of text, and characters of each
 _SHOWN_SKIPPED = 200
 _LABEL = 'AI-generated images <span lang="zh">(人工智能生成)</span>'
+_ITEMS = {"classification": "Texts", "similarity": "Pairs", "translation": "Pairs"}
+_ANSWERS = {
+    "classification": "Held-out texts; → what the model says, and how sure it is; = what is right.",
+    "similarity": "Held-out texts; → the nearest answer of all, with its cosine; = the right one, with its rank.",
+}
 _STATES = {"finished": "Finished", "stopped": "Stopped early"}
 
 
@@ -35,7 +40,7 @@ def summary(record: RunRecord) -> str:
     parts.append(f": {count(record.last_step, 'step')}")
     seen = number(record.logs[-1].get("images")) if record.logs else math.nan
     if math.isfinite(seen):
-        parts.append(f", {seen:,.0f} {'rows' if record.is_text else 'images'} seen")
+        parts.append(f", {seen:,.0f} {escape(record.unit)} seen")
         if (size := number(data.get("count"))) > 0 and not record.is_text:
             parts.append(f" ({spell(seen / size, 3)} passes over {size:,.0f})")
     if machine := hardware.get("name") or hardware.get("device"):
@@ -70,7 +75,7 @@ def _texts(record: RunRecord) -> str:
         opened = "" if shown else " open"
         body = f'<pre class="text">{escape(text)}</pre>'
         shown.append(f"<details{opened}><summary>Step {step:,}</summary>{body}</details>")
-    label = 'AI-generated text <span lang="zh">(人工智能生成)</span>'
+    label = _ANSWERS.get(record.task, 'AI-generated text <span lang="zh">(人工智能生成)</span>')
     empty = "No sample yet. The first one comes after <code>sample_every</code> steps."
     return f"<p>{label}</p>{''.join(shown)}" if shown else _empty(empty)
 
@@ -135,7 +140,7 @@ def data_card(record: RunRecord) -> str:
     rows = {
         "Source": data.get("source"),
         "Path": data.get("path"),
-        "Documents" if record.is_text else "Images": f"{size:,.0f}"
+        _ITEMS.get(record.task, "Documents" if record.is_text else "Images"): f"{size:,.0f}"
         if math.isfinite(size)
         else data.get("count"),
         "Width × height × channels": " × ".join(shape),

@@ -22,7 +22,7 @@ class RunRecord:
     findings: list[Line]
     events: list[Line]
     samples: list[tuple[int, Path]]  # (step, file), in the order of the steps: grids
-    texts: list[tuple[int, Path]]  # the same, of a language model
+    texts: list[tuple[int, Path]]  # the same, of a model of text
     skipped: list[str]  # one line a file of the data set that could not be used
     unreadable: int  # complete lines of metrics.jsonl that are no JSON object with a step
     abandoned: int  # log lines that a rollback or a resume has replaced
@@ -34,8 +34,19 @@ class RunRecord:
 
     @property
     def is_text(self) -> bool:
-        """Whether a language model was trained."""
+        """Whether it was trained on text."""
         return "vocabulary" in mapping(self.facts.get("data"))
+
+    @property
+    def task(self) -> str:
+        """ "translation", "classification" or "similarity" of texts; "" where samples are made from nothing."""
+        return str(mapping(self.facts.get("data")).get("task") or "")
+
+    @property
+    def unit(self) -> str:
+        """What is counted as seen in training."""
+        told = mapping(self.facts.get("data")).get("unit")
+        return str(told or ("rows" if self.is_text else "images"))
 
     @property
     def last_step(self) -> float:

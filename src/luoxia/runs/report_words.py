@@ -19,6 +19,11 @@ HEADINGS = {
     "plausibility": "Is each image a good one? Whether single samples could belong to the data.",
     "creativity": "Is it varied and its own? Whether the samples cover the data without copying it.",
 }
+TEXT_HEADINGS = {
+    "authenticity": "Is it like what people wrote? Likeness of its texts, or of its predictions, to real ones.",
+    "plausibility": "Is each answer a good one? Whether single texts make sense, or single answers are right.",
+    "creativity": "Is it varied and its own? Whether the texts differ, without copying what was trained on.",
+}
 
 _MEANINGS = {
     "fd": Meaning("Distance between the feature statistics of generated and real images.", "lower"),
@@ -41,14 +46,38 @@ _MEANINGS = {
     "memorised": Meaning("Share of samples as close to a training image as a copy would be.", "lower"),
     "novelty": Meaning("How far samples are from their nearest training image.", ""),
     "diversity": Meaning("How different samples are from each other.", "higher"),
-    "accuracy": Meaning("Share of samples that a classifier assigns to the class asked for.", "higher"),
+    "accuracy": Meaning("Share of samples that a classifier puts into the right class.", "higher"),
+    "macro": Meaning("F1 of all classes on average, rare ones counting as much as frequent ones.", "higher"),
+    "f1": Meaning("Harmonic mean of precision and recall for this class.", "higher"),
+    "calibration": Meaning(
+        "How far the probabilities are from the share of answers that are right.", "lower"
+    ),
+    "retrieval@1": Meaning("Share of texts whose counterpart is the nearest of all.", "higher"),
+    "mrr": Meaning("Mean of 1 / rank of the counterpart among all texts, the nearest first.", "higher"),
+    "bleu": Meaning("Words and phrases shared with a person's translation, 0 to 100.", "higher"),
+    "chrf": Meaning("Characters and their sequences shared with a person's translation, 0 to 100.", "higher"),
+    "empty": Meaning("Share of translations without a word.", "lower"),
 }
 _ALIASES = {
     "memorized": "memorised",
     "memorisation": "memorised",
     "histogram": "class",
 }
-KEY_SCORES = ("fd", "kid", "precision", "coverage", "recall", "memorised", "density")
+KEY_SCORES = (
+    "fd",
+    "kid",
+    "precision",
+    "coverage",
+    "recall",
+    "memorised",
+    "density",
+    "accuracy",
+    "macro",
+    "retrieval@1",
+    "mrr",
+    "bleu",
+    "chrf",
+)
 
 
 def family(name: str) -> str:

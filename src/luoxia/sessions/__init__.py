@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from luoxia.errors import UsageError
-from luoxia.recipes import GPT, ImageGAN, Recipe, Translate
+from luoxia.recipes import GPT, ClassifyText, EmbedText, ImageGAN, Recipe, Translate
 from luoxia.sessions.base import Session
+from luoxia.sessions.classification import ClassificationSession
+from luoxia.sessions.embedding import EmbeddingSession
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.text import TextSession
 from luoxia.sessions.translation import TranslationSession
@@ -13,6 +15,8 @@ SESSIONS: dict[type[Recipe], type[Session]] = {
     ImageGAN: ImageSession,
     GPT: TextSession,
     Translate: TranslationSession,
+    ClassifyText: ClassificationSession,
+    EmbedText: EmbeddingSession,
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luoxia import __version__
-from luoxia.objectives.base import Phase, Rng
+from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.provenance.files import write_file
 from luoxia.recipes import Recipe
 from luoxia.runs.display import Display
@@ -38,6 +38,8 @@ class Session:
 
     exported: ClassVar[str]
     """What the model folder holds, as ``config.json`` calls it."""
+    finetunes: ClassVar[str | None] = None
+    """The recipe whose ``init`` goes on from such a model, if there is one."""
     network: ClassVar[str]
     """The network that is sampled, measured and exported."""
     unit: ClassVar[str] = "images"
@@ -55,8 +57,8 @@ class Session:
         keep_freed_memory()
         self.dtype = choose_precision(recipe.precision, world.device)
         self.trainer = Trainer(
-            recipe.build(dataset.spec),
-            recipe,
+            self.objective(),
+            self.recipe,
             self.batch,
             world,
             run.checkpoints,
@@ -83,6 +85,11 @@ class Session:
 
     def prepare(self) -> None:
         """Split the data and make what ``batch`` needs, before there is a trainer."""
+
+    def objective(self) -> Objective:
+        """What is trained."""
+        built: Objective = self.recipe.build(self.dataset.spec)
+        return built
 
     def batch(self, phase: Phase, index: int) -> Any:
         """Batch number ``index`` of a phase."""
@@ -217,7 +224,7 @@ class Session:
         """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else."""
         from safetensors.torch import save
 
-        weights = self.averaged(self.network).state_dict()
+        weights = self.weights()
         tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
         config = {
             "format": 1,
@@ -238,8 +245,12 @@ class Session:
 
     def averaged(self, name: str) -> torch.nn.Module:
         """What is sampled and measured of a network: its average, or itself where there is none."""
-        average = self.trainer.averages.get(name)
-        return average.module if average else self.trainer.networks[name]
+        return self.trainer.shown(name)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What the model folder holds of the network."""
+        state: dict[str, torch.Tensor] = self.averaged(self.network).state_dict()
+        return state
 
     @property
     def recipe_name(self) -> str:

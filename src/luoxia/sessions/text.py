@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
-from luoxia.data.text.corpus import Corpus, open_corpus
-from luoxia.data.text.tokens import TokenBatches, TokenStream
+import torch
+
+from luoxia.data.text.corpus import LanguageCorpus, corpus_of, open_corpus
+from luoxia.data.text.sources import read_texts
+from luoxia.data.text.spec import TextSpec
 from luoxia.errors import LuoxiaError
 from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
 from luoxia.generation.token_model import TokenModel
 from luoxia.metrics.score import Score
-from luoxia.objectives.base import Phase, Rng
+from luoxia.networks.lora import add_lora, merged_state
+from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.objectives.language import TokenBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import GPT
 from luoxia.runs.display import Display
+from luoxia.sessions.base import absolute
+from luoxia.sessions.origin import Origin, copy_foreign, load_adapted, origin_tokeniser, write_adapter
 from luoxia.sessions.text_scores import prediction_scores, to_batch, writing_scores
 from luoxia.sessions.tokens import TokenSession
 from luoxia.training.loop import QuickScore
 
 SAMPLES, TOKENS = 4, 256
 """Texts in a sample, and tokens of each."""
+TUNED_CONTEXT = 256
+"""Tokens in a row of fine-tuning, where none are asked for and the model reads as many."""
 QUICK = 64
 """Windows of held-out text in a score between two steps; the final one takes all."""
 
@@ -31,6 +40,7 @@ class TextSession(TokenSession):
     """The training of a language model."""
 
     exported: ClassVar[str] = "language model"
+    finetunes: ClassVar[str | None] = "gpt"
     network: ClassVar[str] = "decoder"
     model: ClassVar[type[TokenModel[Any]]] = TextGenerator
     unit: ClassVar[str] = "rows"
@@ -40,28 +50,72 @@ class TextSession(TokenSession):
         "What it writes is synthetic, may be untrue, and can repeat its training text.",
     )
     recipe: GPT
-    dataset: Corpus
+    dataset: LanguageCorpus[Any]
 
     @staticmethod
-    def open_data(recipe: GPT, display: Display | None = None) -> Corpus:
-        """The text that a recipe's ``data`` names, in its ``tokeniser``'s tokens."""
-        return open_corpus(recipe.data, recipe.tokeniser, recipe.vocabulary)
+    def open_data(recipe: GPT, display: Display | None = None) -> LanguageCorpus[Any]:
+        """The text that a recipe's ``data`` names, in its ``tokeniser``'s tokens, or in those of its ``init``."""
+        if recipe.init is not None:
+            source = read_texts(recipe.data, condition=recipe.condition, target=recipe.target)
+            return corpus_of(source, origin_tokeniser(recipe.init), recipe.condition_dropout)
+        return open_corpus(
+            recipe.data,
+            recipe.tokeniser,
+            recipe.vocabulary,
+            condition=recipe.condition,
+            target=recipe.target,
+            omitted=recipe.condition_dropout,
+        )
 
     @staticmethod
-    def announce(dataset: Corpus) -> str:
-        """Documents, tokens, vocabulary."""
-        number, tokens = len(dataset), len(dataset.tokens.whole())
+    def announce(dataset: LanguageCorpus[Any]) -> str:
+        """Documents, their conditions, tokens, vocabulary."""
         kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
-        documents = "1 document" if number == 1 else f"{number:,} documents"
-        return f"{documents}, {tokens:,} tokens ({kind}, {size:,} in all), {dataset.source}"
+        documents = "1 document" if len(dataset) == 1 else f"{len(dataset):,} documents"
+        given = f" given {', '.join(dataset.condition)}" if dataset.condition else ""
+        return f"{documents}{given}, {dataset.size:,} tokens ({kind}, {size:,} in all), {dataset.source}"
+
+    @staticmethod
+    def controls(recipe: GPT) -> dict[str, Any]:
+        """The fields that it learns texts by."""
+        return {"condition": recipe.condition}
+
+    @staticmethod
+    def settle(recipe: GPT, dataset: LanguageCorpus[Any]) -> dict[str, Any]:
+        """Where the weights come from, wherever the run is resumed from."""
+        return {} if recipe.init is None else {"init": absolute(recipe.init)}
 
     def prepare(self) -> None:
         """Hold some text back, and serve the rest in rows."""
+        self.spec: TextSpec = self.dataset.spec
+        self.origin = None if self.recipe.init is None else self._open_origin(self.recipe.init)
         recipe, world = self.recipe, self.world
-        self.train, self.heldout = split(self.dataset, recipe)
-        self.batches = TokenBatches(
+        self.train, self.heldout = self.dataset.split(recipe.holdout, recipe.seed)
+        self.batches = self.dataset.batches(
             self.train, recipe.batch, recipe.context, recipe.seed, world.size, world.rank
         )
+
+    def _open_origin(self, init: str) -> Origin:
+        """The model to go on from; its form becomes that of the network, in rows that it can read."""
+        origin = Origin.open(init, type(self))
+        shape = replace(origin.network.shape, dropout=self.recipe.dropout, attention_dropout=0.0)
+        if "context" not in self.recipe.model_fields_set:
+            self.recipe = self.recipe.model_copy(update={"context": min(TUNED_CONTEXT, shape.context)})
+        origin.network.check(self.recipe.context)
+        self.spec = replace(self.spec, shape=asdict(shape))
+        return origin
+
+    def objective(self) -> Objective:
+        """The recipe's, with the weights that are gone on with, and their adapters."""
+        recipe, objective = self.recipe, self.recipe.build(self.spec)
+        if self.origin is not None:
+            network: Any = objective.networks[self.network]
+            network.load_state_dict(self.origin.network.state_dict())
+            if recipe.lora:
+                generator = torch.Generator().manual_seed(recipe.seed)
+                add_lora(network, recipe.lora, alpha(recipe), generator=generator)
+            self.origin = replace(self.origin, network=network)  # the first copy is needed no more
+        return objective
 
     def batch(self, phase: Phase, index: int) -> TokenBatch:
         """Rows of text."""
@@ -71,21 +125,23 @@ class TextSession(TokenSession):
         """Some rows of either side."""
         return self._pick(self.train, rng), self._pick(self.heldout, rng)  # type: ignore[return-value]
 
-    def _pick(self, stream: TokenStream, rng: Rng) -> TokenBatch | None:
-        last = len(stream) - self.recipe.context
-        if last < 1:
-            return None
-        starts = rng.integers(0, last, self.recipe.batch).cpu().numpy()
-        return to_batch(stream.windows(starts, self.recipe.context), self.world.device)
+    def _pick(self, part: Any, rng: Rng) -> TokenBatch | None:
+        rows, context = self.recipe.batch, self.recipe.context
+        some = self.dataset.some(part, rows, context, lambda high, n: rng.integers(0, high, n).cpu().numpy())
+        return None if some is None else to_batch(some, self.world.device)
 
     # ------------------------------------------------------------------ samples and scores
 
     def sample(self, step: int) -> None:
-        """Some texts, of the same seed every time."""
+        """Some texts, of the same seed every time, under conditions of held-out ones."""
         decoding = Decoding(max_tokens=longest_text(self.recipe), temperature=0.8)
-        texts = self.generator().sample(SAMPLES, self.recipe.seed, decoding=decoding)
+        asked = (SAMPLES, self.recipe.context, self.recipe.seed)
+        heldout, train = (self.dataset.conditions(part, *asked) for part in (self.heldout, self.train))
+        conditions = heldout or train
+        texts = self.generator().sample(SAMPLES, self.recipe.seed, condition=conditions, decoding=decoding)
+        headed = map(under, texts, conditions or [{}] * SAMPLES)
         path = self.run.path / "samples" / f"step_{step:06d}.txt"
-        write_file(path, "\n\n――――――――\n\n".join(texts) + "\n")
+        write_file(path, "\n\n――――――――\n\n".join(headed) + "\n")
 
     def quick_score(self, step: int) -> QuickScore | None:
         """Bits per byte of some held-out text; no floor is known for it."""
@@ -130,27 +186,68 @@ class TextSession(TokenSession):
             self.display.tell(f"generated text was not scored: {error}")
             return []
 
+    # ------------------------------------------------------------------ the model folder
+
+    @staticmethod
+    def fill(network: Any, weights: dict[str, torch.Tensor], recipe: GPT) -> None:
+        """Give a network its weights, merged with its adapters where a checkpoint has them apart."""
+        load_adapted(network, weights, recipe.lora, alpha(recipe))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The adapters merged."""
+        return merged_state(self.averaged(self.network))
+
+    def describe_spec(self) -> dict[str, Any]:
+        """What the network's form needs."""
+        return {"spec": asdict(self.spec)}
+
+    def describe_model(self) -> dict[str, Any]:
+        """What lies beside the weights: the tokeniser, the adapters, what another toolkit must be given back."""
+        told = super().describe_model()
+        if self.origin is not None:
+            copy_foreign(self.origin, self.run.model)
+            if self.recipe.lora:
+                network: Any = self.averaged(self.network)
+                write_adapter(network, self.origin, str(self.recipe.init), self.run.model)
+        return told
+
+    def card(self) -> str:
+        """The model card, with the fields that texts are asked for by."""
+        fields = self.recipe.condition
+        asked = ", ".join(f'"{field}": "…"' for field in fields)
+        return super().card() + (
+            f"\nTexts are asked for by fields: `condition={{{asked}}}`.\n" if fields else ""
+        )
+
     def describe_data(self) -> dict[str, Any]:
         """The text, for run.json."""
-        skipped = self.dataset.tokens.skips.count
         return self.describe_tokens() | {
             "train": len(self.train),
             "heldout": len(self.heldout),
-            "skipped": skipped,
+            "skipped": self.dataset.data.skips.count,
+            "dropped": self.batches.dropped,
         }
 
 
-def split(corpus: Corpus, recipe: GPT) -> tuple[TokenStream, TokenStream]:
-    """(train, held-out) text; ``holdout=0`` holds none out."""
-    if recipe.holdout == 0:
-        whole = corpus.tokens.whole()
-        return whole, replace(whole, spans=whole.spans[:0])
-    return corpus.tokens.split(recipe.holdout, recipe.seed)
+def under(text: str, condition: Mapping[str, str]) -> str:
+    """A text below the condition that it was written for."""
+    return "  ".join(f"{key}={value}" for key, value in condition.items()) + "\n" * bool(condition) + text
 
 
-def held_out_name(corpus: Corpus, recipe: GPT) -> str:
+def held_out_name(corpus: LanguageCorpus[Any], recipe: GPT) -> str:
     """Which text was held out, for signatures."""
-    return f"{corpus.fingerprint[:8]} held out {recipe.holdout:g} seed {recipe.seed}"
+    return f"{text_name(corpus)} held out {recipe.holdout:g} seed {recipe.seed}"
+
+
+def text_name(corpus: LanguageCorpus[Any]) -> str:
+    """The text and what it is predicted from, for signatures."""
+    given = f" given {', '.join(corpus.condition)}" if corpus.condition else ""
+    return corpus.fingerprint[:8] + given
+
+
+def alpha(recipe: GPT) -> float:
+    """The adapters count α / rank times."""
+    return 2.0 * recipe.lora if recipe.lora_alpha is None else recipe.lora_alpha
 
 
 def longest_text(recipe: GPT) -> int:

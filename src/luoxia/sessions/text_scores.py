@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from luoxia.data.text.corpus import Corpus
+from luoxia.data.text.conditions import Documents
+from luoxia.data.text.corpus import LanguageCorpus
 from luoxia.data.text.tokens import IGNORED, TokenStream, Windows
 from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
@@ -23,8 +24,6 @@ from luoxia.training.hardware import autocast
 
 ROWS = 16
 """Windows that are scored at a time."""
-MOST_TEXT = 20_000_000
-"""Tokens of training text that generated text is compared with."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def to_batch(windows: Windows, device: torch.device) -> TokenBatch:
 
 def prediction_scores(
     network: Any,
-    stream: TokenStream,
-    corpus: Corpus,
+    part: TokenStream | Documents,
+    corpus: LanguageCorpus[Any],
     *,
     context: int,
     device: torch.device,
@@ -60,7 +59,7 @@ def prediction_scores(
     seed: int,
     most: int | None = None,
 ) -> list[Score]:
-    """Nats a token, perplexity and bits per byte of a stream, or of ``most`` windows of it; [] if it is empty.
+    """Nats a token, perplexity and bits per byte of a part of a corpus, or of ``most`` rows of it; [] if it is empty.
 
     ``name`` tells which text it is, for the signature.
     """
@@ -68,7 +67,7 @@ def prediction_scores(
     training = network.training
     network.eval()
     likelihoods, sizes = [], []
-    for likelihood, targets in _likelihoods(network, stream, context, device, dtype):
+    for likelihood, targets in _likelihoods(network, part, context, device, dtype):
         counted = targets != IGNORED
         likelihoods.append(likelihood[counted])
         sizes.append(int(lengths[targets[counted]].sum()))
@@ -83,10 +82,10 @@ def prediction_scores(
 
 @torch.inference_mode()
 def _likelihoods(
-    network: Any, stream: TokenStream, context: int, device: torch.device, dtype: torch.dtype
+    network: Any, part: TokenStream | Documents, context: int, device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """(−ln p (context,), targets (context,)) of each window."""
-    for windows in stream.in_order(context, ROWS):
+    """(−ln p (t,), targets (t,)) of each row."""
+    for windows in part.in_order(context, ROWS):
         batch = to_batch(windows, device)
         with autocast(device, dtype):
             logits = network(batch.inputs, segments=batch.segments)
@@ -96,22 +95,19 @@ def _likelihoods(
 
 def writing_scores(
     generator: TextGenerator,
-    corpus: Corpus,
-    train: TokenStream,
-    heldout: TokenStream,
+    corpus: LanguageCorpus[Any],
+    train: TokenStream | Documents,
+    heldout: TokenStream | Documents,
     *,
     n: int,
     tokens: int,
     seed: int,
 ) -> list[Score]:
-    """Likeness, sense, variety and memorisation of ``n`` generated texts of up to ``tokens`` tokens, temperature 1."""
-    generated = generator.sample(n, seed, decoding=Decoding(max_tokens=tokens))
-    return measure_texts(generated, texts_of(train, corpus), texts_of(heldout, corpus), seed=seed)
+    """Likeness, sense, variety and memorisation of ``n`` generated texts of up to ``tokens`` tokens, temperature 1.
 
-
-def texts_of(stream: TokenStream, corpus: Corpus) -> list[str]:
-    """The documents of a stream, decoded; of a very long one, its beginning."""
-    tokens = stream.take(np.arange(min(len(stream), MOST_TEXT)))
-    pieces = np.split(tokens, np.flatnonzero(tokens == stream.eos) + 1)
-    texts = (corpus.tokeniser.decode(piece.tolist()) for piece in pieces if len(piece))
-    return [text for text in texts if text]
+    What has conditions is asked for texts under those of held-out ones.
+    """
+    conditions = corpus.conditions(heldout, n, generator.network.shape.context, seed)
+    decoding = Decoding(max_tokens=tokens)
+    generated = generator.sample(n, seed, condition=conditions, decoding=decoding)
+    return measure_texts(generated, corpus.texts(train), corpus.texts(heldout), seed=seed)

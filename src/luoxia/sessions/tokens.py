@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,19 +35,34 @@ class TokenSession(Session):
     ) -> Any:
         """The network and the tokeniser beside it."""
         network = recipe.build_generator(TextSpec(**config["spec"]))
+        cls.fill(network, weights, recipe)
+        return cls.model(network, Tokeniser.load(folder), **cls.controls(recipe), **common)
+
+    @staticmethod
+    def fill(network: Any, weights: dict[str, torch.Tensor], recipe: Any) -> None:
+        """Give a network its weights."""
         network.load_state_dict(weights)
-        return cls.model(network, Tokeniser.load(folder), **common)
+
+    @staticmethod
+    def controls(recipe: Any) -> dict[str, Any]:
+        """What the model must know of its recipe."""
+        return {}
 
     def generator(self) -> Any:
         """What is sampled and measured: a copy, for models in use do not train."""
         network = copy.deepcopy(self.averaged(self.network))
-        return self.model(network, self.dataset.tokeniser, details=self.details(), device=self.world.device)
+        common: dict[str, Any] = {"details": self.details(), "device": self.world.device}
+        return self.model(network, self.dataset.tokeniser, **self.controls(self.recipe), **common)
 
     def describe_model(self) -> dict[str, Any]:
         """The vocabulary, and the tokeniser beside the weights."""
         self.run.model.mkdir(parents=True, exist_ok=True)
         self.dataset.tokeniser.save(self.run.model)
-        return {"spec": {"vocabulary": self.dataset.spec.vocabulary}}
+        return self.describe_spec()
+
+    def describe_spec(self) -> dict[str, Any]:
+        """What the network's form and the model need of the data."""
+        return {"spec": asdict(self.dataset.spec)}
 
     def describe_tokens(self) -> dict[str, Any]:
         """The text and its tokens, for run.json."""
@@ -57,6 +73,7 @@ class TokenSession(Session):
             "count": len(self.dataset),
             "tokeniser": self.dataset.tokeniser.kind,
             "vocabulary": self.dataset.tokeniser.vocabulary,
+            "unit": self.unit,
         }
 
     def card(self) -> str:

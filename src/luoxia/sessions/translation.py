@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
-from luoxia.data.batches import holdout_split
-from luoxia.data.text.corpus import PairCorpus, open_pair_corpus
+from luoxia.data.text.corpus import PairCorpus
 from luoxia.data.text.pairs import PairBatches
-from luoxia.errors import UsageError
 from luoxia.generation.token_model import TokenModel
 from luoxia.generation.translation import Translator
-from luoxia.metrics.score import Score
 from luoxia.metrics.translation import measure_translation
 from luoxia.objectives.base import Phase, Rng
 from luoxia.objectives.language import PairBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import Translate
-from luoxia.runs.display import Display
-from luoxia.sessions.base import absolute
-from luoxia.sessions.tokens import TokenSession
+from luoxia.sessions.pairs import PairSession
+from luoxia.sessions.text_scores import TextMeasurement
 from luoxia.training.loop import QuickScore
 
 SAMPLES = 8
 """Sentences in a sample: always the same, of those held out."""
-QUICK = 64
-"""Sentences translated, greedily, for a score between two steps."""
 
 
-class TranslationSession(TokenSession):
+class TranslationSession(PairSession):
     """The training of a translator."""
 
     exported: ClassVar[str] = "translator"
     network: ClassVar[str] = "translator"
     model: ClassVar[type[TokenModel[Any]]] = Translator
     unit: ClassVar[str] = "tokens"
+    quick: ClassVar[int] = 64  # sentences translated, greedily, for a score between two steps
+    needs: ClassVar[str] = "data=FILE.en against=FILE.de, or data=PAIRS.tsv"
     told: ClassVar[tuple[str, str, str]] = (
         "A translator",
         '.translate(["A man is walking."])',
@@ -45,30 +41,10 @@ class TranslationSession(TokenSession):
     recipe: Translate
     dataset: PairCorpus
 
-    @staticmethod
-    def open_data(recipe: Translate, display: Display | None = None) -> PairCorpus:
-        """The pairs that ``data`` and ``against`` name."""
-        if recipe.data is None:
-            raise UsageError("translate needs data=FILE.en against=FILE.de, or data=PAIRS.tsv")
-        return open_pair_corpus(recipe.data, recipe.against, recipe.tokeniser, recipe.vocabulary)
-
-    @staticmethod
-    def settle(recipe: Translate, dataset: PairCorpus) -> dict[str, Any]:
-        """The other language's file, wherever the run is resumed from."""
-        return {} if recipe.against is None else {"against": absolute(recipe.against)}
-
-    @staticmethod
-    def announce(dataset: PairCorpus) -> str:
-        """Pairs and vocabulary."""
-        kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
-        return f"{len(dataset):,} pairs ({kind}, {size:,} tokens in all), {dataset.source}"
-
     def prepare(self) -> None:
         """Hold some pairs back, and serve the rest by length."""
         recipe, world = self.recipe, self.world
-        train, heldout = holdout_split(len(self.dataset), recipe.holdout, recipe.seed)
-        if recipe.holdout == 0:
-            train, heldout = np.arange(len(self.dataset)), heldout[:0]
+        train, heldout = self.split(self.dataset, recipe)
         self.train_indices, self.heldout_indices = train, heldout
         common = {"tokens": recipe.batch, "seed": recipe.seed, "longest": recipe.longest}
         pairs = self.dataset.pairs
@@ -100,34 +76,20 @@ class TranslationSession(TokenSession):
         rows = [f"{s}\n→ {h}\n= {t}" for s, h, t in zip(sources, found, targets, strict=True)]
         write_file(self.run.path / "samples" / f"step_{step:06d}.txt", "\n\n".join(rows) + "\n")
 
-    def quick_score(self, step: int) -> QuickScore | None:
-        """BLEU of a few held-out sentences; the doctor watches what is missing to 100."""
-        scores = self._scores(self.heldout_indices[:QUICK], beams=1)
-        if not scores:
-            return None
-        bleu = next(score for score in scores if score.name == "BLEU")
-        return QuickScore(
-            [score.as_dict() for score in scores], 100.0 - bleu.value, 0.0, {}, "BLEU missing to 100"
-        )
+    @staticmethod
+    def examine(
+        model: Translator, questions: Sequence[str], answers: Sequence[str], **asked: Any
+    ) -> TextMeasurement:
+        """BLEU and chrF of translations by beam search, or greedy ones."""
+        found = model.translate(questions, beams=1 if asked["quick"] else 5)
+        return TextMeasurement(measure_translation(found, answers, seed=asked["seed"]))
 
-    def measure(self) -> list[dict[str, Any]]:
-        """Translations of held-out sentences by beam search."""
-        chosen = self.heldout_indices[: self.recipe.score_samples]
-        return [score.as_dict() for score in self._scores(chosen, beams=5)]
-
-    def _scores(self, chosen: Any, beams: int) -> list[Score]:
-        if len(chosen) < 2:
-            return []
-        sources, targets = self.dataset.texts(chosen)
-        found = self.generator().translate(sources, beams=beams)
-        return measure_translation(found, targets, seed=self.recipe.seed + 1)
+    @staticmethod
+    def watched(measurement: TextMeasurement) -> QuickScore:
+        """The doctor watches what BLEU misses to 100."""
+        records = [score.as_dict() for score in measurement.scores]
+        return QuickScore(records, 100.0 - measurement["BLEU"].value, 0.0, {}, "BLEU missing to 100")
 
     def describe_data(self) -> dict[str, Any]:
         """The pairs, for run.json."""
-        return self.describe_tokens() | {
-            "against": self.recipe.against,
-            "train": len(self.train_indices),
-            "heldout": len(self.heldout_indices),
-            "dropped": self.batches.dropped,
-            "skipped": self.dataset.pairs.skips.count,
-        }
+        return super().describe_data() | {"task": "translation", "dropped": self.batches.dropped}

@@ -1,0 +1,211 @@
+"""Training a text classifier: held-out texts and what it says of them, accuracy and F1, the confusion matrix."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from luoxia.data.stratified import stratified_split
+from luoxia.data.text.corpus import LabelledCorpus, open_labelled_corpus
+from luoxia.data.text.labelled import LabelledBatch, LabelledBatches, LabelledDataset
+from luoxia.data.text.sources import TextSource, read_texts
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.errors import UsageError
+from luoxia.generation.token_model import TokenModel
+from luoxia.generation.understanding import TextClassifier
+from luoxia.metrics.classification import Classification, measure_classification
+from luoxia.objectives.base import Phase, Rng
+from luoxia.objectives.understanding import LabelledTexts
+from luoxia.provenance.files import write_file
+from luoxia.recipes import ClassifyText
+from luoxia.runs.display import Display
+from luoxia.runs.run import Run
+from luoxia.sessions.examined import ExaminedSession, Examples, Indices, spread
+from luoxia.training.loop import QuickScore
+
+SAMPLES, CHARACTERS = 12, 300
+"""Texts in a sample, always the same of those held out, and how much is shown of each."""
+OBSERVED = 256
+"""Texts of either side that the doctor's statistics are of."""
+
+
+class ClassificationSession(ExaminedSession):
+    """The training of a text classifier."""
+
+    exported: ClassVar[str] = "text classifier"
+    network: ClassVar[str] = "classifier"
+    model: ClassVar[type[TokenModel[Any]]] = TextClassifier
+    unit: ClassVar[str] = "tokens"
+    quick: ClassVar[int] = 1000
+    told: ClassVar[tuple[str, str, str]] = (
+        "A text classifier",
+        '.classify(["A text."])',
+        "It gives every text one of its classes, also where none fits.",
+    )
+    recipe: ClassifyText
+    dataset: LabelledCorpus
+
+    @staticmethod
+    def open_data(recipe: ClassifyText, display: Display | None = None) -> LabelledCorpus:
+        """The texts that ``data`` names, with the classes that folders or ``label`` name."""
+        if recipe.data is None:
+            raise UsageError(
+                "classify-text needs data=FOLDER_OF_CLASS_FOLDERS, or data=FILE.jsonl label=FIELD"
+            )
+        return open_labelled_corpus(
+            recipe.data, recipe.text, recipe.label, recipe.tokeniser, recipe.vocabulary
+        )
+
+    @staticmethod
+    def announce(dataset: LabelledCorpus) -> str:
+        """Texts, classes and vocabulary."""
+        kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
+        classes = f"{len(dataset.dataset.classes):,} classes"
+        return f"{len(dataset):,} texts of {classes} ({kind}, {size:,} tokens in all), {dataset.source}"
+
+    def prepare(self) -> None:
+        """Hold some texts of each class back, and serve the rest by length."""
+        recipe, world = self.recipe, self.world
+        self.train_indices, self.heldout_indices = self.split(self.dataset, recipe)
+        self.batches = LabelledBatches(
+            self.dataset.dataset,
+            recipe.batch,
+            recipe.seed,
+            world.size,
+            world.rank,
+            recipe.longest,
+            self.train_indices,
+        )
+
+    def batch(self, phase: Phase, index: int) -> LabelledTexts:
+        """Texts of like length."""
+        return self._on_device(self.batches(index))
+
+    def observe(self, rng: Rng) -> tuple[LabelledTexts, LabelledTexts | None]:
+        """Some texts of either side, of any length; the held-out ones are always the same."""
+        rows = rng.integers(0, len(self.train_indices), OBSERVED).cpu().numpy()
+        heldout = spread(self.heldout_indices, OBSERVED)
+        return self._gather(self.train_indices[rows]), self._gather(heldout) if len(heldout) else None
+
+    def _gather(self, chosen: Indices) -> LabelledTexts:
+        return self._on_device(self.batches.gather(chosen))
+
+    def _on_device(self, batch: LabelledBatch) -> LabelledTexts:
+        return LabelledTexts(*(torch.from_numpy(side).to(self.world.device) for side in batch))
+
+    # ------------------------------------------------------------------ examples
+
+    @staticmethod
+    def open_source(recipe: ClassifyText, data: str | None, against: str | None) -> TextSource:
+        """Labelled texts."""
+        place = recipe.data if data is None else data
+        source = read_texts(place, target=recipe.text, label=recipe.label)
+        if not source.labelled:
+            raise UsageError(f"{source.title} has no labels: give a folder of class folders")
+        return source
+
+    @staticmethod
+    def read_examples(source: TextSource) -> Examples:
+        """All texts and the names of their classes."""
+        documents = list(source.documents())
+        return [document.text for document in documents], [document.label or "" for document in documents]
+
+    @staticmethod
+    def open_corpus(source: TextSource, tokeniser: Tokeniser) -> LabelledCorpus:
+        """The texts in tokens."""
+        return LabelledCorpus(LabelledDataset.open(source, tokeniser), tokeniser)
+
+    @staticmethod
+    def split(corpus: LabelledCorpus, recipe: ClassifyText) -> tuple[Indices, Indices]:
+        """Of each class the same share."""
+        return stratified_split(corpus.dataset.labels, recipe.holdout, recipe.seed)
+
+    # ------------------------------------------------------------------ samples and scores
+
+    def sample(self, step: int) -> None:
+        """Some held-out texts, what the model says of them, and what is right."""
+        chosen = spread(self.heldout_indices if len(self.heldout_indices) else self.train_indices, SAMPLES)
+        texts, classes = self.dataset.texts(chosen)
+        found = self.generator().classify(texts)
+        rows = [
+            f"{text[:CHARACTERS]}\n→ {said} {sure:.0%}\n= {right}"
+            for text, (said, sure), right in zip(texts, found, classes, strict=True)
+        ]
+        write_file(self.run.path / "samples" / f"step_{step:06d}.txt", "\n\n".join(rows) + "\n")
+
+    @staticmethod
+    def examine(
+        model: TextClassifier, questions: Sequence[str], answers: Sequence[str], **asked: Any
+    ) -> Classification:
+        """Accuracy, F1 and calibration; ``UsageError`` for a class that the model does not know."""
+        number = {name: index for index, name in enumerate(model.classes)}
+        unknown = next((answer for answer in answers if answer not in number), None)
+        if unknown is not None:
+            known = ", ".join(model.classes[:20])
+            raise UsageError(
+                f"the data has the class '{unknown}', which this model does not know; it knows {known}"
+            )
+        probabilities = model.probabilities(questions)
+        return measure_classification(
+            probabilities.argmax(1),
+            np.array([number[answer] for answer in answers]),
+            classes=model.classes,
+            probabilities=probabilities,
+            data=asked["name"],
+            seed=asked["seed"],
+        )
+
+    @staticmethod
+    def watched(measurement: Classification) -> QuickScore:
+        """The doctor watches the share of wrong answers; within its interval it may be chance."""
+        accuracy = measurement["accuracy"]
+        noise = ((accuracy.high or accuracy.value) - (accuracy.low or accuracy.value)) / 2
+        shown = [measurement["accuracy"].as_dict(), measurement["macro F1"].as_dict()]
+        return QuickScore(shown, 1 - accuracy.value, noise, {}, "share of wrong answers")
+
+    @staticmethod
+    def keep(run: Run, measurement: Classification) -> None:
+        """The confusion matrix, as ``scores/confusion.csv``: a row a true class, a column a predicted one."""
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["true \\ predicted", *measurement.classes])
+        for name, row in zip(measurement.classes, measurement.confusion.tolist(), strict=True):
+            writer.writerow([name, *row])
+        write_file(run.path / "scores" / "confusion.csv", table.getvalue())
+
+    @classmethod
+    def open_model(cls, recipe: Any, config: dict[str, Any], *given: Any, **common: Any) -> Any:
+        """The classifier, with the names of its classes."""
+        return super().open_model(recipe, config, *given, classes=config["classes"], **common)
+
+    def generator(self) -> TextClassifier:
+        """What is sampled and measured: a copy, for models in use do not train."""
+        network: Any = copy.deepcopy(self.averaged(self.network))
+        return TextClassifier(
+            network,
+            self.dataset.tokeniser,
+            classes=self.dataset.dataset.classes,
+            details=self.details(),
+            device=self.world.device,
+        )
+
+    def describe_spec(self) -> dict[str, Any]:
+        """The vocabulary and the classes."""
+        return super().describe_spec() | {"classes": list(self.dataset.dataset.classes)}
+
+    def describe_data(self) -> dict[str, Any]:
+        """The texts, for run.json."""
+        return self.describe_tokens() | {
+            "task": "classification",
+            "classes": list(self.dataset.dataset.classes),
+            "train": len(self.train_indices),
+            "heldout": len(self.heldout_indices),
+            "cut": self.batches.cut,
+            "skipped": self.dataset.dataset.skips.count,
+        }

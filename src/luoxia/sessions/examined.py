@@ -1,0 +1,134 @@
+"""What trainings on examples with known answers share: the model is examined on those that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.runs.run import Run
+from luoxia.sessions.tokens import TokenSession
+from luoxia.training.loop import QuickScore
+
+Indices = NDArray[np.int64]
+Examples = tuple[list[str], list[str]]
+"""Questions and their answers: sentences and translations, texts and classes."""
+
+
+class ExaminedSession(TokenSession):
+    """A training on examples. Its data set's ``texts(indices)`` are questions and answers."""
+
+    quick: ClassVar[int]
+    """Examples in a score between two steps."""
+    train_indices: Indices
+    heldout_indices: Indices
+
+    # ------------------------------------------------------------------ what each kind says for itself
+
+    @staticmethod
+    def open_source(recipe: Any, data: str | None, against: str | None) -> Any:
+        """The source of examples at ``data`` and ``against``, or of the recipe's own where ``data`` is None."""
+        raise NotImplementedError
+
+    @staticmethod
+    def read_examples(source: Any) -> Examples:
+        """All examples of a source."""
+        raise NotImplementedError
+
+    @staticmethod
+    def open_corpus(source: Any, tokeniser: Any) -> Any:
+        """The source in a tokeniser's tokens, under its fingerprint."""
+        raise NotImplementedError
+
+    @staticmethod
+    def split(corpus: Any, recipe: Any) -> tuple[Indices, Indices]:
+        """(train, held-out) examples."""
+        raise NotImplementedError
+
+    @staticmethod
+    def examine(model: Any, questions: Sequence[str], answers: Sequence[str], **asked: Any) -> Any:
+        """Scores of the model's answers: ``scores``, ``as_dict()``.
+
+        ``asked`` is ``name``, which tells whose answers these are, for signatures; ``seed``; and ``quick``.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def watched(measurement: Any) -> QuickScore:
+        """What the doctor hears of a measurement."""
+        raise NotImplementedError
+
+    @staticmethod
+    def keep(run: Run, measurement: Any) -> None:
+        """Write what the final measurement has besides its scores into the run."""
+
+    # ------------------------------------------------------------------ scores
+
+    def quick_score(self, step: int) -> QuickScore | None:
+        """Of some held-out examples."""
+        measurement = self._examine_heldout(self.quick, quick=True)
+        return None if measurement is None else self.watched(measurement)
+
+    def measure(self) -> list[dict[str, Any]]:
+        """Of the held-out examples."""
+        measurement = self._examine_heldout(self.recipe.score_samples, quick=False)
+        if measurement is None:
+            return []
+        self.keep(self.run, measurement)
+        return [score.as_dict() for score in measurement.scores]
+
+    def _examine_heldout(self, most: int, *, quick: bool) -> Any:
+        chosen = spread(self.heldout_indices, most)
+        if len(chosen) < 2:
+            return None
+        name, seed = held_out_name(self.dataset, self.recipe), self.recipe.seed + 1
+        return self.examine(self.generator(), *self.dataset.texts(chosen), name=name, seed=seed, quick=quick)
+
+    @classmethod
+    def examine_again(
+        cls,
+        recipe: Any,
+        model: Any,
+        fingerprint: str,
+        data: str | None,
+        against: str | None,
+        n: int | None,
+        seed: int | None,
+    ) -> Any:
+        """The scores of a trained model: on its held-out examples, or on up to ``n`` of those at ``data``.
+
+        ``UsageError`` when the recipe's own data no longer has the ``fingerprint``, ``LuoxiaError`` when there is
+        nothing to examine it on.
+        """
+        source = cls.open_source(recipe, data, against)
+        questions, answers = cls.read_examples(source)
+        chosen, name = np.arange(len(questions)), f"{source.fingerprint[:8]} whole"
+        if data is None:
+            corpus = cls.open_corpus(source, model.tokenizer)
+            if corpus.fingerprint != fingerprint:
+                raise UsageError(
+                    f"the data at {source.title} has changed since training began; name it as data= to use it"
+                )
+            chosen, name = cls.split(corpus, recipe)[1], held_out_name(corpus, recipe)
+        chosen = spread(chosen, n or recipe.score_samples or len(chosen))
+        if len(chosen) < 2:
+            raise LuoxiaError(
+                f"{len(chosen)} of the examples in {source.title} can be asked: name two or more as data="
+            )
+        questions, answers = ([side[i] for i in chosen] for side in (questions, answers))
+        seed = recipe.seed + 1 if seed is None else seed
+        return cls.examine(model, questions, answers, name=name, seed=seed, quick=False)
+
+
+def spread(indices: Indices, most: int) -> Indices:
+    """At most ``most`` of the indices, evenly spaced: of every class, from everywhere."""
+    size = min(most, len(indices))
+    return indices[np.arange(size) * len(indices) // max(size, 1)]
+
+
+def held_out_name(corpus: Any, recipe: Any) -> str:
+    """Which examples were held out, for signatures."""
+    return f"{corpus.fingerprint[:8]} held out {recipe.holdout:g} seed {recipe.seed}"

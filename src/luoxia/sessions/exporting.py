@@ -1,0 +1,31 @@
+"""Trained models in other toolkits' formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.interchange.saving import fitting, save_folder
+from luoxia.sessions.origin import Origin, origin_tokeniser
+from luoxia.sessions.text import TextSession
+
+
+def export_huggingface(model: str, out: str, dtype: str | None = None) -> Path:
+    """Write a language model as a Hugging Face folder, its tokeniser included.
+
+    What began in such a folder keeps its architecture and its other files. ``UsageError`` for a network that no
+    architecture there can express.
+    """
+    origin = Origin.open(model, TextSession)
+    like = origin.like
+    shape = origin.network.shape
+    if like is None:
+        try:
+            fitting(shape, None, encoder=False)
+        except LuoxiaError:
+            raise UsageError(
+                f"no architecture of Hugging Face's is like this network ({shape.activation}, "
+                f"norms {'with' if shape.norm_affine else 'without'} gains): train one to be exported with style=gpt2"
+            ) from None
+    own = None if like is not None else origin_tokeniser(model)
+    return save_folder(origin.network, out, like=like, tokeniser=own, dtype=dtype)

@@ -1,0 +1,110 @@
+"""A trained decoder to go on from, or to give away: a run's, or that of a Hugging Face folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luoxia.data.text.tokeniser import FILE, Tokeniser
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.interchange.huggingface import Loaded, load_folder
+from luoxia.interchange.peft import save_adapter
+from luoxia.interchange.saving import fitting
+from luoxia.interchange.tensors import read_json
+from luoxia.interchange.tokenisers import FILES
+from luoxia.networks.lora import adapters, add_lora, fold
+from luoxia.networks.transformer import Decoder
+from luoxia.sessions.base import Session
+from luoxia.sessions.stored import Stored, is_foreign, model_folder, require_model, usable
+
+FOREIGN = "huggingface"
+"""Of a model folder whose weights began in a Hugging Face folder: the small files of that folder."""
+ADAPTER = "adapter"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A decoder with its weights; ``foreign``: the folder with the small files of the toolkit it began in."""
+
+    network: Decoder
+    foreign: Path | None
+
+    @classmethod
+    def open(cls, path: str, session: type[Session]) -> Origin:
+        """Of a run or model folder of that session's, or of a Hugging Face folder."""
+        require_model(Path(path))
+        folder = model_folder(path)
+        if is_foreign(folder):
+            loaded = load_folder(folder)
+            if not isinstance(loaded.network, Decoder):
+                raise UsageError(f"{path} is an encoder, which writes no text: give a model that does")
+            return cls(loaded.network, folder)
+        with usable(folder):
+            stored = Stored.read(folder)
+            if stored.config["kind"] != session.exported:
+                raise UsageError(
+                    f"{path} holds no {session.exported}, but of the kind '{stored.config['kind']}'"
+                )
+            model = session.open_model(
+                stored.recipe, stored.config, stored.weights(), folder, details={}, device="cpu"
+            )
+        return cls(model.network, folder / FOREIGN if (folder / FOREIGN).is_dir() else None)
+
+    @property
+    def like(self) -> Loaded | None:
+        """What its small files say, for saving it as it came."""
+        if self.foreign is None:
+            return None
+        config = read_json(self.foreign / "config.json")
+        return Loaded(self.network, str(config.get("model_type")), self.foreign, config)
+
+
+def origin_tokeniser(path: str) -> Tokeniser:
+    """The tokeniser of such a folder; ``UsageError`` where it has none."""
+    require_model(Path(path))
+    folder = model_folder(path)
+    found = foreign_tokeniser(folder) if is_foreign(folder) else Tokeniser.load(folder)
+    if found is None:
+        raise UsageError(
+            f"{path} has no tokenizer.json, and text cannot be learnt without: save the tokeniser there"
+        )
+    return found
+
+
+def foreign_tokeniser(folder: Path) -> Tokeniser | None:
+    """The tokeniser of a Hugging Face folder; None where none lies there."""
+    if (folder / "tokenizer.json").is_file():
+        return Tokeniser.from_huggingface(folder)
+    return Tokeniser.load(folder) if (folder / FILE).is_file() else None
+
+
+def copy_foreign(origin: Origin, model: Path) -> None:
+    """Keep the small files of the toolkit that the weights began in, so that they can go back there."""
+    if origin.foreign is None or (model / FOREIGN).exists():
+        return
+    (model / FOREIGN).mkdir(parents=True)
+    for name in ("config.json", *FILES):
+        if (origin.foreign / name).is_file():
+            shutil.copyfile(origin.foreign / name, model / FOREIGN / name)
+
+
+def write_adapter(network: Decoder, origin: Origin, base: str, model: Path) -> None:
+    """The adapters as a PEFT folder, where PEFT's toolkit has the network's architecture."""
+    kind = None if origin.like is None else origin.like.architecture
+    try:
+        fitting(network.shape, kind, encoder=False)
+    except LuoxiaError:
+        return
+    shutil.rmtree(model / ADAPTER, ignore_errors=True)
+    save_adapter(network, model / ADAPTER, kind, base)
+
+
+def load_adapted(network: Decoder, weights: dict[str, Any], rank: int, alpha: float) -> None:
+    """Take over weights with or without adapters beside them, and make one of both."""
+    if any(name.endswith(".base.weight") for name in weights):
+        add_lora(network, rank, alpha)
+    network.load_state_dict(weights)
+    if any(True for _ in adapters(network)):
+        fold(network)

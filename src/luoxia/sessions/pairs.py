@@ -1,0 +1,74 @@
+"""What trainings on pairs of texts share: how the pairs are opened, split and described."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from luoxia.data.batches import holdout_split
+from luoxia.data.text.alignment import PairSource, read_pairs
+from luoxia.data.text.corpus import PairCorpus, open_pair_corpus
+from luoxia.data.text.pairs import PairDataset
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.errors import UsageError
+from luoxia.runs.display import Display
+from luoxia.sessions.base import absolute
+from luoxia.sessions.examined import ExaminedSession, Examples, Indices
+
+
+class PairSession(ExaminedSession):
+    """A training on pairs: the first side asks, the second answers."""
+
+    needs: ClassVar[str]
+    """How the data is named, for who named none."""
+    dataset: PairCorpus
+
+    @classmethod
+    def open_data(cls, recipe: Any, display: Display | None = None) -> PairCorpus:
+        """The pairs that ``data`` and ``against`` name."""
+        if recipe.data is None:
+            raise UsageError(f"{type(recipe).name} needs {cls.needs}")
+        return open_pair_corpus(recipe.data, recipe.against, recipe.tokeniser, recipe.vocabulary)
+
+    @staticmethod
+    def settle(recipe: Any, dataset: PairCorpus) -> dict[str, Any]:
+        """The other file, wherever the run is resumed from."""
+        return {} if recipe.against is None else {"against": absolute(recipe.against)}
+
+    @staticmethod
+    def announce(dataset: PairCorpus) -> str:
+        """Pairs and vocabulary."""
+        kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
+        return f"{len(dataset):,} pairs ({kind}, {size:,} tokens in all), {dataset.source}"
+
+    @staticmethod
+    def open_source(recipe: Any, data: str | None, against: str | None) -> PairSource:
+        """Two aligned files, or one of two columns."""
+        return read_pairs(recipe.data, recipe.against) if data is None else read_pairs(data, against)
+
+    @staticmethod
+    def read_examples(source: PairSource) -> Examples:
+        """All pairs."""
+        pairs = list(source.pairs())
+        return [pair.source for pair in pairs], [pair.target for pair in pairs]
+
+    @staticmethod
+    def open_corpus(source: PairSource, tokeniser: Tokeniser) -> PairCorpus:
+        """The pairs in tokens."""
+        return PairCorpus(PairDataset.open(source, tokeniser), tokeniser)
+
+    @staticmethod
+    def split(corpus: PairCorpus, recipe: Any) -> tuple[Indices, Indices]:
+        """By chance; ``holdout=0`` holds none out."""
+        train, heldout = holdout_split(len(corpus), recipe.holdout, recipe.seed)
+        return (np.arange(len(corpus)), heldout[:0]) if recipe.holdout == 0 else (train, heldout)
+
+    def describe_data(self) -> dict[str, Any]:
+        """The pairs, for run.json."""
+        return self.describe_tokens() | {
+            "against": self.recipe.against,
+            "train": len(self.train_indices),
+            "heldout": len(self.heldout_indices),
+            "skipped": self.dataset.pairs.skips.count,
+        }

@@ -1,0 +1,90 @@
+"""A model folder as it lies on the disk: its config.json, its recipe, its weights."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.recipes import Recipe, find
+from luoxia.runs.run import Run
+from luoxia.training.checkpoint import load_latest
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written when a model was exported."""
+
+    folder: Path
+    config: dict[str, Any]
+    recipe: Recipe
+
+    @classmethod
+    def read(cls, folder: Path) -> Stored:
+        """``UsageError`` for the folder of a newer Luoxia; see ``usable`` for all else."""
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config["format"] > 1:
+            raise UsageError(
+                f"{folder} was written by Luoxia {config['luoxia']}, newer than this one; upgrade luoxia"
+            )
+        return cls(folder, config, find(config["recipe"]).from_settings(config["config"]))
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Where a sample of it comes from."""
+        return {
+            "recipe": type(self.recipe).name
+            or type(self.recipe).__name__,  # the path of a file stays private
+            **{key: self.config[key] for key in ("run", "step", "data")},
+        }
+
+    def weights(self, checkpoints: Path | None = None, network: str = "") -> dict[str, torch.Tensor]:
+        """Those of the folder, or of a network in the last of ``checkpoints``."""
+        if checkpoints is None:
+            return load_file(self.folder / "model.safetensors")
+        return load_latest(checkpoints).tensors[network]
+
+
+@contextlib.contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Say in a sentence that a model folder is damaged."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        told = " ".join(str(error).split())
+        raise LuoxiaError(f"{folder} holds no usable model: {told[:300]}") from None
+
+
+def described(path: str | Path) -> dict[str, Any]:
+    """What config.json says; {} where there is none to read."""
+    try:
+        told = json.loads((model_folder(path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder ``model`` of a run; any other folder itself."""
+    path = Path(path)
+    return path / "model" if (path / "run.json").exists() else path
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Whether the folder is another toolkit's: its config.json speaks of architectures, not of a recipe."""
+    told = described(path)
+    return "recipe" not in told and not {"model_type", "architectures"}.isdisjoint(told)
+
+
+def require_model(path: Path) -> None:
+    """Say what is wrong where no model lies."""
+    if not (model_folder(path) / "config.json").exists():
+        Run.open(path)
