@@ -11,6 +11,7 @@ from luoxia.config import nearest
 from luoxia.errors import UsageError
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
+from luoxia.recipes.images import AdversarialRecipe, ImageRecipe
 from luoxia.recipes.text import GPT, Translate
 from luoxia.recipes.understanding import ClassifyText, EmbedText
 
@@ -62,4 +63,7 @@ def _is_own_recipe(value: object, module: str) -> bool:
     return isinstance(value, type) and issubclass(value, Recipe) and value.__module__ == module
 
 
-__all__ = ["GPT", "RECIPES", "ClassifyText", "EmbedText", "ImageGAN", "Recipe", "Translate", "find"]
+__all__ = [
+    "GPT", "RECIPES", "AdversarialRecipe", "ClassifyText", "EmbedText", "ImageGAN", "ImageRecipe", "Recipe",
+    "Translate", "find",
+]  # fmt: skip

@@ -2,96 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from luoxia.config import Size, Unset, Whole, Words
-from luoxia.recipe import Average, Optimiser, Recipe, Schedule
+from luoxia.config import Whole
+from luoxia.recipe import Average, Optimiser, Schedule
+from luoxia.recipes.images import AdversarialRecipe, ConditionName, LossName, PenaltyName
 
 if TYPE_CHECKING:
     from torch import nn
 
     from luoxia.data import ImageSpec
-    from luoxia.objectives.adversarial import Adversarial
 
 NetworkName = Literal["mlp", "dcgan", "resnet"]
-LossName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wasserstein", "relativistic"]
-PenaltyName = Literal["none", "gp", "r1", "r2", "r1+r2", "dragan"]
-ConditionName = Literal["none", "concat", "projection"]
 NormName = Literal["none", "batch", "layer"]
-AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
 
 
-class ImageGAN(Recipe):
-    """What all image GANs share."""
+class ImageGAN(AdversarialRecipe):
+    """What the classic image GANs share: which networks, and how they are kept in check."""
 
-    size: Annotated[Size | None, Unset] = Field(
-        None, description="pixels, 64 or 48x64; from the data if unset"
-    )
-    crop: Literal["center", "random", "pad"] = Field(
-        "center", description="how images of other shapes are made to fit"
-    )
-    channels: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
-    )
-    holdout: float = Field(
-        0.05,
-        ge=0,
-        le=0.5,
-        description="share of the images kept from training, to notice overfitting (at most 1,000)",
-    )
-    extractor: str = Field(
-        "self", description="features of the scores: self, effnet-lite0, inception:FILE, none"
-    )
-    score_samples: Whole = Field(5000, ge=2, description="samples of the final scores")
     network: NetworkName = Field("dcgan", description="mlp, dcgan or resnet")
     width: Whole = Field(
         64, ge=1, le=2048, description="channels at the finest level (mlp: hidden units / 4 of the first)"
     )
     refine: bool = Field(False, description="end G with two convolutions and a sub-pixel layer (dcgan)")
     latent: Whole = Field(100, ge=1, description="dimensions of z")
-    loss: LossName = Field("nonsaturating", description="the adversarial loss")
-    penalty: PenaltyName = Field("none", description="gradient penalty on D")
-    gamma: float = Field(1.0, ge=0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
-    penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularisation)")
-    d_steps: Whole = Field(
-        1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
-    )
-    fresh_latents: bool = Field(
-        True,
-        description="G's update draws new latents (algorithm 1); false: it takes those of D's last, a pass of G less",
-    )
-    d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
     d_norm: NormName = Field("none", description="normalisation in D (dcgan, resnet)")
     spectral_norm: bool = Field(False, description="spectral normalisation of D's weights")
-    clip_weights: float = Field(
-        0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
-    )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in D")
     g_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in G")
-    augment: Words = Field(
-        (), description="DiffAugment: any of colour, translation, cutout, mirror, joined by commas"
-    )
-    condition: ConditionName = Field(
-        "none", description="class labels: none, joined to both inputs, or projected in D"
-    )
-
-    @field_validator("augment")
-    @classmethod
-    def _known_augmentations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if name not in AUGMENTATIONS:
-                raise ValueError(f"'{name}' is none of {', '.join(AUGMENTATIONS)}")
-        return value
-
-    @field_validator("extractor")
-    @classmethod
-    def _known_extractor(cls, value: str) -> str:
-        kind, _, path = value.partition(":")
-        if value not in ("none", "self", "effnet-lite0") and not (kind == "inception" and path):
-            raise ValueError("must be self, effnet-lite0, inception:WEIGHTS_FILE or none")
-        return value
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
@@ -102,33 +42,6 @@ class ImageGAN(Recipe):
         if self.d_norm != "none" and self.network == "mlp":
             raise ValueError(f"d_norm={self.d_norm} is for network=dcgan or resnet")
         return self
-
-    def learning_rates(self) -> dict[str, float]:
-        """D may learn at its own rate."""
-        return {} if self.d_lr is None else {"discriminator": self.d_lr}
-
-    def build(self, data: ImageSpec) -> Adversarial:
-        """The adversarial objective on images of the data's shape."""
-        from luoxia.errors import UsageError
-        from luoxia.objectives.adversarial import Adversarial
-        from luoxia.objectives.losses import LOSSES
-        from luoxia.objectives.penalties import PENALTIES
-
-        if self.condition != "none" and data.classes < 2:
-            raise UsageError(
-                f"condition={self.condition} needs labelled data; use class folders or condition=none"
-            )
-        return Adversarial(
-            self.build_generator(data),
-            self.build_discriminator(data),
-            LOSSES[self.loss](),
-            penalties=PENALTIES[self.penalty](self.gamma),
-            penalty_every=self.penalty_every,
-            d_steps=self.d_steps,
-            augmentations=self.augment,
-            clip_weights=self.clip_weights,
-            fresh_latents=self.fresh_latents or self.accumulate > 1,  # one graph is kept, not many
-        )
 
     def build_generator(self, data: ImageSpec) -> nn.Module:
         """z, labels → images."""
@@ -158,9 +71,6 @@ class ImageGAN(Recipe):
 
     def _hidden(self) -> tuple[int, int, int]:
         return 4 * self.width, 8 * self.width, 16 * self.width
-
-    def _classes(self, data: ImageSpec) -> int:
-        return 0 if self.condition == "none" else data.classes
 
 
 class GAN(ImageGAN):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luoxia.errors import UsageError
-from luoxia.recipes import GPT, ClassifyText, EmbedText, ImageGAN, Recipe, Translate
+from luoxia.recipes import GPT, AdversarialRecipe, ClassifyText, EmbedText, Recipe, Translate
 from luoxia.sessions.base import Session
 from luoxia.sessions.classification import ClassificationSession
 from luoxia.sessions.embedding import EmbeddingSession
@@ -12,7 +12,7 @@ from luoxia.sessions.text import TextSession
 from luoxia.sessions.translation import TranslationSession
 
 SESSIONS: dict[type[Recipe], type[Session]] = {
-    ImageGAN: ImageSession,
+    AdversarialRecipe: ImageSession,
     GPT: TextSession,
     Translate: TranslationSession,
     ClassifyText: ClassificationSession,

@@ -19,7 +19,7 @@ from luoxia.metrics.picture import neighbours_picture
 from luoxia.metrics.reference import SEARCH, Reference
 from luoxia.objectives.base import Batch, Phase, Rng
 from luoxia.provenance.images import enlarge, write_grid, write_png
-from luoxia.recipes import ImageGAN
+from luoxia.recipes import AdversarialRecipe
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.sessions.base import Session
@@ -35,18 +35,18 @@ class ImageSession(Session):
 
     exported: ClassVar[str] = "image generator"
     network: ClassVar[str] = "generator"
-    recipe: ImageGAN
+    recipe: AdversarialRecipe
     dataset: ImageDataset
 
     @staticmethod
-    def open_data(recipe: ImageGAN, display: Display | None = None) -> ImageDataset:
+    def open_data(recipe: AdversarialRecipe, display: Display | None = None) -> ImageDataset:
         """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
         size = None if recipe.size is None else "x".join(map(str, recipe.size))
         progress = display.decoding if display else None
         return open_images(recipe.data, size, recipe.crop, recipe.channels, progress=progress)
 
     @staticmethod
-    def settle(recipe: ImageGAN, dataset: ImageDataset) -> dict[str, Any]:
+    def settle(recipe: AdversarialRecipe, dataset: ImageDataset) -> dict[str, Any]:
         """The data's size and channels."""
         spec = dataset.spec
         return {"size": (spec.height, spec.width), "channels": spec.channels}
@@ -154,7 +154,7 @@ class ImageSession(Session):
 
     @staticmethod
     def open_model(
-        recipe: ImageGAN,
+        recipe: AdversarialRecipe,
         config: dict[str, Any],
         weights: dict[str, torch.Tensor],
         folder: Path,

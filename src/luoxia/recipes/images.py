@@ -1,0 +1,125 @@
+"""What recipes of images share: the data and its scores, and the adversarial game around any two networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from luoxia.config import Size, Unset, Whole, Words
+from luoxia.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luoxia.data import ImageSpec
+    from luoxia.objectives.adversarial import Adversarial
+
+LossName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wasserstein", "relativistic"]
+PenaltyName = Literal["none", "gp", "r1", "r2", "r1+r2", "dragan"]
+ConditionName = Literal["none", "concat", "projection"]
+AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
+
+
+class ImageRecipe(Recipe):
+    """Images of one size, some of them held out, and scores on an extractor's features."""
+
+    size: Annotated[Size | None, Unset] = Field(
+        None, description="pixels, 64 or 48x64; from the data if unset"
+    )
+    crop: Literal["center", "random", "pad"] = Field(
+        "center", description="how images of other shapes are made to fit"
+    )
+    channels: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
+    )
+    holdout: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="share of the images kept from training, to notice overfitting (at most 1,000)",
+    )
+    extractor: str = Field(
+        "self", description="features of the scores: self, effnet-lite0, inception:FILE, none"
+    )
+    score_samples: Whole = Field(5000, ge=2, description="samples of the final scores")
+
+    @field_validator("extractor")
+    @classmethod
+    def _known_extractor(cls, value: str) -> str:
+        kind, _, path = value.partition(":")
+        if value not in ("none", "self", "effnet-lite0") and not (kind == "inception" and path):
+            raise ValueError("must be self, effnet-lite0, inception:WEIGHTS_FILE or none")
+        return value
+
+
+class AdversarialRecipe(ImageRecipe):
+    """One generator against one discriminator: ``build_generator`` and ``build_discriminator`` say which."""
+
+    loss: LossName = Field("nonsaturating", description="the adversarial loss")
+    penalty: PenaltyName = Field("none", description="gradient penalty on D")
+    gamma: float = Field(1.0, ge=0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
+    penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularisation)")
+    d_steps: Whole = Field(
+        1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
+    )
+    fresh_latents: bool = Field(
+        True,
+        description="G's update draws new latents (algorithm 1); false: it takes those of D's last, a pass of G less",
+    )
+    d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
+    clip_weights: float = Field(
+        0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
+    )
+    augment: Words = Field(
+        (), description="DiffAugment: any of colour, translation, cutout, mirror, joined by commas"
+    )
+    condition: ConditionName = Field(
+        "none", description="class labels: none, joined to both inputs, or projected in D"
+    )
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augmentations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in AUGMENTATIONS:
+                raise ValueError(f"'{name}' is none of {', '.join(AUGMENTATIONS)}")
+        return value
+
+    def learning_rates(self) -> dict[str, float]:
+        """D may learn at its own rate."""
+        return {} if self.d_lr is None else {"discriminator": self.d_lr}
+
+    def build(self, data: ImageSpec) -> Adversarial:
+        """The adversarial objective on images of the data's shape."""
+        from luoxia.errors import UsageError
+        from luoxia.objectives.adversarial import Adversarial
+        from luoxia.objectives.losses import LOSSES
+        from luoxia.objectives.penalties import PENALTIES
+
+        if self.condition != "none" and data.classes < 2:
+            raise UsageError(
+                f"condition={self.condition} needs labelled data; use class folders or condition=none"
+            )
+        return Adversarial(
+            self.build_generator(data),
+            self.build_discriminator(data),
+            LOSSES[self.loss](),
+            penalties=PENALTIES[self.penalty](self.gamma),
+            penalty_every=self.penalty_every,
+            d_steps=self.d_steps,
+            augmentations=self.augment,
+            clip_weights=self.clip_weights,
+            fresh_latents=self.fresh_latents or self.accumulate > 1,  # one graph is kept, not many
+        )
+
+    def build_generator(self, data: ImageSpec) -> nn.Module:
+        """The network z, labels → images, with its ``latent`` dimensions as an attribute."""
+        raise NotImplementedError(f"{type(self).__name__} must define build_generator()")
+
+    def build_discriminator(self, data: ImageSpec) -> nn.Module:
+        """The network images, labels → logits."""
+        raise NotImplementedError(f"{type(self).__name__} must define build_discriminator()")
+
+    def _classes(self, data: ImageSpec) -> int:
+        return 0 if self.condition == "none" else data.classes
