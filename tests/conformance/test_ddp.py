@@ -16,10 +16,11 @@ from torch.nn.parallel import DistributedDataParallel
 from luoxia.networks import dcgan, mlp
 from luoxia.networks.layers import spectrally_normalised
 from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.base import Batch, Rng, hashed
+from luoxia.objectives.base import Batch, Objective, Rng, hashed
 from luoxia.objectives.losses import LOSSES
 from luoxia.objectives.penalties import PENALTIES, ZeroCentred
 from luoxia.recipe import Recipe
+from luoxia.training import objective_state
 from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.trainer import Trainer
 from processes import spawned, torchrun
@@ -217,7 +218,26 @@ def world_answers(world):
     }
 
 
+def objective_state_answers(world):
+    """An objective's state after both ranks moved it their own way, what a checkpoint keeps, and what comes back."""
+    objective = Objective()
+    objective.per_process = ("pool",)
+    objective.state |= {
+        "mean": torch.zeros(2),
+        "pool": torch.full((3,), float(world.rank)),
+        "count": torch.tensor(7),
+    }
+    objective.state["mean"].lerp_(torch.tensor([1.0, 3.0 + 2 * world.rank]), 0.5)
+    objective_state.agree(objective, world)
+    saved = {name: value.clone() for name, value in objective_state.collect(objective, world).items()}
+    for value in objective.state.values():
+        value.fill_(9)
+    objective_state.restore(objective, saved, world)
+    return {"saved": saved, "back": objective.state}
+
+
 EXTRAS = {
+    "state": objective_state_answers,
     "our lazy penalty": lambda world: lazy_penalty_gradients(world, ours=True),
     "bare lazy penalty": lambda world: lazy_penalty_gradients(world, ours=False),
     "sharded": sharded_gradients,
@@ -310,6 +330,14 @@ def test_world_calls(ranks):
             "main": rank == 0,
             "place": (rank, 2, "cpu"),
         }
+
+
+def test_an_objectives_state_is_one_over_all_processes(ranks):
+    for rank, result in enumerate(ranks):
+        saved, back = result["state"]["saved"], result["state"]["back"]
+        assert saved["mean"].tolist() == back["mean"].tolist() == [0.5, 2.0], "the mean of both batches"
+        assert saved["pool"].tolist() == [[0.0] * 3, [1.0] * 3] and back["pool"].tolist() == [float(rank)] * 3
+        assert saved["count"] == back["count"] == 7
 
 
 def test_a_world_of_one_needs_no_processes(monkeypatch):

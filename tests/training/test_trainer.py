@@ -295,8 +295,8 @@ def test_roll_backs_survive_a_resume(tmp_path):
 
 
 def everything(trainer):
-    """All that training is: networks, averages, optimisers."""
-    state = {}
+    """All that training is: networks, averages, optimisers, the objective's own state."""
+    state = {f"objective {k}": v for k, v in trainer.objective.state.items()}
     for name, net in trainer.networks.items():
         state |= {f"{name}.{k}": v for k, v in net.state_dict().items()}
         state |= {f"optimiser {name}.{k}": v for k, v in optimiser_state(trainer, name).items()}
@@ -336,6 +336,64 @@ def assert_resumes(folder, make, first=5, then=5):
 def test_resumes_bit_for_bit(tmp_path, optimiser):
     phases = (("first", "one", 2, 1), ("lazy", "one", 1, 3), ("second", "two", 1, 1))
     assert_resumes(tmp_path, lambda folder: make_trainer(folder, phases, optimiser=optimiser))
+
+
+class Stateful(Pair):
+    """Losses that depend on a running mean, a process's own pool and a count."""
+
+    per_process = ("pool",)
+
+    def __init__(self, *phases):
+        super().__init__(*phases)
+        self.state |= {
+            "mean": torch.zeros(3),
+            "pool": torch.zeros(2, 3),
+            "count": torch.zeros((), dtype=torch.int64),
+        }
+
+    def losses(self, name, updates):
+        inner = super().losses(name, updates)
+
+        def compute(batch, rng):
+            with torch.no_grad():
+                self.state["mean"].lerp_(batch.images.mean(0), 0.1)
+                self.state["pool"][self.state["count"] % 2] = batch.images[0]
+                self.state["count"] += 1
+            seen = self.networks[updates](self.state["mean"] + self.state["pool"])
+            return inner(batch, rng) | {"seen": 0.3 * seen.square().mean()}
+
+        return compute
+
+
+def make_stateful(folder):
+    torch.manual_seed(0)
+    recipe = Recipe(batch=8, steps=100, lr=0.05)
+    return Trainer(Stateful(), recipe, points(8), WORLD, folder, torch.float32)
+
+
+def test_an_objective_with_a_state_resumes_bit_for_bit(tmp_path):
+    assert_resumes(tmp_path, make_stateful)
+    saved = checkpoint.load_latest(tmp_path).tensors["objective"]
+    assert saved["count"] == 10 and saved["mean"].abs().min() > 0 and saved["pool"].shape == (1, 2, 3)
+
+
+def test_a_roll_back_returns_to_the_state_too(tmp_path):
+    trainer = make_stateful(tmp_path)
+    trainer.step()
+    trainer.save()
+    kept = everything(trainer)
+    trainer.step()
+    trainer.objective.state["mean"][0] = float("nan")
+    assert not trainer.is_finite()
+    trainer.roll_back("not finite")
+    back = everything(trainer)
+    assert trainer.is_finite() and all(torch.equal(kept[key], back[key]) for key in kept)
+
+
+def test_the_state_of_another_objective_is_refused(tmp_path):
+    make_trainer(tmp_path, batch=8).save()
+    with pytest.raises(LuoxiaError, match=r"does not fit.*count.*mean.*pool"):
+        make_stateful(tmp_path).restore(checkpoint.load_latest(tmp_path))
 
 
 IMAGES = torch.rand(40, 3, 12, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -79,8 +80,21 @@ class Objective:
     averaged: tuple[str, ...] = ()
     """Networks whose exponential moving average the trainer keeps."""
 
+    per_process: tuple[str, ...] = ()
+    """Names in ``state`` that are each process's own; all others are the same in every process."""
+
     statistics: dict[str, Tensor]
     """Cheap scalars of the latest step, read by the doctor."""
+
+    @cached_property
+    def state(self) -> dict[str, Tensor]:
+        """What is neither weight nor gradient and must survive a restart: running means, pools, an adapted strength.
+
+        Named tensors of fixed shapes, changed in place; the trainer moves them to the device and saves them with each
+        checkpoint. After each step it averages the floating ones over all processes, except ``per_process`` ones: a
+        mean that each process moves by its own batch is then that of all their batches.
+        """
+        return {}
 
     def phases(self) -> Iterator[Phase]:
         """The phases of one step, in order."""

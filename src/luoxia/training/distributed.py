@@ -100,6 +100,20 @@ class World:
         dist.all_reduce(stacked)
         return dict(zip(values, (stacked / self.size).unbind(), strict=True))
 
+    def average_(self, tensor: Tensor) -> None:
+        """Replace a tensor by its mean over all processes, the same bits in each."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+            tensor /= self.size
+
+    def stack(self, tensor: Tensor) -> Tensor:
+        """(processes, …): every process's tensor of one shape, in the order of ranks."""
+        if self.size == 1:
+            return tensor[None]
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(parts, tensor)
+        return torch.stack(parts)
+
     def barrier(self) -> None:
         """Wait for all."""
         if self.size > 1:

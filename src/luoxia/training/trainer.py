@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Objective, Phase, Rng, hashed
 from luoxia.recipe import Recipe
-from luoxia.training import checkpoint, optimisers
+from luoxia.training import checkpoint, objective_state, optimisers
 from luoxia.training.checkpoint import Checkpoint
 from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 from luoxia.training.distributed import World
@@ -87,6 +87,7 @@ class Trainer:
         self.networks = {name: self._placed(network) for name, network in objective.networks.items()}
         self.views: dict[str, nn.Module] = {}
         self.averages = self._make_averages()
+        objective_state.place(objective, world.device)
         self.phases = list(objective.phases())
         if self.sharded:
             self._shard()
@@ -114,6 +115,7 @@ class Trainer:
             if step % phase.every == 0:
                 for repetition in range(phase.repeat):
                     self._update(phase, step // phase.every * phase.repeat + repetition)
+        objective_state.agree(self.objective, self.world)
         images = self.images_per_step
         for average in self._moving().values():
             average.update(images, images * (step + 1))
@@ -227,10 +229,11 @@ class Trainer:
         }
 
     def is_finite(self) -> bool:
-        """Whether every weight, buffer and average is."""
+        """Whether every weight, buffer, average and the objective's state is."""
         modules: list[nn.Module] = [*self.networks.values(), *(a.module for a in self.averages.values())]
-        tensors = [local(t) for m in modules for t in m.state_dict().values() if t.is_floating_point()]
-        return bool(torch.stack([t.detach().sum() for t in tensors]).isfinite().all())
+        tensors = [local(t) for m in modules for t in m.state_dict().values()]
+        floating = [t for t in (*tensors, *self.objective.state.values()) if t.is_floating_point()]
+        return bool(torch.stack([t.detach().sum().float() for t in floating]).isfinite().all())
 
     # ------------------------------------------------------------------ save and go on
 
@@ -242,6 +245,8 @@ class Trainer:
             **{f"optimiser_{name}": optimisers.state_tensors(o) for name, o in self.optimisers.items()},
         }
         collected = {name: collect(group, self.world.main) for name, group in groups.items()}
+        if self.objective.state:
+            collected["objective"] = objective_state.collect(self.objective, self.world)
         if not self.world.main:
             return
         state = {
@@ -264,6 +269,7 @@ class Trainer:
                 load_weights(average.module, saved.tensors[f"ema_{name}"])
             for name, optimiser in self.optimisers.items():
                 optimisers.load_state_tensors(optimiser, saved.tensors[f"optimiser_{name}"])
+            objective_state.restore(self.objective, saved.tensors.get("objective", {}), self.world)
         except (KeyError, RuntimeError, IndexError) as error:
             first = str(error).splitlines()[0]
             raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {first}") from None
