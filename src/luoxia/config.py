@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -15,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     ValidationError,
     model_validator,
 )
@@ -130,6 +133,64 @@ def _whole(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Annealed:
+    """A value that goes from ``start`` to ``end`` as training goes on, by half a cosine; written ``0.05..0.005``."""
+
+    start: float
+    end: float
+
+    def at(self, share: float) -> float:
+        """The value when ``share`` of the way, in [0, 1], is behind; beyond, that at the end."""
+        left = 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+        return left * self.start + (1 - left) * self.end
+
+    def __str__(self) -> str:
+        return f"{shortest(self.start)}..{shortest(self.end)}"
+
+    # a bound holds where it holds at both ends
+
+    def __ge__(self, bound: float) -> bool:
+        return min(self.start, self.end) >= bound
+
+    def __gt__(self, bound: float) -> bool:
+        return min(self.start, self.end) > bound
+
+    def __le__(self, bound: float) -> bool:
+        return max(self.start, self.end) <= bound
+
+    def __lt__(self, bound: float) -> bool:
+        return max(self.start, self.end) < bound
+
+
+def value_at(value: float | Annealed, share: float) -> float:
+    """A value that may be annealed, when ``share`` of the way is behind."""
+    return value.at(share) if isinstance(value, Annealed) else value
+
+
+def _annealed(value: Any) -> float | Annealed:
+    if isinstance(value, Annealed):
+        return value
+    parts = value.split("..") if isinstance(value, str) else [value]
+    try:
+        ends = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        ends = []
+    if len(ends) not in (1, 2):
+        many = ", or two such as 0.05..0.005, to go from one to the other" if len(parts) > 1 else ""
+        raise ValueError(f"must be a number{many}")
+    if not all(map(math.isfinite, ends)):
+        raise ValueError("must be a finite number")
+    return Annealed(*ends) if len(ends) == 2 else ends[0]
+
+
+def shortest(value: float | Annealed) -> str:
+    """A value as it would be written."""
+    if isinstance(value, Annealed):
+        return str(value)
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
 def _text(size: tuple[int, int]) -> str:
     height, width = size
     return str(height) if height == width else f"{height}x{width}"
@@ -137,9 +198,15 @@ def _text(size: tuple[int, int]) -> str:
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_text, return_type=str)]
+Annealable = Annotated[
+    float | Annealed,
+    PlainValidator(_annealed, json_schema_input_type=float | str),
+    PlainSerializer(lambda value: str(value) if isinstance(value, Annealed) else value),
+]
+AnnealableWeight = Annotated[Annealable, Field(ge=0)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Shares = Annotated[tuple[Share, Share], BeforeValidator(_numbers)]
+Betas = Annotated[tuple[Share, Annotated[Annealable, Field(ge=0, lt=1)]], BeforeValidator(_numbers)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Unset = BeforeValidator(_none)
 """Marks an optional value: the word ``none`` means that it is not set."""

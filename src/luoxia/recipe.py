@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.config import Config, Seconds, Shares, Unset, Whole
+from luoxia.config import AnnealableWeight, Annealed, Betas, Config, Seconds, Unset, Whole, shortest
 
 if TYPE_CHECKING:
     from luoxia.objectives.base import Objective
@@ -21,7 +21,9 @@ class Optimiser(Config):
     adam_lr: Annotated[float | None, Unset] = Field(
         None, gt=0, description="learning rate of adamw beside muon; lr if unset"
     )
-    betas: Shares = Field((0.5, 0.999), description="Adam's decay rates of the first and second moment")
+    betas: Betas = Field(
+        (0.5, 0.999), description="Adam's decay rates of the first and second moment; 0,0.9..0.99 anneals it"
+    )
     momentum: float = Field(
         0.0, ge=0, lt=1, description="momentum of sgd, rmsprop and muon (there 0 means 0.95)"
     )
@@ -33,19 +35,24 @@ class Optimiser(Config):
 
 
 class Schedule(Config):
-    """How the learning rate goes over the run."""
+    """How the learning rate goes over the run, and when values such as ``0.05..0.005`` arrive at the second."""
 
     name: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
         "constant", description="constant, linear, cosine, or inverse_sqrt: by 1/√step after the warm-up"
     )
     warmup: Whole = Field(0, ge=0, description="steps of linear warm-up")
     final: float = Field(0.0, ge=0, le=1, description="last learning rate, as a share of lr (linear, cosine)")
+    images: Whole = Field(
+        0,
+        ge=0,
+        description="samples, over all processes, in which it runs its course and annealed values theirs; 0: the run",
+    )
 
 
 class Average(Config):
     """The exponential moving average of the weights: what is sampled."""
 
-    halflife: float = Field(10_000, ge=0, description="half-life in samples seen; 0: no average")
+    halflife: AnnealableWeight = Field(10_000, description="half-life in samples seen; 0: no average")
     ramp: float = Field(
         0.05, ge=0, description="at the start, half-life ≤ this share of the samples seen; 0: no ramp"
     )
@@ -104,10 +111,21 @@ class Recipe(Config):
     ema: Average = Average()
 
     @model_validator(mode="after")
+    def _known_course(self) -> Self:
+        annealed = {"optimiser.betas": self.optimiser.betas[1], "ema.halflife": self.ema.halflife}
+        annealed |= {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in annealed.items():
+            if isinstance(value, Annealed) and self.schedule.images == 0:
+                raise ValueError(
+                    f"{name}={value} needs schedule.images=, in which it goes from one to the other"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _one_average(self) -> Self:
         if self.average_checkpoints and self.ema.halflife:
             raise ValueError(
-                f"average_checkpoints={self.average_checkpoints} beside ema.halflife={self.ema.halflife:g}: "
+                f"average_checkpoints={self.average_checkpoints} beside ema.halflife={shortest(self.ema.halflife)}: "
                 "set one of them to 0"
             )
         return self

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from luoxia.config import Config, flatten, meanings, nest, parse_settings
+from luoxia.config import Annealed, Config, flatten, meanings, nest, parse_settings
 from luoxia.errors import UsageError
 from luoxia.recipe import Optimiser
 from luoxia.recipes import RECIPES, ImageGAN, Recipe, find
@@ -65,6 +65,17 @@ def test_dots_reach_into_sections() -> None:
     assert recipe.optimiser.betas == (0.0, 0.9)
     assert recipe.ema.halflife == 500
     assert recipe.schedule.name == "linear"
+
+
+def test_a_value_may_go_from_one_to_another(tmp_path: Path) -> None:
+    words = ("schedule.images=2e6", "optimiser.betas=0,0.9..0.99", "ema.halflife=0..5e5", "gamma=2..0.2")
+    recipe = gan(*words)
+    assert recipe.optimiser.betas == (0.0, Annealed(0.9, 0.99))
+    assert (recipe.ema.halflife, recipe.gamma) == (Annealed(0, 500_000), Annealed(2, 0.2))
+    assert GAN(**recipe.model_dump(mode="json")) == GAN(**recipe.model_dump()) == recipe
+    text = "schedule.images: 2_000_000\noptimiser.betas: 0,0.9..0.99\nema.halflife: 0..5e5\ngamma: 2..0.2\n"
+    assert gan(written(tmp_path, text)) == recipe
+    assert str(Annealed(1 / 3, 1e-9)) == "0.3333333333333333..1e-09"
 
 
 def test_a_section_named_alone_keeps_the_rest_of_the_recipes_default() -> None:
@@ -166,6 +177,12 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("optimiser.betas=0.5", "optimiser.betas=0.5: must be two numbers, such as 0.5,0.99"),
         ("optimiser.betas=0.5,0.9,1", "optimiser.betas=0.5,0.9,1: must be two numbers, such as 0.5,0.99"),
         ("optimiser.betas=0.5,x", "optimiser.betas=x: must be a number"),
+        ("optimiser.betas=0.5,0.9..2", "optimiser.betas=0.9..2: must be less than 1"),
+        ("gamma=1..-1", "gamma=1..-1: must be 0 or more"),
+        ("gamma=1..2..3", "gamma=1..2..3: must be a number, or two such as 0.05..0.005"),
+        ("gamma=1..", "gamma=1..: must be a number, or two such as"),
+        ("gamma=nan..1", "gamma=nan..1: must be a finite number"),
+        ("gamma=2..1", "gamma=2..1 needs schedule.images="),
         ("optimiser.betas=0.5,2", "optimiser.betas=2: must be less than 1"),
         ("size=big", "size=big: must be a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64"),
         ("budget=10 apples", "budget=10 apples: must be a length of time such as 90s, 10m or 2h"),

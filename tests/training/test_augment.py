@@ -7,7 +7,7 @@ from luoxia.objectives.adversarial import Adversarial
 from luoxia.objectives.augment import TRANSFORMS, augment, colour, cutout, mirror, translation
 from luoxia.objectives.base import Batch, Rng
 from luoxia.objectives.losses import LOSSES
-from luoxia.recipes.gan import AUGMENTATIONS
+from luoxia.recipes.images import AUGMENTATIONS
 
 NAMES = list(TRANSFORMS)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from luoxia.config import Annealed
 from luoxia.training.ema import EMA
 
 
@@ -25,6 +26,13 @@ def test_the_ramp_shortens_the_half_life_at_first():
     assert average.beta(64, 10_000) == pytest.approx(0.5 ** (64 / 500))
     assert average.beta(64, 20_000) == average.beta(64, 10**9) == pytest.approx(0.5 ** (64 / 1000))
     assert average.beta(64, 0) == 0.0
+
+
+def test_an_annealed_half_life_starts_with_no_average():
+    average = EMA(network(), halflife=Annealed(0, 1000), ramp=0, course=4000)
+    assert average.beta(64, 0) == 0.0
+    assert average.beta(64, 2000) == pytest.approx(0.5 ** (64 / 500))
+    assert average.beta(64, 4000) == average.beta(64, 10**9) == pytest.approx(0.5 ** (64 / 1000))
 
 
 def test_updates_equal_the_recurrence_in_float64():

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from luoxia.config import Annealed
 from luoxia.recipe import Optimiser, Schedule
 from luoxia.training.optimisers import (
+    follow_schedule,
     gradient_norm,
     load_state_tensors,
     make_optimiser,
@@ -202,6 +204,21 @@ def test_schedules_by_hand():
     quarter = 1 - 0.8 * 0.5 * (1 - math.cos(math.pi / 4))
     assert [schedule_factor(cosine, 9, p) for p in at] == pytest.approx([1, quarter, 0.6, 0.2])
     assert schedule_factor(linear, 9, 1.5) == pytest.approx(0.2) and schedule_factor(linear, 9, -1) == 1
+
+
+def test_beta2_is_annealed_and_lazily_rescaled():
+    """Huang et al. 2024 go from 0.9 to 0.99 by half a cosine; k / (k + 1) in the exponent is Karras et al. 2020's."""
+    settings = Optimiser(betas=(0.0, "0.9..0.99"))
+    for lazy, ratio in ((1, 1.0), (16, 16 / 17)):
+        optimiser = make_optimiser(nn.Linear(2, 2), settings, 0.1, lazy)
+        (group,) = optimiser.param_groups
+        assert group["betas"][1] == pytest.approx(0.9**ratio)
+        group["initial_lr"], group["lazy_ratio"] = 0.1, ratio
+        for share in (0.0, 0.3, 1.0, 1.7):
+            follow_schedule(optimiser, settings, 0.5, share)
+            beta2 = 0.99 + (0.9 - 0.99) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+            assert group["betas"] == (0.0, pytest.approx(beta2**ratio)) and group["lr"] == 0.05
+    assert (Annealed(0.1, 0.7).at(0.0), Annealed(0.1, 0.7).at(1.0)) == (0.1, 0.7), "exact at both ends"
 
 
 def test_warmup_rises_by_equal_steps_and_never_from_zero():

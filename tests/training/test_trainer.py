@@ -167,6 +167,37 @@ def test_learning_rate_follows_the_schedule():
     assert rates == pytest.approx([0.05, 0.0375, 0.025, 0.0125])
 
 
+def test_the_schedule_may_be_shorter_than_the_run():
+    trainer = make_trainer(None, steps=100, schedule={"name": "linear", "final": 0.5, "images": 32})
+    rates = []
+    for _ in range(6):
+        trainer.step()
+        rates.append(trainer.optimisers["one"].param_groups[0]["lr"])
+    assert rates == pytest.approx([0.05, 0.04375, 0.0375, 0.03125, 0.025, 0.025])
+
+
+def test_the_objective_hears_how_many_images_were_seen(tmp_path):
+    """Before each step, by all processes together, and after a resume as if nothing had happened."""
+    heard = []
+    trainer = make_trainer(tmp_path, accumulate=2)
+    trainer.world = World(0, 3, torch.device("cpu"))
+    trainer.objective.advance = heard.append
+    trainer.objective.phases = list
+    trainer.phases = []
+    for _ in range(3):
+        trainer.step()
+    assert heard == [0, 48, 96]
+    saver = make_trainer(tmp_path)
+    for _ in range(3):
+        saver.step()
+    saver.save()
+    resumed = make_trainer(tmp_path)
+    resumed.restore(checkpoint.load_latest(tmp_path))
+    resumed.objective.advance = heard.append
+    resumed.step()
+    assert heard[3:] == [24]
+
+
 def test_dropout_depends_on_seed_and_step_alone():
     """Random numbers drawn between two steps must change nothing."""
     results = []
@@ -421,6 +452,10 @@ GANS = {
     ),
     "dcgan bf16": DCGAN(width=4, latent=5, batch=6, precision="bf16", penalty_every=2),
     "wgan clipping": DCGAN(width=4, latent=5, batch=6, penalty="none", loss="wasserstein", clip_weights=0.01),
+    "everything annealed": DCGAN(
+        width=4, latent=5, batch=6, gamma="2..0.2", penalty_every=2, optimiser={"betas": "0,0.9..0.99"},
+        ema={"halflife": "0..50", "ramp": 0}, schedule={"name": "cosine", "final": 0.25, "images": 35},
+    ),
     "relativistic r1+r2": DCGAN(width=4, latent=5, batch=6, penalty="r1+r2", penalty_every=1, loss="relativistic"),
 }  # fmt: skip
 

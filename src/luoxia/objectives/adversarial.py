@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from luoxia.config import Annealed
 from luoxia.objectives.augment import augment
 from luoxia.objectives.base import Batch, Losses, Objective, Phase, Rng
 from luoxia.objectives.losses import Loss
@@ -21,7 +22,8 @@ class Adversarial(Objective):
     as in DCGAN's public code: one pass of G less.
 
     A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain is the number of
-    D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1). ``gamma`` anneals the
+    weight of all penalties over the first ``course`` images.
     """
 
     averaged = ("generator",)
@@ -34,6 +36,8 @@ class Adversarial(Objective):
         *,
         penalties: Sequence[tuple[str, Penalty]] = (),
         penalty_every: int = 1,
+        gamma: Annealed | None = None,
+        course: int = 0,
         d_steps: int = 1,
         augmentations: tuple[str, ...] = (),
         clip_weights: float = 0.0,
@@ -44,6 +48,8 @@ class Adversarial(Objective):
         self.loss = loss
         self.penalties = list(penalties)
         self.penalty_every = penalty_every
+        self.gamma = gamma
+        self.course = course
         self.d_steps = d_steps
         self.augmentations = augmentations
         self.clip_weights = clip_weights
@@ -70,6 +76,15 @@ class Adversarial(Objective):
         if lazy and self.penalties:
             yield Phase("penalty", self.lazy_penalties, "discriminator", every=self.penalty_every, twice=True)
         yield Phase("generator", self.generator_losses, "generator", batched=self.fresh_latents)
+
+    def advance(self, images_seen: int) -> None:
+        """The penalties' weight at this point of its course."""
+        if self.gamma is None:
+            return
+        weight = self.gamma.at(images_seen / self.course)
+        for _, penalty in self.penalties:
+            penalty.weight = weight
+        self.statistics["gamma"] = torch.tensor(weight)
 
     def discriminator_losses(self, real: Batch, rng: Rng) -> Losses:
         """D's loss on real and on generated images; with it, the penalties that run every step."""

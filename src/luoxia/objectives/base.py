@@ -100,6 +100,13 @@ class Objective:
         """The phases of one step, in order."""
         raise NotImplementedError
 
+    def advance(self, images_seen: int) -> None:
+        """Before a step: become what this point of training asks for; nothing by default.
+
+        It depends on ``images_seen`` alone, the real images of all steps so far in all processes, so that a resumed run
+        goes on as it would have.
+        """
+
     def after_update(self, network: str) -> None:
         """What follows each update of a network (weight clipping); nothing by default."""
 

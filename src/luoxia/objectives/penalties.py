@@ -33,6 +33,9 @@ def input_gradients(critic: Critic, images: Tensor, labels: Tensor | None) -> tu
 class Penalty(Protocol):
     """What the adversarial objective needs of a penalty."""
 
+    weight: float
+    """Γ or λ at present; the objective may change it as training goes on."""
+
     @property
     def needs_fake(self) -> bool:
         """Whether the penalty reads generated images."""
@@ -49,7 +52,7 @@ class Penalty(Protocol):
 class ZeroCentred:
     """R1 = γ/2 · E‖∇D(x)‖² on real images, R2 on generated ones (Mescheder et al. 2018, arXiv:1801.04406, eq. 9 f.)."""
 
-    gamma: float
+    weight: float
     on_real: bool = True
 
     @property
@@ -65,7 +68,7 @@ class ZeroCentred:
         assert images is not None
         gradients, logits = input_gradients(critic, images, labels)
         # 0 · logits gives every parameter a gradient: DDP silently stops synchronising the last bias without it.
-        return 0.5 * self.gamma * gradients.square().sum(1).mean() + 0 * logits.sum()
+        return 0.5 * self.weight * gradients.square().sum(1).mean() + 0 * logits.sum()
 
 
 @dataclass

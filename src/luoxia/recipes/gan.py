@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.config import Whole
+from luoxia.config import AnnealableWeight, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
 from luoxia.recipes.images import AdversarialRecipe, ConditionName, LossName, PenaltyName
 
@@ -89,7 +89,7 @@ class GAN(ImageGAN):
     lr: float = 5e-4
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
     penalty: PenaltyName = "r1"  # without it these networks fall back to one or two digits
-    gamma: float = 2.0
+    gamma: AnnealableWeight = 2.0
     penalty_every: Whole = 16
 
 
@@ -123,7 +123,7 @@ class DCGAN(ImageGAN):
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
     ema: Average = Average(halflife=50_000, ramp=0.1)
     penalty: PenaltyName = "r1"
-    gamma: float = 0.1
+    gamma: AnnealableWeight = 0.1
     penalty_every: Whole = 16
 
 
@@ -161,7 +161,7 @@ class WGANGP(ImageGAN):
     steps: Whole = 800
     loss: LossName = "wasserstein"
     penalty: PenaltyName = "gp"
-    gamma: float = 10.0
+    gamma: AnnealableWeight = 10.0
     d_steps: Whole = 5
     lr: float = 1e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.9))

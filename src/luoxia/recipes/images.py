@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from luoxia.config import Size, Unset, Whole, Words
+from luoxia.config import AnnealableWeight, Annealed, Size, Unset, Whole, Words, value_at
 from luoxia.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AdversarialRecipe(ImageRecipe):
 
     loss: LossName = Field("nonsaturating", description="the adversarial loss")
     penalty: PenaltyName = Field("none", description="gradient penalty on D")
-    gamma: float = Field(1.0, ge=0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
+    gamma: AnnealableWeight = Field(1.0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
     penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularisation)")
     d_steps: Whole = Field(
         1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
@@ -105,8 +105,10 @@ class AdversarialRecipe(ImageRecipe):
             self.build_generator(data),
             self.build_discriminator(data),
             LOSSES[self.loss](),
-            penalties=PENALTIES[self.penalty](self.gamma),
+            penalties=PENALTIES[self.penalty](value_at(self.gamma, 0.0)),
             penalty_every=self.penalty_every,
+            gamma=self.gamma if isinstance(self.gamma, Annealed) else None,
+            course=self.schedule.images,
             d_steps=self.d_steps,
             augmentations=self.augment,
             clip_weights=self.clip_weights,

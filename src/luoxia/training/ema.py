@@ -8,20 +8,22 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from luoxia.config import Annealed, value_at
 from luoxia.training.sharding import local
 
 
 class EMA:
     """Follows a network with β = 0.5^(images / min(half-life, ramp · images seen)) (Karras et al. 2020, public code).
 
-    The ramp lets early averages forget their start. Buffers (batch-norm statistics) are averaged like weights, in
-    float32; integer buffers are copied.
+    The ramp lets early averages forget their start; a half-life may also be annealed over the first ``course`` images.
+    Buffers (batch-norm statistics) are averaged like weights, in float32; integer buffers are copied.
     """
 
-    def __init__(self, network: nn.Module, halflife: float, ramp: float) -> None:
+    def __init__(self, network: nn.Module, halflife: float | Annealed, ramp: float, course: int = 0) -> None:
         self.module = copy.deepcopy(network).eval().requires_grad_(False)
         self.halflife = halflife
         self.ramp = ramp
+        self.course = course
         self.network = network
 
     @cached_property
@@ -33,7 +35,8 @@ class EMA:
 
     def beta(self, images: int, seen: int) -> float:
         """The share of the old average kept, for an update after ``images`` more images of ``seen`` in all."""
-        halflife = min(self.halflife, self.ramp * seen) if self.ramp else self.halflife
+        halflife = value_at(self.halflife, seen / max(self.course, 1))
+        halflife = min(halflife, self.ramp * seen) if self.ramp else halflife
         return float(0.5 ** (images / halflife)) if halflife > 0 else 0.0
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from luoxia.config import Annealed, value_at
 from luoxia.training.muon import MuonAdamW, hidden_matrices
 from luoxia.training.sharding import like, whole
 
@@ -75,13 +76,13 @@ def make_optimiser(
     phase leave its pace unchanged (Karras et al. 2020, arXiv:1912.04958, appendix B).
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    ratio = lazy_every / (lazy_every + 1) if lazy_every > 1 else 1.0
+    ratio = lazy_ratio(lazy_every)
     decay, eps, momentum = settings.weight_decay, settings.eps, settings.momentum
     if settings.name == "rmsprop":
         return RMSprop(parameters, lr=lr, eps=eps, weight_decay=decay, momentum=momentum)
     if settings.name == "sgd":
         return SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum)
-    betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
+    betas = (settings.betas[0] ** ratio, value_at(settings.betas[1], 0.0) ** ratio)
     if settings.name == "muon":
         hidden = [p for p in hidden_matrices(network) if p.requires_grad]
         known = {id(parameter) for parameter in hidden}
@@ -95,6 +96,22 @@ def make_optimiser(
             _decaying(parameters, decay), lr=lr * ratio, betas=betas, eps=eps, fused=True
         )
     return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=eps, weight_decay=decay, fused=True)
+
+
+def lazy_ratio(every: int) -> float:
+    """K / (k + 1): what a lazy phase every k updates makes of Adam's learning rate and of its betas' exponents."""
+    return every / (every + 1) if every > 1 else 1.0
+
+
+def follow_schedule(
+    optimiser: torch.optim.Optimizer, settings: Optimiser, factor: float, share: float
+) -> None:
+    """Set the learning rate to ``factor`` of its highest, and β2 to what it is when ``share`` of its course is over."""
+    beta2 = settings.betas[1]
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+        if isinstance(beta2, Annealed) and "betas" in group:
+            group["betas"] = (group["betas"][0], beta2.at(share) ** group["lazy_ratio"])
 
 
 def _decaying(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:

@@ -110,7 +110,8 @@ class Trainer:
         """Every phase that is due, then the averages."""
         step = self.progress.step
         seed_device(self.world.device, hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
-        self._set_learning_rates()
+        self._follow_schedule()
+        self.objective.advance(self.images_seen)
         for phase in self.phases:
             if step % phase.every == 0:
                 for repetition in range(phase.repeat):
@@ -118,7 +119,7 @@ class Trainer:
         objective_state.agree(self.objective, self.world)
         images = self.images_per_step
         for average in self._moving().values():
-            average.update(images, images * (step + 1))
+            average.update(images, self.images_seen + images)
         for name, value in self.objective.statistics.items():
             self.tally.statistics.setdefault(name, []).append(value)
         self.tally.images += images
@@ -128,6 +129,11 @@ class Trainer:
     def images_per_step(self) -> int:
         """Real images that the averages count for a step, over all processes."""
         return self.recipe.batch * self.recipe.accumulate * self.world.size
+
+    @property
+    def images_seen(self) -> int:
+        """Real images of all steps so far, over all processes."""
+        return self.progress.step * self.images_per_step
 
     def _update(self, phase: Phase, number: int) -> None:
         """Accumulate gradients of one phase and apply them."""
@@ -181,12 +187,12 @@ class Trainer:
             return contextlib.nullcontext()
         return contextlib.nullcontext() if last or self.world.size == 1 else network.no_sync()
 
-    def _set_learning_rates(self) -> None:
-        factor = optimisers.schedule_factor(self.recipe.schedule, self.progress.step, self.fraction)
-        factor *= self.progress.lr_scale
+    def _follow_schedule(self) -> None:
+        schedule = self.recipe.schedule
+        share = self.images_seen / schedule.images if schedule.images else self.fraction
+        factor = optimisers.schedule_factor(schedule, self.progress.step, share) * self.progress.lr_scale
         for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+            optimisers.follow_schedule(optimiser, self.recipe.optimiser, factor, share)
 
     @property
     def fraction(self) -> float:
@@ -215,7 +221,7 @@ class Trainer:
         values = {key: value.item() for key, value in self.world.mean(means).items()}
         elapsed = time.perf_counter() - tally.started
         return {
-            "images": self.progress.step * self.images_per_step,
+            "images": self.images_seen,
             "rate": round(tally.images / max(elapsed, 1e-9), 1),
             "losses": {
                 p.name: {n: values[f"losses/{p.name}/{n}"] for n in tally.losses[p.name]}
@@ -363,7 +369,8 @@ class Trainer:
             return {name: CheckpointAverage(self.networks[name]) for name in names}
         if settings.halflife == 0:
             return {}
-        return {name: EMA(self.networks[name], settings.halflife, settings.ramp) for name in names}
+        course = self.recipe.schedule.images
+        return {name: EMA(self.networks[name], settings.halflife, settings.ramp, course) for name in names}
 
     def _moving(self) -> dict[str, EMA]:
         """The averages that follow each step."""
@@ -377,5 +384,5 @@ class Trainer:
             lazy *= max(1, sum(phase.repeat for phase in own if phase.every == 1))
         optimiser = optimisers.make_optimiser(self.networks[name], self.recipe.optimiser, lr, lazy)
         for group in optimiser.param_groups:
-            group["initial_lr"] = group["lr"]
+            group["initial_lr"], group["lazy_ratio"] = group["lr"], optimisers.lazy_ratio(lazy)
         return optimiser
