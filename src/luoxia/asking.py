@@ -1,4 +1,4 @@
-"""The calls behind ``classify`` and ``embed``: typed settings around the Python API."""
+"""The calls behind ``classify`` and ``embed``: settings around the Python API."""
 
 from __future__ import annotations
 
@@ -6,37 +6,13 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from luoxia.config import Config, Unset
 from luoxia.errors import UsageError
+from luoxia.settings import ClassifySettings, EmbedSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-class ClassifySettings(Config):
-    """The keys of ``luoxia classify``."""
-
-    out: Annotated[str | None, Unset] = Field(
-        None, description="FILE.jsonl or FILE.csv; the terminal if unset"
-    )
-    text: Annotated[str | None, Unset] = Field(
-        None, description="field of a file of rows (.jsonl, .csv, .tsv); text if unset"
-    )
-    overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
-
-
-class EmbedSettings(ClassifySettings):
-    """The keys of ``luoxia embed``."""
-
-    out: Annotated[str | None, Unset] = Field(None, description="FILE.npy, or FILE.npz with the texts in it")
-    against: Annotated[str | None, Unset] = Field(
-        None, description="a text, or a file of as many: prints cosines"
-    )
 
 
 def classify(run: str, what: str, /, **settings: Any) -> Path | list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The calls behind ``sample``, ``measure`` and ``data``: typed settings around the Python API."""
+"""The calls behind ``sample``, ``translate``, ``export``, ``measure`` and ``data``: settings around the Python API."""
 
 from __future__ import annotations
 
@@ -7,124 +7,18 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from luoxia.config import Config, Size, Unset, Whole, Words, nearest
+from luoxia.config import nearest
 from luoxia.errors import UsageError
-
-
-class SampleSettings(Config):
-    """The keys of ``luoxia sample``."""
-
-    n: Whole = Field(
-        16, ge=1, le=1_000_000, description="images; with interpolate, the latents walked through"
-    )
-    seed: Whole = Field(0, ge=0, lt=2**63, description="image i is a function of (seed, i)")
-    label: Annotated[str | None, Unset] = Field(
-        None, description="a class by name or number; all in turn if unset"
-    )
-    truncation: float = Field(1.0, gt=0, le=1, description="scale of z: lower is more typical, less varied")
-    ema: bool = Field(True, description="the averaged weights, or those of the last step")
-    interpolate: Whole = Field(0, ge=0, le=1000, description="frames between two latents; makes a GIF")
-    columns: Annotated[Whole | None, Unset] = Field(None, ge=1, description="columns of the grid")
-    out: Annotated[str | None, Unset] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
-    overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
-
-
-class TextSettings(Config):
-    """The keys of ``luoxia sample`` for a language model; the fields of its condition are further ones: form=七言."""
-
-    prompt: str = Field("", description="what the text goes on from")
-    n: Whole = Field(1, ge=1, le=1_000_000, description="texts")
-    seed: Whole = Field(0, ge=0, lt=2**63, description="text i is a function of (seed, i)")
-    max_tokens: Whole = Field(256, ge=1, description="tokens of a text at most")
-    temperature: float = Field(0.8, ge=0, description="0 takes the likeliest token always")
-    top_k: Whole = Field(0, ge=0, description="draw among the k likeliest tokens; 0: all")
-    top_p: float = Field(1.0, gt=0, le=1, description="draw among the likeliest that reach this probability")
-    min_p: float = Field(0.0, ge=0, le=1, description="leave out tokens below this share of the likeliest")
-    repetition_penalty: float = Field(1.0, gt=0, description="above 1: tokens already there are less likely")
-    stop: Words = Field((), description="texts that end it, joined by commas")
-    poem: Annotated[str | None, Unset] = Field(
-        None, description="a form of verse to keep: 五言, 七言, 五绝, 七绝, 五律, 七律"
-    )
-    readings: Annotated[str | None, Unset] = Field(
-        None, description="with poem: a table of character, rhyme group, tone (平 or 仄), for rhyme and tones"
-    )
-    schema_: Annotated[str | None, Unset] = Field(  # pydantic has a ``schema`` of its own
-        None, alias="schema", description="a file with a JSON schema to keep"
-    )
-    grammar: Annotated[str | None, Unset] = Field(
-        None, description="a file with a grammar to keep, in Lark's notation"
-    )
-    ema: bool = Field(True, description="the averaged weights, or those of the last step")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the weights: bf16 is half the bytes")
-    int8: bool = Field(False, description="matrices of 8 bits: a quarter of the bytes, less exact")
-    out: Annotated[str | None, Unset] = Field(
-        None, description="FILE.txt or FILE.jsonl; the terminal if unset"
-    )
-    overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
-
-
-class TranslateSettings(Config):
-    """The keys of ``luoxia translate``."""
-
-    out: Annotated[str | None, Unset] = Field(None, description="a file; the terminal if unset")
-    beams: Whole = Field(5, ge=1, le=64, description="translations followed at once; 1 is greedy")
-    alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
-    max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
-    overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
-
-
-class ExportSettings(Config):
-    """The keys of ``luoxia export``."""
-
-    format: Literal["huggingface"] = Field(
-        "huggingface", description="huggingface: what transformers and vLLM open"
-    )
-    out: Annotated[str | None, Unset] = Field(None, description="the folder to write, which must be new")
-    dtype: Literal["none", "float32", "bfloat16", "float16"] = Field(
-        "none", description="of the weights: float32, bfloat16, float16; none: as they are"
-    )
-
-
-class MeasureSettings(Config):
-    """The keys of ``luoxia measure``."""
-
-    data: Annotated[str | None, Unset] = Field(
-        None, description="other data to measure a run against; or the images to measure"
-    )
-    against: Annotated[str | None, Unset] = Field(
-        None, description="the reference images, when no run is given; or the other side of a run's data="
-    )
-    extractor: Annotated[str | None, Unset] = Field(None, description="self, effnet-lite0 or inception:FILE")
-    n: Annotated[Whole | None, Unset] = Field(
-        None, ge=2, description="samples of the run, or images a side at most"
-    )
-    seed: Annotated[Whole | None, Unset] = Field(
-        None,
-        ge=0,
-        lt=2**63,
-        description="seed of the samples and of every subset; as after training if unset",
-    )
-
-
-class DataSettings(Config):
-    """The keys of ``luoxia data``."""
-
-    size: Annotated[Size | None, Unset] = Field(
-        None, description="pixels, 64 or 48x64; from the data if unset"
-    )
-    crop: Literal["center", "random", "pad"] = Field(
-        "center", description="how images of other shapes are made to fit"
-    )
-    channels: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
-    )
+from luoxia.settings import (
+    DataSettings,
+    ExportSettings,
+    MeasureSettings,
+    SampleSettings,
+    TextSettings,
+    TranslateSettings,
+)
 
 
 def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:

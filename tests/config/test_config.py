@@ -8,7 +8,7 @@ from luoxia.errors import UsageError
 from luoxia.recipe import Optimiser
 from luoxia.recipes import RECIPES, ImageGAN, Recipe, find
 from luoxia.recipes.gan import DCGAN, GAN
-from luoxia.sampling import DataSettings, MeasureSettings, SampleSettings
+from luoxia.settings import DataSettings, MeasureSettings, SampleSettings
 
 
 def gan(*words: str) -> GAN:

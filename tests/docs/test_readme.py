@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from luoxia.api import RESUMABLE
-from luoxia.asking import ClassifySettings, EmbedSettings
 from luoxia.config import parse_settings
 from luoxia.recipes import find
-from luoxia.sampling import (
+from luoxia.settings import (
+    ClassifySettings,
     DataSettings,
+    EmbedSettings,
     ExportSettings,
     MeasureSettings,
     SampleSettings,

@@ -30,6 +30,11 @@ def find(name: str) -> type[Recipe]:
     )
 
 
+def menu(name: str | None = None) -> dict[str, type[Recipe]] | type[Recipe]:
+    """All recipes by name, or the one of that name."""
+    return RECIPES if name is None else find(name)
+
+
 def _from_file(name: str) -> type[Recipe]:
     file, _, wanted = name.partition(":")
     path = Path(file).resolve()

@@ -1,0 +1,170 @@
+"""How the command line prints what its verbs return."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+SHOWN = 10
+"""Skipped files that ``luoxia data`` lists; ``--json`` has all."""
+
+
+def print_json(value: Any) -> None:
+    """One JSON object in a line; a terminal that is not UTF-8 gets it in ASCII."""
+    narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
+    typer.echo(json.dumps(value, ensure_ascii=narrow, default=str))
+
+
+def outcome(run: Any) -> dict[str, Any]:
+    """What a training left: its folder, its newest picture, its report, its scores."""
+    scores = [record["scores"] for record in run.records("score") if record.get("final")]
+    grids = sorted((run.path / "samples").glob("step_*"))
+    return {
+        "run": str(run.path),
+        "samples": str(grids[-1]) if grids else None,
+        "report": str(run.path / "report.html"),
+        "scores": scores[-1] if scores else [],
+    }
+
+
+def print_run(run: Any) -> None:
+    """The scores of a finished training, and where everything lies."""
+    from luoxia.metrics.score import Score
+
+    told = outcome(run)
+    for score in told["scores"]:
+        typer.echo(f"  {Score.from_dict(score)}")
+    typer.echo(f"run:     {told['run']}\nsamples: {told['samples']}\nreport:  {told['report']}")
+
+
+def print_stream(pieces: Iterable[str]) -> None:
+    """A text as it is written."""
+    for piece in pieces:
+        typer.echo(piece, nl=False)
+    typer.echo()
+
+
+def print_classes(rows: list[dict[str, Any]]) -> None:
+    """The class of each text and how sure it is."""
+    for row in rows:
+        typer.echo(f"{row['label']}\t{row['probability']:.3f}")
+
+
+def print_cosines(cosines: list[float]) -> None:
+    """One a line."""
+    typer.echo("\n".join(f"{cosine:.4f}" for cosine in cosines))
+
+
+def print_scores(measurement: Any) -> None:
+    """A table of scores with what makes them comparable."""
+    rows = [
+        (
+            s.heading,
+            s.name,
+            _short(s.value),
+            f"{_short(s.low)} … {_short(s.high)}" if s.low is not None else "",
+            _short(s.floor),
+        )
+        for s in measurement.scores
+    ]
+    trivial = all("floor" in s.signature for s in measurement.scores)  # chance, or always the same answer
+    floor = "floor" if trivial else "real against real"
+    print_table(("heading", "score", "value", "95% interval", floor), rows)
+    signature = dict(measurement.scores[0].signature)
+    typer.echo("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
+
+
+def print_plan(planned: dict[str, Any]) -> None:
+    """What a training would do and cost."""
+    from luoxia.config import flatten
+    from luoxia.runs.display import clock
+
+    print_pairs(flatten(planned["config"]))
+    parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
+    typer.echo(f"data:       {planned['data']['description']}")
+    typer.echo(f"parameters: {parameters}")
+    if planned["memory_bytes"] is not None:
+        typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
+    each = planned["seconds_per_step"]
+    typer.echo(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
+
+
+def print_recipes(found: Any) -> None:
+    """The menu (a dict), or the keys of one recipe (a class)."""
+    if isinstance(found, dict):
+        rows = [(name, recipe.title, recipe.source) for name, recipe in found.items()]
+        print_table(("recipe", "is", "source"), rows)
+    else:
+        print_recipe(found)
+
+
+def recipes_as_json(found: Any) -> dict[str, Any]:
+    """The menu, or the JSON schema of one recipe."""
+    if isinstance(found, dict):
+        return {name: {"title": recipe.title, "source": recipe.source} for name, recipe in found.items()}
+    schema: dict[str, Any] = found.model_json_schema()
+    return schema
+
+
+def print_recipe(recipe: Any) -> None:
+    """What a recipe is, and its keys."""
+    typer.echo(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
+    if recipe.published:
+        typer.echo(f"As published: luoxia train {recipe.name} {recipe.published}")
+    print_keys(recipe)
+
+
+def print_keys(settings: Any) -> None:
+    """The keys of a recipe or of a verb, with defaults and meanings."""
+    from luoxia.config import flatten, meanings
+
+    rows = [
+        (key, _plain(value), meaning)
+        for (key, value), meaning in zip(
+            flatten(settings().model_dump(mode="json", by_alias=True)).items(),
+            meanings(settings).values(),
+            strict=True,
+        )
+    ]
+    print_table(("key", "default", "meaning"), rows)
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """A key and its value a line."""
+    width = max(map(len, pairs), default=0)
+    for key, value in pairs.items():
+        typer.echo(f"{key:{width}}  {_plain(value)}")
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows under headings, as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _plain(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and isinstance(value[0], dict):  # files that were skipped
+        shown = [" ".join(["\n   ", f"{v['name']}:", v["reason"]]) for v in value[:SHOWN]]
+        return f"{len(value):,}" + "".join(shown) + ("\n    …" if len(value) > SHOWN else "")
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

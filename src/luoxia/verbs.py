@@ -1,0 +1,158 @@
+"""The verbs of the command line, a table: the words of each, the call behind it, how its result is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from luoxia import printing
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word that a verb takes before its keys."""
+
+    name: str
+    help: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb.
+
+    ``call`` and ``plan`` (what ``--dry-run`` calls instead) are MODULE:FUNCTION in luoxia, imported when work starts;
+    they take the words and then the keys. A path that they return is printed as it is, any other result by ``show``,
+    or as what ``as_json`` makes of it. ``settings`` names the classes of ``luoxia.settings`` whose keys ``--help``
+    lists; ``keys=False``: it takes none.
+    """
+
+    name: str
+    help: str
+    call: str
+    words: tuple[Word, ...]
+    show: Callable[[Any], None]
+    as_json: Callable[[Any], Any]
+    settings: tuple[str, ...] = ()
+    plan: str = ""
+    epilog: str | None = None
+    keys: bool = True
+
+
+def _text(pieces: Any) -> dict[str, str]:
+    return {"text": "".join(pieces)}
+
+
+_TRAINED: dict[str, Any] = {"show": printing.print_run, "as_json": printing.outcome}
+_WRITTEN: dict[str, Any] = {"show": printing.print_pairs, "as_json": dict}  # a path, or facts
+_SAID: dict[str, Any] = {"show": printing.print_stream, "as_json": _text}
+
+VERBS = (
+    Verb(
+        "train",
+        "Train a model: luoxia train dcgan data=photos/ size=64 budget=10m.",
+        "api:train",
+        (Word("recipe", "A name from `luoxia recipes`, or FILE.py:CLASS."),),
+        plan="api:plan",
+        epilog="The keys of a recipe, with their defaults: luoxia recipes NAME",
+        **_TRAINED,
+    ),
+    Verb(
+        "resume",
+        "Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000.",
+        "api:resume",
+        (Word("run", "A run's folder."),),
+        epilog="Keys: steps, budget, data, device, compile, keep and those that end in _every.",
+        **_TRAINED,
+    ),
+    Verb(
+        "finetune",
+        "Go on from a trained model on other data: luoxia finetune runs/gpt-1 data=letters/ lora=8.",
+        "api:finetune",
+        (Word("model", "A run, a model folder, or a Hugging Face folder."),),
+        epilog="Keys: those of the recipe, such as lora=8; luoxia recipes gpt",
+        **_TRAINED,
+    ),
+    Verb(
+        "export",
+        "Write a model for other toolkits: luoxia export runs/gpt-1 format=huggingface out=FOLDER.",
+        "sampling:export",
+        (Word("run", "A language model's run, or its model folder."),),
+        settings=("ExportSettings",),
+        **_WRITTEN,
+    ),
+    Verb(
+        "sample",
+        "Generate: luoxia sample runs/dcgan-1 n=64 seed=1 out=grid.png | folder/ | samples.npz | walk.gif.",
+        "sampling:sample",
+        (Word("run", "A run's folder, or a model folder."),),
+        settings=("SampleSettings", "TextSettings"),
+        **_SAID,
+    ),
+    Verb(
+        "translate",
+        'Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de.',
+        "sampling:translate",
+        (
+            Word("run", "A translator's run, or its model folder."),
+            Word("text", "A text, or a file to translate line by line."),
+        ),
+        settings=("TranslateSettings",),
+        **_SAID,
+    ),
+    Verb(
+        "classify",
+        "Say the class of texts: "
+        'luoxia classify runs/classify-text-1 "A text." | texts.txt out=FILE.jsonl | FILE.csv.',
+        "asking:classify",
+        (
+            Word("run", "A text classifier's run, or its model folder."),
+            Word("text", "A text, or a file of them, one a line or row."),
+        ),
+        settings=("ClassifySettings",),
+        show=printing.print_classes,
+        as_json=lambda rows: {"texts": rows},
+    ),
+    Verb(
+        "embed",
+        "Embed texts, or compare two: "
+        'luoxia embed runs/embed-text-1 texts.txt out=FILE.npy | "One." against="Another".',
+        "asking:embed",
+        (
+            Word("run", "A text embedder's run, or its model folder."),
+            Word("text", "A text, or a file of them, one a line or row."),
+        ),
+        settings=("EmbedSettings",),
+        show=printing.print_cosines,
+        as_json=lambda cosines: {"similarity": cosines},
+    ),
+    Verb(
+        "measure",
+        "Score a run, or any images: luoxia measure RUN | luoxia measure data=A against=B.",
+        "sampling:measure",
+        (Word("run", "A run's folder.", optional=True),),
+        settings=("MeasureSettings",),
+        show=printing.print_scores,
+        as_json=lambda measurement: measurement.as_dict(),
+    ),
+    Verb(
+        "recipes",
+        "List the recipes, or one recipe's keys with their defaults.",
+        "recipes:menu",
+        (Word("name", "Show this recipe's keys.", optional=True),),
+        show=printing.print_recipes,
+        as_json=printing.recipes_as_json,
+        keys=False,
+    ),
+    Verb(
+        "data",
+        "Say what would be read from a path: luoxia data photos/ size=64.",
+        "sampling:describe_data",
+        (Word("path", "A folder, zip, npz or IDX file; the embedded digits if left out.", optional=True),),
+        settings=("DataSettings",),
+        show=printing.print_pairs,
+        as_json=dict,
+    ),
+)
+"""In the order in which ``--help`` lists them."""
