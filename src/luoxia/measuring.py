@@ -22,8 +22,9 @@ from luoxia.runs.run import Run
 from luoxia.sessions.classification import ClassificationSession
 from luoxia.sessions.embedding import EmbeddingSession
 from luoxia.sessions.examined import ExaminedSession
-from luoxia.sessions.images import ImageSession, make_reference, picture_neighbours
+from luoxia.sessions.images import ImageSession
 from luoxia.sessions.pairs import PairSession
+from luoxia.sessions.pictures import make_reference, picture_neighbours
 from luoxia.sessions.text import TextSession, held_out_name, longest_text, text_name
 from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession

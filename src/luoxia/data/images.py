@@ -96,12 +96,16 @@ def open_images(
         ignore_decoder_warnings()
         source = open_source(path)
         survey = source.survey()
-        to = plan(source, survey, request)
-        fingerprint = fingerprint_of(survey, to)
+        return decode(source, survey, plan(source, survey, request), progress)
+
+
+def decode(source: Source, survey: Survey, to: Conversion, progress: Progress | None = None) -> ImageDataset:
+    """Convert a source that was surveyed, or take what the cache has of it; raises what ``open_images`` does."""
+    fingerprint = fingerprint_of(survey, to)
+    dataset = load_cached(fingerprint, source.title)
+    if dataset is None:
+        publish(_entry(fingerprint), lambda folder: _Builder(source, survey, to, progress).build(folder))
         dataset = load_cached(fingerprint, source.title)
-        if dataset is None:
-            publish(_entry(fingerprint), lambda folder: _Builder(source, survey, to, progress).build(folder))
-            dataset = load_cached(fingerprint, source.title)
     if dataset is None:
         raise LuoxiaError(
             f"the cache entry {_entry(fingerprint)} is damaged: remove this folder and try again"
@@ -111,11 +115,16 @@ def open_images(
 
 def plan(source: Source, survey: Survey, request: Request) -> Conversion:
     """Decide the conversion; raises LuoxiaError when no header is usable."""
+    return request.resolve(usable_headers(source, survey))
+
+
+def usable_headers(source: Source, survey: Survey) -> list[Header]:
+    """The headers of what can be decoded; raises LuoxiaError when there are none."""
     usable = [header for header in survey.headers if isinstance(header, Header)]
     if not usable:
         reason = f"{source.items[0].name}: {survey.headers[0]}"
         raise LuoxiaError(_none_usable(source, reason))
-    return request.resolve(usable)
+    return usable
 
 
 def fingerprint_of(survey: Survey, to: Conversion) -> str:

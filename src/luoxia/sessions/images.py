@@ -1,36 +1,30 @@
-"""Training on images: grids of fixed latents, scores against the real images, the nearest of them as a picture."""
+"""Training on images: grids of fixed latents, scores of samples against the real images."""
 
 from __future__ import annotations
 
 import copy
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from luoxia import __version__
 from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
 from luoxia.generation.images import ImageGenerator
-from luoxia.metrics.extractors import open_extractor
-from luoxia.metrics.images import Measurement, measure
-from luoxia.metrics.picture import neighbours_picture
-from luoxia.metrics.reference import SEARCH, Reference
 from luoxia.objectives.base import Batch, Phase, Rng
-from luoxia.provenance.images import enlarge, write_grid, write_png
+from luoxia.provenance.images import write_grid
 from luoxia.recipes import AdversarialRecipe
 from luoxia.runs.display import Display
-from luoxia.runs.run import Run
-from luoxia.sessions.base import Session
+from luoxia.sessions.pictures import PictureSession, Real
 from luoxia.training.batches import ImageBatches
-from luoxia.training.loop import QuickScore
 
 GRID = 64
 """Images in a sample grid: always those of the same latents."""
 
 
-class ImageSession(Session):
+class ImageSession(PictureSession):
     """The training of an image generator."""
 
     exported: ClassVar[str] = "image generator"
@@ -105,50 +99,14 @@ class ImageSession(Session):
         path = self.run.path / "samples" / f"step_{step:06d}.png"
         write_grid(path, images, {**self.details(), "seed": self.recipe.seed}, columns)
 
-    def prepare_scores(self) -> None:
-        """Embed the real side."""
-        if self.recipe.extractor != "none":
-            self.display.tell("preparing scores")
-            _ = self.reference
-
-    @cached_property
-    def reference(self) -> Reference:
-        """The real side of every score of this run."""
-        train, heldout, seed = self.train_indices, self.heldout_indices, self.score_seed
-        limit = max(self.recipe.score_samples, 10_000)
-        return make_reference(self.recipe.extractor, self.dataset, train, heldout, seed=seed, limit=limit)
-
     @property
-    def score_seed(self) -> int:
-        """Seed of the samples that are scored, and of every subset: never that of the sample grids."""
-        return self.recipe.seed + 1
+    def real(self) -> Real:
+        """All images, by label if they have any."""
+        return self.dataset, self.train_indices, self.heldout_indices
 
-    def quick_score(self, step: int) -> QuickScore | None:
-        """The Fréchet distance, and the classes seen."""
-        if self.recipe.extractor == "none":
-            return None
-        fakes = self.generator().sample(min(2000, self.recipe.score_samples), seed=self.score_seed)
-        scores = self.reference.quick(fakes)
-        distance = scores[0]
-        shares = self._class_shares(fakes)
-        return QuickScore([s.as_dict() for s in scores], distance.value, distance.floor or 0.0, shares)
-
-    def _class_shares(self, fakes: Any) -> dict[str, float]:
-        extractor = self.reference.extractor
-        probabilities = extractor.probabilities(extractor.features(fakes[:500]))
-        if probabilities is None:
-            return {}
-        counts = np.bincount(probabilities.argmax(1), minlength=len(self.dataset.classes))
-        return dict(zip(self.dataset.classes, (counts / len(probabilities)).tolist(), strict=True))
-
-    def measure(self) -> list[dict[str, Any]]:
-        """All scores of the present average, and the picture of its nearest training neighbours."""
-        if self.recipe.extractor == "none":
-            return []
-        fakes = self.generator().sample(self.recipe.score_samples, seed=self.score_seed)
-        measurement = measure(self.reference, fakes)
-        picture_neighbours(self.run, fakes, self.reference.real, measurement)
-        return [score.as_dict() for score in measurement.scores]
+    def made(self, most: int) -> NDArray[np.uint8]:
+        """Samples of another seed than the grids'."""
+        return self.generator().sample(most, seed=self.score_seed)
 
     # ------------------------------------------------------------------ the model folder
 
@@ -202,27 +160,3 @@ class ImageSession(Session):
             "What it generates is synthetic. It can resemble its training images: see the neighbours in the run's "
             "report.\n"
         )
-
-
-def make_reference(
-    extractor: str, dataset: ImageDataset, train: Any, heldout: Any, *, seed: int, limit: int = 10_000
-) -> Reference:
-    """The real side of a measurement of a model trained on ``train`` and never on ``heldout`` (indices).
-
-    Of a large data set, as many images as are searched for neighbours are read, drawn by ``seed``.
-    """
-    opened = open_extractor(extractor, dataset.images, dataset.labels, fingerprint=dataset.fingerprint)
-    if len(train) > SEARCH:
-        train = np.sort(np.random.default_rng(seed).permutation(train)[:SEARCH])
-    labels = None if dataset.labels is None else np.asarray(dataset.labels)[train]
-    real = dataset.images[train] if len(train) < len(dataset) else dataset.images
-    held = dataset.images[heldout] if len(heldout) else None
-    return Reference(
-        real, extractor=opened, labels=labels, classes=dataset.classes, heldout=held, seed=seed, limit=limit
-    )
-
-
-def picture_neighbours(run: Run, fakes: Any, real: Any, measurement: Measurement) -> None:
-    """Write scores/neighbours.png: the samples closest to the training set, each beside its nearest image."""
-    picture = neighbours_picture(fakes, real, measurement.neighbours.pairs)
-    write_png(run.path / "scores" / "neighbours.png", enlarge(picture, 448), {"run": run.name})

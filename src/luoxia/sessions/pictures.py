@@ -1,0 +1,105 @@
+"""What trainings of images share: scores against the real ones, and the nearest of them as a picture."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luoxia.data import ImageDataset
+from luoxia.metrics.extractors import open_extractor
+from luoxia.metrics.images import Measurement, measure
+from luoxia.metrics.picture import neighbours_picture
+from luoxia.metrics.reference import SEARCH, Reference
+from luoxia.provenance.images import enlarge, write_png
+from luoxia.runs.run import Run
+from luoxia.sessions.base import Session
+from luoxia.training.loop import QuickScore
+
+Indices = NDArray[np.int64]
+Real = tuple[ImageDataset, Indices, Indices]
+"""Images, and which of them were trained on and held out."""
+
+
+class PictureSession(Session):
+    """A training whose results are images."""
+
+    @property
+    def real(self) -> Real:
+        """What its results are to be like."""
+        raise NotImplementedError
+
+    def made(self, most: int) -> NDArray[np.uint8]:
+        """Up to ``most`` of its results at this moment, uint8 (n, height, width, channels)."""
+        raise NotImplementedError
+
+    def prepare_scores(self) -> None:
+        """Embed the real side."""
+        if self.recipe.extractor != "none":
+            self.display.tell("preparing scores")
+            _ = self.reference
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The real side of every score of this run."""
+        limit = max(self.recipe.score_samples, 10_000)
+        return make_reference(self.recipe.extractor, *self.real, seed=self.score_seed, limit=limit)
+
+    @property
+    def score_seed(self) -> int:
+        """Seed of the samples that are scored, and of every subset: never that of the sample grids."""
+        return self.recipe.seed + 1
+
+    def quick_score(self, step: int) -> QuickScore | None:
+        """The Fréchet distance, and the classes seen."""
+        if self.recipe.extractor == "none":
+            return None
+        fakes = self.made(min(2000, self.recipe.score_samples))
+        scores = self.reference.quick(fakes)
+        distance = scores[0]
+        shares = self._class_shares(fakes)
+        return QuickScore([s.as_dict() for s in scores], distance.value, distance.floor or 0.0, shares)
+
+    def _class_shares(self, fakes: Any) -> dict[str, float]:
+        extractor = self.reference.extractor
+        probabilities = extractor.probabilities(extractor.features(fakes[:500]))
+        if probabilities is None:
+            return {}
+        classes = self.real[0].classes
+        counts = np.bincount(probabilities.argmax(1), minlength=len(classes))
+        return dict(zip(classes, (counts / len(probabilities)).tolist(), strict=True))
+
+    def measure(self) -> list[dict[str, Any]]:
+        """All scores of the present average, and the picture of its nearest training neighbours."""
+        if self.recipe.extractor == "none":
+            return []
+        fakes = self.made(self.recipe.score_samples)
+        measurement = measure(self.reference, fakes)
+        picture_neighbours(self.run, fakes, self.reference.real, measurement)
+        return [score.as_dict() for score in measurement.scores]
+
+
+def make_reference(
+    extractor: str, dataset: ImageDataset, train: Any, heldout: Any, *, seed: int, limit: int = 10_000
+) -> Reference:
+    """The real side of a measurement of a model trained on ``train`` and never on ``heldout`` (indices).
+
+    Of a large data set, as many images as are searched for neighbours are read, drawn by ``seed``.
+    """
+    opened = open_extractor(extractor, dataset.images, dataset.labels, fingerprint=dataset.fingerprint)
+    if len(train) > SEARCH:
+        train = np.sort(np.random.default_rng(seed).permutation(train)[:SEARCH])
+    labels = None if dataset.labels is None else np.asarray(dataset.labels)[train]
+    real = dataset.images[train] if len(train) < len(dataset) else dataset.images
+    held = dataset.images[heldout] if len(heldout) else None
+    return Reference(
+        real, extractor=opened, labels=labels, classes=dataset.classes, heldout=held, seed=seed, limit=limit
+    )
+
+
+def picture_neighbours(run: Run, fakes: Any, real: Any, measurement: Measurement) -> None:
+    """Write scores/neighbours.png: the samples closest to the training set, each beside its nearest image."""
+    picture = neighbours_picture(fakes, real, measurement.neighbours.pairs)
+    write_png(run.path / "scores" / "neighbours.png", enlarge(picture, 448), {"run": run.name})
