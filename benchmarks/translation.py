@@ -30,6 +30,18 @@ from typing import Any
 from common import arguments, header, progress, table
 
 MERGES = 4000
+START = """
+import runpy
+from torch.optim import lr_scheduler
+
+class ReduceLROnPlateau(lr_scheduler.ReduceLROnPlateau):
+    def __init__(self, *given, verbose=False, **named):  # torch dropped verbose, JoeyNMT 2.3 still gives it
+        super().__init__(*given, **named)
+
+lr_scheduler.ReduceLROnPlateau = ReduceLROnPlateau
+runpy.run_module("joeynmt", run_name="__main__")
+"""
+"""Starts JoeyNMT with the torch of today."""
 
 JOEY = """
 name: peer
@@ -62,7 +74,7 @@ training:
   {{optimizer: adamw, normalization: tokens, adam_betas: [0.9, 0.999], scheduling: plateau, patience: 5,
     decrease_factor: 0.7, loss: crossentropy, learning_rate: 0.0003, learning_rate_min: 0.00000001, weight_decay: 0.0,
     label_smoothing: 0.1, batch_size: 4096, batch_type: token, early_stopping_metric: bleu, epochs: 1000,
-    validation_freq: {validate}, logging_freq: 20, shuffle: True, print_valid_sents: [0], keep_best_ckpts: 1}}
+    validation_freq: {validate}, logging_freq: {log}, shuffle: True, print_valid_sents: [0], keep_best_ckpts: 1}}
 model:
   initializer: xavier_uniform
   embed_initializer: xavier_uniform
@@ -162,8 +174,8 @@ def run_joey(asked: Any, folder: Path, cpus: list[int]) -> Outcome:
     learn_pieces(asked, folder, cpus)
     config = folder / "joey.yaml"
     settings = {"folder": folder, "source": asked.source, "target": asked.target, "merges": MERGES}
-    config.write_text(JOEY.format(**settings, validate=asked.validate), encoding="utf-8")
-    joey, quiet = [asked.joey, "-m", "joeynmt"], {"stdout": sys.stderr, "stderr": sys.stderr}
+    config.write_text(JOEY.format(**settings, validate=asked.validate, log=asked.validate // 5), encoding="utf-8")
+    joey, quiet = [asked.joey, "-c", START], {"stdout": sys.stderr, "stderr": sys.stderr}
     seconds = call([*joey, "train", str(config), "-t"], cpus, most=60 * asked.minutes, **quiet)
     log = (folder / "model" / "train.log").read_text(encoding="utf-8")
     steps = max((int(step) for step in re.findall(r"Step:\s+(\d+)", log)), default=0)
@@ -179,7 +191,8 @@ def learn_pieces(asked: Any, folder: Path, cpus: list[int]) -> None:
         for name in ("train", "counts")
     )
     call(
-        [asked.joey, "-m", "subword_nmt.subword_nmt", "learn-joint-bpe-and-vocab", "--input", *texts,
+        [asked.joey, "-c", "from subword_nmt.subword_nmt import main; main()",
+         "learn-joint-bpe-and-vocab", "--input", *texts,
          "-s", str(MERGES), "-o", str(folder / "codes"), "--write-vocabulary", *counts],
         cpus, stderr=subprocess.DEVNULL,
     )  # fmt: skip
