@@ -16,15 +16,16 @@ import torch
 import transformers
 
 from common import arguments, header, median, progress, ratio, table
+from luoxia.generation.language import lighten
 from luoxia.generation.text import Decoding, generate
 from luoxia.interchange.saving import save_folder
-from luoxia.networks.int8 import quantise
 from luoxia.networks.transformer import Decoder, Shape
 
 PROMPT = 32
 MODELS = {"10M": (6, 6, 384, 4096), "124M": (12, 12, 768, 50257)}
 """Layers, heads, width, vocabulary."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 Write = Callable[[int], Any]
 
 
@@ -95,9 +96,9 @@ def compare(size: str, batch: int, n: int, rounds: int, speed: float) -> list[li
     models = peers(made)
     ids = torch.randint(1, MODELS[size][3], (batch, PROMPT), generator=torch.Generator().manual_seed(1))
     theirs_name, theirs = best_peer(models, ids, max(4, n // 4))
-    light = {"fp32": made, "bf16": network(size).bfloat16()}
+    light = {"fp32": made, "bf16": lighten(network(size), bf16=True)}
     if batch == 1:
-        light["int8"] = quantise(network(size).bfloat16(), head=True)
+        light["int8"] = lighten(network(size), bf16=True, int8=True)
     ours = {name: writer(one, ids) for name, one in light.items()}
     first = min(n, 16)
     alike = ours["fp32"](first) == their_writer(models["fp32"], ids, "dynamic")(first)
@@ -109,10 +110,9 @@ def compare(size: str, batch: int, n: int, rounds: int, speed: float) -> list[li
             times[name].append(seconds(write, n))
     rates = {name: [batch * n / t for t in taken] for name, taken in times.items()}
     rows = []
-    for name, one in light.items():
-        read = sum(t.nbytes for key, t in one.state_dict().items() if "embedding.positions" not in key)
-        read -= one.embedding.tokens.weight.nbytes if name == "int8" else 0  # of its rows one is read
-        floor = batch * speed / read if batch == 1 else None
+    weights = sum(p.numel() for key, p in made.named_parameters() if "embedding.positions" not in key)
+    for name in light:
+        floor = speed / (weights * BYTES[name]) if batch == 1 else None
         rows.append(
             [size, str(batch), str(n), name, median(rates[name]), floor, theirs_name, median(rates["theirs"]),
              ratio(rates[name], rates["theirs"]), "yes" if alike else "no"]

@@ -174,7 +174,9 @@ def run_joey(asked: Any, folder: Path, cpus: list[int]) -> Outcome:
     learn_pieces(asked, folder, cpus)
     config = folder / "joey.yaml"
     settings = {"folder": folder, "source": asked.source, "target": asked.target, "merges": MERGES}
-    config.write_text(JOEY.format(**settings, validate=asked.validate, log=asked.validate // 5), encoding="utf-8")
+    config.write_text(
+        JOEY.format(**settings, validate=asked.validate, log=asked.validate // 5), encoding="utf-8"
+    )
     joey, quiet = [asked.joey, "-c", START], {"stdout": sys.stderr, "stderr": sys.stderr}
     seconds = call([*joey, "train", str(config), "-t"], cpus, most=60 * asked.minutes, **quiet)
     log = (folder / "model" / "train.log").read_text(encoding="utf-8")

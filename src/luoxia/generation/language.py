@@ -17,6 +17,8 @@ from luoxia.generation.constraints import Constraint
 from luoxia.generation.rules import Rule, open_rule
 from luoxia.generation.text import Completion, Decoding, complete, stream_text
 from luoxia.generation.token_model import TokenModel
+from luoxia.networks.int8 import quantise
+from luoxia.networks.packed import pack, packable
 from luoxia.networks.transformer import Decoder
 
 Condition = Mapping[str, str]
@@ -109,12 +111,7 @@ class TextGenerator(TokenModel[Decoder]):
 
     def lighten(self, *, bf16: bool = False, int8: bool = False) -> TextGenerator:
         """Shorten the weights, in place: bfloat16 for half the bytes, 8-bit matrices for a quarter; returns itself."""
-        from luoxia.networks.int8 import quantise
-
-        if bf16:
-            self.network.bfloat16()
-        if int8:
-            quantise(self.network, head=True)
+        lighten(self.network, bf16=bf16, int8=int8)
         return self
 
     def rule(self, **named: Any) -> Rule | None:
@@ -145,6 +142,17 @@ class TextGenerator(TokenModel[Decoder]):
                     raise UsageError(
                         f"{key}={text} holds '{character}', which is not in the model's vocabulary: leave it out"
                     )
+
+
+def lighten(network: Decoder, *, bf16: bool = False, int8: bool = False) -> Decoder:
+    """Shorten the weights of a network that is only sampled, in place: bfloat16, 8-bit matrices, or both."""
+    if bf16 and not int8 and packable(network.embedding.tokens.weight.device):
+        pack(network)
+    elif bf16:
+        network.bfloat16()
+    if int8:
+        quantise(network, head=True)
+    return network
 
 
 def unknown_field(name: str, known: Sequence[str]) -> str:

@@ -296,7 +296,9 @@ class _Chooser:
         if self.seen is not None:
             logits = distribution.penalise_repetition(logits, self.seen, self.settings.repetition_penalty)
         uniform = self.uniform
-        chosen = logits.argmax(-1) if uniform is None else draw(logits, self.settings, uniform[self.step])
+        chosen = (
+            logits.max(-1).indices if uniform is None else draw(logits, self.settings, uniform[self.step])
+        )
         if self.seen is not None:
             self.seen.scatter_(1, chosen[:, None], True)
         self.step += 1
