@@ -154,7 +154,12 @@ def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
     """What would be read from ``path``; ``settings`` are those of ``DataSettings``."""
     chosen = DataSettings.from_settings(settings)
     from luoxia.data import describe
+    from luoxia.data.text.describe import describe_text, holds_text
 
+    if path is not None and holds_text(path):
+        for key in settings:
+            raise UsageError(f"{key}= is for images, and {path} holds text")
+        return describe_text(path).as_dict()
     size = None if chosen.size is None else "x".join(map(str, chosen.size))
     return describe(path, size, chosen.crop, chosen.channels).as_dict()
 

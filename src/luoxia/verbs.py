@@ -149,7 +149,11 @@ VERBS = (
         "data",
         "Say what would be read from a path: luoxia data photos/ size=64.",
         "sampling:describe_data",
-        (Word("path", "A folder, zip, npz or IDX file; the embedded digits if left out.", optional=True),),
+        (
+            Word(
+                "path", "Images or text: a folder or a file; the embedded digits if left out.", optional=True
+            ),
+        ),
         settings=("DataSettings",),
         show=printing.print_pairs,
         as_json=dict,
