@@ -103,6 +103,11 @@ class Session:
         """Write to samples/ what the model makes now."""
         raise NotImplementedError
 
+    @property
+    def scored(self) -> bool:
+        """Whether scores are wanted."""
+        return True
+
     def prepare_scores(self) -> None:
         """Work that the scores need once, before training starts."""
 
@@ -180,11 +185,11 @@ class Session:
 
     def go(self) -> bool:
         """Train to the end; False when a signal came first."""
-        if self.world.main:
+        if self.world.main and self.scored:
             self.prepare_scores()
         self.world.barrier()
         hooks = Hooks(
-            self.observe, self.sample, self.quick_score, self._export, self.display.log, self.display.tell
+            self.observe, self.sample, self._quick_score, self._export, self.display.log, self.display.tell
         )
         doctor = self._doctor()
         with self.stopper.listening(), self._showing():
@@ -193,6 +198,9 @@ class Session:
             self._conclude(finished)
         self.world.barrier()
         return finished
+
+    def _quick_score(self, step: int) -> QuickScore | None:
+        return self.quick_score(step) if self.scored else None
 
     def _doctor(self) -> Doctor:
         """A doctor who knows the run's past."""
@@ -212,7 +220,7 @@ class Session:
 
     def _conclude(self, finished: bool) -> None:
         step, seconds = self.trainer.progress.step, self.trainer.progress.seconds
-        if finished and self.stopper.signal is None:
+        if finished and self.stopper.signal is None and self.scored:
             self.display.tell("measuring")
             if records := self.measure():
                 self.run.append("score", step, seconds, scores=records, final=True)

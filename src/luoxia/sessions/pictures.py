@@ -35,11 +35,15 @@ class PictureSession(Session):
         """Up to ``most`` of its results at this moment, uint8 (n, height, width, channels)."""
         raise NotImplementedError
 
+    @property
+    def scored(self) -> bool:
+        """Not without an extractor."""
+        return bool(self.recipe.extractor != "none")
+
     def prepare_scores(self) -> None:
         """Embed the real side."""
-        if self.recipe.extractor != "none":
-            self.display.tell("preparing scores")
-            _ = self.reference
+        self.display.tell("preparing scores")
+        _ = self.reference
 
     @cached_property
     def reference(self) -> Reference:
@@ -54,8 +58,6 @@ class PictureSession(Session):
 
     def quick_score(self, step: int) -> QuickScore | None:
         """The Fréchet distance, and the classes seen."""
-        if self.recipe.extractor == "none":
-            return None
         fakes = self.made(min(2000, self.recipe.score_samples))
         scores = self.reference.quick(fakes)
         distance = scores[0]
@@ -73,8 +75,6 @@ class PictureSession(Session):
 
     def measure(self) -> list[dict[str, Any]]:
         """All scores of the present average, and the picture of its nearest training neighbours."""
-        if self.recipe.extractor == "none":
-            return []
         fakes = self.made(self.recipe.score_samples)
         measurement = measure(self.reference, fakes)
         picture_neighbours(self.run, fakes, self.reference.real, measurement)
