@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.objectives.base import Losses, Objective, Phase, Rng
+from luoxia.objectives.gathering import gather_rows, processes
 
 
 @dataclass
@@ -42,21 +43,36 @@ def info_nce(first: Tensor, second: Tensor, temperature: float, wrong: Tensor | 
     """−log of the softmax share of each pair among all answers to it, over both directions, in float32.
 
     ``first`` and ``second`` (n, d) are unit vectors; logits are cosines / ``temperature`` (van den Oord et al. 2018,
-    arXiv:1807.03748, eq. 4; Gao et al. 2021, arXiv:2104.08821, eq. 1), and the two directions are averaged. Answers
-    that are not to be held against a pair are False in ``wrong`` (n, n) bool; the diagonal always counts.
+    arXiv:1807.03748, eq. 4; Gao et al. 2021, arXiv:2104.08821, eq. 1), and the two directions are averaged. The answers
+    are those of all processes, N in all. Two pairs that are not to be held against each other, in either direction, are
+    False in ``wrong`` (n, N) bool; a pair's own answer always counts.
     """
+    rank, _ = processes()
+    answers = rank * len(first) + torch.arange(len(first), device=first.device)
+    losses = []
     with torch.autocast(first.device.type, enabled=False):
-        logits = first.float() @ second.float().T / temperature
-    if wrong is not None:
-        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(~(wrong | own), float("-inf"))
-    answers = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, answers) + F.cross_entropy(logits.T, answers)) / 2
+        for asked, answered in ((first.float(), second.float()), (second.float(), first.float())):
+            logits = asked @ gather_rows(answered).T / temperature
+            if wrong is not None:
+                own = answers[:, None] == torch.arange(logits.shape[1], device=logits.device)
+                logits = logits.masked_fill(~(wrong | own), float("-inf"))
+            losses.append(F.cross_entropy(logits, answers))
+    return (losses[0] + losses[1]) / 2
 
 
-def differing(ids: Tensor) -> Tensor:
-    """Which rows of ``ids`` (n, t) hold other tokens than which: (n, n) bool."""
-    return (ids[:, None] != ids[None, :]).any(-1)
+def fingerprints(ids: Tensor, mask: Tensor) -> Tensor:
+    """A number (n,) int64 for each row of tokens ``ids`` (n, t), the same whatever padding follows them.
+
+    Σ tᵢ · kⁱ modulo 2⁶⁴, over the real tokens: two different texts share one by a chance of about 2⁻⁶⁴.
+    """
+    multiplier = torch.full((ids.shape[1],), 6364136223846793005, dtype=torch.int64, device=ids.device)
+    return ((ids + 1) * mask * multiplier.cumprod(0)).sum(1)
+
+
+def differing(ids: Tensor, mask: Tensor) -> Tensor:
+    """Which texts of this process (n, t) are others than which of all processes: (n, N) bool."""
+    found = fingerprints(ids, mask)
+    return found[:, None] != gather_rows(found)[None, :]
 
 
 class Understanding(Objective):
@@ -119,8 +135,8 @@ class Classification(Understanding):
 class Contrastive(Understanding):
     """Texts that mean the same lie together: every other text of a batch is a wrong answer (InfoNCE).
 
-    Texts that stand twice in a batch are not held against each other. Under several processes each has the wrong
-    answers of its own batch.
+    Texts that stand twice in a batch are not held against each other. Under several processes the batch is that of
+    all of them.
     """
 
     phase = "contrast"
@@ -132,6 +148,6 @@ class Contrastive(Understanding):
     def nll(self, batch: TextPairs) -> Tensor:
         """Of the right answers."""
         encode = self.networks[self.name]
-        wrong = differing(batch.first) & differing(batch.second)
+        wrong = differing(batch.first, batch.first_mask) & differing(batch.second, batch.second_mask)
         first, second = encode(batch.first, batch.first_mask), encode(batch.second, batch.second_mask)
         return info_nce(first, second, self.temperature, wrong)
