@@ -92,7 +92,9 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
         display.console.quiet = quiet or not world.main
         dataset = _open_together(config, world, display)
         world.agree(lambda: _check_unfinished(opened, config, dataset))
-        session = world.agree(lambda: session_of(config)(config, opened, dataset, world, display))
+        session = world.agree(
+            lambda: session_of(config)(config, opened, dataset, world, display, resumed=True)
+        )
         session.restore()
         return _go(session, display)
     finally:
@@ -138,17 +140,30 @@ def _check_unfinished(run: Run, config: Recipe, dataset: Any) -> None:
 def finetune(model: str | Path, *, quiet: bool = False, **settings: Any) -> Run:
     """Go on from the weights of a run or of a Hugging Face folder, on other data, as a new run.
 
-    ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``. The keys are those of the recipe that trains such models
-    (``gpt`` for what writes text), with defaults for fine-tuning; form and tokeniser are the model's own.
-    ``UsageError`` for a model that cannot be gone on from.
+    ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``, ``luoxia.finetune("runs/dcgan-1", data="own/",
+    freeze_d=2)``. The keys are those of the recipe that trains such models, with defaults for fine-tuning; of a
+    language model the form and the tokeniser are the model's own, of an image generator the weights that fit the data
+    are carried over, and run.json says which. ``UsageError`` for a model that cannot be gone on from.
     """
+    recipe, tuned = _tuned(model, settings)
+    return train(recipe, quiet=quiet, **tuned)
+
+
+def plan_finetune(model: str | Path, **settings: Any) -> dict[str, Any]:
+    """What ``finetune`` would do; see ``plan``."""
+    recipe, tuned = _tuned(model, settings)
+    return plan(recipe, **tuned)
+
+
+def _tuned(model: str | Path, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The recipe and the settings that go on from a model."""
     require_model(Path(model))
     kind = kind_of(model)
-    recipe = next((session.finetunes for session in SESSIONS.values() if session.exported == kind), None)
-    if recipe is None:
-        told = f"holds a model of the kind '{kind}'" if kind else "holds no model of Luoxia's"
-        raise UsageError(f"{model} {told}, and only language models can be fine-tuned")
-    return train(recipe, quiet=quiet, **{"init": str(model), **settings})
+    for session in SESSIONS.values():
+        if session.exported == kind:
+            return session.tuned(str(model), nest(settings))
+    told = f"a model of the kind '{kind}'" if kind else "no model of Luoxia's"
+    raise UsageError(f"{model} holds {told}, and only language models and image generators can be fine-tuned")
 
 
 def export(
@@ -331,6 +346,7 @@ def plan(recipe: str | Recipe, **settings: Any) -> dict[str, Any]:
         "seconds_per_step": seconds,
         "seconds": min(seconds * resolved.steps, resolved.budget or float("inf")),
         "memory_bytes": peak_memory(world.device),
+        **({"origin": origin} if (origin := session.describe_origin()) else {}),
     }
 
 

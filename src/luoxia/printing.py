@@ -87,6 +87,9 @@ def print_plan(planned: dict[str, Any]) -> None:
     parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
     typer.echo(f"data:       {planned['data']['description']}")
     typer.echo(f"parameters: {parameters}")
+    for name, facts in planned.get("origin", {}).get("networks", {}).items():
+        carried = f"{facts['tensors']} of {facts['of_tensors']} tensors of the {name}"
+        typer.echo(f"carried:    {carried} ({facts['values'] / facts['of_values']:.1%} of the numbers)")
     if planned["memory_bytes"] is not None:
         typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
     each = planned["seconds_per_step"]

@@ -68,10 +68,12 @@ VERBS = (
     ),
     Verb(
         "finetune",
-        "Go on from a trained model on other data: luoxia finetune runs/gpt-1 data=letters/ lora=8.",
+        "Go on from a trained model on other data: "
+        "luoxia finetune runs/gpt-1 data=letters/ lora=8 | runs/dcgan-1 data=photos/ freeze_d=2.",
         "api:finetune",
         (Word("model", "A run, a model folder, or a Hugging Face folder."),),
-        epilog="Keys: those of the recipe, such as lora=8; luoxia recipes gpt",
+        plan="api:plan_finetune",
+        epilog="Keys: those of the recipe, such as lora=8 or freeze_d=2; luoxia recipes NAME",
         **_TRAINED,
     ),
     Verb(

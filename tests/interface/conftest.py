@@ -72,6 +72,12 @@ def photos(here: Path) -> Path:
     return photographs(here / "photos", 12)
 
 
+@pytest.fixture
+def photographed() -> Callable[..., Path]:
+    """Make a folder of so many photos."""
+    return photographs
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 20 steps with two checkpoints; to be read, never changed."""

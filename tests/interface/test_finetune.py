@@ -140,6 +140,6 @@ def test_bad_settings_are_one_sentence(words, refused, settings, told):
 
 
 def test_what_cannot_be_gone_on_with_is_one_sentence(here, words, refused, finished):
-    assert "only language models can be fine-tuned" in refused(2, "finetune", finished, "data=words.txt")
+    assert "give a folder, a zip" in refused(2, "finetune", finished, "data=words.txt")
     assert "nowhere" in refused(2, "finetune", "nowhere", "data=words.txt")
     assert "lora= adapts a trained model" in refused(2, "train", "gpt", "data=words.txt", "lora=4", "out=run")

@@ -124,6 +124,10 @@ class Discriminator(nn.Module):
         self.critic = Critic(channels * rows * columns, classes if projection else 0)
         initialise(self)
 
+    def stages(self) -> list[nn.Module]:
+        """Each convolution with its norm, LeakyReLU and dropout, from the image on."""
+        return [self.layers[start : start + 4] for start in range(0, len(self.layers) - 1, 4)]
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, h, w) in [-1, 1], labels (n,) → logits (n,)."""
         features = self.layers(self.condition(images, labels))

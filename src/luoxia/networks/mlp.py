@@ -65,6 +65,10 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.critic = Critic(widths[-1], classes if projection else 0)
 
+    def stages(self) -> list[nn.Module]:
+        """Each layer with its LeakyReLU and dropout, from the pixels on."""
+        return [self.layers[start : start + 3] for start in range(0, len(self.layers), 3)]
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, h, w) in [-1, 1], labels (n,) → logits (n,)."""
         features = self.layers(self.condition(images.flatten(1), labels))

@@ -117,6 +117,10 @@ class Discriminator(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.critic = Critic(width, classes if projection else 0)
 
+    def stages(self) -> list[nn.Module]:
+        """The residual blocks, from the image on."""
+        return [block for block in self.blocks if isinstance(block, DownBlock)]
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, h, w) in [-1, 1], labels (n,) → logits (n,)."""
         features = F.relu(self.blocks(self.condition(images, labels))).mean((2, 3))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from luoxia.config import AnnealableWeight, Annealed, Size, Unset, Whole, Words, value_at
 from luoxia.recipe import Recipe
@@ -71,6 +71,13 @@ class AdversarialRecipe(ImageRecipe):
     clip_weights: float = Field(
         0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
     )
+    init: Annotated[str | None, Unset] = Field(
+        None,
+        description="a run to go on from: its averaged generator and its last discriminator, where they fit",
+    )
+    freeze_d: Whole = Field(
+        0, ge=0, description="with init: blocks of D, from the image on, that are not trained (FreezeD)"
+    )
     augment: Words = Field(
         (), description="DiffAugment: any of colour, translation, cutout, mirror, joined by commas"
     )
@@ -85,6 +92,12 @@ class AdversarialRecipe(ImageRecipe):
             if name not in AUGMENTATIONS:
                 raise ValueError(f"'{name}' is none of {', '.join(AUGMENTATIONS)}")
         return value
+
+    @model_validator(mode="after")
+    def _frozen_after_training(self) -> Self:
+        if self.freeze_d and self.init is None:
+            raise ValueError("freeze_d= keeps trained blocks: name the run as init=, or use luoxia finetune")
+        return self
 
     def learning_rates(self) -> dict[str, float]:
         """D may learn at its own rate."""

@@ -10,6 +10,7 @@ from luoxia.provenance.files import write_file
 from luoxia.runs import report_sections as sections
 from luoxia.runs.report_confusion import confusion_matrix
 from luoxia.runs.report_curves import curves
+from luoxia.runs.report_origin import origin
 from luoxia.runs.report_scores import tables
 from luoxia.runs.report_source import RunRecord, read_run
 from luoxia.runs.report_words import count, escape
@@ -53,6 +54,8 @@ def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
     """The sections in their order: (anchor, title, content)."""
     drawn = confusion_matrix(record)
     confusion = (("confusion", "Confusion", drawn),) if drawn else ()
+    went_on = origin(record)
+    beginning = (("origin", "Origin", went_on),) if went_on else ()
     neighbours = (
         () if record.is_text else (("neighbours", "Nearest training images", sections.neighbours(record)),)
     )
@@ -64,6 +67,7 @@ def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
         ("doctor", "Doctor", sections.findings(record)),
         *neighbours,
         ("data", "Data", sections.data_card(record)),
+        *beginning,
         ("config", "Configuration", sections.config(record)),
         ("setting", "Versions and hardware", sections.setting(record)),
         ("reproduce", "Reproduce", sections.command(record)),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from luoxia import __version__
+from luoxia.errors import UsageError
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.provenance.files import write_file
 from luoxia.recipes import Recipe
@@ -38,15 +39,16 @@ class Session:
 
     exported: ClassVar[str]
     """What the model folder holds, as ``config.json`` calls it."""
-    finetunes: ClassVar[str | None] = None
-    """The recipe whose ``init`` goes on from such a model, if there is one."""
     network: ClassVar[str]
     """The network that is sampled, measured and exported."""
     unit: ClassVar[str] = "images"
     """What the rate counts."""
 
-    def __init__(self, recipe: Any, run: Run, dataset: Any, world: World, display: Display) -> None:
+    def __init__(
+        self, recipe: Any, run: Run, dataset: Any, world: World, display: Display, *, resumed: bool = False
+    ) -> None:
         self.recipe = recipe
+        self.resumed = resumed
         self.run = run
         self.dataset = dataset
         self.world = world
@@ -77,6 +79,14 @@ class Session:
     def settle(recipe: Any, dataset: Any) -> dict[str, Any]:
         """Settings of the recipe that the data decides."""
         return {}
+
+    @classmethod
+    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The recipe and the settings of a training that goes on from a trained model of this kind."""
+        raise UsageError(
+            f"{model} holds a model of the kind '{cls.exported}', and only language models and image generators "
+            "can be fine-tuned"
+        )
 
     @staticmethod
     def announce(dataset: Any) -> str:
@@ -137,6 +147,10 @@ class Session:
         """The data set, for run.json."""
         raise NotImplementedError
 
+    def describe_origin(self) -> dict[str, Any]:
+        """What this training goes on from, for run.json; {} where it begins anew."""
+        return {}
+
     def card(self) -> str:
         """What the model is and how it is used, for a person."""
         raise NotImplementedError
@@ -162,6 +176,7 @@ class Session:
             hardware=self._describe_hardware(),
             seed=self.recipe.seed,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
+            **({"origin": origin} if (origin := self.describe_origin()) else {}),
         )
         if self.dataset.skipped:
             lines = [f"{skipped.name}: {skipped.reason}" for skipped in self.dataset.skipped]

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from luoxia import __version__
 from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
 from luoxia.generation.images import ImageGenerator
-from luoxia.objectives.base import Batch, Phase, Rng
+from luoxia.networks.transfer import freeze
+from luoxia.objectives.base import Batch, Objective, Phase, Rng
 from luoxia.provenance.images import write_grid
 from luoxia.recipes import AdversarialRecipe
 from luoxia.runs.display import Display
+from luoxia.sessions import transfer
+from luoxia.sessions.base import absolute
 from luoxia.sessions.pictures import PictureSession, Real
 from luoxia.training.batches import ImageBatches
 
@@ -41,9 +44,15 @@ class ImageSession(PictureSession):
 
     @staticmethod
     def settle(recipe: AdversarialRecipe, dataset: ImageDataset) -> dict[str, Any]:
-        """The data's size and channels."""
+        """The data's size and channels, and where the weights come from."""
         spec = dataset.spec
-        return {"size": (spec.height, spec.width), "channels": spec.channels}
+        origin = {} if recipe.init is None else {"init": absolute(recipe.init)}
+        return {"size": (spec.height, spec.width), "channels": spec.channels, **origin}
+
+    @classmethod
+    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The model's own recipe and settings, for fewer steps at a lower learning rate."""
+        return transfer.tuned(model, cls.exported, settings)
 
     @staticmethod
     def announce(dataset: ImageDataset) -> str:
@@ -59,9 +68,31 @@ class ImageSession(PictureSession):
         train, heldout = holdout_split(len(dataset), recipe.holdout, recipe.seed)
         if recipe.holdout == 0:
             train, heldout = np.arange(len(dataset)), heldout[:0]
+        self.origin: dict[str, Any] = {}
         self.train_indices, self.heldout_indices = train, heldout
         labelled = recipe.condition != "none"
         self.batches = ImageBatches(dataset, train, recipe.batch, recipe.seed, self.world, labelled)
+
+    def objective(self) -> Objective:
+        """The recipe's, with the weights that are gone on with; a resumed run has them in its checkpoints."""
+        objective, recipe = super().objective(), self.recipe
+        if recipe.init is not None and not self.resumed:
+            origin = transfer.ImageOrigin.open(recipe.init, self.exported)
+            self.origin = origin.carry(objective)
+        if recipe.freeze_d:
+            freeze(objective.networks["discriminator"], recipe.freeze_d)
+        return objective
+
+    def start(self, command: str) -> None:
+        """Say what was carried over, too."""
+        super().start(command)
+        if self.origin:
+            for sentence in transfer.told(self.origin):
+                self.display.tell(sentence)
+
+    def describe_origin(self) -> dict[str, Any]:
+        """Which weights are those of the run it goes on from."""
+        return self.origin
 
     def batch(self, phase: Phase, index: int) -> Batch:
         """Real images."""

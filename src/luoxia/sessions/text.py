@@ -40,7 +40,6 @@ class TextSession(TokenSession):
     """The training of a language model."""
 
     exported: ClassVar[str] = "language model"
-    finetunes: ClassVar[str | None] = "gpt"
     network: ClassVar[str] = "decoder"
     model: ClassVar[type[TokenModel[Any]]] = TextGenerator
     unit: ClassVar[str] = "rows"
@@ -66,6 +65,11 @@ class TextSession(TokenSession):
             target=recipe.target,
             omitted=recipe.condition_dropout,
         )
+
+    @classmethod
+    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """``gpt``, with the model's form and its tokeniser."""
+        return "gpt", {"init": model, **settings}
 
     @staticmethod
     def announce(dataset: LanguageCorpus[Any]) -> str:

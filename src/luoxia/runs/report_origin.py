@@ -1,0 +1,33 @@
+"""The report's section on what a fine-tuning went on from."""
+
+from __future__ import annotations
+
+import math
+
+from luoxia.runs.report_sections import pairs
+from luoxia.runs.report_source import Line, RunRecord, items, mapping, number
+
+SHOWN = 40
+"""Tensors that begin anew and are named."""
+
+
+def origin(record: RunRecord) -> str:
+    """The run whose weights were carried over, and which were not; empty for a training that began anew."""
+    told = mapping(record.facts.get("origin"))
+    rows: list[tuple[str, object]] = [
+        (title, told[key])
+        for title, key in (("Run", "run"), ("Step", "step"), ("Path", "path"), ("Its data", "data"))
+        if told.get(key) is not None
+    ]
+    for name, facts in mapping(told.get("networks")).items():
+        rows += _network(str(name).capitalize(), mapping(facts))
+    return pairs(rows) if rows else ""
+
+
+def _network(name: str, facts: Line) -> list[tuple[str, object]]:
+    taken, of = number(facts.get("values")), number(facts.get("of_values"))
+    share = f" ({taken / of:.1%} of the numbers)" if math.isfinite(taken) and of > 0 else ""
+    fresh = [str(tensor) for tensor in items(facts.get("fresh"))]
+    shown = ", ".join(fresh[:SHOWN]) + (" …" if len(fresh) > SHOWN else "")
+    carried = f"{facts.get('tensors')} of {facts.get('of_tensors')} tensors carried over{share}"
+    return [(name, carried), *([(f"{name}, anew", shown)] if fresh else [])]

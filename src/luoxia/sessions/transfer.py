@@ -1,0 +1,114 @@
+"""Fine-tuning a generator of images: whose weights are gone on with, which fit, and how it is then trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from luoxia.errors import UsageError
+from luoxia.networks.transfer import carry_over
+from luoxia.objectives.base import Objective
+from luoxia.recipes import AdversarialRecipe
+from luoxia.sessions.base import NO_LIMIT
+from luoxia.sessions.stored import Stored, model_folder, require_model, usable
+from luoxia.training.checkpoint import load_latest
+
+ANEW = (
+    "data", "out", "steps", "budget", "seed", "lr", "d_lr", "init", "freeze_d", "device", "precision", "compile",
+    "shard", "log_every", "sample_every", "score_every", "checkpoint_every", "keep", "crop", "holdout", "extractor",
+    "score_samples",
+)  # fmt: skip
+"""Keys that are no part of what a generator is, nor of how it was regularised: a fine-tuning has its own."""
+SHARE_OF_STEPS, SHARE_OF_LR = 4, 2
+"""A fine-tuning does this part of its origin's steps, at this part of its learning rate, unless told otherwise."""
+NAMED = 6
+"""Fresh tensors that the terminal names."""
+
+
+@dataclass(frozen=True)
+class ImageOrigin:
+    """A trained pair: the averaged generator, and the discriminator of the last checkpoint where there is one."""
+
+    path: Path
+    stored: Stored
+    generator: dict[str, Tensor]
+    discriminator: dict[str, Tensor] | None
+
+    @classmethod
+    def open(cls, path: str, exported: str) -> ImageOrigin:
+        """Of a run, or of a model folder, which has no discriminator; ``UsageError`` if it holds no such model."""
+        stored = _stored(path, exported)
+        with usable(stored.folder):
+            generator = stored.weights()
+        checkpoints = Path(path) / "checkpoints"
+        if stored.folder == Path(path) or not checkpoints.is_dir():
+            return cls(Path(path), stored, generator, None)
+        return cls(Path(path), stored, generator, load_latest(checkpoints).tensors.get("discriminator"))
+
+    def carry(self, objective: Objective) -> dict[str, Any]:
+        """Give the objective's networks what fits, and return the record of it for run.json."""
+        generator, discriminator = (objective.networks[name] for name in ("generator", "discriminator"))
+        carried = carry_over(generator, self.generator)
+        if not carried.taken:
+            raise UsageError(
+                f"no weight of the generator at {self.path} fits these networks: "
+                "keep the recipe and the width of that run"
+            )
+        networks = {
+            "generator": carried,
+            "discriminator": carry_over(discriminator, self.discriminator or {}),
+        }
+        return {
+            "path": str(self.path.resolve()),
+            **self.stored.details,
+            "networks": {name: found.as_dict() for name, found in networks.items()},
+        }
+
+
+def tuned(path: str, exported: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The recipe of a trained generator, and the settings of a training that goes on from it."""
+    if "data" not in settings:
+        raise UsageError(f"finetune needs images to learn: luoxia finetune {path} data=PATH")
+    stored = _stored(path, exported)
+    recipe = stored.recipe
+    if not isinstance(recipe, AdversarialRecipe):
+        raise UsageError(f"{path} holds a {exported} that cannot be fine-tuned")
+    taken = recipe.model_dump(mode="json", exclude_defaults=True, exclude=set(ANEW))
+    taken |= {"size": recipe.model_dump(mode="json")["size"], "channels": recipe.channels}
+    taken["lr"] = recipe.lr / SHARE_OF_LR
+    if recipe.d_lr is not None:
+        taken["d_lr"] = recipe.d_lr / SHARE_OF_LR
+    if "budget" not in settings:
+        usual = type(recipe).model_fields["steps"].default
+        taken["steps"] = max(1, (usual if recipe.steps >= NO_LIMIT else recipe.steps) // SHARE_OF_STEPS)
+    return stored.config["recipe"], {"init": path, **taken, **settings}
+
+
+def told(origin: dict[str, Any]) -> list[str]:
+    """What was carried over, a sentence a network."""
+    return [f"{name}: {_sentence(facts, origin)}" for name, facts in origin["networks"].items()]
+
+
+def _sentence(facts: dict[str, Any], origin: dict[str, Any]) -> str:
+    if facts["tensors"] == 0:
+        return f"nothing is there to carry over from {origin['run']}; it begins anew"
+    share = facts["values"] / facts["of_values"]
+    counted = f"{facts['tensors']:,} of {facts['of_tensors']:,} tensors ({share:.1%} of the numbers)"
+    fresh = facts["fresh"]
+    more = f" and {len(fresh) - NAMED:,} more" if len(fresh) > NAMED else ""
+    anew = f"; anew: {', '.join(fresh[:NAMED])}{more}" if fresh else ""
+    return f"{counted} carried over from {origin['run']}, step {origin['step']:,}{anew}"
+
+
+def _stored(path: str, exported: str) -> Stored:
+    require_model(Path(path))
+    folder = model_folder(path)
+    with usable(folder):
+        stored = Stored.read(folder)
+        kind = stored.config["kind"]
+    if kind != exported:
+        raise UsageError(f"{path} holds no {exported}, but of the kind '{kind}'")
+    return stored

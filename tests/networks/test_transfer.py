@@ -1,0 +1,89 @@
+"""What is carried over from trained weights, and what FreezeD keeps as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from luoxia.errors import UsageError
+from luoxia.networks import dcgan, mlp, resnet
+from luoxia.networks.layers import spectrally_normalised
+from luoxia.networks.transfer import carry_over, freeze
+
+DISCRIMINATORS = {
+    "dcgan": (lambda: dcgan.Discriminator((3, 32, 32), 4, norm="batch"), 3),
+    "mlp": (lambda: mlp.Discriminator((1, 8, 8), (16, 8, 4)), 3),
+    "resnet": (lambda: resnet.Discriminator((3, 16, 16), 4), 3),
+    "spectral": (lambda: spectrally_normalised(dcgan.Discriminator((1, 16, 16), 4)), 2),
+}
+
+
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+def test_the_first_blocks_get_no_gradient_and_the_rest_do(kind: str) -> None:
+    make, blocks = DISCRIMINATORS[kind]
+    shape = {"mlp": (2, 1, 8, 8), "spectral": (2, 1, 16, 16)}.get(kind, (2, 3, 32, 32))
+    if kind == "resnet":
+        shape = (2, 3, 16, 16)
+    for frozen in range(blocks + 1):
+        network = make()
+        freeze(network, frozen)
+        stages = network.stages()  # type: ignore[attr-defined]
+        assert len(stages) == blocks
+        network(torch.randn(shape)).sum().backward()
+        for number, stage in enumerate(stages):
+            weights = [p for p in stage.parameters() if p.dim() > 1]
+            assert weights
+            assert all((p.grad is None) == (number < frozen) for p in weights)
+        assert all(p.grad is not None for p in network.critic.parameters())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+def test_stages_are_in_the_order_of_the_image(kind: str) -> None:
+    make, blocks = DISCRIMINATORS[kind]
+    network = make()
+    order: list[int] = []
+    for number, stage in enumerate(network.stages()):  # type: ignore[attr-defined]
+        first = next(m for m in stage.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+        first.register_forward_hook(lambda *_, number=number: order.append(number))
+    side = {"dcgan": 32, "mlp": 8, "resnet": 16, "spectral": 16}[kind]
+    network(torch.randn(2, 3 if kind in ("dcgan", "resnet") else 1, side, side))
+    assert order == list(range(blocks))
+
+
+def test_more_blocks_than_there_are() -> None:
+    with pytest.raises(UsageError, match="freeze_d=4: this discriminator has 3 blocks"):
+        freeze(mlp.Discriminator((1, 8, 8), (16, 8, 4)), 4)
+
+
+def test_a_discriminator_that_does_not_say() -> None:
+    freeze(nn.Linear(2, 1), 0)
+    with pytest.raises(UsageError, match="stages"):
+        freeze(nn.Linear(2, 1), 1)
+
+
+def test_what_fits_is_carried_over_and_nothing_else_changes() -> None:
+    trained, grey = (
+        dcgan.Generator(8, (3, 16, 16), 4, refine=True),
+        dcgan.Generator(8, (1, 16, 16), 4, refine=True),
+    )
+    before = {name: value.clone() for name, value in grey.state_dict().items()}
+    carried = carry_over(grey, trained.state_dict())
+    assert set(carried.fresh) == {
+        name for name, value in trained.state_dict().items() if value.shape != before[name].shape
+    }
+    assert len(carried.fresh) == 2  # the last convolution's weight and bias
+    for name, value in grey.state_dict().items():
+        assert torch.equal(value, before[name] if name in carried.fresh else trained.state_dict()[name])
+    assert carried.of == sum(value.numel() for value in before.values())
+    assert carried.values == carried.of - sum(before[name].numel() for name in carried.fresh)
+
+
+def test_a_conditional_network_takes_an_unconditional_ones_layers() -> None:
+    plain, conditional = (
+        mlp.Discriminator((1, 8, 8)),
+        mlp.Discriminator((1, 8, 8), classes=3, projection=True),
+    )
+    assert carry_over(conditional, plain.state_dict()).fresh == ("critic.projection.weight",)
+    other = mlp.Discriminator((1, 8, 8), classes=4, projection=True)
+    assert carry_over(other, conditional.state_dict()).fresh == ("critic.projection.weight",)
