@@ -13,7 +13,7 @@ def packable(device: torch.device) -> bool:
     """Whether oneDNN multiplies bfloat16 matrices here."""
     return (
         device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 

@@ -54,7 +54,7 @@ class PictureSession(Session):
     @property
     def score_seed(self) -> int:
         """Seed of the samples that are scored, and of every subset: never that of the sample grids."""
-        return self.recipe.seed + 1
+        return int(self.recipe.seed + 1)
 
     def quick_score(self, step: int) -> QuickScore | None:
         """The Fréchet distance, and the classes seen."""
