@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from foreign import save_model, transformers
+from safetensors.torch import load_file
 
 import luoxia
 from luoxia.interchange.huggingface import load_folder
@@ -79,6 +80,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(words, luoxia_command, lora):
     whole, parts = state("whole"), state("parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert not torch.equal(*(m["stack.layers.0.feed_forward.up.weight"] for m in (whole, state("model"))))
+    assert Path("parts/checkpoints/frozen.safetensors").is_file() == bool(lora)
+    names = load_file(next(Path("parts/checkpoints").glob("step_*/decoder.safetensors")))
+    assert ("embedding.tokens.weight" in names) == (not lora)  # under adapters it lies once, beside the steps
 
 
 @pytest.mark.parametrize("family", ["GPT2", "Mistral"])

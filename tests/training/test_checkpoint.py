@@ -287,3 +287,32 @@ def test_sigkill_at_random_moments(tmp_path):
         assert len(values) == 1 and found.tensors.keys() == {"a", "b", "ema_a"}
         assert values in ({last}, {last + 1}), "what was reported as saved, or the one after"
         step = last + 1
+
+
+def test_what_is_frozen_lies_once_beside_all_steps(tmp_path):
+    frozen = {"net": {"base": torch.randn(100, 100)}}
+    content = {"net": {"adapter": torch.ones(2)}, "ema_net": {"adapter": torch.zeros(2)}, "optimiser_net": {}}
+    for step in (1, 2):
+        path = save(tmp_path, step, content, {}, frozen=frozen)
+        assert sum(p.stat().st_size for p in path.iterdir()) < 2_000
+    found = load_latest(tmp_path)
+    assert found.step == 2 and found.tensors["optimiser_net"] == {}
+    for name in ("net", "ema_net"):
+        assert torch.equal(found.tensors[name]["base"], frozen["net"]["base"])
+        assert torch.equal(found.tensors[name]["adapter"], content[name]["adapter"])
+    (alone,) = checkpoint.load_network(tmp_path, [2], "net")
+    assert set(alone) == {"base", "adapter"}
+
+
+def test_damage_to_what_is_frozen_is_noticed(tmp_path):
+    save(tmp_path, 1, {"net": {"a": torch.ones(2)}}, {}, frozen={"net": {"base": torch.ones(9)}})
+    file = tmp_path / "frozen.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(LuoxiaError, match=r"frozen\.safetensors is damaged"):
+        load_latest(tmp_path)
+
+
+def test_a_writer_killed_before_the_digest_of_the_frozen_writes_both_again(tmp_path):
+    tmp_path.joinpath("frozen.safetensors").write_bytes(b"half of it")
+    save(tmp_path, 1, {"net": {"a": torch.ones(2)}}, {}, frozen={"net": {"base": torch.ones(9)}})
+    assert torch.equal(load_latest(tmp_path).tensors["net"]["base"], torch.ones(9))

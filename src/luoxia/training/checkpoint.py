@@ -4,6 +4,8 @@
 ``manifest.json`` with the SHA-256 of each. It is written beside, flushed to disk, renamed, and only then named in
 ``LATEST``; so a process killed at any moment leaves the previous checkpoint in force. A checkpoint that is written anew
 (the same step after a roll-back or a signal) stands aside as ``step_000500.old`` until its successor is in place.
+
+Tensors that never change, those under adapters or in frozen layers, lie once beside all steps in ``FROZEN``.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from luoxia.provenance.files import write_file
 
 Tensors = dict[str, dict[str, Tensor]]
 """File → name → tensor."""
+FROZEN = "frozen.safetensors"
+"""What no step changes, as NETWORK/NAME; each ``state.json`` has its SHA-256."""
 
 
 @dataclass
@@ -44,10 +48,12 @@ def save(
     state: dict[str, Any],
     keep: int = 2,
     spared: Collection[int] = (),
+    frozen: Tensors | None = None,
 ) -> Path:
     """Write checkpoint ``step`` under ``folder``; the earlier ones survive any failure.
 
-    The newest ``keep`` stay, and those of the steps ``spared``.
+    The newest ``keep`` stay, and those of the steps ``spared``. ``frozen`` belongs to every step, and is written with
+    the first only.
     """
     target = folder / f"step_{step:06d}"
     temporary = folder / f".writing_{target.name}_{os.getpid()}"
@@ -55,11 +61,10 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         temporary.mkdir()
+        if frozen:
+            state = {**state, "frozen": _write_frozen(folder / FROZEN, frozen)}
         for name, group in tensors.items():
-            save_file(
-                {key: value.detach().cpu().contiguous() for key, value in group.items()},
-                _file(temporary, name),
-            )
+            save_file(_plain(group), _file(temporary, name))
         (temporary / "state.json").write_text(json.dumps({"step": step, **state}, indent=2))
         files = sorted(temporary.iterdir())
         (temporary / "manifest.json").write_text(json.dumps({f.name: _sha256(f) for f in files}, indent=2))
@@ -82,6 +87,36 @@ def save(
         )
         raise LuoxiaError(f"cannot write checkpoint {target}: {reason}") from error
     return target
+
+
+def _plain(group: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().contiguous() for key, value in group.items()}
+
+
+def _write_frozen(path: Path, frozen: Tensors) -> str:
+    """Write what is frozen, unless it is there; returns its SHA-256."""
+    digest = path.with_suffix(".sha256")  # follows the file: where it lies, the file is whole
+    if not digest.is_file():
+        flat = {f"{name}/{key}": value for name, group in frozen.items() for key, value in group.items()}
+        beside = path.with_name(f".writing_{path.name}_{os.getpid()}")
+        save_file(_plain(flat), beside)
+        _flush(beside)
+        beside.rename(path)
+        write_file(digest, _sha256(path) + "\n")
+    return digest.read_text(encoding="utf-8").strip()
+
+
+def _add_frozen(path: Path, digest: str | None, tensors: Tensors) -> None:
+    """Put what is frozen beside the tensors of a step, averages too; ``ValueError`` when it is not what it was."""
+    if digest is None:
+        return
+    if _sha256(path) != digest:
+        raise ValueError(f"{path.name} is damaged")
+    for name, value in load_file(path).items():
+        network, _, key = name.partition("/")
+        for file in (network, f"ema_{network}"):
+            if file in tensors:
+                tensors[file][key] = value
 
 
 def load_latest(folder: Path) -> Checkpoint:
@@ -108,6 +143,7 @@ def load(path: Path) -> Checkpoint:
             raise ValueError(f"{name} is damaged")
     state = json.loads((path / "state.json").read_text())
     tensors = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
+    _add_frozen(path.parent / FROZEN, state.get("frozen"), tensors)
     return Checkpoint(state["step"], tensors, state)
 
 
@@ -121,7 +157,10 @@ def load_network(folder: Path, steps: Iterable[int], name: str) -> list[dict[str
             digest = json.loads((path / "manifest.json").read_text())[_file(path, name).name]
             if _sha256(_file(path, name)) != digest:
                 raise ValueError(f"{_file(path, name).name} is damaged")
-            found.append(load_file(_file(path, name)))
+            tensors = {name: load_file(_file(path, name))}
+            state = json.loads((path / "state.json").read_text())
+            _add_frozen(folder / FROZEN, state.get("frozen"), tensors)
+            found.append(tensors[name])
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise LuoxiaError(f"cannot average checkpoint {path}: {error}; delete this folder") from None
     return found

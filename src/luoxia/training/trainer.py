@@ -95,6 +95,7 @@ class Trainer:
             name: [p for p in network.parameters() if p.requires_grad]
             for name, network in self.networks.items()
         }
+        self.frozen = {name: keys for name, network in self.networks.items() if (keys := _frozen(network))}
         self.optimisers = {name: self._make_optimiser(name) for name in self.networks}
         self.tally = Tally()
         if compiled and not self.sharded:
@@ -250,6 +251,10 @@ class Trainer:
             **{f"ema_{name}": average.module.state_dict() for name, average in self._moving().items()},
             **{f"optimiser_{name}": optimisers.state_tensors(o) for name, o in self.optimisers.items()},
         }
+        frozen = {name: {key: groups[name].pop(key) for key in keys} for name, keys in self.frozen.items()}
+        for name in self._moving():
+            for key in self.frozen.get(name, ()):
+                del groups[f"ema_{name}"][key]  # the average of what stays the same
         collected = {name: collect(group, self.world.main) for name, group in groups.items()}
         if self.objective.state:
             collected["objective"] = objective_state.collect(self.objective, self.world)
@@ -263,7 +268,7 @@ class Trainer:
         }
         step, recipe = self.progress.step, self.recipe
         spared = averaged_steps(step, recipe.checkpoint_every, recipe.average_checkpoints)
-        checkpoint.save(self.folder, step, collected, state, recipe.keep, spared)
+        checkpoint.save(self.folder, step, collected, state, recipe.keep, spared, frozen)
         self._average_checkpoints()
 
     def restore(self, saved: Checkpoint) -> None:
@@ -386,3 +391,8 @@ class Trainer:
         for group in optimiser.param_groups:
             group["initial_lr"], group["lazy_ratio"] = group["lr"], optimisers.lazy_ratio(lazy)
         return optimiser
+
+
+def _frozen(network: nn.Module) -> list[str]:
+    """The names of the parameters that are not trained."""
+    return [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
