@@ -116,6 +116,11 @@ def _resumed(run: Run, settings: Mapping[str, Any]) -> Any:
     config = configure(run.manifest["recipe"], {**run.manifest["config"], **settings})
     if config.budget is not None and "budget" in settings and "steps" not in settings:
         config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
+    origin = getattr(config, "init", None)
+    if (
+        origin is not None and not Path(origin).exists()
+    ):  # form and tokeniser lie in the run too, all weights as well
+        config = config.model_copy(update={"init": str(run.model.resolve())})
     return config
 
 

@@ -85,6 +85,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one(words, luoxia_command, lora):
     assert ("embedding.tokens.weight" in names) == (not lora)  # under adapters it lies once, beside the steps
 
 
+@pytest.mark.parametrize("lora", [(), ("lora=4",)])
+def test_a_run_is_resumed_without_the_model_it_began_from(words, luoxia_command, lora):
+    save_model(Path("model"))
+    common = ("finetune", "model", "data=words.txt", *SMALL, *lora, "lr=1e-3", "schedule.name=constant")
+    for out, steps in (("whole", 6), ("parts", 3)):
+        assert luoxia_command(*common, f"steps={steps}", f"out={out}").exit_code == 0
+    Path("model").rename("elsewhere")
+    result = luoxia_command("resume", "parts", "steps=6")
+    assert result.exit_code == 0, result.stderr
+    whole, parts = state("whole"), state("parts")
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
 @pytest.mark.parametrize("family", ["GPT2", "Mistral"])
 def test_it_goes_back_to_the_architecture_it_came_from(words, luoxia_command, family):
     save_model(Path("model"), family)
