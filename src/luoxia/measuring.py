@@ -25,10 +25,13 @@ from luoxia.sessions.examined import ExaminedSession
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.pairs import PairSession
 from luoxia.sessions.pictures import make_reference, picture_neighbours
+from luoxia.sessions.stored import is_foreign
 from luoxia.sessions.text import TextSession, held_out_name, longest_text, text_name
 from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession
 
+FOREIGN_CONTEXT = 1024
+"""Tokens in a row that another toolkit's model predicts, where it can read as many."""
 EXAMINED: tuple[type[ExaminedSession], ...] = (TranslationSession, ClassificationSession, EmbeddingSession)
 """The sessions whose models are examined on examples with known answers."""
 
@@ -48,12 +51,15 @@ def measure(
     ``extractor``: self, effnet-lite0 or inception:FILE. ``n``: samples, or images of each side, at most. A language
     model is scored on the text that was held out, or on all text at ``data``; a translator, a classifier or an embedder
     on the examples that were, or on up to ``n`` at ``data`` (and ``against``).
-    A run's scores are added to its records, and its report is written anew.
+    A run's scores are added to its records, and its report is written anew. ``run`` may be a Hugging Face folder with a
+    language model: it is scored on all text at ``data``.
     """
     if run is None:
         if not data or not against:
             raise UsageError("measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES")
         return _measure_sources(data, against, extractor or "self", n or 10_000, 1 if seed is None else seed)
+    if is_foreign(run):
+        return _measure_foreign(Path(run), data, against, extractor, n, 0 if seed is None else seed)
     opened = Run.open(run)
     kind = kind_of(opened.path)
     examined = next((session for session in EXAMINED if session.exported == kind), None)
@@ -142,6 +148,27 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
         records = [score.as_dict() for score in scores]
         run.append("score", generator.details["step"], _last_seconds(run), scores=records, final=True)
         write_report(run.path)
+    return TextMeasurement(scores)
+
+
+def _measure_foreign(
+    folder: Path, data: str | None, against: str | None, extractor: str | None, n: int | None, seed: int
+) -> TextMeasurement:
+    """How another toolkit's language model predicts all text at ``data``: no more is known of what it has read."""
+    told = f"write luoxia measure {folder} data=TEXT"
+    if kind_of(folder) != TextSession.exported:
+        raise UsageError(f"{folder} holds a {kind_of(folder)}, and only language models are measured by text")
+    if data is None:
+        raise UsageError(f"{folder} is another toolkit's model, with no text of its own held out: {told}")
+    if against or extractor or n:
+        raise UsageError(f"against=, extractor= and n= have no meaning for {folder}: {told}")
+    generator = load(folder)
+    corpus = corpus_of(read_texts(data), generator.tokenizer)
+    scores = prediction_scores(
+        generator.network, corpus.whole(), corpus,
+        context=min(FOREIGN_CONTEXT, generator.network.shape.context), device=generator.device,
+        dtype=torch.float32, name=f"{text_name(corpus)} whole", seed=seed,
+    )  # fmt: skip
     return TextMeasurement(scores)
 
 

@@ -231,3 +231,23 @@ def test_an_encoder_writes_nothing(here, refused):
     (here / "words.txt").write_text("the cat " * 200)
     assert "text encoder" in refused(2, "finetune", "model", "data=words.txt")
     assert load_folder(here / "model").kept  # the pooler, for saving it again
+
+
+def test_it_is_measured_on_text(here, luoxia_command, refused):
+    theirs = save_model(here / "model", "Llama")
+    text = "the cat sat on the mat."
+    Path("text.txt").write_text(text)
+    result = luoxia_command("measure", "model", "data=text.txt", "--json")
+    assert result.exit_code == 0, result.stderr
+    scores = {score["name"]: score for score in json.loads(result.stdout)["scores"]}
+    model = luoxia.load("model")
+    ids = model.tokenizer.encode(text)
+    end = [] if model.tokenizer.eos is None else [model.tokenizer.eos]
+    row = torch.tensor([[*ids, *end]])[:, : model.network.shape.context + 1]
+    with torch.no_grad():
+        nll = torch.nn.functional.cross_entropy(theirs(row[:, :-1]).logits[0], row[0, 1:]).item()
+    assert scores["perplexity"]["value"] == pytest.approx(torch.tensor(nll).exp().item(), rel=1e-3)
+    assert "needs" in refused(2, "measure", "model") or "data=TEXT" in refused(2, "measure", "model")
+    assert "n=" in refused(2, "measure", "model", "data=text.txt", "n=5")
+    save_model(here / "bert", "Bert")
+    assert "only language models" in refused(2, "measure", "bert", "data=text.txt")
