@@ -110,7 +110,7 @@ class MinibatchSpread(nn.Module):
         group = min(self.group, n)
         groups = -(-n // group)
         full = torch.cat([x, x[: groups * group - n]]) if n % group else x
-        y = full.float().unflatten(0, (groups, group))
+        y = precise(full).reshape(groups, group, *x.shape[1:])
         deviation = (y.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
         each = deviation.repeat_interleave(group)[:n].to(x.dtype)
         return torch.cat([x, each[:, None, None, None].expand(n, 1, h, w)], 1)

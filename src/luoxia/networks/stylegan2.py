@@ -51,7 +51,7 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor | None, labels: Tensor | None) -> Tensor:
         """z (n, latent) or None, labels (n,) or None → w (n, styles), float32."""
         parts = [] if z is None else [normalised(z)]
-        if self.embedding is not None:
+        if self.embedding is not None and labels is not None:
             one_hot = nn.functional.one_hot(labels, self.classes).to(self.embedding.weight.dtype)
             parts.append(normalised(self.embedding(one_hot)))
         w: Tensor = self.layers(torch.cat(parts, 1))
@@ -146,7 +146,8 @@ class Generator(nn.Module):
             both = self.map(torch.cat([z, second]), None if labels is None else labels.repeat(2))
             assert crossover is not None
             late = torch.arange(self.layers, device=z.device) >= crossover[:, None]
-            w = torch.where(late[:, :, None], *both.chunk(2)[::-1])
+            first, other = both.chunk(2)
+            w = torch.where(late[:, :, None], other, first)
         if self.training:
             with torch.no_grad():
                 self.mean_w.lerp_(w[:, 0].mean(0).to(self.mean_w.dtype), 1 - MEAN_DECAY)
@@ -187,7 +188,7 @@ class Generator(nn.Module):
         if isinstance(noise, str):
             drawn = noise == "random"
             noise = torch.randn(len(w), self.noise_size, device=w.device) if drawn else self.constant_noise
-        parts = noise.split([math.prod(size) for size in sizes], 1)
+        parts = torch.split(noise, [math.prod(size) for size in sizes], 1)
         return [part.view(-1, 1, *size) for part, size in zip(parts, sizes, strict=True)]
 
 
@@ -244,4 +245,5 @@ class Discriminator(nn.Module):
         y: Tensor = self.logits(self.features(x.flatten(1)))
         if self.mapping is None:
             return y.squeeze(1)
-        return (y * self.mapping(None, labels)).sum(1) / math.sqrt(y.shape[1])
+        wanted: Tensor = self.mapping(None, labels)
+        return (y * wanted).sum(1) / math.sqrt(y.shape[1])

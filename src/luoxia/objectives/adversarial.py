@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from luoxia.config import Annealed
+from luoxia.objectives.ada import Ada
 from luoxia.objectives.augment import augment
 from luoxia.objectives.base import Batch, Losses, Objective, Phase, Rng
 from luoxia.objectives.losses import Loss
@@ -40,6 +41,7 @@ class Adversarial(Objective):
         course: int = 0,
         d_steps: int = 1,
         augmentations: tuple[str, ...] = (),
+        ada: Callable[[dict[str, Tensor]], Ada] | None = None,
         clip_weights: float = 0.0,
         fresh_latents: bool = True,
     ) -> None:
@@ -52,6 +54,7 @@ class Adversarial(Objective):
         self.course = course
         self.d_steps = d_steps
         self.augmentations = augmentations
+        self.ada = ada(self.state) if ada else None
         self.clip_weights = clip_weights
         self.fresh_latents = fresh_latents
         self._seen: list[tuple[Batch, Tensor]] = []  # by D in its last update, with G's graph
@@ -78,7 +81,10 @@ class Adversarial(Objective):
         yield Phase("generator", self.generator_losses, "generator", batched=self.fresh_latents)
 
     def advance(self, images_seen: int) -> None:
-        """The penalties' weight at this point of its course."""
+        """The penalties' weight at this point of its course, and the strength of adaptive augmentation."""
+        if self.ada is not None:
+            self.ada.advance(images_seen)
+            self.statistics["augment_p"] = self.ada.p.clone()
         if self.gamma is None:
             return
         weight = self.gamma.at(images_seen / self.course)
@@ -93,6 +99,8 @@ class Adversarial(Objective):
         self._seen = [] if self.fresh_latents else [(real, fake)]
         fake = fake.detach()
         real_logits, fake_logits = self.criticise(real, fake, rng)
+        if self.ada is not None:
+            self.ada.hear(real_logits)
         self.statistics |= {
             "real_logit": real_logits.detach().mean(),
             "fake_logit": fake_logits.detach().mean(),
@@ -129,7 +137,10 @@ class Adversarial(Objective):
 
     def critic(self, images: Tensor, labels: Tensor | None, rng: Rng) -> Tensor:
         """D's logits (n,), float32, on augmented images."""
-        logits: Tensor = self.networks["discriminator"](augment(images, self.augmentations, rng), labels)
+        images = augment(images, self.augmentations, rng)
+        if self.ada is not None:
+            images = self.ada(images, rng)
+        logits: Tensor = self.networks["discriminator"](images, labels)
         return logits.float()
 
     def criticise(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:

@@ -12,10 +12,22 @@ from luoxia.errors import UsageError
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
 from luoxia.recipes.images import AdversarialRecipe, ImageRecipe
+from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.text import GPT, Translate
 from luoxia.recipes.understanding import ClassifyText, EmbedText
 
-MENU: tuple[type[Recipe], ...] = (GAN, CGAN, DCGAN, WGAN, WGANGP, GPT, Translate, ClassifyText, EmbedText)
+MENU: tuple[type[Recipe], ...] = (
+    GAN,
+    CGAN,
+    DCGAN,
+    WGAN,
+    WGANGP,
+    StyleGAN2,
+    GPT,
+    Translate,
+    ClassifyText,
+    EmbedText,
+)
 RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in MENU}
 
 

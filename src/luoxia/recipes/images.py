@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.config import AnnealableWeight, Annealed, Size, Unset, Whole, Words, value_at
+from luoxia.config import Annealable, AnnealableWeight, Annealed, Size, Unset, Whole, Words, value_at
 from luoxia.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from luoxia.data import ImageSpec
+    from luoxia.objectives.ada import Ada
     from luoxia.objectives.adversarial import Adversarial
 
 LossName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wasserstein", "relativistic"]
 PenaltyName = Literal["none", "gp", "r1", "r2", "r1+r2", "dragan"]
 ConditionName = Literal["none", "concat", "projection"]
+PipeName = Literal[
+    "blit", "geometry", "colour", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
+]
 AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
 
 
@@ -43,6 +48,10 @@ class ImageRecipe(Recipe):
         "self", description="features of the scores: self, effnet-lite0, inception:FILE, none"
     )
     score_samples: Whole = Field(5000, ge=2, description="samples of the final scores")
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Settings that follow from the data where they were not given."""
+        return {}
 
     @field_validator("extractor")
     @classmethod
@@ -79,7 +88,18 @@ class AdversarialRecipe(ImageRecipe):
         0, ge=0, description="with init: blocks of D, from the image on, that are not trained (FreezeD)"
     )
     augment: Words = Field(
-        (), description="DiffAugment: any of colour, translation, cutout, mirror, joined by commas"
+        (),
+        description="what D sees of images: ada, which adapts; or any of colour, translation, cutout, mirror "
+        "(DiffAugment), joined by commas",
+    )
+    ada_pipe: PipeName = Field(
+        "bgc",
+        description="transforms of ada: blit, geometry, colour, filter, noise, cutout, or first letters: bg … bgcfnc",
+    )
+    ada_target: float = Field(0.6, gt=-1, lt=1, description="E[sign D(real)] that ada steers to")
+    ada_kimg: float = Field(500, gt=0, description="thousands of images in which ada's p can go from 0 to 1")
+    augment_p: Annotated[Annealable | None, Unset] = Field(
+        None, ge=0, le=1, description="probability of ada's transforms, which else adapts; 0..0.55 anneals it"
     )
     condition: ConditionName = Field(
         "none", description="class labels: none, joined to both inputs, or projected in D"
@@ -89,8 +109,8 @@ class AdversarialRecipe(ImageRecipe):
     @classmethod
     def _known_augmentations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if name not in AUGMENTATIONS:
-                raise ValueError(f"'{name}' is none of {', '.join(AUGMENTATIONS)}")
+            if name not in (*AUGMENTATIONS, "ada"):
+                raise ValueError(f"'{name}' is none of ada, {', '.join(AUGMENTATIONS)}")
         return value
 
     @model_validator(mode="after")
@@ -99,33 +119,64 @@ class AdversarialRecipe(ImageRecipe):
             raise ValueError("freeze_d= keeps trained blocks: name the run as init=, or use luoxia finetune")
         return self
 
+    @model_validator(mode="after")
+    def _ada_has_a_sign_to_follow(self) -> Self:
+        if "ada" in self.augment and self.augment_p is None and self.loss in ("wasserstein", "relativistic"):
+            raise ValueError(
+                f"augment=ada follows the sign of D's logits, which loss={self.loss} leaves open; set augment_p="
+            )
+        if "ada" not in self.augment and self.augment_p is not None:
+            raise ValueError("augment_p= is for augment=ada")
+        return self
+
     def learning_rates(self) -> dict[str, float]:
         """D may learn at its own rate."""
         return {} if self.d_lr is None else {"discriminator": self.d_lr}
 
     def build(self, data: ImageSpec) -> Adversarial:
         """The adversarial objective on images of the data's shape."""
-        from luoxia.errors import UsageError
         from luoxia.objectives.adversarial import Adversarial
-        from luoxia.objectives.losses import LOSSES
-        from luoxia.objectives.penalties import PENALTIES
+
+        return Adversarial(*self.players(data), **self.rules())
+
+    def players(self, data: ImageSpec) -> tuple[nn.Module, nn.Module]:
+        """G and D."""
+        from luoxia.errors import UsageError
 
         if self.condition != "none" and data.classes < 2:
             raise UsageError(
                 f"condition={self.condition} needs labelled data; use class folders or condition=none"
             )
-        return Adversarial(
-            self.build_generator(data),
-            self.build_discriminator(data),
-            LOSSES[self.loss](),
-            penalties=PENALTIES[self.penalty](value_at(self.gamma, 0.0)),
-            penalty_every=self.penalty_every,
-            gamma=self.gamma if isinstance(self.gamma, Annealed) else None,
+        return self.build_generator(data), self.build_discriminator(data)
+
+    def rules(self) -> dict[str, Any]:
+        """The loss, and what else the objective takes besides the networks."""
+        from luoxia.objectives.losses import LOSSES
+        from luoxia.objectives.penalties import PENALTIES
+
+        return {
+            "loss": LOSSES[self.loss](),
+            "penalties": PENALTIES[self.penalty](value_at(self.gamma, 0.0)),
+            "penalty_every": self.penalty_every,
+            "gamma": self.gamma if isinstance(self.gamma, Annealed) else None,
+            "course": self.schedule.images,
+            "d_steps": self.d_steps,
+            "augmentations": tuple(name for name in self.augment if name != "ada"),
+            "ada": self._ada() if "ada" in self.augment else None,
+            "clip_weights": self.clip_weights,
+            "fresh_latents": self.fresh_latents or self.accumulate > 1,  # one graph is kept, not many
+        }
+
+    def _ada(self) -> Callable[[dict[str, Tensor]], Ada]:
+        from luoxia.objectives.ada import Ada
+
+        return lambda state: Ada(
+            self.ada_pipe,
+            state,
+            target=self.ada_target,
+            images=1000 * self.ada_kimg,
+            fixed=self.augment_p,
             course=self.schedule.images,
-            d_steps=self.d_steps,
-            augmentations=self.augment,
-            clip_weights=self.clip_weights,
-            fresh_latents=self.fresh_latents or self.accumulate > 1,  # one graph is kept, not many
         )
 
     def build_generator(self, data: ImageSpec) -> nn.Module:

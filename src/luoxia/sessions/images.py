@@ -44,10 +44,10 @@ class ImageSession(PictureSession):
 
     @staticmethod
     def settle(recipe: AdversarialRecipe, dataset: ImageDataset) -> dict[str, Any]:
-        """The data's size and channels, and where the weights come from."""
+        """The data's size and channels, what the recipe makes of them, and where the weights come from."""
         spec = dataset.spec
         origin = {} if recipe.init is None else {"init": absolute(recipe.init)}
-        return {"size": (spec.height, spec.width), "channels": spec.channels, **origin}
+        return {"size": (spec.height, spec.width), "channels": spec.channels, **recipe.settled(spec), **origin}
 
     @classmethod
     def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:

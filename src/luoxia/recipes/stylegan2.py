@@ -1,0 +1,126 @@
+"""StyleGAN2 with adaptive discriminator augmentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from luoxia.config import AnnealableWeight, Unset, Whole
+from luoxia.recipe import Average, Optimiser
+from luoxia.recipes.images import AdversarialRecipe, PenaltyName
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luoxia.data import ImageSpec
+    from luoxia.objectives.adversarial import Adversarial
+
+SMALL = 32
+"""Pixels up to which paths and mixing are left out, as in the published configuration for CIFAR-10."""
+
+
+class StyleGAN2(AdversarialRecipe):
+    """A style for every layer. Unset keys follow from the size of the images, as ``auto`` of the public code has it.
+
+    The networks are thinner than the published ones, for minutes on a CPU; ``published`` gives those for CIFAR-10.
+    """
+
+    name: ClassVar[str] = "stylegan2"
+    title: ClassVar[str] = "StyleGAN2 with adaptive augmentation"
+    source: ClassVar[str] = "Karras et al. 2020, arXiv:1912.04958 and arXiv:2006.06676"
+    published: ClassVar[str] = (
+        "width=512 widest=512 latent=512 styles=512 batch=64 group=32 gamma=0.01 ema.halflife=500000 "
+        "fresh_latents=true augment=ada steps=1562500"
+    )
+
+    width: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, le=2048, description="channels at the finest level; 1024 / pixels, at least 16, if unset"
+    )
+    widest: Whole = Field(256, ge=1, le=4096, description="channels at most: they double at each halving")
+    latent: Whole = Field(128, ge=1, description="dimensions of z")
+    styles: Whole = Field(128, ge=1, description="dimensions of w")
+    mapping_layers: Whole = Field(2, ge=1, description="layers from z to w")
+    condition: Literal["none", "projection"] = Field(
+        "none", description="class labels: none, or embedded in the mapping and projected in D"
+    )
+    group: Annotated[Whole | None, Unset] = Field(
+        None, ge=0, description="images whose spread D is shown, a divisor of batch; 4 if unset, 0: none"
+    )
+    mixing: Annotated[float | None, Unset] = Field(
+        None, ge=0, le=1, description="share of images of two styles; if unset 0.9, or 0 up to 32 pixels"
+    )
+    path_weight: Annotated[float | None, Unset] = Field(
+        None, ge=0, description="weight of path length regularisation; if unset 2, or 0 up to 32 pixels"
+    )
+    path_every: Whole = Field(4, ge=1, description="steps between two path lengths")
+    batch: Annotated[Whole | None, Unset] = Field(  # type: ignore[assignment]
+        None,
+        ge=1,
+        description="real images a phase and process; if unset 4096 / pixels, at most 32",
+    )
+    gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]
+        None, description="weight of R1; 0.0002 · pixels² / batch if unset"
+    )
+    ema: Average = Field(
+        Average(), description="half-life of the average; if unset 10,000 · batch / 32 images"
+    )
+    penalty: PenaltyName = "r1"
+    penalty_every: Whole = 16
+    fresh_latents: bool = False
+    lr: float = 2.5e-3
+    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    steps: Whole = 4000
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Settings by the size of the images, where they were not given; ``UsageError`` where they do not fit."""
+        from luoxia.errors import UsageError
+
+        pixels = max(data.height, data.width)
+        batch = self.batch or max(1, min(4096 // pixels, 32))
+        found: dict[str, Any] = {
+            "batch": batch,
+            "width": max(16, 1024 // pixels // 8 * 8),
+            "group": 4 if batch % 4 == 0 else 0,
+            "mixing": 0.0 if pixels <= SMALL else 0.9,
+            "path_weight": 0.0 if pixels <= SMALL else 2.0,
+            "gamma": 0.0002 * pixels**2 / batch,
+        }
+        found = {key: value for key, value in found.items() if getattr(self, key) is None}
+        if "ema" not in self.model_fields_set:
+            found["ema"] = Average(halflife=10_000 * batch / 32)
+        if self.group and batch % self.group:
+            raise UsageError(
+                f"group={self.group} does not divide batch={batch}; choose a divisor, or group=0"
+            )
+        return found
+
+    def build(self, data: ImageSpec) -> Adversarial:
+        """The objective on images of the data's shape."""
+        from luoxia.objectives.style import Style
+
+        own = self.model_copy(update=self.settled(data))
+        settings = {key: getattr(own, key) for key in ("mixing", "path_weight", "path_every")}
+        return Style(*own.players(data), **own.rules(), **settings)
+
+    def build_generator(self, data: ImageSpec) -> nn.Module:
+        """z, labels → images."""
+        from luoxia.networks.stylegan2 import Generator
+
+        return Generator(self.latent, data.shape, mapping_layers=self.mapping_layers, **self._sizes(data))
+
+    def build_discriminator(self, data: ImageSpec) -> nn.Module:
+        """Images, labels → logits."""
+        from luoxia.networks.stylegan2 import Discriminator
+
+        group = self.model_copy(update=self.settled(data)).group
+        return Discriminator(data.shape, group=group or 0, **self._sizes(data))
+
+    def _sizes(self, data: ImageSpec) -> dict[str, Any]:
+        width = self.model_copy(update=self.settled(data)).width
+        return {
+            "width": width,
+            "widest": max(self.widest, width or 0),
+            "styles": self.styles,
+            "classes": self._classes(data),
+        }
