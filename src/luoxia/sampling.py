@@ -93,6 +93,9 @@ def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     from luoxia.provenance import images as writer
 
     controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
+    given = {"mix": chosen.mix, "mix_layers": chosen.mix_layers}
+    controls |= {key: value for key, value in given.items() if value is not None}
+    controls |= {} if chosen.noise == "const" else {"noise": chosen.noise}
     parameters = {**generator.details, "seed": chosen.seed, **controls, "ema": chosen.ema}
     if chosen.interpolate:
         frames = generator.interpolate(chosen.n, chosen.interpolate, chosen.seed, **controls)

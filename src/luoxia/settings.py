@@ -19,7 +19,18 @@ class SampleSettings(Config):
     label: Annotated[str | None, Unset] = Field(
         None, description="a class by name or number; all in turn if unset"
     )
-    truncation: float = Field(1.0, gt=0, le=1, description="scale of z: lower is more typical, less varied")
+    truncation: float = Field(
+        1.0, gt=0, le=1, description="scale of z, or of w around its mean: lower is more typical, less varied"
+    )
+    mix: Annotated[Whole | None, Unset] = Field(
+        None, ge=0, lt=2**63, description="with styles: another seed, whose style some layers take"
+    )
+    mix_layers: Annotated[str | None, Unset] = Field(
+        None, description="with mix: these layers, such as 4-7, 4- or 5; the second half if unset"
+    )
+    noise: Literal["const", "random", "none"] = Field(
+        "const", description="with styles: the same in each image, its own by seed, or left out"
+    )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
     interpolate: Whole = Field(0, ge=0, le=1000, description="frames between two latents; makes a GIF")
     columns: Annotated[Whole | None, Unset] = Field(None, ge=1, description="columns of the grid")

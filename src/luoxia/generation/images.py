@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from luoxia.config import nearest
 from luoxia.errors import UsageError
+from luoxia.generation.styles import Controls, images_of
 
+PLAIN = Controls()
 CHUNK = 64
 """Images computed together, always: kernels round differently for other batch sizes."""
 
@@ -42,14 +44,15 @@ class ImageGenerator:
         return bool(self.network.classes)
 
     def sample(
-        self, n: int = 16, seed: int = 0, *, label: str | int | None = None, truncation: float = 1.0
+        self, n: int = 16, seed: int = 0, *, label: str | int | None = None, **controls: Any
     ) -> NDArray[np.uint8]:
         """N images, uint8 (n, height, width, channels).
 
         Image i is a pure function of (seed, i) and the controls. ``label``: a class by name or number, or None for all
-        in turn. ``truncation`` ψ ≤ 1 scales z: lower is more typical and less varied.
+        in turn. ``controls``: ``truncation``, and with styles ``mix``, ``mix_layers`` and ``noise``, as in
+        ``luoxia.generation.styles.Controls``.
         """
-        return self.render(self.latents(n, seed) * truncation, self.labels(n, label))
+        return self.render(self.latents(n, seed), self.labels(n, label), Controls(seed=seed, **controls))
 
     def latents(self, n: int, seed: int) -> Tensor:
         """z (n, latent), standard normal, float32; row i is a pure function of (seed, i)."""
@@ -74,13 +77,17 @@ class ImageGenerator:
         return torch.full((n,), self._class_number(label))
 
     @torch.inference_mode()
-    def render(self, z: Tensor, labels: Tensor | None) -> NDArray[np.uint8]:
+    def render(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN) -> NDArray[np.uint8]:
         """Latents (n, latent) → uint8 (n, height, width, channels), in chunks of one fixed size."""
+        controls.check(self.network)
+        second = None if controls.mix is None else self.latents(len(z), controls.mix)
         pieces = []
         for start in range(0, len(z), CHUNK):
             part = _padded(z[start : start + CHUNK]).to(self.device)
             own = None if labels is None else _padded(labels[start : start + CHUNK]).to(self.device)
-            images = self.network(part, own)[: len(z) - start]
+            other = None if second is None else _padded(second[start : start + CHUNK]).to(self.device)
+            rows = range(start, start + CHUNK)
+            images = images_of(self.network, part, own, controls, other, rows)[: len(z) - start]
             pieces.append(to_uint8(images).cpu().numpy())
         return np.concatenate(pieces)
 
@@ -91,14 +98,14 @@ class ImageGenerator:
         seed: int = 0,
         *,
         label: str | int | None = None,
-        truncation: float = 1.0,
+        **controls: Any,
     ) -> NDArray[np.uint8]:
         """A closed walk through ``keys`` latents with ``frames`` images between two: uint8 (keys · frames, h, w, c)."""
         z = self.latents(keys, seed)
         t = torch.arange(frames, dtype=torch.float32)[:, None] / frames
         walk = torch.cat([slerp(z[i], z[(i + 1) % keys], t) for i in range(keys)])
         label = 0 if label is None and self.conditional else label
-        return self.render(walk * truncation, self.labels(len(walk), label))
+        return self.render(walk, self.labels(len(walk), label), Controls(seed=seed, **controls))
 
     def _class_number(self, label: str | int) -> int:
         name = str(label)
