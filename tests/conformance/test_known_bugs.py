@@ -120,7 +120,7 @@ def test_a_lazy_penalty_alone_reaches_every_parameter(name, network, spectral):
 
 def test_penalties_under_reduced_precision(tmp_path):
     """In a bf16 run every forward of a penalty is float32, and only there."""
-    trainer = make_trainer(tmp_path, precision="bf16", augment=("colour",))
+    trainer = make_trainer(tmp_path, precision="bf16", augment=("colour",), g_update="shared")
     trainer.dtype = torch.bfloat16
     seen = {}
     convolution = next(m for m in trainer.networks["discriminator"].modules() if isinstance(m, nn.Conv2d))

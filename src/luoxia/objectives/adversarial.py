@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,30 @@ from luoxia.objectives.base import Batch, Losses, Objective, Phase, Rng
 from luoxia.objectives.losses import Loss
 from luoxia.objectives.penalties import Penalty
 
+GUpdate = Literal["fresh", "shared", "joint"]
+
+
+class Seen(NamedTuple):
+    """What D's last update left for G's: its images ``made`` with G's graph, ``shown`` to D, and D's logits."""
+
+    real: Batch
+    made: Tensor
+    shown: Tensor
+    real_logits: Tensor
+    fake_logits: Tensor
+
 
 class Adversarial(Objective):
     """min_G max_D V(D, G) (Goodfellow et al. 2014, eq. 1) and its relatives.
 
     A step is algorithm 1 of that paper: ``d_steps`` updates of D, each on fresh real and generated images, then one of
-    G on fresh latents. Without ``fresh_latents`` G is updated through the images that D's last update has just seen,
-    as in DCGAN's public code: one pass of G less.
+    G, whose latents are ``fresh``. Or G's update takes what D's last has computed: the images (``shared``, as in
+    DCGAN's public code: a pass of G less), or D's pass of them too (``joint``: a pass of D less).
+
+    Joint, both networks are updated from where the step finds them (Shen et al. 2021, arXiv:2103.00430, section 3.2):
+    where D judges each image by itself, the gradients of its loss and of G's by an image x differ by a factor only,
+    ∂L_G/∂x = (∂L_G/∂D(x) : ∂L_D/∂D(x)) · ∂L_D/∂x, and the latter is known. A D that mixes samples, and a loss whose
+    divisor can be 0, make it ``shared``.
 
     A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain is the number of
     D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1). ``gamma`` anneals the
@@ -43,7 +61,7 @@ class Adversarial(Objective):
         augmentations: tuple[str, ...] = (),
         ada: Callable[[dict[str, Tensor]], Ada] | None = None,
         clip_weights: float = 0.0,
-        fresh_latents: bool = True,
+        g_update: GUpdate = "fresh",
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.latent: int = generator.latent  # type: ignore[assignment]
@@ -56,29 +74,31 @@ class Adversarial(Objective):
         self.augmentations = augmentations
         self.ada = ada(self.state) if ada else None
         self.clip_weights = clip_weights
-        self.fresh_latents = fresh_latents
-        self._seen: list[tuple[Batch, Tensor]] = []  # by D in its last update, with G's graph
+        self._seen: list[Seen] = []
         self.has_batch_statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) for m in discriminator.modules()
         )
+        together = self.has_batch_statistics or any(mixes_samples(m) for m in discriminator.modules())
+        divisible = not (together or loss.vanishes)
+        self.g_update = "shared" if g_update == "joint" and not divisible else g_update
         self.statistics = {}
 
     def phases(self) -> Iterator[Phase]:
         """D × d_steps, the lazy penalties, G."""
         lazy = self.penalty_every > 1
         twice = bool(self.penalties) and not lazy
-        traces = () if self.fresh_latents else ("generator",)
+        fresh = self.g_update == "fresh"
         yield Phase(
             "discriminator",
             self.discriminator_losses,
             "discriminator",
             self.d_steps,
             twice=twice,
-            traces=traces,
+            traces=() if fresh else ("generator",),
         )
         if lazy and self.penalties:
             yield Phase("penalty", self.lazy_penalties, "discriminator", every=self.penalty_every, twice=True)
-        yield Phase("generator", self.generator_losses, "generator", batched=self.fresh_latents)
+        yield Phase("generator", self.generator_losses, "generator", batched=fresh)
 
     def advance(self, images_seen: int) -> None:
         """The penalties' weight at this point of its course, and the strength of adaptive augmentation."""
@@ -94,13 +114,14 @@ class Adversarial(Objective):
 
     def discriminator_losses(self, real: Batch, rng: Rng) -> Losses:
         """D's loss on real and on generated images; with it, the penalties that run every step."""
-        with torch.set_grad_enabled(not self.fresh_latents):
-            fake = self.generate(real, rng)
-        self._seen = [] if self.fresh_latents else [(real, fake)]
-        fake = fake.detach()
+        with torch.set_grad_enabled(self.g_update != "fresh"):
+            made = self.generate(real, rng)
+        fake = made.detach().requires_grad_(self.g_update == "joint")
         real_logits, fake_logits = self.criticise(real, fake, rng)
         if self.ada is not None:
             self.ada.hear(real_logits)
+        if self.g_update != "fresh":
+            self._seen = [Seen(real, made, fake, real_logits.detach(), fake_logits.detach())]
         self.statistics |= {
             "real_logit": real_logits.detach().mean(),
             "fake_logit": fake_logits.detach().mean(),
@@ -109,7 +130,7 @@ class Adversarial(Objective):
         }
         losses = {"adversarial": self.loss.discriminator(real_logits, fake_logits)}
         if self.penalty_every == 1:
-            losses |= self.penalised(real, fake, rng)
+            losses |= self.penalised(real, fake.detach(), rng)
         return losses
 
     def lazy_penalties(self, real: Batch, rng: Rng) -> Losses:
@@ -122,13 +143,30 @@ class Adversarial(Objective):
 
     def generator_losses(self, batch: Batch | None, rng: Rng) -> Losses:
         """G's loss, on fresh latents or on what D has just seen; D's parameters take no part."""
-        real, fake = self._seen.pop() if batch is None else (batch, self.generate(batch, rng))
+        if self.g_update == "joint":
+            return self.joint_losses(self._seen.pop())
+        if batch is None:
+            real, fake = self._seen.pop()[:2]
+        else:
+            real, fake = batch, self.generate(batch, rng)
         fake_logits = self.critic(fake, real.labels, rng)
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():
                 real_logits = self.critic(real.images, real.labels, rng)
         return {"adversarial": self.loss.generator(real_logits, fake_logits)}
+
+    def joint_losses(self, seen: Seen) -> Losses:
+        """G's loss under D as it was: its value, and its gradient from what D's loss has left on the images."""
+        logits = seen.fake_logits.requires_grad_()
+        d_loss = self.loss.discriminator(seen.real_logits, logits)
+        g_loss = self.loss.generator(seen.real_logits, logits)
+        (by_d,), (by_g,) = (torch.autograd.grad(loss, logits) for loss in (d_loss, g_loss))
+        factor = torch.where(by_d == 0, 0.0, by_g / by_d)  # 0 only where it underflows: beyond logits of ±80
+        assert seen.shown.grad is not None
+        direction = seen.shown.grad * factor.view(-1, 1, 1, 1)
+        gradient = (seen.made * direction).sum()
+        return {"adversarial": g_loss.detach() + gradient - gradient.detach()}
 
     def generate(self, real: Batch, rng: Rng) -> Tensor:
         """As many generated images as real ones, with their labels: (n, c, h, w)."""
@@ -186,3 +224,8 @@ def spread(images: Tensor) -> Tensor:
     """The mean distance between two images (n, c, h, w) of a batch."""
     x = images.flatten(1).float()
     return torch.cdist(x, x).sum() / max(1, len(x) * (len(x) - 1))
+
+
+def mixes_samples(module: nn.Module) -> bool:
+    """Whether a layer lets samples of a batch see each other, as those do that say so: minibatch statistics."""
+    return bool(getattr(module, "mixes_samples", False))

@@ -17,6 +17,8 @@ class Loss(Protocol):
 
     needs_real: bool
     """Whether the generator's loss reads the logits of real images."""
+    vanishes: bool
+    """Whether D's gradient by the logit of a generated image can be 0, which joint updates cannot divide by."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The loss the discriminator minimises."""
@@ -31,6 +33,7 @@ class Minimax:
     """min_G max_D V(D, G) = E[log D(x)] + E[log(1 − D(G(z)))] (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
 
     needs_real = False
+    vanishes = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """−V(D, G); log σ(a) = −softplus(−a) and log(1 − σ(a)) = −softplus(a) never overflow."""
@@ -53,6 +56,7 @@ class LeastSquares:
     """LSGAN with labels a = 0, b = c = 1 (Mao et al. 2017, arXiv:1611.04076, eq. 2 and 9)."""
 
     needs_real = False
+    vanishes = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """½ E[(D(x) − 1)²] + ½ E[D(G(z))²]."""
@@ -67,6 +71,7 @@ class Hinge:
     """The hinge loss (Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, eq. 16 and 17)."""
 
     needs_real = False
+    vanishes = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))]."""
@@ -81,6 +86,7 @@ class Wasserstein:
     """The dual form of the Wasserstein-1 distance (Arjovsky et al. 2017, arXiv:1701.07875, eq. 2)."""
 
     needs_real = False
+    vanishes = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[D(G(z))] − E[D(x)]."""
@@ -95,6 +101,7 @@ class Relativistic:
     """Relativistic pairing (Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441, eq. 2)."""
 
     needs_real = True
+    vanishes = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[softplus(−(D(x) − D(G(z))))]."""

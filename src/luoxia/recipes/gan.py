@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from luoxia.config import AnnealableWeight, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
-from luoxia.recipes.images import AdversarialRecipe, ConditionName, LossName, PenaltyName
+from luoxia.recipes.images import AdversarialRecipe, ConditionName, GUpdateName, LossName, PenaltyName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,11 +80,11 @@ class GAN(ImageGAN):
     title: ClassVar[str] = "fully connected GAN"
     source: ClassVar[str] = "Goodfellow et al. 2014, arXiv:1406.2661"
     published: ClassVar[str] = (
-        "loss=minimax fresh_latents=true penalty=none dropout=0.5 optimiser=sgd optimiser.momentum=0.5 lr=0.1"
+        "loss=minimax g_update=fresh penalty=none dropout=0.5 optimiser=sgd optimiser.momentum=0.5 lr=0.1"
     )
 
     network: NetworkName = "mlp"
-    fresh_latents: bool = False
+    g_update: GUpdateName = "joint"
     steps: Whole = 6000
     lr: float = 5e-4
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
@@ -117,7 +117,7 @@ class DCGAN(ImageGAN):
     width: Whole = 32
     latent: Whole = 32  # with 100, handwritten digits are learnt markedly slower
     refine: bool = True
-    fresh_latents: bool = False
+    g_update: GUpdateName = "joint"
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))

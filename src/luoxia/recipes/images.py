@@ -23,6 +23,7 @@ ConditionName = Literal["none", "concat", "projection"]
 PipeName = Literal[
     "blit", "geometry", "colour", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
 ]
+GUpdateName = Literal["fresh", "shared", "joint"]
 AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
 
 
@@ -72,9 +73,10 @@ class AdversarialRecipe(ImageRecipe):
     d_steps: Whole = Field(
         1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
     )
-    fresh_latents: bool = Field(
-        True,
-        description="G's update draws new latents (algorithm 1); false: it takes those of D's last, a pass of G less",
+    g_update: GUpdateName = Field(
+        "fresh",
+        description="G's update: on fresh latents (algorithm 1); shared: on what D has just seen, a pass of G less; "
+        "joint: through D's own pass of it, which spares one of D too; where that cannot be, shared",
     )
     d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
     clip_weights: float = Field(
@@ -164,7 +166,7 @@ class AdversarialRecipe(ImageRecipe):
             "augmentations": tuple(name for name in self.augment if name != "ada"),
             "ada": self._ada() if "ada" in self.augment else None,
             "clip_weights": self.clip_weights,
-            "fresh_latents": self.fresh_latents or self.accumulate > 1,  # one graph is kept, not many
+            "g_update": "fresh" if self.accumulate > 1 else self.g_update,  # one graph is kept, not many
         }
 
     def _ada(self) -> Callable[[dict[str, Tensor]], Ada]:
