@@ -188,7 +188,7 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("budget=10 apples", "budget=10 apples: must be a length of time such as 90s, 10m or 2h"),
         ("budget=0", "budget=0: must be more than 0"),
         ("data=", "data=: is empty: give a value, or none"),
-        ("augment=sepia", "augment=sepia: 'sepia' is none of colour, translation, cutout, mirror"),
+        ("augment=sepia", "augment=sepia: 'sepia' is none of ada, colour, translation, cutout, mirror"),
         ("steps", "'steps' is no setting: write key=value, such as steps=1000"),
         ("=1", "'=1' is no setting: write key=value, such as steps=1000"),
     ],

@@ -100,6 +100,8 @@ class MinibatchSpread(nn.Module):
     al. 2018, section 3). Real and generated images may share a batch if ``group`` divides the number of either.
     """
 
+    mixes_samples = True
+
     def __init__(self, group: int) -> None:
         super().__init__()
         self.group = group

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from luoxia.config import AnnealableWeight, Unset, Whole
 from luoxia.recipe import Average, Optimiser
-from luoxia.recipes.images import AdversarialRecipe, PenaltyName
+from luoxia.recipes.images import AdversarialRecipe, GUpdateName, PenaltyName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ class StyleGAN2(AdversarialRecipe):
     source: ClassVar[str] = "Karras et al. 2020, arXiv:1912.04958 and arXiv:2006.06676"
     published: ClassVar[str] = (
         "width=512 widest=512 latent=512 styles=512 batch=64 group=32 gamma=0.01 ema.halflife=500000 "
-        "fresh_latents=true augment=ada steps=1562500"
+        "g_update=fresh augment=ada steps=1562500"
     )
 
     width: Annotated[Whole | None, Unset] = Field(
@@ -67,7 +67,7 @@ class StyleGAN2(AdversarialRecipe):
     )
     penalty: PenaltyName = "r1"
     penalty_every: Whole = 16
-    fresh_latents: bool = False
+    g_update: GUpdateName = "shared"
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
     steps: Whole = 4000

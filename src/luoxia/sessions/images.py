@@ -47,7 +47,12 @@ class ImageSession(PictureSession):
         """The data's size and channels, what the recipe makes of them, and where the weights come from."""
         spec = dataset.spec
         origin = {} if recipe.init is None else {"init": absolute(recipe.init)}
-        return {"size": (spec.height, spec.width), "channels": spec.channels, **recipe.settled(spec), **origin}
+        return {
+            "size": (spec.height, spec.width),
+            "channels": spec.channels,
+            **recipe.settled(spec),
+            **origin,
+        }
 
     @classmethod
     def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
