@@ -236,3 +236,16 @@ def test_inverse_square_root_is_the_papers():
             ours = (width * warmup) ** -0.5 * schedule_factor(schedule, step - 1, progress)
             assert ours == pytest.approx(paper)
     assert schedule_factor(Schedule(name="inverse_sqrt"), 3, 0.0) == 0.5
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_norm_is_that_of_all_gradients_together(layout):
+    weights = [torch.zeros(8, 3, 5, 5), torch.zeros(300, 700), torch.zeros(7), torch.zeros(2)]
+    for weight in weights[:-1]:
+        weight.grad = torch.randn_like(weight)
+    weights[0].grad = weights[0].grad.contiguous(memory_format=layout)
+    exact = torch.cat([w.grad.double().flatten() for w in weights[:-1]]).norm().float()
+    torch.testing.assert_close(gradient_norm(weights), exact, rtol=1e-5, atol=0)
+    weights[1].grad[3, 4] = float("inf")
+    assert not gradient_norm(weights).isfinite()
+    assert gradient_norm(weights[-1:]) == 0
