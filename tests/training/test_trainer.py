@@ -12,6 +12,7 @@ from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Objective, Phase, hashed
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.training import checkpoint, optimisers
 from luoxia.training.distributed import World
 from luoxia.training.trainer import ROLLBACKS, Trainer
@@ -457,6 +458,13 @@ GANS = {
         ema={"halflife": "0..50", "ramp": 0}, schedule={"name": "cosine", "final": 0.25, "images": 35},
     ),
     "relativistic r1+r2": DCGAN(width=4, latent=5, batch=6, penalty="r1+r2", penalty_every=1, loss="relativistic"),
+    "stylegan2 with everything": StyleGAN2(
+        width=4, widest=8, latent=5, styles=6, batch=6, group=2, mixing=0.9, path_weight=2.0, path_every=2,
+        penalty_every=3, condition="projection", augment=("ada",), ada_kimg=0.2, ada_target=-0.9,
+    ),
+    "adaptive augmentation of dcgan": DCGAN(
+        width=4, latent=5, batch=6, augment=("ada", "cutout"), ada_pipe="bgcfnc", ada_kimg=0.2, ada_target=-0.9
+    ),
 }  # fmt: skip
 
 

@@ -239,6 +239,10 @@ class Discriminator(nn.Module):
         self.mapping = Mapping(0, classes, styles, mapping_layers) if classes else None
         self.logits = EqualLinear(last, styles if classes else 1)
 
+    def stages(self) -> list[nn.Module]:
+        """The first layer and each residual block, from the image on."""
+        return [self.from_image, *self.blocks]
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, h, w) in [-1, 1], labels (n,) → logits (n,), float32."""
         x = self.last(self.spread(self.blocks(self.from_image(images))))

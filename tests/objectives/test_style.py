@@ -1,0 +1,214 @@
+"""StyleGAN2's objective: path lengths against the whole Jacobian in float64, mixing, lazy phases, sizes by the data."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from luoxia.config import parse_settings
+from luoxia.data import ImageSpec
+from luoxia.errors import UsageError
+from luoxia.networks.stylegan2 import Discriminator, Generator
+from luoxia.objectives.base import Batch, Rng
+from luoxia.objectives.losses import LOSSES
+from luoxia.objectives.style import LENGTH_DECAY, Style, path_lengths
+from luoxia.recipes import find
+from luoxia.recipes.stylegan2 import StyleGAN2
+from luoxia.training.distributed import World
+from luoxia.training.trainer import Trainer
+
+SHAPE = (2, 8, 8)
+SIZES = {"width": 3, "widest": 4, "styles": 3}
+
+
+class Double(Rng):
+    def normal(self, *shape):
+        return super().normal(*shape).double()
+
+    def uniform(self, *shape):
+        return super().uniform(*shape).double()
+
+
+def objective(**settings):
+    torch.manual_seed(torch.seed() % 2**31)
+    generator = Generator(4, SHAPE, mapping_layers=1, **SIZES)
+    discriminator = Discriminator(SHAPE, group=2, **SIZES)
+    return Style(generator, discriminator, LOSSES["nonsaturating"](), **settings)
+
+
+def test_path_lengths_are_those_of_the_whole_jacobian():
+    generator = objective().networks["generator"].double()
+    w = generator.map(torch.randn(3, 4).double()).detach().requires_grad_()
+    found = path_lengths(generator.synthesise(w, "none"), w, Double(7))
+    y = Double(7).normal(3, *SHAPE) / 8  # √(8 · 8)
+    for row, direction, length in zip(w, y, found, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda w: generator.synthesise(w[None], "none")[0], row)
+        pulled = torch.einsum("chwld,chw->ld", jacobian, direction)
+        assert length.item() == pytest.approx(math.sqrt((pulled**2).sum() / generator.layers), rel=1e-9)
+
+
+def test_gradients_of_the_path_length_penalty_are_those_of_equation_4():
+    """By differentiating the whole Jacobian, which no part of ours computes."""
+    ours = objective(mixing=0.0, path_weight=3.0, path_every=5)
+    generator = ours.networks["generator"].double()
+    ours.state["path_length"] = torch.tensor(0.7, dtype=torch.float64)
+    losses = ours.path_losses(Batch(torch.zeros(4, *SHAPE).double()), Double(3))
+    parameters = dict(generator.named_parameters())
+    found = torch.autograd.grad(losses["path_length"], list(parameters.values()), allow_unused=True)
+
+    rng = Double(3)
+    z, noise = rng.normal(2, 4), rng.normal(2, generator.noise_size)  # half of four
+    y = rng.normal(2, *SHAPE) / 8
+    total = 0
+    for i in range(2):
+        w = generator.map(z[i : i + 1])[0]
+        jacobian = torch.autograd.functional.jacobian(
+            lambda w, i=i: generator.synthesise(w[None], noise[i : i + 1])[0], w, create_graph=True
+        )
+        pulled = torch.einsum("chwld,chw->ld", jacobian, y[i])
+        total = total + ((pulled.square().sum() / generator.layers).sqrt() - 0.7) ** 2 / 2
+    expected = torch.autograd.grad(15 * total, list(parameters.values()), allow_unused=True)
+    assert losses["path_length"].item() == pytest.approx(15 * total.item(), rel=1e-9)
+    for name, a, b in zip(parameters, found, expected, strict=True):
+        assert a is not None, f"{name}: DDP needs a gradient for it"
+        torch.testing.assert_close(a, torch.zeros_like(a) if b is None else b, rtol=1e-7, atol=1e-10)
+
+
+def test_the_mean_length_follows_the_batches():
+    ours = objective()
+    before = ours.state["path_length"].clone()
+    real = Batch(torch.zeros(8, *SHAPE))
+    losses = ours.path_losses(real, Rng(1))
+    images, w = ours._generated(4, None, rng := Rng(1), with_w=True)
+    lengths = path_lengths(images, w, rng)
+    assert before == 0 and ours.state["path_length"].item() == pytest.approx(
+        LENGTH_DECAY * lengths.mean().item(), rel=1e-4
+    )
+    assert losses["path_length"].item() == pytest.approx(2 * 4 * lengths.square().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("mixing", [0.0, 0.4, 1.0])
+def test_so_many_images_mix_two_styles(mixing):
+    ours = objective(mixing=mixing)
+    _, w = ours._generated(1500, None, Rng(5), with_w=True)
+    changes = (w[:, 1:] != w[:, :-1]).any(2)
+    assert changes.sum(1).max() <= 1, "one crossover"
+    assert changes.any(1).double().mean().item() == pytest.approx(mixing, abs=0.05)
+    if mixing:
+        places = changes.double().argmax(1)[changes.any(1)]
+        assert torch.bincount(places).min() > 0.6 * torch.bincount(places).max() and len(places.unique()) == 3
+
+
+def recipe(**settings):
+    common = {"batch": 4, "group": 2, "width": 3, "widest": 4, "styles": 3, "latent": 4, "steps": 50}
+    return StyleGAN2(**{**common, **settings})
+
+
+def trainer(chosen, folder=None):
+    torch.manual_seed(0)
+    images = torch.rand(4, *SHAPE) * 2 - 1
+    world = World(0, 1, torch.device("cpu"))
+    built = chosen.build(ImageSpec(8, 8, 2, 0))
+    return Trainer(built, chosen, lambda phase, index: Batch(images), world, folder, torch.float32)
+
+
+def test_lazy_phases_and_their_optimisers():
+    """Path length every 4 steps, R1 every 16, and Adam's lr and betas to the k / (k + 1) (appendix B)."""
+    made = trainer(recipe(path_weight=2.0, mixing=0.9))
+    seen = Counter()
+    for name, phase in {p.name: p for p in made.phases}.items():
+        losses = phase.losses
+        made.phases = [
+            p if p.name != name else type(p)(**{**vars(p), "losses": counted(seen, name, losses)})
+            for p in made.phases
+        ]
+    for _ in range(17):
+        made.step()
+    assert seen == {"discriminator": 17, "penalty": 2, "generator": 17, "path length": 5}
+    for network, ratio in (("generator", 4 / 5), ("discriminator", 16 / 17)):
+        group = made.optimisers[network].param_groups[0]
+        assert group["lr"] == pytest.approx(2.5e-3 * ratio)
+        assert group["betas"] == pytest.approx((0.0, 0.99**ratio))
+    assert 0 < made.objective.state["path_length"] and made.is_finite()
+
+
+def counted(seen, name, losses):
+    def count(batch, rng):
+        seen[name] += 1
+        return losses(batch, rng)
+
+    return count
+
+
+def test_adaptive_augmentation_reaches_the_state():
+    made = trainer(recipe(augment=("ada",), ada_kimg=0.1, ada_target=-0.99))
+    for _ in range(6):
+        made.step()
+    state = made.objective.state
+    assert state["augment_p"].item() == pytest.approx(16 / 100), "after 4 batches of 4 of 100 images"
+    assert state["ada_batches"] == 2 and state["ada_changed"] == 16
+    assert made.objective.statistics["augment_p"] == state["augment_p"]
+
+
+# ---------------------------------------------------------------------- what follows from the data
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "halflife", "gamma", "paths", "width"),
+    [
+        (28, 32, 10_000, 0.0002 * 28**2 / 32, 0.0, 32),
+        (64, 32, 10_000, 0.0256, 2.0, 16),
+        (256, 16, 5_000, 0.8192, 2.0, 16),
+        (512, 8, 2_500, 6.5536, 2.0, 16),
+    ],
+)
+def test_unset_keys_follow_from_the_size(size, batch, halflife, gamma, paths, width):
+    """Batch, group, half-life and γ as ``auto`` of Karras et al.'s public code on one GPU."""
+    found = StyleGAN2().settled(ImageSpec(size, size, 3, 0))
+    assert found["batch"] == batch and found["group"] == 4 and found["width"] == width
+    assert found["gamma"] == pytest.approx(gamma) and found["ema"].halflife == halflife
+    assert found["path_weight"] == paths and found["mixing"] == (0.9 if paths else 0.0)
+
+
+def test_what_was_given_stays():
+    given = StyleGAN2(
+        batch=12, gamma=0.3, group=3, mixing=0.5, path_weight=1.0, width=7, ema={"halflife": 99}
+    )
+    assert given.settled(ImageSpec(64, 64, 3, 0)) == {}
+
+
+def test_published_settings_are_the_published_ones():
+    chosen = StyleGAN2.from_settings(parse_settings(StyleGAN2.published.split()))
+    chosen = chosen.model_copy(update=chosen.settled(ImageSpec(32, 32, 3, 10)))
+    assert (chosen.batch, chosen.group, chosen.gamma, chosen.lr) == (64, 32, 0.01, 0.0025)
+    assert (chosen.path_weight, chosen.mixing, chosen.ema.halflife, chosen.ema.ramp) == (0, 0, 500_000, 0.05)
+    with torch.device("meta"):
+        generator, discriminator = chosen.players(ImageSpec(32, 32, 3, 10))
+    assert sum(p.numel() for p in generator.parameters()) == 19_947_539
+    assert sum(p.numel() for p in discriminator.parameters()) == 21_507_073
+    assert chosen.steps * chosen.batch == 100_000_000
+
+
+def test_a_group_that_does_not_divide_the_batch_is_refused():
+    with pytest.raises(UsageError, match=r"^group=5 does not divide batch=32"):
+        StyleGAN2(group=5).settled(ImageSpec(28, 28, 1, 0))
+    assert StyleGAN2(batch=6).settled(ImageSpec(28, 28, 1, 0))["group"] == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"augment": "ada", "loss": "relativistic"}, "augment=ada follows the sign of D's logits"),
+        ({"augment_p": "0.5"}, "augment_p= is for augment=ada"),
+        ({"augment": "adda"}, "'adda' is none of ada, colour"),
+        ({"augment": "ada", "augment_p": "1.5"}, "augment_p"),
+        ({"ada_pipe": "abc"}, "ada_pipe"),
+        ({"condition": "concat"}, "condition"),
+    ],
+)
+def test_settings_that_cannot_be(settings, told):
+    with pytest.raises(UsageError, match=told):
+        find("stylegan2").from_settings(settings)
+    good = find("dcgan").from_settings({"augment": "ada,cutout", "augment_p": "0.2", "loss": "relativistic"})
+    assert good.rules()["augmentations"] == ("cutout",)
