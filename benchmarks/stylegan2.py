@@ -26,7 +26,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="a checkout of NVlabs/stylegan2-ada-pytorch")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--width", type=int, default=32, help="channels at the finest level, doubling to --widest")
+    parser.add_argument(
+        "--width", type=int, default=32, help="channels at the finest level, doubling to --widest"
+    )
     parser.add_argument("--widest", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=3, help="cycles of either side, in turn")
@@ -51,7 +53,11 @@ def main() -> None:
             for kind, rate in found.items():
                 rates[name][kind] += [rate] * (pair > 0)
     rows = [
-        (kind, *(sum(rates[name][kind]) / asked.pairs for name in ("ours", "theirs")), ratio(*(rates[n][kind] for n in ("ours", "theirs"))))
+        (
+            kind,
+            *(sum(rates[name][kind]) / asked.pairs for name in ("ours", "theirs")),
+            ratio(*(rates[n][kind] for n in ("ours", "theirs"))),
+        )
         for kind in ("training", "sampling")
     ]
     print(f"{asked.size} × {asked.size} RGB, batch {asked.batch}, {asked.width} to {asked.widest} channels\n")
@@ -89,7 +95,7 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     spec = ImageSpec(asked.size, asked.size, 3, 0)
     recipe = StyleGAN2(
         width=asked.width, widest=asked.widest, latent=512, styles=512, mapping_layers=8, batch=asked.batch,
-        mixing=0.9, path_weight=2.0, fresh_latents=True, gamma=1.0, group=4,
+        mixing=0.9, path_weight=2.0, g_update="fresh", gamma=1.0, group=4,
     )  # fmt: skip
     recipe = recipe.model_copy(update=recipe.settled(spec))
     batch = Batch(images(asked).contiguous(memory_format=torch.channels_last))
@@ -118,7 +124,9 @@ def theirs(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     torch.manual_seed(0)
     channels = {"channel_base": asked.width * asked.size, "channel_max": asked.widest}
     common = {"c_dim": 0, "img_resolution": asked.size, "img_channels": 3}
-    g = Generator(z_dim=512, w_dim=512, synthesis_kwargs=channels, mapping_kwargs={"num_layers": 8}, **common).train()
+    g = Generator(
+        z_dim=512, w_dim=512, synthesis_kwargs=channels, mapping_kwargs={"num_layers": 8}, **common
+    ).train()
     d = Discriminator(**channels, epilogue_kwargs={"mbstd_group_size": 4}, **common).train()
     average = copy.deepcopy(g).eval().requires_grad_(False)
     cpu = torch.device("cpu")
@@ -127,7 +135,9 @@ def theirs(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
         pl_decay=0.01, pl_weight=2,
     )  # fmt: skip
     optimisers = {
-        net: torch.optim.Adam(net.parameters(), lr=2.5e-3 * k / (k + 1), betas=(0.0, 0.99 ** (k / (k + 1))), eps=1e-8)
+        net: torch.optim.Adam(
+            net.parameters(), lr=2.5e-3 * k / (k + 1), betas=(0.0, 0.99 ** (k / (k + 1))), eps=1e-8
+        )
         for net, k in ((g, 4), (d, 16))
     }
     real, none = images(asked), torch.zeros(asked.batch, 0)

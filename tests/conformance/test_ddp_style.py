@@ -34,7 +34,7 @@ def everything(world):
         penalties=PENALTIES["r1"](1.0),
         penalty_every=3,
         path_every=2,
-        fresh_latents=False,
+        g_update="shared",
         ada=lambda state: Ada("bgc", state, target=-0.2, images=100),
     )
     calls = {}
@@ -51,7 +51,9 @@ def everything(world):
     recipe = Recipe(batch=GLOBAL // world.size, lr=0.02, steps=100, optimiser={"name": "sgd"})
 
     def batches(phase, index):
-        images = torch.rand(GLOBAL, *SHAPE, generator=torch.Generator().manual_seed(hashed(phase.name, index)))
+        images = torch.rand(
+            GLOBAL, *SHAPE, generator=torch.Generator().manual_seed(hashed(phase.name, index))
+        )
         mine = slice(world.rank * recipe.batch, (world.rank + 1) * recipe.batch)
         return Batch(images[mine] * 2 - 1)
 
@@ -61,7 +63,10 @@ def everything(world):
         trainer.step()
     log = trainer.read_tally()
     losses = {f"{p} {n}": torch.tensor(v) for p, named in log["losses"].items() for n, v in named.items()}
-    return {"start": start, "end": weights(trainer) | losses | {k: v.clone() for k, v in objective.state.items()}}
+    return {
+        "start": start,
+        "end": weights(trainer) | losses | {k: v.clone() for k, v in objective.state.items()},
+    }
 
 
 def weights(trainer):
