@@ -1,6 +1,7 @@
 """StyleGAN2's objective in two processes and in one: the same global batch must move the networks alike."""
 
 import torch
+from test_ddp import GLOBAL, Rows, difference
 
 from luoxia.networks.stylegan2 import Discriminator, Generator
 from luoxia.objectives.ada import Ada
@@ -12,10 +13,20 @@ from luoxia.recipe import Recipe
 from luoxia.training.distributed import World
 from luoxia.training.trainer import Trainer
 from processes import spawned
-from test_ddp import GLOBAL, Rows, difference
 
 SHAPE = (3, 8, 8)
 STEPS = 6
+
+
+class Halves(Rows):
+    """D sees real and generated images at once: a rank's rows are some of either half."""
+
+    def _mine(self, draw, n, *rest):
+        own = GLOBAL // self.world.size
+        if n != 2 * own:
+            return super()._mine(draw, n, *rest)
+        both = draw(2 * GLOBAL, *rest).unflatten(0, (2, GLOBAL))
+        return both[:, self.world.rank * own :][:, :own].flatten(0, 1)
 
 
 def everything(world):
@@ -43,7 +54,7 @@ def everything(world):
     def cut(phase):
         def losses(batch, rng):
             calls[phase.name] = calls.get(phase.name, 0) + 1
-            return phase.losses(batch, Rows(hashed("draw", phase.name, calls[phase.name]), world))
+            return phase.losses(batch, Halves(hashed("draw", phase.name, calls[phase.name]), world))
 
         return type(phase)(**{**vars(phase), "losses": losses})
 

@@ -130,7 +130,7 @@ def test_lazy_phases_and_their_optimisers():
         group = made.optimisers[network].param_groups[0]
         assert group["lr"] == pytest.approx(2.5e-3 * ratio)
         assert group["betas"] == pytest.approx((0.0, 0.99**ratio))
-    assert 0 < made.objective.state["path_length"] and made.is_finite()
+    assert made.objective.state["path_length"] > 0 and made.is_finite()
 
 
 def counted(seen, name, losses):
