@@ -26,6 +26,7 @@ from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
 from luoxia.sessions.exporting import export_huggingface
 from luoxia.sessions.origin import foreign_tokeniser
 from luoxia.sessions.stored import Stored, described, is_foreign, model_folder, require_model, usable
+from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world, told_once
@@ -66,7 +67,8 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
         _announce(config, dataset, display)
         run = _create_together(config, world)
         try:
-            session = world.agree(lambda: _session(config, run, dataset, world, display))
+            settled = settled_by_trial(config, run, dataset, world, display)
+            session = world.agree(lambda: _session(settled, run, dataset, world, display))
             name = recipe if isinstance(recipe, str) else session.recipe_name
             session.start(command_line("train", name, _given(config)))
             return _go(session, display)

@@ -13,6 +13,7 @@ from luoxia.objectives.base import Batch, Objective, Phase, hashed
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import DCGAN, GAN
 from luoxia.recipes.stylegan2 import StyleGAN2
+from luoxia.recipes.r3gan import R3GAN
 from luoxia.training import checkpoint, optimisers
 from luoxia.training.distributed import World
 from luoxia.training.trainer import ROLLBACKS, Trainer
@@ -456,6 +457,10 @@ GANS = {
     "everything annealed": DCGAN(
         width=4, latent=5, batch=6, gamma="2..0.2", penalty_every=2, optimiser={"betas": "0,0.9..0.99"},
         ema={"halflife": "0..50", "ramp": 0}, schedule={"name": "cosine", "final": 0.25, "images": 35},
+    ),
+    "r3gan": R3GAN(
+        width=4, widest=8, group=4, latent=5, batch=6, condition="projection",
+        schedule={"name": "cosine", "final": 0.25, "images": 35}, ema={"halflife": "0..50"},
     ),
     "relativistic r1+r2": DCGAN(width=4, latent=5, batch=6, penalty="r1+r2", penalty_every=1, loss="relativistic"),
     "stylegan2 with everything": StyleGAN2(

@@ -12,6 +12,7 @@ from luoxia.errors import UsageError
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
 from luoxia.recipes.images import AdversarialRecipe, ImageRecipe
+from luoxia.recipes.r3gan import R3GAN
 from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.text import GPT, Translate
 from luoxia.recipes.understanding import ClassifyText, EmbedText
@@ -23,6 +24,7 @@ MENU: tuple[type[Recipe], ...] = (
     WGAN,
     WGANGP,
     StyleGAN2,
+    R3GAN,
     GPT,
     Translate,
     ClassifyText,

@@ -135,6 +135,10 @@ class AdversarialRecipe(ImageRecipe):
         """D may learn at its own rate."""
         return {} if self.d_lr is None else {"discriminator": self.d_lr}
 
+    def trials(self, data: ImageSpec) -> dict[str, list[Any]]:
+        """Settings left to short trainings, each with the values to try; none by default, and at most one."""
+        return {}
+
     def build(self, data: ImageSpec) -> Adversarial:
         """The adversarial objective on images of the data's shape."""
         from luoxia.objectives.adversarial import Adversarial

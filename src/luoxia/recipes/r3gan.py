@@ -1,0 +1,106 @@
+"""R3GAN: the relativistic loss with R1 and R2, and a ConvNet without tricks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from luoxia.config import AnnealableWeight, Annealed, Unset, Whole
+from luoxia.recipe import Average, Optimiser, Schedule
+from luoxia.recipes.images import AdversarialRecipe, LossName, PenaltyName
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luoxia.data import ImageSpec
+    from luoxia.objectives.adversarial import Adversarial
+
+
+def gamma_for(height: int, width: int, batch: int) -> float:
+    """γ for images of a size, where training starts: 1.5 · (√(height · width) / 64)^3.3.
+
+    The line through the paper's settings (32 px: 0.05 and 0.5; 64 px: 2; 256 px: 150; all end at a tenth of that) and
+    its code's (64 px: 1), each within a factor of 3.2. Those have batches of 256 and more; smaller ones, whose
+    gradients are noisier, take √(256 / batch) more.
+    """
+    return 1.5 * (math.sqrt(height * width) / 64) ** 3.3 * math.sqrt(max(1.0, 256 / batch))
+
+
+class Relativistic(AdversarialRecipe):
+    """What recipes of the relativistic loss with R1 and R2 share: γ by rule or by trial, and all that is annealed."""
+
+    loss: LossName = "relativistic"
+    penalty: PenaltyName = "r1+r2"
+    gamma: Annotated[AnnealableWeight | Literal["sweep"] | None, Unset] = Field(  # type: ignore[assignment]
+        None,
+        description="weight of R1 and R2; by image size and batch if unset; sweep: the best of five in short trainings",
+    )
+    condition: Literal["none", "projection"] = Field(
+        "none", description="class labels: none, or joined to z and compared with what D makes of the image"
+    )
+    sweep_steps: Whole = Field(200, ge=1, description="steps of each training of gamma=sweep")
+    latent: Whole = Field(64, ge=1, description="dimensions of z")
+    optimiser: Optimiser = Optimiser(betas=(0.0, Annealed(0.9, 0.99)))
+    schedule: Schedule = Schedule(name="cosine", final=0.25, images=200_000)
+    ema: Average = Average(halflife=Annealed(0, 20_000), ramp=0)
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Γ by rule where it is not a number; trials come before."""
+        return {} if isinstance(self.gamma, float | Annealed) else {"gamma": self._gamma_by_rule(data)}
+
+    def build(self, data: ImageSpec) -> Adversarial:
+        """The objective on images of the data's shape."""
+        from luoxia.objectives.adversarial import Adversarial
+
+        own = self.model_copy(update=self.settled(data))
+        return Adversarial(*own.players(data), **own.rules())
+
+    def trials(self, data: ImageSpec) -> dict[str, list[Any]]:
+        """Γ of gamma=sweep: the rule's, and 4 and 16 times less and more."""
+        if self.gamma != "sweep":
+            return {}
+        return {"gamma": [self._gamma_by_rule(data, factor) for factor in (1 / 16, 1 / 4, 1, 4, 16)]}
+
+    def _gamma_by_rule(self, data: ImageSpec, factor: float = 1.0) -> float | Annealed:
+        """Γ, a tenth of it at the end where there is a course to go (schedule.images)."""
+        gamma = float(f"{factor * gamma_for(data.height, data.width, self.batch):.2g}")
+        return Annealed(gamma, gamma / 10) if self.schedule.images else gamma
+
+
+class R3GAN(Relativistic):
+    """A ConvNet of today without norms, the relativistic loss, R1 and R2. The defaults are for minutes on a CPU."""
+
+    name: ClassVar[str] = "r3gan"
+    title: ClassVar[str] = "R3GAN"
+    source: ClassVar[str] = "Huang et al. 2024, arXiv:2501.05441"
+    published: ClassVar[str] = (
+        "width=768 widest=768 depth=2 latent=64 batch=512 lr=2e-4 gamma=0.05..0.005 schedule.images=20_000_000 "
+        "ema.halflife=0..5e6 steps=100_000"
+    )
+
+    width: Whole = Field(
+        16, ge=1, le=2048, description="channels at the finest level; twice as many at each coarser"
+    )
+    widest: Whole = Field(128, ge=1, le=4096, description="most channels of a level")
+    depth: Whole = Field(1, ge=1, le=64, description="residual blocks of a level")
+    group: Whole = Field(16, ge=1, description="channels of a group in the 3 × 3 convolutions")
+    steps: Whole = 1500
+    lr: float = 1e-3
+
+    def build_generator(self, data: ImageSpec) -> nn.Module:
+        """Z, labels → images."""
+        from luoxia.networks.r3gan import Generator
+
+        return Generator(self.latent, data.shape, self.width, **self._form(data))
+
+    def build_discriminator(self, data: ImageSpec) -> nn.Module:
+        """Images, labels → logits."""
+        from luoxia.networks.r3gan import Discriminator
+
+        return Discriminator(data.shape, self.width, **self._form(data))
+
+    def _form(self, data: ImageSpec) -> dict[str, int]:
+        classes = self._classes(data)
+        return {"widest": self.widest, "depth": self.depth, "group": self.group, "classes": classes}
