@@ -1,5 +1,7 @@
 """Precision, recall, density, coverage, neighbours and classes, against loops and scikit-learn."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
@@ -78,6 +80,7 @@ def test_classes():
     counts = classes.histogram([0, 0, 2, 2, 2], 4)
     assert counts.tolist() == [2, 0, 3, 0]
     assert classes.covered(counts) == 2
+    assert classes.covered([999, 1], at_least=0) == 2, "any sample at all"
     assert classes.covered([999, 1]) == 1
     assert classes.divergence([100, 100], [100, 100]) == 0
     assert classes.divergence([200, 0], [10**6, 10**6]) == pytest.approx(np.log(2), rel=1e-4)
@@ -92,3 +95,17 @@ def test_intervals():
     assert intervals.share([False] * 10).low == 0
     assert intervals.mean([1.0]).low is None
     assert intervals.mean([1.0, 3.0]).value == 2
+
+
+def test_modes_of_several_parts_against_counting():
+    """StackedMNIST's two figures: modes seen at all, and the relative entropy to the modes of real stacks."""
+    rng = np.random.default_rng()
+    digits = rng.choice(10, (4000, 3), p=rng.dirichlet([2] * 10))
+    counts = classes.histogram(classes.joint(digits, 10), 1000)
+    told = Counter(100 * a + 10 * b + c for a, b, c in digits.tolist())
+    assert {mode: int(count) for mode, count in enumerate(counts) if count} == told
+    assert classes.covered(counts, at_least=0) == len(told)
+    real = 10**6 * rng.dirichlet([5] * 1000)
+    expected = sum(n / 4000 * np.log(n / 4000 / (real[mode] / 10**6)) for mode, n in told.items())
+    assert classes.divergence(counts, real) == pytest.approx(expected, rel=0.02)
+    assert classes.joint([[1, 2], [2, 0]], 3).tolist() == [5, 6]

@@ -139,6 +139,7 @@ class Scope:
     cache: Cache | None = None
     memory: Tensor | None = None  # (n, s, width), the encoder's output
     memory_mask: Tensor | None = None  # (n, 1, 1, s)
+    style: Tensor | None = None  # (n, width), what modulates the norms of a generator of images
 
 
 def over_keys(mask: Tensor | None) -> Tensor | None:

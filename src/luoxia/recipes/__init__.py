@@ -15,6 +15,7 @@ from luoxia.recipes.images import AdversarialRecipe, ImageRecipe
 from luoxia.recipes.r3gan import R3GAN
 from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.text import GPT, Translate
+from luoxia.recipes.transformer_gan import TransformerGAN
 from luoxia.recipes.understanding import ClassifyText, EmbedText
 
 MENU: tuple[type[Recipe], ...] = (
@@ -25,6 +26,7 @@ MENU: tuple[type[Recipe], ...] = (
     WGANGP,
     StyleGAN2,
     R3GAN,
+    TransformerGAN,
     GPT,
     Translate,
     ClassifyText,

@@ -77,7 +77,7 @@ class R3GAN(Relativistic):
     source: ClassVar[str] = "Huang et al. 2024, arXiv:2501.05441"
     published: ClassVar[str] = (
         "width=768 widest=768 depth=2 latent=64 batch=512 lr=2e-4 gamma=0.05..0.005 schedule.images=20_000_000 "
-        "ema.halflife=0..5e6 steps=100_000"
+        "ema.halflife=0..5e6 augment=ada ada_pipe=bgc augment_p=0..0.55 steps=100_000"
     )
 
     width: Whole = Field(
