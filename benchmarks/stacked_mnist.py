@@ -1,10 +1,10 @@
 """StackedMNIST: modes found and their divergence, by recipe, at equal time.
 
 Three random digits become the channels of one image, so that there are 1,000 modes and it is known which of them a
-sample belongs to (Metz et al. 2017, arXiv:1611.02163). A classifier of digits, examined on digits it has not seen, names
-the three digits of each of 25,600 samples. ``modes`` counts those named at least once; ``KL`` is the relative entropy of
-the samples' modes to those of real stacks, in nats, which for 25,600 real stacks is about 0.02 and not 0. Every
-recipe trains through ``luoxia.train`` with its defaults for as long as every other, scores and samples switched off.
+sample belongs to (Metz et al. 2017, arXiv:1611.02163). A classifier of digits, examined on digits it has not seen,
+names the three digits of each of 25,600 samples. ``modes`` counts those named at least once; ``KL`` is the relative
+entropy of the samples' modes to those of real stacks, in nats, which for 25,600 real stacks is about 0.02 and not 0.
+Every recipe trains through ``luoxia.train`` with its defaults for as long as every other, scores and samples off.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from luoxia.recipe import Recipe
 from luoxia.recipes.gan import DCGAN, GAN
 from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.r3gan import R3GAN
+from luoxia.recipes.transformer_gan import TransformerGAN
 from luoxia.training import checkpoint, optimisers
 from luoxia.training.distributed import World
 from luoxia.training.trainer import ROLLBACKS, Trainer
@@ -461,6 +462,9 @@ GANS = {
     "r3gan": R3GAN(
         width=4, widest=8, group=4, latent=5, batch=6, condition="projection",
         schedule={"name": "cosine", "final": 0.25, "images": 35}, ema={"halflife": "0..50"},
+    ),
+    "transformer-gan": TransformerGAN(
+        width=8, layers=1, heads=2, latent=5, batch=6, schedule={"images": 35}, ema={"halflife": "0..50"},
     ),
     "relativistic r1+r2": DCGAN(width=4, latent=5, batch=6, penalty="r1+r2", penalty_every=1, loss="relativistic"),
     "stylegan2 with everything": StyleGAN2(

@@ -120,6 +120,8 @@ class Generator(nn.Module):
     No tanh at the end. ``width``: channels of the finest stage; each coarser one has twice as many, at most ``widest``.
     """
 
+    kernel: Tensor
+
     def __init__(
         self,
         latent: int,
@@ -168,6 +170,8 @@ class Discriminator(nn.Module):
     With classes, what the last layer makes of the image is compared with the label's vector.
     """
 
+    kernel: Tensor
+
     def __init__(
         self,
         shape: Shape,
@@ -210,4 +214,5 @@ class Discriminator(nn.Module):
             if self.embed is None:
                 return verdict.squeeze(1)
             assert labels is not None
-            return (verdict * self.embed(labels)).sum(1)
+            logits: Tensor = (verdict * self.embed(labels)).sum(1)
+            return logits

@@ -27,8 +27,9 @@ Image = tuple[int, int, int]  # channels, height, width
 
 def form(width: int, layers: int, heads: int, init: Literal["xavier", "zero"]) -> Shape:
     """A Transformer in which every patch sees every other: layer norms, whose gradients have gradients, and GELU."""
-    sizes = {"width": width, "layers": layers, "heads": heads}
-    return Shape(0, **sizes, norm="layer", positions="none", bias=True, init=init)
+    return Shape(
+        0, width=width, layers=layers, heads=heads, norm="layer", positions="none", bias=True, init=init
+    )
 
 
 def patches(height: int, width: int, patch: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from luoxia.config import AnnealableWeight, Annealed, Unset, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
-from luoxia.recipes.images import AdversarialRecipe, LossName, PenaltyName
+from luoxia.recipes.images import AdversarialRecipe, GUpdateName, LossName, PenaltyName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,13 +25,14 @@ def gamma_for(height: int, width: int, batch: int) -> float:
     its code's (64 px: 1), each within a factor of 3.2. Those have batches of 256 and more; smaller ones, whose
     gradients are noisier, take √(256 / batch) more.
     """
-    return 1.5 * (math.sqrt(height * width) / 64) ** 3.3 * math.sqrt(max(1.0, 256 / batch))
+    return 1.5 * math.pow(math.sqrt(height * width) / 64, 3.3) * math.sqrt(max(1.0, 256 / batch))
 
 
 class Relativistic(AdversarialRecipe):
     """What recipes of the relativistic loss with R1 and R2 share: γ by rule or by trial, and all that is annealed."""
 
     loss: LossName = "relativistic"
+    g_update: GUpdateName = "joint"
     penalty: PenaltyName = "r1+r2"
     gamma: Annotated[AnnealableWeight | Literal["sweep"] | None, Unset] = Field(  # type: ignore[assignment]
         None,
@@ -65,8 +66,9 @@ class Relativistic(AdversarialRecipe):
 
     def _gamma_by_rule(self, data: ImageSpec, factor: float = 1.0) -> float | Annealed:
         """Γ, a tenth of it at the end where there is a course to go (schedule.images)."""
-        gamma = float(f"{factor * gamma_for(data.height, data.width, self.batch):.2g}")
-        return Annealed(gamma, gamma / 10) if self.schedule.images else gamma
+        gamma = factor * gamma_for(data.height, data.width, self.batch)
+        start, end = (float(f"{value:.2g}") for value in (gamma, gamma / 10))
+        return Annealed(start, end) if self.schedule.images else start
 
 
 class R3GAN(Relativistic):
@@ -76,8 +78,8 @@ class R3GAN(Relativistic):
     title: ClassVar[str] = "R3GAN"
     source: ClassVar[str] = "Huang et al. 2024, arXiv:2501.05441"
     published: ClassVar[str] = (
-        "width=768 widest=768 depth=2 latent=64 batch=512 lr=2e-4 gamma=0.05..0.005 schedule.images=20_000_000 "
-        "ema.halflife=0..5e6 augment=ada ada_pipe=bgc augment_p=0..0.55 steps=100_000"
+        "width=768 widest=768 depth=2 g_update=fresh latent=64 batch=512 lr=2e-4 gamma=0.05..0.005 "
+        "schedule.images=20_000_000 ema.halflife=0..5e6 augment=ada ada_pipe=bgc augment_p=0..0.55 steps=100_000"
     )
 
     width: Whole = Field(

@@ -9,7 +9,7 @@ from typing import Any
 
 from luoxia.errors import UsageError
 from luoxia.provenance.files import write_file
-from luoxia.recipes import Recipe
+from luoxia.recipes import AdversarialRecipe, Recipe
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.sessions.base import resolve
@@ -22,9 +22,10 @@ def settled_by_trial(recipe: Recipe, run: Run, dataset: Any, world: World, displ
 
     ``sweep.json`` in the run's folder keeps the table: each value, its Fréchet distance and its seconds.
     """
-    trials = getattr(recipe, "trials", lambda spec: {})(dataset.spec)
-    for key, values in trials.items():
-        if getattr(recipe, "extractor", "none") == "none":
+    if not isinstance(recipe, AdversarialRecipe):
+        return recipe
+    for key, values in recipe.trials(dataset.spec).items():
+        if recipe.extractor == "none":
             raise UsageError(f"{key}=sweep picks by score: set extractor=self, or give {key} a value")
         rows: list[dict[str, Any]] = []
         reference = None
