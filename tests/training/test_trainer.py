@@ -12,8 +12,8 @@ from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Objective, Phase, hashed
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import DCGAN, GAN
-from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.r3gan import R3GAN
+from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.transformer_gan import TransformerGAN
 from luoxia.training import checkpoint, optimisers
 from luoxia.training.distributed import World
