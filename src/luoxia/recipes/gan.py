@@ -84,7 +84,7 @@ class GAN(ImageGAN):
     )
 
     network: NetworkName = "mlp"
-    g_update: GUpdateName = "joint"
+    g_update: GUpdateName = "shared"
     steps: Whole = 6000
     lr: float = 5e-4
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
@@ -117,7 +117,7 @@ class DCGAN(ImageGAN):
     width: Whole = 32
     latent: Whole = 32  # with 100, handwritten digits are learnt markedly slower
     refine: bool = True
-    g_update: GUpdateName = "joint"
+    g_update: GUpdateName = "shared"
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
