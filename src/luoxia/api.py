@@ -34,8 +34,8 @@ from luoxia.training.hardware import choose_device, peak_memory
 from luoxia.training.trainer import Trainer
 
 RESUMABLE = (
-    "steps", "budget", "data", "device", "compile", "log_every", "sample_every", "score_every", "checkpoint_every",
-    "keep",
+    "steps", "budget", "data", "against", "device", "compile", "log_every", "sample_every", "score_every",
+    "checkpoint_every", "keep",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
 ENCODER = "text encoder"
@@ -264,9 +264,9 @@ def _word(value: Any) -> str:
 
 
 def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> Any:
-    """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, a ``TextGenerator``,
-    a ``Translator``, a ``TextClassifier`` or a ``TextEmbedder``. Of a Hugging Face folder: a ``TextGenerator``, or
-    of a BERT a ``TextEncoder``.
+    """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, an ``ImageTranslator``,
+    a ``TextGenerator``, a ``Translator``, a ``TextClassifier`` or a ``TextEmbedder``. Of a Hugging Face folder:
+    a ``TextGenerator``, or of a BERT a ``TextEncoder``.
 
     ``ema=False`` takes the weights of the last checkpoint instead of their average (a run's folder only).
     """
@@ -294,6 +294,10 @@ def other_verb(path: str | Path) -> str:
     kind = kind_of(path)
     if kind == ENCODER:
         return f"{path} is an encoder, which writes nothing: ask it in Python, luoxia.load(…).hidden(ids)"
+    if kind == "image translator":
+        return (
+            f"{path} is a translator of images: ask it with luoxia translate {path} IMAGE_OR_FOLDER out=PATH"
+        )
     if kind not in verbs:
         return ""
     more = " out=FILE.npy" if kind == "text embedder" else ""

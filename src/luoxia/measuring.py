@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from luoxia.metrics.classification import Classification
 from luoxia.metrics.extractors import open_extractor
 from luoxia.metrics.images import Measurement, measure_images
 from luoxia.metrics.images import measure as measure_against
+from luoxia.metrics.score import Score
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
@@ -29,6 +32,8 @@ from luoxia.sessions.stored import is_foreign
 from luoxia.sessions.text import TextSession, held_out_name, longest_text, text_name
 from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession
+from luoxia.sessions.unpaired import UnpairedSession, examine, split
+from luoxia.training.hardware import choose_precision
 
 FOREIGN_CONTEXT = 1024
 """Tokens in a row that another toolkit's model predicts, where it can read as many."""
@@ -63,7 +68,10 @@ def measure(
     opened = Run.open(run)
     kind = kind_of(opened.path)
     examined = next((session for session in EXAMINED if session.exported == kind), None)
-    if against and (examined is None or not issubclass(examined, PairSession) or not data):
+    two_sided = kind == UnpairedSession.exported or (
+        examined is not None and issubclass(examined, PairSession)
+    )
+    if against and not (two_sided and data):
         raise UsageError("measure takes a RUN, or data= and against=, not both")
     if extractor and (examined or kind == TextSession.exported):
         raise UsageError("extractor= is for images; text is scored by itself")
@@ -71,6 +79,8 @@ def measure(
         return _measure_examined(examined, opened, data, against, n, seed)
     if kind == TextSession.exported:
         return _measure_text(opened, data, n, seed)
+    if kind == UnpairedSession.exported:
+        return _measure_translator(opened, data, against, extractor, n, seed, Display(quiet))
     return _measure_run(opened, data, extractor, n, seed, Display(quiet))
 
 
@@ -104,20 +114,67 @@ def _measure_run(
     train, heldout = np.arange(len(dataset)), np.arange(0)
     if data is None and config.holdout > 0:
         train, heldout = holdout_split(len(dataset), config.holdout, config.seed)
-    if data is None and dataset.fingerprint != run.manifest["data"]["fingerprint"]:
-        raise UsageError(
-            f"the data at {dataset.source} has changed since {run.path} began; name it as data= to use it"
-        )
+    if data is None:
+        _check_unchanged(run, dataset)
     seed = config.seed + 1 if seed is None else seed
     reference = make_reference(extractor, dataset, train, heldout, seed=seed, limit=max(n, 10_000))
     fakes = generator.sample(n, seed=seed)
     measurement = measure_against(reference, fakes)
     if data is None:
         picture_neighbours(run, fakes, reference.real, measurement)
-        records = [score.as_dict() for score in measurement.scores]
-        run.append("score", generator.details["step"], _last_seconds(run), scores=records, final=True)
-        write_report(run.path)
+        _record(run, generator, measurement.scores)
     return measurement
+
+
+def _measure_translator(
+    run: Run,
+    data: str | None,
+    against: str | None,
+    extractor: str | None,
+    n: int | None,
+    seed: int | None,
+    display: Display,
+) -> Measurement:
+    config = configure(run.manifest["recipe"], run.manifest["config"])
+    if data is not None and against is None:
+        raise UsageError(
+            f"{run.path} translates between two sides: give data=IMAGES_OF_A against=IMAGES_OF_B, or neither"
+        )
+    if data is not None:
+        config = config.model_copy(update={"data": data, "against": against})
+    dataset = UnpairedSession.open_data(config, display)
+    sides = {side: dataset.centred(side) for side in "ab"}
+    splits = {side: split(images, config) for side, images in sides.items()}
+    if data is None:
+        _check_unchanged(run, dataset)
+    else:
+        splits = {side: (np.arange(len(images)), np.arange(0)) for side, images in sides.items()}
+    translator = load(run.path)
+    translator.dtype = choose_precision(config.precision, translator.device)  # that of training
+    seed = config.seed + 1 if seed is None else seed
+    extractor = extractor or (config.extractor if config.extractor != "none" else "self")
+    measurement, made, real = examine(
+        translator, sides, splits, {}, config, seed=seed, extractor=extractor, n=n
+    )
+    if data is None:
+        picture_neighbours(run, made, real, measurement)
+        _record(run, translator, measurement.scores)
+    return measurement
+
+
+def _check_unchanged(run: Run, dataset: Any) -> None:
+    """``UsageError`` when the data of a run is not what it was."""
+    if dataset.fingerprint != run.manifest["data"]["fingerprint"]:
+        raise UsageError(
+            f"the data at {dataset.source} has changed since {run.path} began; name it as data= to use it"
+        )
+
+
+def _record(run: Run, model: Any, scores: Sequence[Score]) -> None:
+    """Add final scores to a run's records, and write its report anew."""
+    records = [score.as_dict() for score in scores]
+    run.append("score", model.details["step"], _last_seconds(run), scores=records, final=True)
+    write_report(run.path)
 
 
 def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -> TextMeasurement:
@@ -127,10 +184,8 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
         config.data if data is None else data, condition=config.condition, target=config.target
     )
     corpus = corpus_of(source, generator.tokenizer)
-    if data is None and corpus.fingerprint != run.manifest["data"]["fingerprint"]:
-        raise UsageError(
-            f"the data at {corpus.source} has changed since {run.path} began; name it as data= to use it"
-        )
+    if data is None:
+        _check_unchanged(run, corpus)
     seed = config.seed + 1 if seed is None else seed
     train, heldout = corpus.split(config.holdout, config.seed)
     name = held_out_name(corpus, config) if data is None else f"{text_name(corpus)} whole"
@@ -145,9 +200,7 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
         many, tokens = n or config.score_samples, longest_text(config)
         if many:
             scores += writing_scores(generator, corpus, train, heldout, n=many, tokens=tokens, seed=seed)
-        records = [score.as_dict() for score in scores]
-        run.append("score", generator.details["step"], _last_seconds(run), scores=records, final=True)
-        write_report(run.path)
+        _record(run, generator, scores)
     return TextMeasurement(scores)
 
 
@@ -187,9 +240,7 @@ def _measure_examined(
     )
     if data is None:
         session.keep(run, measurement)
-        records = [score.as_dict() for score in measurement.scores]
-        run.append("score", model.details["step"], _last_seconds(run), scores=records, final=True)
-        write_report(run.path)
+        _record(run, model, measurement.scores)
     return measurement
 
 

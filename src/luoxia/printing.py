@@ -48,6 +48,23 @@ def print_stream(pieces: Iterable[str]) -> None:
     typer.echo()
 
 
+def print_translation(made: Any) -> None:
+    """A translated text; or how many images were translated, where they are, and which files could not be."""
+    if isinstance(made, str):
+        print_stream(made)
+        return
+    for skipped in made["skipped"][:SHOWN]:
+        typer.echo(f"skipped {skipped['name']}: {skipped['reason']}", err=True)
+    if len(made["skipped"]) > SHOWN:
+        typer.echo(f"skipped {len(made['skipped']) - SHOWN:,} more", err=True)
+    typer.echo(made["out"])
+
+
+def translation_as_json(made: Any) -> dict[str, Any]:
+    """The text, or what became of the images."""
+    return {"text": made} if isinstance(made, str) else dict(made)
+
+
 def print_classes(rows: list[dict[str, Any]]) -> None:
     """The class of each text and how sure it is."""
     for row in rows:

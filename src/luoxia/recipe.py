@@ -47,6 +47,9 @@ class Schedule(Config):
         ge=0,
         description="samples, over all processes, in which it runs its course and annealed values theirs; 0: the run",
     )
+    hold: float = Field(
+        0.0, ge=0, lt=1, description="share of the run at lr before it falls (linear, cosine)"
+    )
 
 
 class Average(Config):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.config import nearest
-from luoxia.errors import UsageError
+from luoxia.errors import LuoxiaError, UsageError
 from luoxia.settings import (
     DataSettings,
     ExportSettings,
     MeasureSettings,
     SampleSettings,
     TextSettings,
+    TranslateImageSettings,
     TranslateSettings,
 )
 
@@ -110,17 +111,20 @@ def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
 
 
-def translate(run: str, what: str, /, **settings: Any) -> Path | str:
-    """Translate a text, or a file line by line; ``settings`` are those of ``TranslateSettings``.
+def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str, Any]:
+    """Translate a text, or a file line by line; or an image, or a folder or zip of them, by a translator of images.
 
-    Returns the translation, or where it was written. A line in is a line out, an empty one too.
+    ``settings`` are those of ``TranslateSettings`` or ``TranslateImageSettings``. Returns a text's translation, or
+    where it was written: a line in is a line out, an empty one too. Of images: ``out``, ``translated``, ``skipped``.
     """
-    chosen: TranslateSettings = TranslateSettings.from_settings(settings)
     from luoxia import api
     from luoxia.data.text.alignment import read_lines
     from luoxia.generation.translation import Translator
     from luoxia.provenance.files import write_file
 
+    if api.kind_of(run) == "image translator":
+        return _translate_images(run, what, TranslateImageSettings.from_settings(settings))
+    chosen: TranslateSettings = TranslateSettings.from_settings(settings)
     out = None if chosen.out is None else _unoccupied(chosen.out, chosen.overwrite)
     translator = api.load(run, device=chosen.device)
     if not isinstance(translator, Translator):
@@ -132,6 +136,40 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str:
     found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
     text = "\n".join(" ".join(line.splitlines()) for line in found)
     return text if out is None else write_file(out, text + "\n")
+
+
+def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> dict[str, Any]:
+    """Write each image of ``what``, translated, under its own name."""
+    import torch
+
+    from luoxia import api
+    from luoxia.data.originals import open_originals
+    from luoxia.provenance.images import write_png
+
+    originals = open_originals(what)
+    if chosen.out is None:
+        place = "FILE.png" if originals.single else "FOLDER"
+        raise UsageError(f"translating images needs out={place}: luoxia translate {run} {what} out={place}")
+    out = free_path(chosen.out, (".png", "") if originals.single else ("",), chosen.overwrite)
+    folder = not originals.single or _kind(out, chosen.out) == ""
+    translator = api.load(run, ema=chosen.ema, device=chosen.device)
+    translator.network(chosen.direction)
+    translator.dtype = torch.bfloat16 if chosen.precision == "bf16" else torch.float32
+    skipped, translated = [], 0
+    for name, target, pixels in originals.read(translator.channels):
+        if isinstance(pixels, str):
+            skipped.append({"name": name, "reason": pixels})
+            continue
+        made = translator.translate(pixels, chosen.direction, tile=chosen.tile)
+        parameters = {**translator.details, "direction": chosen.direction, "ema": chosen.ema, "of": name}
+        write_png(out / target if folder else out, made, parameters)
+        translated += 1
+    if not translated:
+        first = skipped[0]
+        raise LuoxiaError(
+            f"none of the images at {what} could be read, such as {first['name']}: {first['reason']}"
+        )
+    return {"out": str(out), "translated": translated, "skipped": skipped}
 
 
 def export(run: str, /, **settings: Any) -> Path:

@@ -75,12 +75,31 @@ class TextSettings(Config):
 
 
 class TranslateSettings(Config):
-    """The keys of ``luoxia translate``."""
+    """The keys of ``luoxia translate`` for a translator of text."""
 
     out: Annotated[str | None, Unset] = Field(None, description="a file; the terminal if unset")
     beams: Whole = Field(5, ge=1, le=64, description="translations followed at once; 1 is greedy")
     alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
     max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+
+
+class TranslateImageSettings(Config):
+    """The keys of ``luoxia translate`` for a translator of images."""
+
+    direction: Literal["a2b", "b2a"] = Field("a2b", description="from side A to B, or back")
+    out: Annotated[str | None, Unset] = Field(
+        None, description="FILE.png for one image, FOLDER/ for a folder or zip, whose names are kept"
+    )
+    tile: Whole = Field(
+        1024,
+        ge=64,
+        le=65_536,
+        description="pixels a side above which an image is translated in tiles of this size",
+    )
+    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
 

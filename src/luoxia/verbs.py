@@ -94,14 +94,18 @@ VERBS = (
     ),
     Verb(
         "translate",
-        'Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de.',
+        'Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de; '
+        "images: luoxia translate runs/cyclegan-1 photos/ out=translated/ direction=a2b.",
         "sampling:translate",
         (
             Word("run", "A translator's run, or its model folder."),
-            Word("text", "A text, or a file to translate line by line."),
+            Word(
+                "what", "A text, or a file to translate line by line; an image, or a folder or zip of them."
+            ),
         ),
-        settings=("TranslateSettings",),
-        **_SAID,
+        settings=("TranslateSettings", "TranslateImageSettings"),
+        show=printing.print_translation,
+        as_json=printing.translation_as_json,
     ),
     Verb(
         "classify",

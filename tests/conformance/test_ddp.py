@@ -6,6 +6,7 @@ One spawn of two gloo processes runs every case; each rank draws what one proces
 import dataclasses
 import itertools
 import traceback
+from functools import partial
 
 import pytest
 import torch
@@ -13,13 +14,16 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from luoxia.data import ImageSpec
 from luoxia.networks import dcgan, mlp
 from luoxia.networks.layers import spectrally_normalised
 from luoxia.objectives.adversarial import Adversarial
 from luoxia.objectives.base import Batch, Objective, Rng, hashed
 from luoxia.objectives.losses import LOSSES
 from luoxia.objectives.penalties import PENALTIES, ZeroCentred
+from luoxia.objectives.unpaired import UnpairedBatch
 from luoxia.recipe import Recipe
+from luoxia.recipes.unpaired import CUT, CycleGAN
 from luoxia.training import objective_state
 from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.trainer import Trainer
@@ -236,7 +240,35 @@ def objective_state_answers(world):
     return {"saved": saved, "back": objective.state}
 
 
+def translator_weights(world, recipe):
+    """Two steps of a translator on the rows of one batch."""
+    torch.manual_seed(0)
+    recipe = recipe.model_copy(update={"batch": 4 // world.size, "lr": 0.05})
+    mine = slice(world.rank * recipe.batch, (world.rank + 1) * recipe.batch)
+
+    def batches(phase, index):
+        generator = torch.Generator().manual_seed(hashed("real", phase.name, index))
+        return UnpairedBatch(*(torch.rand(2, 4, 3, 8, 8, generator=generator) * 2 - 1)[:, mine])
+
+    trainer = Trainer(recipe.build(ImageSpec(8, 8, 3)), recipe, batches, world, None, torch.float32)
+    start = {
+        f"{n}.{k}": v.clone() for n, net in trainer.networks.items() for k, v in net.state_dict().items()
+    }
+    for _ in range(2):
+        trainer.step()
+    found = {f"{n}.{k}": v for n, net in trainer.networks.items() for k, v in net.state_dict().items()}
+    assert world.size > 1 or difference(start, found) > 0.01
+    return found
+
+
+SMALL = {"width": 4, "d_width": 4, "blocks": 1, "optimiser": {"name": "sgd"}}
+TRANSLATORS = {
+    "cyclegan": CycleGAN(**SMALL, pool=0),
+    "cut": CUT(**SMALL, patches=64),
+}  # all places of a layer
+
 EXTRAS = {
+    **{name: partial(translator_weights, recipe=recipe) for name, recipe in TRANSLATORS.items()},
     "state": objective_state_answers,
     "our lazy penalty": lambda world: lazy_penalty_gradients(world, ours=True),
     "bare lazy penalty": lambda world: lazy_penalty_gradients(world, ours=False),
@@ -304,6 +336,13 @@ def test_our_lazy_penalty_is_synchronised(ranks):
     assert difference(*found) == 0
     alone = lazy_penalty_gradients(ALONE, ours=True)
     assert "3.bias" in alone and difference(found[0], alone) <= 1e-6
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_translators_learn_from_all_ranks(ranks, name):
+    alone = translator_weights(ALONE, TRANSLATORS[name])
+    assert difference(ranks[0][name], ranks[1][name]) == 0
+    assert difference(ranks[0][name], alone) <= 1e-5
 
 
 def test_why_the_penalty_adds_zero_times_the_logits(ranks):

@@ -149,3 +149,31 @@ def test_a_model_of_text_overfits_when_what_is_held_out_costs_more_and_more() ->
     assert judge(best=0.4, late=0.42, seen=0.1) == [], "a little"
     assert judge(best=0.01, late=0.03, seen=0.0) == [], "three times almost nothing"
     assert judge(best=0.4, late=0.6, seen=0.6) == [], "no worse than what it is trained on"
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_advice_to_translators_names_their_own_keys(name):
+    patient = Doctor(find(name).from_settings({}))
+    ill = {"real_logit": 1.0, "fake_logit": -1.0, "real_sign": 1.0, "fake_sign": -1.0, "diversity": 0.1}
+    ill |= {"train_logit": 1.0, "heldout_logit": -1.0}
+    weak = ill | {"real_logit": -2.0, "fake_logit": 2.0, "real_sign": 0.0, "fake_sign": 0.0}
+    found = []
+    for step, (statistics, norm) in enumerate([(ill, 1.0)] * 6 + [(ill, 1e4)] * 5 + [(weak, 1e-9)] * 5):
+        log = {
+            "gradients": {"generators": norm, "discriminators": norm},
+            "statistics": statistics,
+            "skipped": 0.0,
+        }
+        found += patient.hear_log(200 + 50 * step, log)
+    found += patient.hear_scores(1000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + patient.hear_scores(
+        1050, 5.0, 1.0, {"x": 1.0, "y": 0.0}
+    )
+    assert {f.name for f in found} >= {
+        "mode collapse", "strong discriminator", "overfitting", "weak discriminator", "exploding gradients",
+        "vanishing gradients", "missing classes",
+    }  # fmt: skip
+    keys = type(patient.recipe).model_fields
+    assert {f.key for f in found} <= keys.keys()
+    assert not any(
+        word in f.advice for f in found for word in ("penalty", "gamma", "dropout", "augment", "d_steps")
+    )

@@ -10,11 +10,13 @@ from luoxia.data import ImageSpec
 from luoxia.data.batches import Order
 from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Objective, Phase, hashed
+from luoxia.objectives.unpaired import UnpairedBatch
 from luoxia.recipe import Recipe
 from luoxia.recipes.gan import DCGAN, GAN
 from luoxia.recipes.r3gan import R3GAN
 from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.transformer_gan import TransformerGAN
+from luoxia.recipes.unpaired import CUT, CycleGAN
 from luoxia.training import checkpoint, optimisers
 from luoxia.training.distributed import World
 from luoxia.training.trainer import ROLLBACKS, Trainer
@@ -518,3 +520,32 @@ def test_weights_are_clipped_after_each_update(tmp_path, recipe):
     largest = [p.abs().max().item() for p in trainer.networks["discriminator"].parameters()]
     assert max(largest) <= 0.01 + 1e-8 and max(largest) > 0.009
     assert max(p.abs().max().item() for p in trainer.networks["generator"].parameters()) > 0.05
+
+
+def unpaired_batches(phase, index):
+    rows = Order(40, seed=hashed(phase.name)).indices(index * 2, 2)
+    return UnpairedBatch(IMAGES[rows], -IMAGES[rows])
+
+
+SMALL = {"width": 4, "d_width": 4, "blocks": 1, "batch": 2}
+TRANSLATORS = {
+    "cyclegan, pool filled and swapped": CycleGAN(**SMALL, pool=6),
+    "cyclegan relativistic bf16 accumulate": CycleGAN(
+        **SMALL, pool=3, loss="relativistic", precision="bf16", accumulate=2, identity=0
+    ),
+    "cut": CUT(**SMALL, patches=5),
+}
+
+
+@pytest.mark.parametrize("recipe", TRANSLATORS.values(), ids=TRANSLATORS.keys())
+def test_a_translator_resumes_bit_for_bit(tmp_path, recipe):
+    def make(folder):
+        torch.manual_seed(0)
+        dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+        return Trainer(recipe.build(ImageSpec(12, 12, 3)), recipe, unpaired_batches, WORLD, folder, dtype)
+
+    assert_resumes(tmp_path, make)
+    if recipe.name == "cyclegan":
+        saved = checkpoint.load_latest(tmp_path).tensors["objective"]
+        assert saved["pooled"] == 5 * recipe.batch * recipe.accumulate
+        assert all(saved[f"pool_{side}"].flatten(1).norm(dim=1).min() > 0 for side in "ab")

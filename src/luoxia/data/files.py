@@ -95,13 +95,7 @@ class FolderFiles(_Listing):
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raise Unusable where it cannot be read or is too large."""
-        try:
-            with open(self.path / name, "rb", opener=_open_without_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise Unusable("not a regular file")
-                return _at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
-        except OSError as error:
-            raise Unusable(f"cannot be read: {error.strerror or error}") from error
+        return _content(self.path / name)
 
     def _unlistable(self, error: OSError) -> None:
         folder = Path(error.filename)
@@ -112,6 +106,31 @@ class FolderFiles(_Listing):
         self.skipped.append(
             Skipped(folder.relative_to(self.path).as_posix(), f"cannot be listed: {error.strerror}")
         )
+
+
+class OneFile(_Listing):
+    """A file that was named by itself, whatever its ending."""
+
+    kind = "file"
+
+    def __init__(self, path: Path):
+        """Take the file at ``path``."""
+        super().__init__(path)
+        self.images = [path.name]
+
+    def read(self, name: str) -> bytes:
+        """Return its content; raise Unusable where it cannot be read or is too large."""
+        return _content(self.path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unusable("not a regular file")
+            return _at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror or error}") from error
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -101,3 +101,41 @@ class ReluSquared(torch.autograd.Function):
         r: Tensor
         (r,) = ctx.saved_tensors
         return (gradient * r).mul_(2)
+
+
+class Reflected(torch.autograd.Function):
+    """Reflection at the borders of images, kept channels last: torch's own takes a CPU as long as a convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, reach: int) -> Tensor:
+        """X (n, c, h, w) → (n, c, h + 2 reach, w + 2 reach)."""
+        ctx.reach = reach
+        n, c, h, w = x.shape
+        y = x.new_empty(n, h + 2 * reach, w + 2 * reach, c).permute(0, 3, 1, 2)
+        y[:, :, reach:-reach, reach:-reach] = x
+        for there, here in _mirrored(h, reach):
+            y[:, :, there, reach:-reach] = x[:, :, here]
+        for there, here in _mirrored(w, reach):
+            y[:, :, :, there] = y[:, :, :, here + reach]
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The gradient of a border pixel falls to the pixel that it repeats."""
+        reach = ctx.reach
+        h, w = gradient.shape[2] - 2 * reach, gradient.shape[3] - 2 * reach
+        rows = gradient[:, :, :, reach:-reach].clone(memory_format=torch.preserve_format)
+        for there, here in _mirrored(w, reach):
+            rows[:, :, :, here] += gradient[:, :, :, there]
+        inner = rows[:, :, reach:-reach].clone(memory_format=torch.preserve_format)
+        for there, here in _mirrored(h, reach):
+            inner[:, :, here] += rows[:, :, there]
+        return inner, None
+
+
+def _mirrored(length: int, reach: int) -> list[tuple[int, int]]:
+    """(border position in the padded line, the position it repeats in the line itself)."""
+    before = [(reach - i, i) for i in range(1, reach + 1)]
+    after = [(reach + length - 1 + i, length - 1 - i) for i in range(1, reach + 1)]
+    return before + after

@@ -17,6 +17,7 @@ from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.text import GPT, Translate
 from luoxia.recipes.transformer_gan import TransformerGAN
 from luoxia.recipes.understanding import ClassifyText, EmbedText
+from luoxia.recipes.unpaired import CUT, CycleGAN, UnpairedRecipe
 
 MENU: tuple[type[Recipe], ...] = (
     GAN,
@@ -27,6 +28,8 @@ MENU: tuple[type[Recipe], ...] = (
     StyleGAN2,
     R3GAN,
     TransformerGAN,
+    CycleGAN,
+    CUT,
     GPT,
     Translate,
     ClassifyText,
@@ -86,5 +89,5 @@ def _is_own_recipe(value: object, module: str) -> bool:
 
 __all__ = [
     "GPT", "RECIPES", "AdversarialRecipe", "ClassifyText", "EmbedText", "ImageGAN", "ImageRecipe", "Recipe",
-    "Translate", "find",
+    "Translate", "UnpairedRecipe", "find",
 ]  # fmt: skip

@@ -92,7 +92,12 @@ def _grids(record: RunRecord) -> str:
     large = _image(picture, f"Grid of images generated at step {step:,}", "grid")
     caption = f'Step <output id="shown">{step:,}</output> · {_LABEL}'
     figure = f"<figure>{large}<figcaption>{caption}</figcaption></figure>"
-    return f'<div class="viewer">{figure}{_strip(strip, len(record.samples))}</div>'
+    fixed = (
+        "The images are fixed: translated, and where the model knows the way back too."
+        if record.task == "image translation"
+        else "The latents are fixed: each cell is the same point at every step."
+    )
+    return f'<div class="viewer">{figure}{_strip(strip, len(record.samples), fixed)}</div>'
 
 
 def findings(record: RunRecord) -> str:
@@ -140,6 +145,7 @@ def data_card(record: RunRecord) -> str:
     rows = {
         "Source": data.get("source"),
         "Path": data.get("path"),
+        "Against": data.get("against"),
         _ITEMS.get(record.task, "Documents" if record.is_text else "Images"): f"{size:,.0f}"
         if math.isfinite(size)
         else data.get("count"),
@@ -221,7 +227,7 @@ def _image(picture: Picture, alt: str, identity: str = "") -> str:
     )
 
 
-def _strip(strip: list[tuple[int, Picture]], total: int) -> str:
+def _strip(strip: list[tuple[int, Picture]], total: int, fixed: str) -> str:
     if len(strip) < 2:
         return ""
     last = len(strip) - 1
@@ -232,8 +238,7 @@ def _strip(strip: list[tuple[int, Picture]], total: int) -> str:
     )
     some = f" {len(strip)} of {total:,} grids, evenly spaced." if total > len(strip) else ""
     return (
-        '<div class="strip"><h3>Over time</h3><p class="quiet">The latents are fixed: each cell is the '
-        f"same point at every step.{some}</p>"
+        f'<div class="strip"><h3>Over time</h3><p class="quiet">{fixed}{some}</p>'
         '<div class="scrub"><button type="button" id="play" aria-label="Play">Play</button>'
         f'<input type="range" id="scrub" max="{last}" value="{last}" aria-label="Step of the samples">'
         f'</div><ol class="thumbs">{thumbs}</ol></div>'

@@ -56,6 +56,7 @@ _MEANINGS = {
     "mrr": Meaning("Mean of 1 / rank of the counterpart among all texts, the nearest first.", "higher"),
     "bleu": Meaning("Words and phrases shared with a person's translation, 0 to 100.", "higher"),
     "chrf": Meaning("Characters and their sequences shared with a person's translation, 0 to 100.", "higher"),
+    "cycle": Meaning("Mean difference of an image from itself there and back, of 255 levels.", "lower"),
     "empty": Meaning("Share of translations without a word.", "lower"),
 }
 _ALIASES = {
@@ -77,6 +78,7 @@ KEY_SCORES = (
     "mrr",
     "bleu",
     "chrf",
+    "cycle",
 )
 
 

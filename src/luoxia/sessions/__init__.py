@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from luoxia.errors import UsageError
-from luoxia.recipes import GPT, AdversarialRecipe, ClassifyText, EmbedText, Recipe, Translate
+from luoxia.recipes import GPT, AdversarialRecipe, ClassifyText, EmbedText, Recipe, Translate, UnpairedRecipe
 from luoxia.sessions.base import Session
 from luoxia.sessions.classification import ClassificationSession
 from luoxia.sessions.embedding import EmbeddingSession
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.text import TextSession
 from luoxia.sessions.translation import TranslationSession
+from luoxia.sessions.unpaired import UnpairedSession
 
 SESSIONS: dict[type[Recipe], type[Session]] = {
     AdversarialRecipe: ImageSession,
+    UnpairedRecipe: UnpairedSession,
     GPT: TextSession,
     Translate: TranslationSession,
     ClassifyText: ClassificationSession,

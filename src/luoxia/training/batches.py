@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from luoxia.data import ImageDataset
-from luoxia.data.batches import Order
+from luoxia.data.batches import Order, generator_for
 from luoxia.objectives.base import Batch, Phase, hashed
 from luoxia.training.distributed import World
 
@@ -39,25 +39,35 @@ class ImageBatches:
 
     def __call__(self, phase: Phase, index: int) -> Batch:
         """Batch number ``index`` of a phase: every image once before any comes again."""
+        return self.gather(self.drawn(phase, index))
+
+    def drawn(self, phase: Phase, index: int) -> np.ndarray:
+        """Which images these are."""
         order = self._orders.get(phase.name)
         if order is None:
             order = self._orders[phase.name] = Order(
                 len(self.indices), hashed(self.seed, "order", phase.name)
             )
         start = (index * self.world.size + self.world.rank) * self.batch
-        return self.gather(self.indices[order.indices(start, self.batch)])
+        return self.indices[order.indices(start, self.batch)]
 
     def gather(self, indices: np.ndarray) -> Batch:
         """These samples, on the device."""
-        rows = torch.from_numpy(indices)
+        labels = None
+        if self.labels is not None:
+            labels = self.labels[torch.from_numpy(indices)].to(self.world.device, non_blocking=True)
+        return Batch(self.pixels(indices), labels)
+
+    def pixels(self, *places: np.ndarray) -> Tensor:
+        """What the images hold at ``places``, indices of one, two or three dimensions, ready for a network."""
         device = self.world.device
-        labels = None if self.labels is None else self.labels[rows].to(device, non_blocking=True)
         if self._resident is not None:
-            return Batch(to_float(self._resident[rows.to(device, non_blocking=True)]), labels)
-        images = torch.from_numpy(self.source[indices])
+            rows = tuple(torch.from_numpy(place).to(device, non_blocking=True) for place in places)
+            return to_float(self._resident[rows])
+        images = torch.from_numpy(self.source[places])
         if device.type == "cuda":
             images = images.pin_memory()
-        return Batch(to_float(images.to(device, non_blocking=True)), labels)
+        return to_float(images.to(device, non_blocking=True))
 
     def _move_to_gpu(self) -> Tensor | None:
         if self.world.device.type != "cuda":
@@ -66,3 +76,44 @@ class ImageBatches:
         if self.source.nbytes > free // 4:
             return None
         return torch.from_numpy(np.array(self.source)).to(self.world.device)
+
+
+class CropBatches(ImageBatches):
+    """Batches of random crops, half of them mirrored with ``mirror``: one gather too, a pure function of the same."""
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        indices: np.ndarray,
+        batch: int,
+        seed: int,
+        world: World,
+        *,
+        size: tuple[int, int],
+        mirror: bool,
+    ) -> None:
+        super().__init__(dataset, indices, batch, seed, world, labelled=False)
+        self.size = size
+        self.mirror = mirror
+        self.room = (dataset.spec.height - size[0], dataset.spec.width - size[1])
+
+    def __call__(self, phase: Phase, index: int) -> Batch:
+        """Batch number ``index`` of a phase, each image cut at a place of its own."""
+        chosen = self.drawn(phase, index)
+        stream = generator_for("crop", self.seed, phase.name, index, self.world.rank)
+        down, across, sides = stream.random_raw((3, len(chosen)))
+        flips = sides % 2 == 1 if self.mirror else np.zeros(len(chosen), bool)
+        return self.cut(chosen, down % (self.room[0] + 1), across % (self.room[1] + 1), flips)
+
+    def gather(self, indices: np.ndarray) -> Batch:
+        """These samples, cut out of the middle."""
+        middle = [np.full(len(indices), room // 2) for room in self.room]
+        return self.cut(indices, *middle, np.zeros(len(indices), bool))
+
+    def cut(self, indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray) -> Batch:
+        """These samples (n,), each from its own place (n,), (n,) on, left and right exchanged where ``flips`` (n,)."""
+        height, width = self.size
+        rows = tops.astype(np.int64)[:, None] + np.arange(height)
+        columns = np.where(flips[:, None], np.arange(width)[::-1], np.arange(width))
+        columns = lefts.astype(np.int64)[:, None] + columns
+        return Batch(self.pixels(indices[:, None, None], rows[:, :, None], columns[:, None, :]))

@@ -18,7 +18,7 @@ PATIENCE = 4
 """Log lines in a row that must agree before a finding is made."""
 
 
-ADVERSARIAL = ("discriminator", "generator", "penalty")
+ADVERSARIAL = ("discriminator", "generator", "penalty", "discriminators", "generators")
 """Phases of GANs; their advice is of D and penalties."""
 YOUNG = 150
 """Steps in which nothing but a non-finite gradient is an illness."""
@@ -128,7 +128,7 @@ class Doctor:
                     "error",
                     f"the {phase}'s gradient norm is {min(recent):.3g}, at the start it was {usual:.3g}",
                     self._exploding_advice(phase),
-                    "penalty" if phase in ADVERSARIAL else "lr",
+                    "penalty" if phase in ADVERSARIAL and self._bounded else "lr",
                 )
             elif phase != "penalty" and max(recent) < max(1e-3 * usual, 1e-7):
                 yield Finding(
@@ -144,7 +144,7 @@ class Doctor:
                 )
 
     def _exploding_advice(self, phase: str) -> str:
-        if phase not in ADVERSARIAL:
+        if phase not in ADVERSARIAL or not self._bounded:
             return f"Lower lr (now {self.recipe.lr:g}), or set optimiser.clip=1"
         return (
             f"Bound D: penalty=r1, or penalty=gp with loss=wasserstein; or lower lr (now {self.recipe.lr:g})"
@@ -155,7 +155,7 @@ class Doctor:
             return f"Nothing is left to learn, or lr (now {self.recipe.lr:g}) broke the network: stop, or lower it"
         if self._setting("loss") == "minimax":
             return "log(1 − D(G(z))) is flat while D is sure: set loss=nonsaturating"
-        return "D is too sure to teach: lower d_lr, add penalty=r1, or set d_steps=1"
+        return "D is too sure to teach: lower d_lr" + self._if_bounded(", add penalty=r1, or set d_steps=1")
 
     def _collapsed(self) -> Iterator[Finding]:
         ratios = self._recent("diversity")
@@ -165,7 +165,7 @@ class Doctor:
                 "error",
                 f"generated images differ from each other {ratios[-1]:.0%} as much as real ones do",
                 f"{self._penalty_advice()}, lower lr (now {self.recipe.lr:g}), or set loss=relativistic",
-                "penalty" if self._setting("penalty") == "none" else "gamma",
+                self._penalty_key(),
             )
 
     def _balance(self) -> Iterator[Finding]:
@@ -177,7 +177,7 @@ class Doctor:
                 "strong discriminator",
                 "warning",
                 f"D tells {(1 + real[-1]) / 2:.1%} of the real and {(1 - fake[-1]) / 2:.1%} of the generated images",
-                "Lower d_lr, add or raise penalty=r1 (gamma), or add dropout",
+                "Lower d_lr" + self._if_bounded(", add or raise penalty=r1 (gamma), or add dropout"),
                 "d_lr",
             )
         if gap and max(gap) <= 0:
@@ -185,8 +185,8 @@ class Doctor:
                 "weak discriminator",
                 "warning",
                 f"D scores generated images above real ones by {-gap[-1]:.3g}",
-                "Raise d_lr or d_steps, or lower dropout and gamma",
-                "d_steps",
+                "Raise d_lr" + self._if_bounded(" or d_steps, or lower dropout and gamma"),
+                "d_steps" if self._bounded else "d_lr",
             )
 
     def _overfitting(self) -> Iterator[Finding]:
@@ -201,8 +201,10 @@ class Doctor:
                 "overfitting",
                 "warning",
                 f"D treats held-out real images {ratios[-1]:.0%} like generated ones",
-                "Add augment=translation,cutout (mirror and colour where they suit), raise gamma, or find more data",
-                "augment",
+                "Add augment=translation,cutout (mirror and colour where they suit), raise gamma, or find more data"
+                if self._bounded
+                else "Raise load= above size=, set mirror=true where it suits, or find more data",
+                "augment" if self._bounded else "load",
             )
 
     def _reciting(self) -> Iterator[Finding]:
@@ -233,7 +235,7 @@ class Doctor:
                 "error" if len(missing) > len(classes) / 2 else "warning",
                 f"{classes[largest]:.0%} of the samples look like {largest}, {what}",
                 f"Mode collapse: {self._penalty_advice()}, or lower lr (now {self.recipe.lr:g})",
-                "penalty" if self._setting("penalty") == "none" else "gamma",
+                self._penalty_key(),
             )
 
     def _stalled(self, floor: float, name: str) -> Iterator[Finding]:
@@ -251,7 +253,22 @@ class Doctor:
                 "schedule",
             )
 
+    @property
+    def _bounded(self) -> bool:
+        """Whether D's slope can be bounded by a penalty: not in recipes for translators."""
+        return self._setting("penalty") is not None
+
+    def _if_bounded(self, advice: str) -> str:
+        return advice if self._bounded else ""
+
+    def _penalty_key(self) -> str:
+        if not self._bounded:
+            return "d_lr"
+        return "penalty" if self._setting("penalty") == "none" else "gamma"
+
     def _penalty_advice(self) -> str:
+        if not self._bounded:
+            return "Lower d_lr"
         if self._setting("penalty") == "none":
             return "Add penalty=r1"
         return f"Raise gamma (now {self._setting('gamma'):g})"

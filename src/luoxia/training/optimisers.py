@@ -132,7 +132,8 @@ def schedule_factor(schedule: Schedule, step: int, progress: float) -> float:
     warmup = min(1.0, (step + 1) / schedule.warmup) if schedule.warmup else 1.0
     if schedule.name == "inverse_sqrt":
         return warmup * math.sqrt(min(1.0, max(schedule.warmup, 1) / (step + 1)))
-    progress = min(max(progress, 0.0), 1.0)
+    progress = (min(max(progress, 0.0), 1.0) - schedule.hold) / (1 - schedule.hold)
+    progress = max(progress, 0.0)
     fall = {"constant": 0.0, "linear": progress, "cosine": 0.5 * (1 - math.cos(math.pi * progress))}[
         schedule.name
     ]

@@ -1,0 +1,67 @@
+"""Images to be worked on one by one, each at its own size: a file, a folder or a zip."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from luoxia.data.convert import Conversion, Pixels, Unusable, convert, read_header
+from luoxia.data.files import Files, FolderFiles, OneFile, ZipFiles
+from luoxia.data.sources import ignore_decoder_warnings
+from luoxia.errors import LuoxiaError, UsageError
+
+
+class Originals:
+    """Image files, in the order of their names; ``single`` where one file was named."""
+
+    def __init__(self, files: Files, names: list[str], *, single: bool) -> None:
+        self.single = single
+        self.skipped = list(files.skipped)
+        self._files = files
+        self._names = names
+        self._targets = targets(names)
+
+    def read(self, channels: int) -> Iterator[tuple[str, str, Pixels | str]]:
+        """(name, the PNG to be written for it, its pixels (h, w, channels) or why it has none), one after the other.
+
+        The rule is that of data sets: ``luoxia.data.convert``, but for the size.
+        """
+        for skip in self.skipped:
+            yield skip.name, "", skip.reason
+        for name in self._names:
+            with warnings.catch_warnings():
+                ignore_decoder_warnings()
+                yield name, self._targets[name], self._pixels(name, channels)
+
+    def _pixels(self, name: str, channels: int) -> Pixels | str:
+        try:
+            payload = self._files.read(name)
+            header = read_header(payload)
+            return convert(payload, name, Conversion(header.height, header.width, channels, "center"))
+        except Unusable as reason:
+            return str(reason)
+
+
+def targets(names: list[str]) -> dict[str, str]:
+    """The stem of each name and .png; the whole name and .png where two files of a folder share a stem."""
+    stems = {name: str(PurePosixPath(name).with_suffix(".png")) for name in names}
+    shared = Counter(stems.values())
+    found = {name: stem if shared[stem] == 1 else f"{name}.png" for name, stem in stems.items()}
+    return found if len(set(found.values())) == len(names) else {name: f"{name}.png" for name in names}
+
+
+def open_originals(path: str) -> Originals:
+    """The images at ``path``; ``UsageError`` where there is nothing, ``LuoxiaError`` where no file is an image."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        files: Files = FolderFiles(place)
+    elif place.is_file():
+        files = ZipFiles(place) if zipfile.is_zipfile(place) else OneFile(place)
+    else:
+        raise UsageError(f"there is nothing at {path}: name an image, or a folder or zip of images")
+    if not files.images:
+        raise LuoxiaError(f"{path} holds no image: name an image, or a folder or zip of images")
+    return Originals(files, files.images, single=files.kind == "file")
