@@ -1,0 +1,84 @@
+"""How far D overfits a small set of photographs, with and without adaptive augmentation (ADA).
+
+`stylegan2` twice on --images images of --data, half of which it is shown while the others are held out: 1,000 of 2,000
+by default; the same seed, the same time. D's mean logit of images it is trained on and of images it never saw
+come apart as it learns them by heart; the share of that gap in D's sense of real and generated says how far
+((D_train − D_heldout) / (D_train − D_generated): 0, as good as new; 1, what it never saw is as false as what G makes;
+Karras et al. 2020, arXiv:2006.06676, eq. 1).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import arguments, header, progress, table
+
+SIDES = {"without": (), "ADA": ("ada",)}
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a folder, zip or npz of images")
+    parser.add_argument("--images", type=int, default=2000, help="taken of it, those held out included")
+    parser.add_argument("--holdout", type=float, default=0.5)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--minutes", type=float, default=10, help="training of each side")
+    parser.add_argument("--kimg", type=float, default=50, help="ada_kimg: a short run needs a quick p")
+    parser.add_argument("--out", type=Path, help="a folder for the runs; a temporary one if unset")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
+    asked = parser.parse_args()
+    header("ADA on few images", asked.quick)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.out or Path(temporary)
+        data = taken(asked.data, asked.images, asked.size, Path(temporary) / "few.npz")
+        rows = [row for name in SIDES for row in trained(name, data, folder / name, asked)]
+    columns = ("", "step", "p", "D(train)", "D(held out)", "D(generated)", "gap", "FD")
+    table(columns, rows)
+
+
+def taken(data: Path, count: int, size: int, out: Path) -> Path:
+    """The first images in an order of their own, decoded, as an .npz."""
+    import numpy as np
+
+    from luoxia.data import open_images
+
+    images = open_images(str(data), str(size), "center", None).images
+    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
+    np.savez(out, images=np.asarray(images[chosen]))
+    return out
+
+
+def trained(name: str, data: Path, out: Path, asked: Any) -> list[tuple[Any, ...]]:
+    """One side's rows: at a quarter, a half, three quarters and the end."""
+    import luoxia
+    from luoxia.config import parse_settings
+
+    settings: dict[str, Any] = {"budget": f"{60 * asked.minutes:g}s"}
+    if asked.quick:
+        settings = {"steps": 8, "width": 4, "widest": 8, "batch": 4, "log_every": 2, "extractor": "none"}
+    settings |= {"data": str(data), "out": str(out), "holdout": asked.holdout, "augment": SIDES[name]}
+    settings |= {"ada_kimg": asked.kimg} if SIDES[name] else {}
+    progress(f"{name}: {settings}")
+    luoxia.train("stylegan2", **settings, **parse_settings(asked.set))
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    logs = [record for record in records if record["kind"] == "log"]
+    scores = [record for record in records if record["kind"] == "score"]
+    picked = [logs[max(0, len(logs) * quarter // 4 - 1)] for quarter in (1, 2, 3, 4)]
+    return [row(name, log, scores) for log in picked]
+
+
+def row(name: str, log: dict[str, Any], scores: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """A log line as a row, with the last score until then."""
+    said = log["statistics"]
+    train, heldout, fake = said["train_logit"], said["heldout_logit"], said["fake_logit"]
+    gap = (train - heldout) / (train - fake) if train > fake else None
+    before = [s for score in scores if score["step"] <= log["step"] for s in score["scores"] if s["name"].startswith(("FD", "FID"))]
+    distance = before[-1]["value"] if before else None
+    return name, log["step"], said.get("augment_p"), train, heldout, fake, gap, distance
+
+
+if __name__ == "__main__":
+    main()
