@@ -75,7 +75,13 @@ def row(name: str, log: dict[str, Any], scores: list[dict[str, Any]]) -> tuple[A
     said = log["statistics"]
     train, heldout, fake = said["train_logit"], said["heldout_logit"], said["fake_logit"]
     gap = (train - heldout) / (train - fake) if train > fake else None
-    before = [s for score in scores if score["step"] <= log["step"] for s in score["scores"] if s["name"].startswith(("FD", "FID"))]
+    before = [
+        s
+        for score in scores
+        if score["step"] <= log["step"]
+        for s in score["scores"]
+        if s["name"].startswith(("FD", "FID"))
+    ]
     distance = before[-1]["value"] if before else None
     return name, log["step"], said.get("augment_p"), train, heldout, fake, gap, distance
 
