@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from luoxia.data import ImageSpec
-from luoxia.networks import dcgan, mlp
+from luoxia.networks import dcgan, mlp, r3gan, transformer_gan
 from luoxia.networks.layers import spectrally_normalised
 from luoxia.objectives.adversarial import Adversarial
 from luoxia.objectives.base import Batch, Objective, Rng, hashed
@@ -81,9 +81,11 @@ class Case:
     accumulate: int = 1
     d_steps: int = 1
     convolutions: bool = False
+    family: str = "mlp"
     classes: int = 0
     clip: float = 0.0
     bad_rank: int | None = None
+    gamma: float = 10.0
     tolerance: float = 2e-6
 
 
@@ -97,6 +99,10 @@ CASES = {
     "accumulation + R1": Case(penalty="r1", accumulate=2),
     "accumulation + lazy GP": Case(penalty="gp", every=2, accumulate=3),
     "relativistic": Case(loss="relativistic", penalty="r1+r2"),
+    "r3gan": Case(loss="relativistic", penalty="r1+r2", family="r3gan", classes=3, gamma=0.5, tolerance=1e-5),
+    "transformer-gan": Case(
+        loss="relativistic", penalty="r1+r2", family="transformer", classes=3, gamma=0.5, tolerance=1e-5
+    ),
     "three D steps": Case(d_steps=3),
     "clipped gradients": Case(penalty="r1", clip=0.05),
     "convolutions, spectral norm": Case(penalty="r1", every=2, convolutions=True, tolerance=1e-5),
@@ -111,6 +117,15 @@ def build(case):
         discriminator = dcgan.Discriminator(SHAPE, 4)
         return mlp.Generator(LATENT, SHAPE, (16,)), spectrally_normalised(discriminator)
     settings = {"classes": case.classes}
+    if case.family == "r3gan":
+        settings |= {"widest": 8, "group": 4, "depth": 1}
+        return r3gan.Generator(LATENT, SHAPE, 4, **settings), r3gan.Discriminator(SHAPE, 4, **settings)
+    if case.family == "transformer":
+        settings |= {"layers": 1, "heads": 2}
+        return (
+            transformer_gan.Generator(LATENT, SHAPE, 8, **settings),
+            transformer_gan.Discriminator(SHAPE, 8, **settings),
+        )
     return (
         mlp.Generator(LATENT, SHAPE, (16,), **settings),
         mlp.Discriminator(SHAPE, (16, 8), projection=bool(case.classes), **settings),
@@ -124,7 +139,7 @@ def run_case(case, world):
         case.only,
         *build(case),
         LOSSES[case.loss](),
-        penalties=PENALTIES[case.penalty](10.0),
+        penalties=PENALTIES[case.penalty](case.gamma),
         penalty_every=case.every,
         d_steps=case.d_steps,
     )
