@@ -194,13 +194,13 @@ def main() -> None:
     if asked.quick:
         asked.width, asked.depth, asked.batch, asked.steps, asked.rounds = 32, 1, 8, 1, 2
     header(f"R3GAN at {SIDE} × {SIDE}, {asked.width} channels, batch {asked.batch}", asked.quick)
-    ours = {update: Ours(asked, update) for update in ("fresh", "joint")}
+    ours = {update: Ours(asked, update) for update in ("fresh", "shared")}
     peers = {name: Peer(asked.peer, asked, half) for name, half in (("bf16", True), ("float32", False))}
     both = {f"authors', {name}": peer for name, peer in peers.items()} | {
         f"Luoxia, g_update={name}": own for name, own in ours.items()
     }
     compare("training", {name: one.train for name, one in both.items()}, asked.steps, asked)
-    del both["Luoxia, g_update=joint"]
+    del both["Luoxia, g_update=shared"]
     compare("sampling", {name: one.sample for name, one in both.items()}, 2 * asked.steps, asked)
 
 

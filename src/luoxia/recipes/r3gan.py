@@ -32,7 +32,7 @@ class Relativistic(AdversarialRecipe):
     """What recipes of the relativistic loss with R1 and R2 share: γ by rule or by trial, and all that is annealed."""
 
     loss: LossName = "relativistic"
-    g_update: GUpdateName = "joint"
+    g_update: GUpdateName = "shared"
     penalty: PenaltyName = "r1+r2"
     gamma: Annotated[AnnealableWeight | Literal["sweep"] | None, Unset] = Field(  # type: ignore[assignment]
         None,
@@ -54,9 +54,11 @@ class Relativistic(AdversarialRecipe):
     def build(self, data: ImageSpec) -> Adversarial:
         """The objective on images of the data's shape."""
         from luoxia.objectives.adversarial import Adversarial
+        from luoxia.objectives.one_pass import OnePass
 
         own = self.model_copy(update=self.settled(data))
-        return Adversarial(*own.players(data), **own.rules())
+        at_once = own.penalty == "r1+r2" and own.penalty_every == 1 and own.g_update != "joint"
+        return (OnePass if at_once else Adversarial)(*own.players(data), **own.rules())
 
     def trials(self, data: ImageSpec) -> dict[str, list[Any]]:
         """Γ of gamma=sweep: the rule's, and 4 and 16 times less and more."""
