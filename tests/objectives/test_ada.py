@@ -13,7 +13,16 @@ from luoxia.objectives.ada import Ada
 from luoxia.objectives.ada.adaptive import GROUPS, groups_of
 from luoxia.objectives.ada.colour import affine, recolour
 from luoxia.objectives.ada.corruption import POWER, bands, filter_bands, filtered
-from luoxia.objectives.ada.geometry import SYM6, mirrored, moved, rotation, sampled_down, sampled_up, warp
+from luoxia.objectives.ada.geometry import (
+    SYM6,
+    inverse,
+    mirrored,
+    moved,
+    rotation,
+    sampled_down,
+    sampled_up,
+    warp,
+)
 from luoxia.objectives.base import Rng
 
 GEN = torch.Generator().manual_seed(torch.seed() % 2**32)
@@ -182,6 +191,11 @@ def test_the_warp_puts_things_where_it_says():
             expected = scipy.ndimage.affine_transform(channel, back, offset, order=5, mode="reflect")
             error = np.abs(expected - own)[12:-12, 10:-10]
             assert error.max() < 0.02 * channel.std(), "and 2 % is what linear interpolation loses"
+
+
+def test_inverses():
+    matrix = torch.randn(5, 2, 2, generator=GEN, dtype=torch.float64)
+    torch.testing.assert_close(inverse(matrix), torch.linalg.inv(matrix))
 
 
 def test_a_turn_there_and_back():

@@ -56,7 +56,7 @@ def filter_bands(x: Tensor, p: Tensor, rng: Rng) -> Tensor:
         changed = torch.ones_like(gains)
         changed[:, band] = own
         gains = gains * changed / (power * changed.square()).sum(1, keepdim=True).sqrt()
-    return filtered(x, gains.to(x) @ bands().to(x))
+    return filtered(x, gains.to(x) @ bands().to(x.dtype).to(x.device))
 
 
 def filtered(x: Tensor, lines: Tensor) -> Tensor:

@@ -90,6 +90,13 @@ def rotation(angles: Tensor) -> Tensor:
     return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
 
 
+def inverse(matrix: Tensor) -> Tensor:
+    """Of each (n, 2, 2), without asking the device whether there is one, as ``torch.linalg.inv`` would."""
+    (a, b), (c, d) = (row.unbind(1) for row in matrix.unbind(1))
+    adjugate = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1)
+    return adjugate / (a * d - b * c)[:, None, None]
+
+
 def warp(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """Move what is at place q of each image, from its centre, to matrix · q + shift.
 
@@ -102,7 +109,7 @@ def warp(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     rows, columns = ((torch.arange(2 * size + TAPS - 2, device=x.device) - CENTRE) / 2 for size in (h, w))
     middle = torch.tensor([(h - 1) / 2, (w - 1) / 2], device=x.device)
     targets = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), 2) - middle
-    back = torch.linalg.inv(matrix)
+    back = inverse(matrix)
     offset = middle - (back @ shift[:, :, None])[:, :, 0]
     sources = targets.view(1, -1, 2) @ back.transpose(1, 2) + offset[:, None]  # (n, places, 2)
     grid = [_on_grid(sources[:, :, axis], size) for axis, size in ((1, w), (0, h))]  # columns first
