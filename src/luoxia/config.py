@@ -114,6 +114,12 @@ def _numbers(value: Any) -> Any:
     return tuple(part.strip(" ()[]") for part in value.split(",")) if isinstance(value, str) else value
 
 
+def _several(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip() not in ("", "none"))
+    return (value,) if isinstance(value, int) else value
+
+
 def _none(value: Any) -> Any:
     if value == "":
         raise ValueError("is empty: give a value, or none")
@@ -208,6 +214,8 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Share, Annotated[Annealable, Field(ge=0, lt=1)]], BeforeValidator(_numbers)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Several = BeforeValidator(_several)
+"""Marks a tuple that may be given as words joined by commas."""
 Unset = BeforeValidator(_none)
 """Marks an optional value: the word ``none`` means that it is not set."""
 

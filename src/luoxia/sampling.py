@@ -101,7 +101,11 @@ def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     if chosen.interpolate:
         frames = generator.interpolate(chosen.n, chosen.interpolate, chosen.seed, **controls)
         return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})
-    images = generator.sample(chosen.n, chosen.seed, **controls)
+    if chosen.direction is None:
+        images = generator.sample(chosen.n, chosen.seed, **controls)
+    else:
+        images = generator.along(chosen.direction, chosen.strength, chosen.n, chosen.seed, **controls)
+        parameters |= {"direction": chosen.direction, "strength": chosen.strength}
     kind = _kind(out, chosen.out)
     if kind == ".npz":
         labels = generator.labels(chosen.n, chosen.label)
@@ -176,7 +180,9 @@ def export(run: str, /, **settings: Any) -> Path:
     """Write a model for other toolkits; ``settings`` are those of ``ExportSettings``."""
     chosen: ExportSettings = ExportSettings.from_settings(settings)
     if chosen.out is None:
-        raise UsageError(f"export needs out=FOLDER: luoxia export {run} format=huggingface out=FOLDER")
+        raise UsageError(
+            f"export needs out=: luoxia export {run} out=FOLDER, or out=FILE.onnx of an image generator"
+        )
     from luoxia import api
 
     dtype = None if chosen.dtype == "none" else chosen.dtype
@@ -213,13 +219,17 @@ def _kind(out: Path, asked: str | None) -> str:
 def _output(run: str, chosen: SampleSettings) -> Path:
     """Where to write, checked before work starts."""
     if chosen.out is None:
-        suffix = ".gif" if chosen.interpolate else ".png"
-        folder, number = Path(run) / "generated", 1
-        while (folder / f"{number:03d}{suffix}").exists():
-            number += 1
-        return folder / f"{number:03d}{suffix}"
+        return numbered(run, ".gif" if chosen.interpolate else ".png")
     wanted = (".gif",) if chosen.interpolate else (".png", ".npz", "")
     return free_path(chosen.out, wanted, chosen.overwrite)
+
+
+def numbered(run: str, ending: str) -> Path:
+    """The first free of RUN/generated/001, 002 …"""
+    folder, number = Path(run) / "generated", 1
+    while (folder / f"{number:03d}{ending}").exists():
+        number += 1
+    return folder / f"{number:03d}{ending}"
 
 
 def free_path(asked: str, wanted: tuple[str, ...], overwrite: bool) -> Path:

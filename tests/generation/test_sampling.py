@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import luoxia
 from luoxia.cli import app
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.generation.images import slerp
+from luoxia.generation.spaces import slerp
 from luoxia.provenance.images import read_parameters
 
 

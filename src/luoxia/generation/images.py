@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,9 +12,14 @@ from torch import Tensor, nn
 
 from luoxia.config import nearest
 from luoxia.errors import UsageError
-from luoxia.generation.styles import Controls, images_of
+from luoxia.generation.projection import Projection, project
+from luoxia.generation.spaces import Directions, Space, factorised, space_of, walk
+from luoxia.generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
+from luoxia.metrics.perceptual import Perceptual
 
-PLAIN = Controls()
+if TYPE_CHECKING:
+    from luoxia.metrics.perceptual import Mapped
+
 CHUNK = 64
 """Images computed together, always: kernels round differently for other batch sizes."""
 
@@ -76,20 +82,44 @@ class ImageGenerator:
             return torch.arange(n) % len(self.classes)
         return torch.full((n,), self._class_number(label))
 
-    @torch.inference_mode()
     def render(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN) -> NDArray[np.uint8]:
         """Latents (n, latent) → uint8 (n, height, width, channels), in chunks of one fixed size."""
+        return self.images_at(self.points(z, labels, controls), labels, controls)
+
+    # ------------------------------------------------------------------ latents, edited
+
+    @property
+    def space(self) -> Space:
+        """Where latents are edited: z, or w where the network has styles."""
+        return space_of(self.network)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.render(self.latents(1, 0), self.labels(1)).shape[1:]
+        return height, width, channels
+
+    @torch.inference_mode()
+    def points(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN) -> Tensor:
+        """z (n, latent), labels (n,) → points of ``space`` (n, …): z (n, latent) or w (n, layers, d)."""
         controls.check(self.network)
         second = None if controls.mix is None else self.latents(len(z), controls.mix)
-        pieces = []
-        for start in range(0, len(z), CHUNK):
-            part = _padded(z[start : start + CHUNK]).to(self.device)
-            own = None if labels is None else _padded(labels[start : start + CHUNK]).to(self.device)
-            other = None if second is None else _padded(second[start : start + CHUNK]).to(self.device)
-            rows = range(start, start + CHUNK)
-            images = images_of(self.network, part, own, controls, other, rows)[: len(z) - start]
-            pieces.append(to_uint8(images).cpu().numpy())
-        return np.concatenate(pieces)
+        pieces = [
+            self.space.points(part, own, controls, other)
+            for _, part, own, other in self._chunks(z, labels, second)
+        ]
+        return torch.cat(pieces)[: len(z)].cpu()
+
+    @torch.inference_mode()
+    def images_at(
+        self, points: Tensor, labels: Tensor | None, controls: Controls = PLAIN
+    ) -> NDArray[np.uint8]:
+        """Points of ``space`` (n, …), labels (n,) where they are conditional → uint8 (n, height, width, channels)."""
+        pieces = [
+            to_uint8(self.space.images(part, own, noise_for(self.network, controls, rows))).cpu().numpy()
+            for rows, part, own in self._chunks(points, labels)
+        ]
+        return np.concatenate(pieces)[: len(points)]
 
     def interpolate(
         self,
@@ -101,11 +131,119 @@ class ImageGenerator:
         **controls: Any,
     ) -> NDArray[np.uint8]:
         """A closed walk through ``keys`` latents with ``frames`` images between two: uint8 (keys · frames, h, w, c)."""
-        z = self.latents(keys, seed)
-        t = torch.arange(frames, dtype=torch.float32)[:, None] / frames
-        walk = torch.cat([slerp(z[i], z[(i + 1) % keys], t) for i in range(keys)])
-        label = 0 if label is None and self.conditional else label
-        return self.render(walk, self.labels(len(walk), label), Controls(seed=seed, **controls))
+        chosen = Controls(seed=seed, **controls)
+        labels = self.labels(keys, 0 if label is None and self.conditional else label)
+        points = self.points(self.latents(keys, seed), labels, chosen)
+        return self.walk(points, frames, None if labels is None else labels[:1], controls=chosen)
+
+    def walk(
+        self,
+        points: Tensor,
+        frames: int = 24,
+        labels: Tensor | None = None,
+        *,
+        closed: bool = True,
+        controls: Controls = PLAIN,
+    ) -> NDArray[np.uint8]:
+        """Through points of ``space`` (n, …), ``frames`` images from each to the next: uint8 (frames, h, w, c).
+
+        ``labels`` (1,): the class of all, where a point does not hold it. ``closed``: back to the first.
+        """
+        way = walk(self.space, points, frames, closed)
+        return self.images_at(way, None if labels is None else labels.expand(len(way)), controls)
+
+    def mix(
+        self,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        layers: str = "coarse",
+        *,
+        label: str | int | None = None,
+        truncation: float = 1.0,
+    ) -> NDArray[np.uint8]:
+        """Style mixing (Karras et al. 2019, arXiv:1812.04948, figure 3): uint8 ((rows + 1) · (columns + 1), h, w, c).
+
+        A white image, those of the seeds ``columns``, and for each seed of ``rows`` its image and then, column by
+        column, that image with the column's style in ``layers`` (coarse, middle, fine, or such as 4-7).
+        """
+        if not has_styles(self.network):
+            raise UsageError("mix needs a model with styles; train one with: luoxia train stylegan2")
+        chosen = layers_of(layers, int(self.network.layers), "layers")  # type: ignore[arg-type]
+        z = torch.cat([self.latents(1, seed) for seed in (*rows, *columns)])
+        labels = self.labels(len(z), 0 if label is None and self.conditional else label)
+        w = self.points(z, labels, Controls(truncation=truncation))
+        down, across = w[: len(rows)], w[len(rows) :]
+        mixed = down[:, None].expand(-1, len(columns), -1, -1).clone()
+        mixed[:, :, chosen] = across[None, :, chosen]
+        images = self.images_at(torch.cat([across, torch.cat([down[:, None], mixed], 1).flatten(0, 1)]), None)
+        return np.concatenate([np.full_like(images[:1], 255), images])
+
+    def directions(self, k: int = 8) -> Directions:
+        """The ``k`` directions of ``space`` that change most, in closed form (SeFa)."""
+        vectors, eigenvalues = factorised(self.space.weights(), k)
+        labels = torch.arange(len(self.classes)) if self.conditional else None
+        labels = None if labels is None else labels.to(self.device)
+        with torch.inference_mode():
+            return Directions(self.space.name, vectors, eigenvalues, self.space.spread(vectors, labels))
+
+    def along(
+        self,
+        direction: int,
+        strength: float,
+        n: int = 16,
+        seed: int = 0,
+        *,
+        label: str | int | None = None,
+        **controls: Any,
+    ) -> NDArray[np.uint8]:
+        """``sample``, each latent moved along a direction by ``strength`` standard deviations."""
+        found = self.directions(direction + 1)
+        if direction >= len(found.vectors):
+            raise UsageError(
+                f"direction={direction}: this model has the directions 0 to {len(found.vectors) - 1}"
+            )
+        labels, chosen = self.labels(n, label), Controls(seed=seed, **controls)
+        points = self.points(self.latents(n, seed), labels, chosen)
+        step = strength * found.spread[direction] * found.vectors[direction]
+        return self.images_at(points + step, labels, chosen)
+
+    def project(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        steps: int = 300,
+        seed: int = 0,
+        label: str | int | None = None,
+        extractor: Mapped | None = None,
+    ) -> Projection:
+        """The latent of an image, uint8 (height, width, channels) of the generator's own shape.
+
+        ``extractor`` compares images (None: pixels alone); ``label``: its class, or None for the likeliest.
+        """
+        if image.shape != self.shape or image.dtype != np.uint8:
+            raise UsageError(
+                f"project needs an image of uint8 {self.shape} (height, width, channels), "
+                f"not {image.dtype} {image.shape}"
+            )
+        target = torch.tensor(image, device=self.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        labels = None
+        if self.conditional:
+            labels = torch.arange(len(self.classes)) if label is None else self.labels(1, label)
+        elif label is not None:
+            self.labels(1, label)  # says what is wrong
+        labels = None if labels is None else labels.to(self.device)
+        return project(self.space, target, labels, self.latent, Perceptual(extractor), steps, seed)
+
+    def _chunks(self, *parts: Tensor | None) -> Iterator[Any]:
+        """(numbers, each tensor's next rows): always ``CHUNK`` of them, the first repeated at the end."""
+        first = parts[0]
+        assert first is not None
+        for start in range(0, len(first), CHUNK):
+            rows = range(start, start + CHUNK)
+            yield (
+                rows,
+                *(None if x is None else _padded(x[start : start + CHUNK]).to(self.device) for x in parts),
+            )
 
     def _class_number(self, label: str | int) -> int:
         name = str(label)
@@ -116,14 +254,6 @@ class ImageGenerator:
         few = f"; classes are {', '.join(self.classes)}" if len(self.classes) <= 12 else ""
         hint = few or nearest(name, self.classes) or f"; classes are {', '.join(self.classes[:12])} …"
         raise UsageError(f"label={name} is no class of this model{hint}")
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Along the great circle from a (d,) to b (d,), at shares t (n, 1): a straight line leaves the shell of normals."""
-    angle = torch.acos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
-    if angle.sin().abs() < 1e-6:
-        return (1 - t) * a + t * b
-    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,41 +56,36 @@ class Controls:
             layers_of(self.mix_layers, network.layers)
 
 
-def layers_of(asked: str | None, layers: int) -> slice:
-    """The layers of ``4-7``, ``4-``, ``-3`` or ``5``, both ends included; the second half of ``layers`` if unset."""
+PLAIN = Controls()
+
+
+def layers_of(asked: str | None, layers: int, key: str = "mix_layers") -> slice:
+    """The layers of ``4-7``, ``4-``, ``-3`` or ``5``, both ends included; the second half of ``layers`` if unset.
+
+    ``coarse``, ``middle`` and ``fine`` are thirds.
+    """
     if asked is None:
         return slice(layers // 2, layers)
+    third = math.ceil(layers / 3)
+    named = {"coarse": (0, third), "middle": (third, 2 * third), "fine": (2 * third, layers)}
+    if asked in named:
+        return slice(*named[asked])
     found = re.fullmatch(r"(\d*)(-?)(\d*)", str(asked).strip())
     if found and (found[1] or found[3]):
         first = int(found[1] or 0)
         last = int(found[3] or layers - 1) if found[2] else first
         if first <= last < layers:
             return slice(first, last + 1)
-    raise UsageError(f"mix_layers={asked}: must be such as 4-7, 4-, -3 or 5, of the layers 0 to {layers - 1}")
+    raise UsageError(
+        f"{key}={asked}: must be coarse, middle, fine, or such as 4-7, 4-, -3 or 5, of the layers 0 to {layers - 1}"
+    )
 
 
-def images_of(
-    network: Any,
-    z: Tensor,
-    labels: Tensor | None,
-    controls: Controls,
-    second: Tensor | None,
-    rows: Sequence[int],
-) -> Tensor:
-    """Latents z (n, latent) of the images number ``rows`` → images (n, c, h, w); ``second``: latents to mix in."""
-    if not has_styles(network):
-        made: Tensor = network(z * controls.truncation, labels)
-        return made
-    w = truncated(network, network.map(z, labels), controls.truncation)
-    if second is not None:
-        chosen = layers_of(controls.mix_layers, network.layers)
-        w = w.clone()
-        w[:, chosen] = truncated(network, network.map(second, labels), controls.truncation)[:, chosen]
-    noise: Any = controls.noise
-    if noise == "random":
-        noise = noise_of(controls.seed, rows, network.noise_size).to(w)
-    painted: Tensor = network.synthesise(w, noise=noise)
-    return painted
+def noise_for(network: Any, controls: Controls, rows: Sequence[int]) -> Tensor | NoiseName:
+    """What the synthesis network takes for the images number ``rows``."""
+    if controls.noise != "random":
+        return controls.noise
+    return noise_of(controls.seed, rows, network.noise_size).to(network.mean_w.device)
 
 
 def truncated(network: Any, w: Tensor, truncation: float) -> Tensor:

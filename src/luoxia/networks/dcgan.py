@@ -89,6 +89,11 @@ class Generator(nn.Module):
         )
         initialise(self)
 
+    def latent_weights(self) -> Tensor:
+        """What z is first multiplied by: (outputs, latent)."""
+        weights: Tensor = self.project.weight
+        return weights[:, : self.latent]
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → images (n, c, h, w) in [-1, 1]."""
         x = self.project(self.condition(z, labels)).view(-1, *self.coarse)

@@ -37,6 +37,11 @@ class Generator(nn.Module):
             layers += [nn.Linear(i, o), nn.ReLU(inplace=True), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(shape)), nn.Tanh())
 
+    def latent_weights(self) -> Tensor:
+        """What z is first multiplied by: (outputs, latent)."""
+        weights: Tensor = self.layers[0].weight  # type: ignore[assignment]
+        return weights[:, : self.latent]
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → images (n, c, h, w) in [-1, 1]."""
         images: Tensor = self.layers(self.condition(z, labels))

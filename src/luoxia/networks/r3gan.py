@@ -153,6 +153,11 @@ class Generator(nn.Module):
         self.to_image = Pointwise(widths[-1], shape[0])
         self.register_buffer("kernel", separable(), persistent=False)
 
+    def latent_weights(self) -> Tensor:
+        """What z is first multiplied by: (outputs, latent)."""
+        weights: Tensor = self.weigh.weight
+        return weights[:, : self.latent]
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → images (n, c, h, w), about [-1, 1]."""
         if self.embed is not None:

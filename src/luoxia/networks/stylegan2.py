@@ -156,6 +156,11 @@ class Generator(nn.Module):
         images = self.synthesise(w, noise)
         return (images, w) if with_w else images
 
+    def latent_weights(self) -> Tensor:
+        """What w is first multiplied by: the style matrices of all layers, one below the other (outputs, styles)."""
+        styled = [layer for layer in self.modules() if isinstance(layer, StyledConv | ToImage)]
+        return torch.cat([layer.style.weight * layer.style.scale for layer in styled])
+
     def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → w (n, layers, styles), the same style for every layer."""
         w: Tensor = self.mapping(z, labels)

@@ -93,6 +93,11 @@ class Generator(nn.Module):
             nn.init.zeros_(block.modulation.weight)  # type: ignore[union-attr,arg-type]
         nn.init.normal_(self.positions)
 
+    def latent_weights(self) -> Tensor:
+        """What z is first multiplied by: (outputs, latent)."""
+        weights: Tensor = self.style[0].weight  # type: ignore[assignment]
+        return weights[:, : self.latent]
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → images (n, c, h, w), about [-1, 1]."""
         (rows, columns), p, (channels, height, width) = self.grid, self.patch, self.shape

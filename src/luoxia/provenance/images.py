@@ -84,14 +84,15 @@ def write_npz(
     path: Path, images: Images, labels: NDArray[np.int64] | None, parameters: dict[str, Any]
 ) -> Path:
     """Write ``images`` uint8 (n, h, w, c), ``labels`` (n,) where there are any, and ``parameters`` as JSON."""
+    own = {} if labels is None else {"labels": labels}
+    return write_arrays(path, {"images": images, **own}, parameters)
+
+
+def write_arrays(path: Path, arrays: dict[str, NDArray[Any]], parameters: dict[str, Any]) -> Path:
+    """Write named arrays as an .npz, with ``parameters`` as JSON."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {
-        "images": images,
-        "parameters": np.array(json.dumps(parameters, ensure_ascii=False)),
-    }
-    if labels is not None:
-        arrays["labels"] = labels
-    np.savez_compressed(buffer, **arrays)
+    told: Any = np.array(json.dumps(parameters, ensure_ascii=False))
+    np.savez_compressed(buffer, allow_pickle=False, **arrays, parameters=told)
     return write_file(path, buffer.getvalue())
 
 

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from luoxia.errors import MissingExtraError
-from luoxia.metrics.extractors.pixels import build, channels_last, in_batches, resizer, to_rgb, to_tensor
+from luoxia.metrics.extractors.pixels import (
+    build,
+    channels_last,
+    in_batches,
+    resize,
+    resizer,
+    tensor_channels,
+    to_rgb,
+    to_tensor,
+)
 
 
 class EffNetLite0:
@@ -33,6 +42,20 @@ class EffNetLite0:
 
     def probabilities(self, features: NDArray[Any]) -> None:
         """Return None: ImageNet's classes are not the data set's."""
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Images (n, c, h, w) in [−1, 1] → what is left at each halving of the size; differentiable."""
+        pixels = resize((tensor_channels(images, 3) + 1) * 127.5, self.side)
+        x, found = (
+            self._network._swish(self._network._bn0(self._network._conv_stem((pixels - 127) / 128))),
+            [],
+        )
+        for block in self._network._blocks:
+            y = block(x)
+            if y.shape[2:] != x.shape[2:]:
+                found.append(x)
+            x = y
+        return [*found, x]
 
     def _pooled(self, images: NDArray[Any]) -> Tensor:
         pixels = (to_tensor(to_rgb(images), self.side) - 127) / 128  # as the network was trained

@@ -44,6 +44,25 @@ def to_channels(images: Pixels, channels: int) -> Pixels:
     return colour
 
 
+def tensor_channels(pixels: Tensor, channels: int) -> Tensor:
+    """Float images (n, c, h, w) in [−1, 1] to ``channels`` (1 or 3), as ``to_rgb`` and ``to_channels``; differentiable.
+
+    An alpha channel is laid over white (1); 2 and 4 ``channels`` gain an opaque one.
+    """
+    if pixels.shape[1] == channels:
+        return pixels
+    if pixels.shape[1] in (2, 4):
+        share = (pixels[:, -1:] + 1) / 2
+        pixels = pixels[:, :-1] * share + (1 - share)
+    if pixels.shape[1] == 1 and channels >= 3:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    if pixels.shape[1] == 3 and channels < 3:
+        pixels = (pixels * pixels.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    if channels in (2, 4):
+        pixels = torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1)
+    return pixels
+
+
 def resize(pixels: Tensor, side: int) -> Tensor:
     """Resize float pixels (n, c, h, w) in [0, 255] to (n, c, side, side), antialiased bicubic.
 

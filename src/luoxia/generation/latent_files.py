@@ -1,0 +1,48 @@
+"""Latents that were written to be used again: what ``luoxia project`` finds."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luoxia.errors import UsageError
+from luoxia.generation.images import ImageGenerator
+
+
+def read_points(path: Path, generator: ImageGenerator) -> tuple[Tensor, Tensor | None]:
+    """Points of the generator's ``space`` (n, …), and their labels (n,) of a conditional one.
+
+    The file holds an array ``z`` or ``w``, and ``labels``. ``UsageError`` for what is none, or of another model.
+    """
+    name, shape, held = generator.space.name, generator.space.shape(), _arrays(path)
+    values = held.get(name)
+    if values is None or values.shape[1:] != shape or values.dtype.kind != "f" or len(values) == 0:
+        sizes = " × ".join(map(str, ("n", *shape)))
+        raise UsageError(
+            f"latents={path} holds no latents of this model: they are an array {name} of {sizes}"
+        )
+    labels = held.get("labels")
+    if not generator.conditional or labels is None:
+        return torch.from_numpy(values).float(), None
+    known = range(len(generator.classes))
+    if (
+        labels.dtype.kind not in "iu"
+        or labels.shape != (len(values),)
+        or not set(labels.tolist()) <= set(known)
+    ):
+        raise UsageError(f"latents={path} holds labels that are no classes of this model")
+    return torch.from_numpy(values).float(), torch.from_numpy(labels).long()
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        told = getattr(error, "strerror", None) or "it is no .npz of luoxia project"
+        raise UsageError(f"latents={path} cannot be read: {told}") from None
