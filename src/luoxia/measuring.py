@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 from luoxia.api import configure, kind_of, load
-from luoxia.data import holdout_split, open_images
+from luoxia.data import ImageDataset, holdout_split, open_images
 from luoxia.data.text.corpus import corpus_of
 from luoxia.data.text.sources import read_texts
 from luoxia.errors import LuoxiaError, UsageError
@@ -37,6 +38,8 @@ from luoxia.training.hardware import choose_precision
 
 FOREIGN_CONTEXT = 1024
 """Tokens in a row that another toolkit's model predicts, where it can read as many."""
+Source = str | ArrayLike | ImageDataset
+"""A path, images, or a data set."""
 EXAMINED: tuple[type[ExaminedSession], ...] = (TranslationSession, ClassificationSession, EmbeddingSession)
 """The sessions whose models are examined on examples with known answers."""
 
@@ -44,8 +47,8 @@ EXAMINED: tuple[type[ExaminedSession], ...] = (TranslationSession, Classificatio
 def measure(
     run: str | Path | None = None,
     *,
-    data: str | None = None,
-    against: str | None = None,
+    data: Source | None = None,
+    against: Source | None = None,
     extractor: str | None = None,
     n: int | None = None,
     seed: int | None = None,
@@ -53,6 +56,8 @@ def measure(
 ) -> Measurement | TextMeasurement | Classification:
     """Score a run against its data (or ``data``), or the images at ``data`` against those at ``against``.
 
+    Without a run, either side may be images of any framework: uint8 (n, height, width, 1 to 4 channels), or an
+    ``ImageDataset``, whose labels count too. Labels and classes are those of ``against``.
     ``extractor``: self, effnet-lite0 or inception:FILE. ``n``: samples, or images of each side, at most. A language
     model is scored on the text that was held out, or on all text at ``data``; a translator, a classifier or an embedder
     on the examples that were, or on up to ``n`` at ``data`` (and ``against``).
@@ -60,9 +65,11 @@ def measure(
     language model: it is scored on all text at ``data``.
     """
     if run is None:
-        if not data or not against:
+        if data is None or against is None:
             raise UsageError("measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES")
         return _measure_sources(data, against, extractor or "self", n or 10_000, 1 if seed is None else seed)
+    if not isinstance(data, str | None) or not isinstance(against, str | None):
+        raise UsageError("measure takes arrays of images as data= and against=, without a run")
     if is_foreign(run):
         return _measure_foreign(Path(run), data, against, extractor, n, 0 if seed is None else seed)
     opened = Run.open(run)
@@ -84,21 +91,33 @@ def measure(
     return _measure_run(opened, data, extractor, n, seed, Display(quiet))
 
 
-def _measure_sources(data: str, against: str, extractor: str, n: int, seed: int) -> Measurement:
-    reference = open_images(against)
-    spec = reference.spec
-    measured = open_images(data, f"{spec.height}x{spec.width}", channels=spec.channels)
-    opened = open_extractor(extractor, reference.images, reference.labels, fingerprint=reference.fingerprint)
-    labels, classes = reference.labels, reference.classes
-    return measure_images(
-        measured.images,
-        reference.images,
-        extractor=opened,
-        labels=labels,
-        classes=classes,
-        seed=seed,
-        limit=n,
+def _measure_sources(data: Source, against: Source, extractor: str, n: int, seed: int) -> Measurement:
+    known = open_images(against) if isinstance(against, str) else against
+    reference = known.images if isinstance(known, ImageDataset) else _checked(known, "against")
+    labels, classes, fingerprint = (
+        (known.labels, known.classes, known.fingerprint)
+        if isinstance(known, ImageDataset)
+        else (None, (), None)
     )
+    height, width, channels = reference.shape[1:]
+    if isinstance(data, str):
+        data = open_images(data, f"{height}x{width}", channels=channels)
+    measured = data.images if isinstance(data, ImageDataset) else _checked(data, "data")
+    opened = open_extractor(extractor, reference, labels, fingerprint=fingerprint)
+    return measure_images(
+        measured, reference, extractor=opened, labels=labels, classes=classes, seed=seed, limit=n
+    )
+
+
+def _checked(images: Any, key: str) -> NDArray[np.uint8]:
+    """Images as the metrics take them; ``UsageError`` for other arrays."""
+    array = np.asarray(images)
+    if array.dtype != np.uint8 or array.ndim != 4 or not 1 <= array.shape[3] <= 4 or len(array) < 2:
+        raise UsageError(
+            f"{key}= is {array.dtype} {array.shape}: give a path, or two images or more as uint8 "
+            "(n, height, width, 1 to 4 channels)"
+        )
+    return array
 
 
 def _measure_run(

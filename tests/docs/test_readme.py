@@ -13,9 +13,13 @@ from luoxia.recipes import find
 from luoxia.settings import (
     ClassifySettings,
     DataSettings,
+    DirectionsSettings,
     EmbedSettings,
     ExportSettings,
+    InterpolateSettings,
     MeasureSettings,
+    MixSettings,
+    ProjectSettings,
     SampleSettings,
     TextSettings,
     TranslateSettings,
@@ -65,7 +69,9 @@ def test_command_is_understood(words):
         assert set(settings) <= set(RESUMABLE)
         find("dcgan").from_settings(settings)
     elif verb == "finetune":
-        find("gpt").from_settings({**settings, "init": targets.pop()})
+        model = targets.pop()
+        images = "many" in model or "gan" in model
+        find("dcgan" if images else "gpt").from_settings({**settings, "init": model})
     elif verb == "recipes":
         if targets:
             name = targets.pop()
@@ -79,11 +85,15 @@ def test_command_is_understood(words):
             "classify": ClassifySettings,
             "embed": EmbedSettings,
             "export": ExportSettings,
+            "interpolate": InterpolateSettings,
+            "mix": MixSettings,
+            "project": ProjectSettings,
+            "directions": DirectionsSettings,
         }
         kind = TextSettings if verb == "sample" and "gpt" in targets[0] else kinds[verb]
         fields = {"form", "author"}  # of the poems that the examples speak of
         kind.from_settings({key: value for key, value in settings.items() if key not in fields})
-        targets = targets[2 if verb in ("translate", "classify", "embed") else 1 :]
+        targets = targets[2 if verb in ("translate", "classify", "embed", "project") else 1 :]
     assert not targets
 
 
