@@ -67,7 +67,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
         _announce(config, dataset, display)
         run = _create_together(config, world)
         try:
-            settled = settled_by_trial(config, run, dataset, world, display)
+            settled = world.agree(lambda: settled_by_trial(config, run, dataset, world, display))
             session = world.agree(lambda: _session(settled, run, dataset, world, display))
             name = recipe if isinstance(recipe, str) else session.recipe_name
             session.start(command_line("train", name, _given(config)))

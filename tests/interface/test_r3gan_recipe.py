@@ -108,5 +108,5 @@ def test_bad_settings(settings, sentence):
 
 
 def test_bad_heads():
-    with pytest.raises(UsageError, match="heads=5 does not divide width=96; change one of them"):
+    with pytest.raises(UsageError, match="heads=5 does not divide width=64; change one of them"):
         luoxia.train("transformer-gan", quiet=True, heads=5)

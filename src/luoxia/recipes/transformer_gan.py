@@ -26,14 +26,14 @@ class TransformerGAN(Relativistic):
     title: ClassVar[str] = "GAN of two Transformers"
     source: ClassVar[str] = "after Jiang et al. 2021, arXiv:2102.07074, with the losses of Huang et al. 2024"
 
-    width: Whole = Field(96, ge=1, le=4096, description="width of both Transformers")
-    layers: Whole = Field(4, ge=1, description="layers of each")
+    width: Whole = Field(64, ge=1, le=4096, description="width of both Transformers")
+    layers: Whole = Field(3, ge=1, description="layers of each")
     heads: Whole = Field(4, ge=1, description="heads of attention, a divisor of width")
     patch: Annotated[Whole | None, Unset] = Field(
         None, ge=1, le=64, description="pixels of a patch's side; if unset, as give about 64 patches"
     )
     steps: Whole = 1500
-    lr: float = 5e-4
+    lr: float = 1e-3
 
     @model_validator(mode="after")
     def _whole_heads(self) -> Self:
