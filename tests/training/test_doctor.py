@@ -7,6 +7,9 @@ import pytest
 from luoxia.recipes import find
 from luoxia.training.doctor import PATIENCE, YOUNG, Doctor
 
+GROWN = 800
+"""A step by which no rule waits any more."""
+
 HEALTHY = {
     "real_logit": 0.8,
     "fake_logit": -0.7,
@@ -28,7 +31,7 @@ def log(
     }
 
 
-def hear(doctor: Doctor, *logs: dict[str, Any], start: int = YOUNG) -> list[str]:
+def hear(doctor: Doctor, *logs: dict[str, Any], start: int = GROWN) -> list[str]:
     found = []
     for number, line in enumerate(logs):
         found += [finding.name for finding in doctor.hear_log(start + 50 * number, line)]
@@ -80,6 +83,13 @@ def test_a_young_run_is_left_alone() -> None:
     assert hear(doctor(), *[log(diversity=0.1)] * PATIENCE, start=YOUNG - 200) == []
 
 
+def test_a_generator_may_begin_with_images_that_are_alike() -> None:
+    long, short = doctor(steps=6000), doctor(steps=1500)
+    alike = [log(diversity=0.1)] * (PATIENCE + 4)
+    assert hear(long, *alike, start=YOUNG) == [] and hear(short, *alike, start=YOUNG) == ["mode collapse"]
+    assert hear(long, *alike, start=600) == ["mode collapse"]
+
+
 def test_non_finite_gradients_are_named_at_once() -> None:
     assert hear(doctor(), log(skipped=0.1), start=1) == ["non-finite gradients"]
 
@@ -93,8 +103,11 @@ def test_missing_classes_and_a_stalled_score_are_named() -> None:
     even = {str(c): 0.1 for c in range(10)}
     collapsed = {str(c): 1.0 if c == 1 else 0.0 for c in range(10)}
     patient = doctor()
-    assert patient.hear_scores(100, 50.0, 0.1, collapsed) == [], "the first score may be poor"
-    assert [f.name for f in patient.hear_scores(200, 50.0, 0.1, collapsed)] == ["missing classes"]
+    assert patient.hear_scores(1000, 50.0, 0.1, collapsed) == [], "the first score may be poor"
+    assert [f.name for f in patient.hear_scores(1500, 50.0, 0.1, collapsed)] == ["missing classes"]
+    patient = doctor(steps=6000)
+    young = [f for step in (500, 1000, 1500) for f in patient.hear_scores(step, 50.0, 0.1, collapsed)]
+    assert young == [] and patient.hear_scores(2000, 50.0, 0.1, collapsed)
     patient = doctor()
     distances = [9.0, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0]
     found = [f.name for i, d in enumerate(distances) for f in patient.hear_scores(100 * i, d, 0.1, even)]
@@ -106,7 +119,7 @@ def test_missing_classes_and_a_stalled_score_are_named() -> None:
 def test_advice_does_not_ask_for_what_is_set() -> None:
     for settings, key in (({"penalty": "none"}, "penalty"), ({"penalty": "r1"}, "gamma")):
         patient = doctor(**settings)
-        found = [f for n in range(PATIENCE) for f in patient.hear_log(YOUNG + n, log(diversity=0.1))]
+        found = [f for n in range(PATIENCE) for f in patient.hear_log(GROWN + n, log(diversity=0.1))]
         assert [f.key for f in found] == [key]
         assert ("Add penalty=r1" in found[0].advice) == (key == "penalty")
 
@@ -164,9 +177,9 @@ def test_advice_to_translators_names_their_own_keys(name):
             "statistics": statistics,
             "skipped": 0.0,
         }
-        found += patient.hear_log(200 + 50 * step, log)
-    found += patient.hear_scores(1000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + patient.hear_scores(
-        1050, 5.0, 1.0, {"x": 1.0, "y": 0.0}
+        found += patient.hear_log(GROWN + 50 * step, log)
+    found += patient.hear_scores(4000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + patient.hear_scores(
+        4050, 5.0, 1.0, {"x": 1.0, "y": 0.0}
     )
     assert {f.name for f in found} >= {
         "mode collapse", "strong discriminator", "overfitting", "weak discriminator", "exploding gradients",

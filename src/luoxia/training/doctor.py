@@ -22,6 +22,8 @@ ADVERSARIAL = ("discriminator", "generator", "penalty", "discriminators", "gener
 """Phases of GANs; their advice is of D and penalties."""
 YOUNG = 150
 """Steps in which nothing but a non-finite gradient is an illness."""
+ALIKE_UNTIL, UNEVEN_UNTIL = (0.1, 600), (0.3, 2000)
+"""Share of the run, and steps at most, in which a generator may still make all images alike, or few of the classes."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Doctor:
     ) -> list[Finding]:
         """Take in a quick score that should fall: its floor and name, and the share of each class."""
         self.distances.append((step, distance))
-        found = [*self._missing_classes(classes), *self._stalled(floor, name)]
+        uneven = [] if self._young(step, *UNEVEN_UNTIL) else self._missing_classes(classes)
+        found = [*uneven, *self._stalled(floor, name)]
         return self._new(found, {"missing classes", "stalled score"})
 
     def _new(self, found: list[Finding], judged: set[str]) -> list[Finding]:
@@ -95,6 +98,9 @@ class Doctor:
         fresh = [finding for finding in found if finding.name not in self._active]
         self._active = (self._active - judged) | names
         return fresh
+
+    def _young(self, step: int, share: float, most: int) -> bool:
+        return step < min(share * self.recipe.steps, most)
 
     # ------------------------------------------------------------------ the rules
 
@@ -159,7 +165,7 @@ class Doctor:
 
     def _collapsed(self) -> Iterator[Finding]:
         ratios = self._recent("diversity")
-        if ratios and max(ratios) < 0.5:
+        if ratios and max(ratios) < 0.5 and not self._young(self.logs[0]["step"], *ALIKE_UNTIL):
             yield Finding(
                 "mode collapse",
                 "error",
