@@ -22,6 +22,7 @@ from luoxia.settings import (
     ProjectSettings,
     SampleSettings,
     TextSettings,
+    TranslateImageSettings,
     TranslateSettings,
 )
 
@@ -91,6 +92,8 @@ def test_command_is_understood(words):
             "directions": DirectionsSettings,
         }
         kind = TextSettings if verb == "sample" and "gpt" in targets[0] else kinds[verb]
+        if verb == "translate" and re.search("cyclegan|cut", targets[0]):
+            kind = TranslateImageSettings
         fields = {"form", "author"}  # of the poems that the examples speak of
         kind.from_settings({key: value for key, value in settings.items() if key not in fields})
         targets = targets[2 if verb in ("translate", "classify", "embed", "project") else 1 :]
