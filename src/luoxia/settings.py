@@ -130,18 +130,23 @@ class LatentSettings(Config):
     label: Annotated[str | None, Unset] = Field(
         None, description="a class by name or number; the first if unset"
     )
-    truncation: float = Field(1.0, gt=0, le=1, description="lower is more typical, less varied")
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
     out: Annotated[str | None, Unset] = Field(None, description="a file; RUN/generated/001… if unset")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
 
 
+class DrawnSettings(LatentSettings):
+    """What those that draw latents share."""
+
+    truncation: float = Field(1.0, gt=0, le=1, description="lower is more typical, less varied")
+
+
 Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Seeds = Annotated[tuple[Seed, ...], Several]
 
 
-class InterpolateSettings(LatentSettings):
+class InterpolateSettings(DrawnSettings):
     """The keys of ``luoxia interpolate``."""
 
     seeds: Seeds = Field(
@@ -158,7 +163,7 @@ class InterpolateSettings(LatentSettings):
     )
 
 
-class MixSettings(LatentSettings):
+class MixSettings(DrawnSettings):
     """The keys of ``luoxia mix``."""
 
     rows: Seeds = Field((1, 2, 3), min_length=1, description="seeds of the first column, joined by commas")
@@ -170,7 +175,7 @@ class MixSettings(LatentSettings):
     out: Annotated[str | None, Unset] = Field(None, description="FILE.png; RUN/generated/ if unset")
 
 
-class DirectionsSettings(LatentSettings):
+class DirectionsSettings(DrawnSettings):
     """The keys of ``luoxia directions``."""
 
     n: Whole = Field(8, ge=1, le=1000, description="directions, at most as many as the latent has dimensions")

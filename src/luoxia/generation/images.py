@@ -96,7 +96,10 @@ class ImageGenerator:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
-        height, width, channels = self.render(self.latents(1, 0), self.labels(1)).shape[1:]
+        label = None if (labels := self.labels(1)) is None else labels.to(self.device)
+        with torch.inference_mode():
+            point = self.space.points(self.latents(1, 0).to(self.device), label)
+            channels, height, width = self.space.images(point, label).shape[1:]
         return height, width, channels
 
     @torch.inference_mode()
