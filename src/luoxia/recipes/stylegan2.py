@@ -70,7 +70,7 @@ class StyleGAN2(AdversarialRecipe):
     g_update: GUpdateName = "shared"
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
-    steps: Whole = 4000
+    steps: Whole = 3000
 
     def settled(self, data: ImageSpec) -> dict[str, Any]:
         """Settings by the size of the images, where they were not given; ``UsageError`` where they do not fit."""
