@@ -27,7 +27,8 @@ def write_saved_model(generator: ImageGenerator, out: Path) -> Path:
     """
     tf = _tensorflow()
     module = as_module(tf, to_onnx(generator))
-    module.facts = tf.constant(list(map("=".join, metadata(generator).items())))
+    facts = list(map("=".join, metadata(generator).items()))
+    module.facts = tf.function(lambda: tf.constant(facts), input_signature=[])
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         tf.saved_model.save(module, str(beside), signatures={"serving_default": module.by_name})
