@@ -13,7 +13,7 @@ from typing import Any
 
 from common import arguments, header, progress, table
 
-SHOWN = ("Fréchet distance", "KID", "precision", "recall", "memorised")
+SHOWN = ("FD", "KID", "precision", "recall", "memorised")
 
 
 def trained(name: str, asked: Any, folder: Path) -> list[Any]:
@@ -30,7 +30,7 @@ def trained(name: str, asked: Any, folder: Path) -> list[Any]:
     log = list(run.records("log"))[-1]
     findings = sorted({record["name"] for record in run.records("finding")})
     write_grid(folder / f"{name}.png", luoxia.load(run.path).sample(64, seed=1), {})
-    cells = [next((values[key] for key in values if key.startswith(name)), None) for name in SHOWN]
+    cells = [next((values[key] for key in values if key.startswith(score)), None) for score in SHOWN]
     row = [name, log["step"], log["images"], *cells, ", ".join(findings) or "none"]
     progress(str(row))
     return row
