@@ -258,7 +258,7 @@ def objective_state_answers(world):
 def translator_weights(world, recipe):
     """Two steps of a translator on the rows of one batch."""
     torch.manual_seed(0)
-    recipe = recipe.model_copy(update={"batch": 4 // world.size, "lr": 0.05})
+    recipe = recipe.model_copy(update={"batch": 4 // world.size, "lr": 0.005})
     mine = slice(world.rank * recipe.batch, (world.rank + 1) * recipe.batch)
 
     def batches(phase, index):
@@ -357,7 +357,7 @@ def test_our_lazy_penalty_is_synchronised(ranks):
 def test_translators_learn_from_all_ranks(ranks, name):
     alone = translator_weights(ALONE, TRANSLATORS[name])
     assert difference(ranks[0][name], ranks[1][name]) == 0
-    assert difference(ranks[0][name], alone) <= 1e-5
+    assert difference(ranks[0][name], alone) <= 2e-5
 
 
 def test_why_the_penalty_adds_zero_times_the_logits(ranks):
