@@ -45,7 +45,7 @@ def score_without_end(marker: str) -> None:
         while True:
             self.generator().sample(64)
 
-    ImageSession.quick_score = score
+    ImageSession._quick_score = score
 
 
 def sample_without_end(marker: str) -> None:

@@ -85,7 +85,8 @@ def test_a_walk_obeys_the_controls_too(styled):
 @pytest.mark.parametrize("asked", ["6-", "3-2", "a", "-", "", "0-6", "1,2", "9"])
 def test_layers_that_are_not_there(asked):
     with pytest.raises(
-        UsageError, match=rf"mix_layers={asked}: must be such as 4-7, 4-, -3 or 5, of the layers 0 to 5"
+        UsageError,
+        match=rf"mix_layers={asked}: must be coarse, middle, fine, or such as 4-7, 4-, -3 or 5, of the layers 0 to 5",
     ):
         layers_of(asked, 6)
 

@@ -13,6 +13,7 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 import luoxia
+from luoxia.training.checkpoint import load_latest
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
@@ -20,8 +21,7 @@ FEW = ("extractor=none", "device=cpu", "steps=3", "log_every=1")
 
 
 def weights(run: Path, name: str) -> dict[str, torch.Tensor]:
-    checkpoint = run / "checkpoints" / (run / "checkpoints" / "LATEST").read_text().strip()
-    return load_file(checkpoint / f"{name}.safetensors")
+    return load_latest(run / "checkpoints").tensors[name]
 
 
 def test_frozen_blocks_are_those_of_the_run(luoxia_command: Command, photos: Path, run: Path) -> None:

@@ -134,7 +134,7 @@ def test_what_cannot_be_exported_is_one_sentence(here, luoxia_command, refused, 
     assert not Path("given").exists()
     assert "out=FOLDER" in refused(2, "export", "run")
     assert "format=onnx" in refused(2, "export", "run", "format=onnx", "out=given")
-    assert "image generator" in refused(2, "export", finished, "out=given")
+    assert "must be FILE.onnx" in refused(2, "export", finished, "out=given")
     assert "nowhere" in refused(2, "export", "nowhere", "out=given")
     save_model(here / "model")
     Path("taken").mkdir()

@@ -31,7 +31,7 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) → the same; one image and channel has two pixels or more."""
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return F.instance_norm(x, eps=self.eps)
         # On a CPU batch norm of one image is a quarter of the time: instance norm leaves channels last.
         parts = [F.batch_norm(part, None, None, training=True, eps=self.eps) for part in torch.split(x, 1)]
@@ -117,10 +117,10 @@ class Generator(nn.Module):
         features = [fit(images)]
         x = self.stem(features[0])
         for down in self.down:
-            convolution, *rest = down
-            features.append(convolution(x))
+            assert isinstance(down, nn.Sequential)
+            features.append(down[0](x))
             x = features[-1]
-            for layer in rest:
+            for layer in down[1:]:
                 x = layer(x)
         for number, block in enumerate(self.blocks[: self.middle]):
             x = block(x)

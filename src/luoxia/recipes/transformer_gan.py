@@ -24,7 +24,7 @@ class TransformerGAN(Relativistic):
 
     name: ClassVar[str] = "transformer-gan"
     title: ClassVar[str] = "GAN of two Transformers"
-    source: ClassVar[str] = "after Jiang et al. 2021, arXiv:2102.07074, with the losses of Huang et al. 2024"
+    source: ClassVar[str] = "after Jiang et al. 2021, arXiv:2102.07074"
 
     width: Whole = Field(64, ge=1, le=4096, description="width of both Transformers")
     layers: Whole = Field(3, ge=1, description="layers of each")

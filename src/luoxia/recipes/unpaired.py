@@ -161,7 +161,7 @@ class CUT(UnpairedRecipe):
     """One generator, one way: what was a patch must still look like it. A third of CycleGAN's work."""
 
     name: ClassVar[str] = "cut"
-    title: ClassVar[str] = "unpaired translation of images, one way, by contrast of patches"
+    title: ClassVar[str] = "unpaired translation of images, one way"
     source: ClassVar[str] = "Park et al. 2020, arXiv:2007.15651"
     published: ClassVar[str] = PUBLISHED.format(400)
     directions: ClassVar[tuple[str, ...]] = ("a2b",)

@@ -107,8 +107,8 @@ class CropBatches(ImageBatches):
 
     def gather(self, indices: np.ndarray) -> Batch:
         """These samples, cut out of the middle."""
-        middle = [np.full(len(indices), room // 2) for room in self.room]
-        return self.cut(indices, *middle, np.zeros(len(indices), bool))
+        tops, lefts = (np.full(len(indices), room // 2) for room in self.room)
+        return self.cut(indices, tops, lefts, np.zeros(len(indices), bool))
 
     def cut(self, indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray) -> Batch:
         """These samples (n,), each from its own place (n,), (n,) on, left and right exchanged where ``flips`` (n,)."""
