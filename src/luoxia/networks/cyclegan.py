@@ -120,7 +120,7 @@ class Generator(nn.Module):
             assert isinstance(down, nn.Sequential)
             features.append(down[0](x))
             x = features[-1]
-            for layer in down[1:]:
+            for layer in list(down.children())[1:]:
                 x = layer(x)
         for number, block in enumerate(self.blocks[: self.middle]):
             x = block(x)
