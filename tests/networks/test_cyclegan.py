@@ -143,7 +143,7 @@ def test_any_size_comes_back(size):
 
 def test_what_a_pixel_depends_on_is_within_reach(monkeypatch):
     torch.manual_seed(0)
-    network = lively(Generator(1, width=2, blocks=2))
+    network = lively(Generator(1, width=8, blocks=2))
     monkeypatch.setattr(InstanceNorm, "forward", lambda self, x: 0.1 * x)
     x = torch.rand(1, 1, 120, 120, dtype=torch.float64, requires_grad=True)
     widest = 0
