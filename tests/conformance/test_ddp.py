@@ -361,7 +361,7 @@ def test_translators_stay_alike_on_all_ranks(ranks, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_translators_learn_from_all_ranks(ranks, name):
-    """Not yet on every machine: what differs in rounding only is amplified, and with some numbers of threads too far."""
+    """Not yet on every machine: rounding alone is amplified, and with some numbers of threads too far."""
     assert difference(ranks[0][name], translator_weights(ALONE, TRANSLATORS[name])) <= 5e-4
 
 
