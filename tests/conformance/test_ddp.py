@@ -256,16 +256,19 @@ def objective_state_answers(world):
 
 
 def translator_weights(world, recipe):
-    """Two steps of a translator on the rows of one batch."""
+    """Two steps of a translator on the rows of one batch; in float64, for its norms blow rounding up."""
     torch.manual_seed(0)
     recipe = recipe.model_copy(update={"batch": 4 // world.size, "lr": 0.005})
     mine = slice(world.rank * recipe.batch, (world.rank + 1) * recipe.batch)
 
     def batches(phase, index):
         generator = torch.Generator().manual_seed(hashed("real", phase.name, index))
-        return UnpairedBatch(*(torch.rand(2, 4, 3, 8, 8, generator=generator) * 2 - 1)[:, mine])
+        return UnpairedBatch(*(torch.rand(2, 4, 3, 16, 16, generator=generator).double() * 2 - 1)[:, mine])
 
-    trainer = Trainer(recipe.build(ImageSpec(8, 8, 3)), recipe, batches, world, None, torch.float32)
+    objective = recipe.build(ImageSpec(16, 16, 3))
+    for network in objective.networks.values():
+        network.double()
+    trainer = Trainer(objective, recipe, batches, world, None, torch.float32)
     start = {
         f"{n}.{k}": v.clone() for n, net in trainer.networks.items() for k, v in net.state_dict().items()
     }
@@ -279,7 +282,7 @@ def translator_weights(world, recipe):
 SMALL = {"width": 4, "d_width": 4, "blocks": 1, "optimiser": {"name": "sgd"}}
 TRANSLATORS = {
     "cyclegan": CycleGAN(**SMALL, pool=0),
-    "cut": CUT(**SMALL, patches=64),
+    "cut": CUT(**SMALL, patches=256),
 }  # all places of a layer
 
 EXTRAS = {
@@ -354,15 +357,10 @@ def test_our_lazy_penalty_is_synchronised(ranks):
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)
-def test_translators_stay_alike_on_all_ranks(ranks, name):
-    assert difference(ranks[0][name], ranks[1][name]) == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", TRANSLATORS)
 def test_translators_learn_from_all_ranks(ranks, name):
-    """Not yet on every machine: rounding alone is amplified, and with some numbers of threads too far."""
-    assert difference(ranks[0][name], translator_weights(ALONE, TRANSLATORS[name])) <= 5e-4
+    alone = translator_weights(ALONE, TRANSLATORS[name])
+    assert difference(ranks[0][name], ranks[1][name]) == 0
+    assert difference(ranks[0][name], alone) <= 1e-6
 
 
 def test_why_the_penalty_adds_zero_times_the_logits(ranks):
