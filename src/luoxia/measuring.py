@@ -131,9 +131,8 @@ def _measure_run(
         config = config.model_copy(update={"data": data})
     dataset = ImageSession.open_data(config, display)
     train, heldout = np.arange(len(dataset)), np.arange(0)
-    if data is None and config.holdout > 0:
-        train, heldout = holdout_split(len(dataset), config.holdout, config.seed)
     if data is None:
+        train, heldout = holdout_split(len(dataset), config.holdout, config.seed)
         _check_unchanged(run, dataset)
     seed = config.seed + 1 if seed is None else seed
     reference = make_reference(extractor, dataset, train, heldout, seed=seed, limit=max(n, 10_000))

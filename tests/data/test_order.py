@@ -50,7 +50,7 @@ def test_an_order_needs_samples(count: int) -> None:
 
 @pytest.mark.parametrize(
     ("count", "fraction", "expected"),
-    [(19, 0.5, 0), (20, 0.1, 2), (20, 0.001, 1), (100, 0.05, 5), (60_000, 0.1, 1000)],
+    [(19, 0.5, 0), (20, 0.1, 2), (20, 0.001, 1), (100, 0, 0), (100, 0.05, 5), (60_000, 0.1, 1000)],
 )
 def test_holdout_split(count: int, fraction: float, expected: int) -> None:
     train, heldout = holdout_split(count, fraction, seed=5)

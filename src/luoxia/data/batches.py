@@ -66,15 +66,15 @@ class Order:
 def holdout_split(count: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split ``0 … count-1`` into (train, held-out) indices: int64, sorted, a pure function of the arguments.
 
-    Held out are ``round(count * fraction)`` samples, but at least 1 and at most 1,000; none below 20 samples,
-    where every one is needed.
+    Held out are ``round(count * fraction)`` samples, but at least 1 and at most 1,000; none of a fraction of 0, and
+    none below 20 samples, where every one is needed.
 
     Raises:
         ValueError: ``fraction`` is not within 0 … 1 (excluding 1).
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"the held-out fraction must be at least 0 and below 1, not {fraction}")
-    size = max(1, min(1000, round(count * fraction))) if count >= 20 else 0
+    size = max(1, min(1000, round(count * fraction))) if fraction and count >= 20 else 0
     keys = generator_for("holdout", seed, count).random_raw(count)
     order = np.argsort(keys, kind="stable").astype(np.int64)
     return np.sort(order[size:]), np.sort(order[:size])

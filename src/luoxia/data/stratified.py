@@ -17,7 +17,7 @@ def stratified_split(labels: Indices, fraction: float, seed: int) -> tuple[Indic
     only sample of one: what is not learnt cannot be examined.
     """
     count = len(labels)
-    size = len(holdout_split(count, fraction, seed)[1]) if fraction else 0
+    size = len(holdout_split(count, fraction, seed)[1])
     keys = np.asarray(generator_for("stratified", seed, count).random_raw(count))
     order = np.lexsort((keys, labels))  # class by class, within each by chance
     first = np.diff(labels[order], prepend=-1) != 0

@@ -70,12 +70,9 @@ class ImageSession(PictureSession):
     def prepare(self) -> None:
         """Hold some images back, and serve the rest in batches."""
         recipe, dataset = self.recipe, self.dataset
-        train, heldout = holdout_split(len(dataset), recipe.holdout, recipe.seed)
-        if recipe.holdout == 0:
-            train, heldout = np.arange(len(dataset)), heldout[:0]
         self.origin: dict[str, Any] = {}
-        self.train_indices, self.heldout_indices = train, heldout
-        labelled = recipe.condition != "none"
+        train, self.heldout_indices = holdout_split(len(dataset), recipe.holdout, recipe.seed)
+        self.train_indices, labelled = train, recipe.condition != "none"
         self.batches = ImageBatches(dataset, train, recipe.batch, recipe.seed, self.world, labelled)
 
     def objective(self) -> Objective:

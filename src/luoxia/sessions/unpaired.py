@@ -238,8 +238,7 @@ Splits = dict[str, tuple[Indices, Indices]]
 
 def split(images: ImageDataset, recipe: UnpairedRecipe) -> tuple[Indices, Indices]:
     """(train, held-out) of one side; ``holdout=0`` holds none out."""
-    train, heldout = holdout_split(len(images), recipe.holdout, recipe.seed)
-    return (np.arange(len(images)), heldout[:0]) if recipe.holdout == 0 else (train, heldout)
+    return holdout_split(len(images), recipe.holdout, recipe.seed)
 
 
 def unseen(splits: tuple[Indices, Indices]) -> Indices:
