@@ -82,10 +82,26 @@ class TextRecipe(Recipe):
                 module.checkpointing = self.checkpoint_activations
         return network
 
-    def dimensions(self) -> tuple[int, int, int]:
-        """Layers, heads, width."""
+    def dimensions(self) -> dict[str, Any]:
+        """Layers, heads, width, and dropout."""
         layers, heads, width = SIZES[self.size]
-        return self.layers or layers, self.heads or heads, self.width or width
+        sizes = {"layers": self.layers or layers, "heads": self.heads or heads, "width": self.width or width}
+        return sizes | {"dropout": self.dropout}
+
+    def modern(self, vocabulary: int, context: int) -> Shape:
+        """A network of today: rotary positions, RMSNorm, QK-norm, ReLU²."""
+        from luoxia.networks.transformer import Shape
+
+        return Shape(
+            vocabulary,
+            **self.dimensions(),
+            context=context,
+            norm_affine=False,
+            qk_norm=True,
+            activation="relu2",
+            tied=False,
+            init="zero",
+        )
 
 
 class GPT(TextRecipe):
@@ -161,22 +177,7 @@ class GPT(TextRecipe):
 
     def shape(self, vocabulary: int) -> Shape:
         """The network's form."""
-        from luoxia.networks.transformer import Shape
-
-        layers, heads, width = self.dimensions()
-        modern = Shape(
-            vocabulary,
-            layers=layers,
-            heads=heads,
-            width=width,
-            context=self.context,
-            dropout=self.dropout,
-            norm_affine=False,
-            qk_norm=True,
-            activation="relu2",
-            tied=False,
-            init="zero",
-        )
+        modern = self.modern(vocabulary, self.context)
         if self.style == "modern":
             return modern
         return replace(
@@ -247,15 +248,8 @@ class Translate(TextRecipe):
         """The network's form; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
         from luoxia.networks.transformer import vaswani
 
-        layers, heads, width = self.dimensions()
-        classic = vaswani(
-            vocabulary,
-            layers=layers,
-            heads=heads,
-            width=width,
-            dropout=self.dropout,
-            context=4 * self.longest,  # room for translations longer than any sentence seen
-        )
+        room = 4 * self.longest  # for translations longer than any sentence seen
+        classic = vaswani(vocabulary, **self.dimensions(), context=room)
         if self.style == "vaswani":
             return classic
         return replace(classic, norm="rms", norm_first=True, positions="rotary", bias=False)

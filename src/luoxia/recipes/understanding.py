@@ -35,23 +35,9 @@ class Understanding(TextRecipe):
 
     def encoder(self, vocabulary: int) -> Encoder:
         """The network below the pooling."""
-        from luoxia.networks.transformer import Encoder, Shape
+        from luoxia.networks.transformer import Encoder
 
-        layers, heads, width = self.dimensions()
-        shape = Shape(
-            vocabulary,
-            layers=layers,
-            heads=heads,
-            width=width,
-            context=self.longest,
-            dropout=self.dropout,
-            norm_affine=False,
-            qk_norm=True,
-            activation="relu2",
-            tied=False,
-            init="zero",
-        )
-        return Encoder(shape)
+        return Encoder(self.modern(vocabulary, self.longest))
 
 
 class ClassifyText(Understanding):
