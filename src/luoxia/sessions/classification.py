@@ -9,18 +9,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from luoxia.data.stratified import stratified_split
 from luoxia.data.text.corpus import LabelledCorpus, open_labelled_corpus
-from luoxia.data.text.labelled import LabelledBatch, LabelledBatches, LabelledDataset
+from luoxia.data.text.labelled import LabelledBatches, LabelledDataset
 from luoxia.data.text.sources import TextSource, read_texts
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import UsageError
 from luoxia.generation.token_model import TokenModel
 from luoxia.generation.understanding import TextClassifier
 from luoxia.metrics.classification import Classification, measure_classification
-from luoxia.objectives.base import Phase, Rng
+from luoxia.objectives.base import Rng
 from luoxia.objectives.understanding import LabelledTexts
 from luoxia.provenance.files import write_file
 from luoxia.recipes import ClassifyText
@@ -43,6 +42,8 @@ class ClassificationSession(ExaminedSession):
     model: ClassVar[type[TokenModel[Any]]] = TextClassifier
     unit: ClassVar[str] = "tokens"
     quick: ClassVar[int] = 1000
+    batching: ClassVar[type[Any]] = LabelledBatches
+    examples: ClassVar[type[Any]] = LabelledTexts
     told: ClassVar[tuple[str, str, str]] = (
         "A text classifier",
         '.classify(["A text."])',
@@ -66,26 +67,8 @@ class ClassificationSession(ExaminedSession):
     def announce(dataset: LabelledCorpus) -> str:
         """Texts, classes and vocabulary."""
         kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
-        classes = f"{len(dataset.dataset.classes):,} classes"
+        classes = f"{len(dataset.data.classes):,} classes"
         return f"{len(dataset):,} texts of {classes} ({kind}, {size:,} tokens in all), {dataset.source}"
-
-    def prepare(self) -> None:
-        """Hold some texts of each class back, and serve the rest by length."""
-        recipe, world = self.recipe, self.world
-        self.train_indices, self.heldout_indices = self.split(self.dataset, recipe)
-        self.batches = LabelledBatches(
-            self.dataset.dataset,
-            recipe.batch,
-            recipe.seed,
-            world.size,
-            world.rank,
-            recipe.longest,
-            self.train_indices,
-        )
-
-    def batch(self, phase: Phase, index: int) -> LabelledTexts:
-        """Texts of like length."""
-        return self._on_device(self.batches(index))
 
     def observe(self, rng: Rng) -> tuple[LabelledTexts, LabelledTexts | None]:
         """Some texts of either side, of any length; the held-out ones are always the same."""
@@ -93,11 +76,8 @@ class ClassificationSession(ExaminedSession):
         heldout = spread(self.heldout_indices, OBSERVED)
         return self._gather(self.train_indices[rows]), self._gather(heldout) if len(heldout) else None
 
-    def _gather(self, chosen: Indices) -> LabelledTexts:
-        return self._on_device(self.batches.gather(chosen))
-
-    def _on_device(self, batch: LabelledBatch) -> LabelledTexts:
-        return LabelledTexts(*(torch.from_numpy(side).to(self.world.device) for side in batch))
+    def _gather(self, chosen: Indices) -> Any:
+        return self.on_device(self.batches.gather(chosen))
 
     # ------------------------------------------------------------------ examples
 
@@ -124,7 +104,7 @@ class ClassificationSession(ExaminedSession):
     @staticmethod
     def split(corpus: LabelledCorpus, recipe: ClassifyText) -> tuple[Indices, Indices]:
         """Of each class the same share."""
-        return stratified_split(corpus.dataset.labels, recipe.holdout, recipe.seed)
+        return stratified_split(corpus.data.labels, recipe.holdout, recipe.seed)
 
     # ------------------------------------------------------------------ samples and scores
 
@@ -190,22 +170,22 @@ class ClassificationSession(ExaminedSession):
         return TextClassifier(
             network,
             self.dataset.tokeniser,
-            classes=self.dataset.dataset.classes,
+            classes=self.dataset.data.classes,
             details=self.details(),
             device=self.world.device,
         )
 
     def describe_spec(self) -> dict[str, Any]:
         """The vocabulary and the classes."""
-        return super().describe_spec() | {"classes": list(self.dataset.dataset.classes)}
+        return super().describe_spec() | {"classes": list(self.dataset.data.classes)}
 
     def describe_data(self) -> dict[str, Any]:
         """The texts, for run.json."""
         return self.describe_tokens() | {
             "task": "classification",
-            "classes": list(self.dataset.dataset.classes),
+            "classes": list(self.dataset.data.classes),
             "train": len(self.train_indices),
             "heldout": len(self.heldout_indices),
             "cut": self.batches.cut,
-            "skipped": self.dataset.dataset.skips.count,
+            "skipped": self.dataset.data.skips.count,
         }

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from luoxia.data.text.counted import CountedPairs
 from luoxia.generation.token_model import TokenModel
 from luoxia.generation.understanding import TextEmbedder
 from luoxia.metrics.similarity import measure_retrieval
-from luoxia.objectives.base import Phase, Rng
+from luoxia.objectives.base import Rng
 from luoxia.objectives.understanding import TextPairs
 from luoxia.provenance.files import write_file
 from luoxia.recipes import EmbedText
@@ -33,6 +32,8 @@ class EmbeddingSession(PairSession):
     model: ClassVar[type[TokenModel[Any]]] = TextEmbedder
     unit: ClassVar[str] = "pairs"
     quick: ClassVar[int] = 1000
+    batching: ClassVar[type[Any]] = CountedPairs
+    examples: ClassVar[type[Any]] = TextPairs
     needs: ClassVar[str] = "data=FILE against=FILE_OF_THE_SAME_MEANING, or data=PAIRS.tsv"
     told: ClassVar[tuple[str, str, str]] = (
         "Sentence embeddings",
@@ -41,24 +42,6 @@ class EmbeddingSession(PairSession):
     )
     recipe: EmbedText
 
-    def prepare(self) -> None:
-        """Hold some pairs back, and serve the rest, so many at a time."""
-        recipe, world = self.recipe, self.world
-        self.train_indices, self.heldout_indices = self.split(self.dataset, recipe)
-        self.batches = CountedPairs(
-            self.dataset.pairs,
-            recipe.batch,
-            recipe.seed,
-            world.size,
-            world.rank,
-            recipe.longest,
-            self.train_indices,
-        )
-
-    def batch(self, phase: Phase, index: int) -> TextPairs:
-        """Pairs of any length."""
-        return self._on_device(self.batches(index))
-
     def observe(self, rng: Rng) -> tuple[TextPairs, TextPairs | None]:
         """As many pairs of either side, for the more there are the harder each is; the held-out ones stay the same."""
         heldout = spread(self.heldout_indices, self.recipe.batch)
@@ -66,11 +49,8 @@ class EmbeddingSession(PairSession):
         rows = rng.integers(0, len(self.train_indices), size).cpu().numpy()
         return self._gather(self.train_indices[rows]), self._gather(heldout) if len(heldout) > 1 else None
 
-    def _gather(self, chosen: Indices) -> TextPairs:
-        return self._on_device(self.batches.gather(chosen))
-
-    def _on_device(self, sides: Any) -> TextPairs:
-        return TextPairs(*(torch.from_numpy(side).to(self.world.device) for side in sides))
+    def _gather(self, chosen: Indices) -> Any:
+        return self.on_device(self.batches.gather(chosen))
 
     # ------------------------------------------------------------------ samples and scores
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.objectives.base import Phase
 from luoxia.runs.run import Run
 from luoxia.sessions.tokens import TokenSession
 from luoxia.training.loop import QuickScore
@@ -23,8 +25,27 @@ class ExaminedSession(TokenSession):
 
     quick: ClassVar[int]
     """Examples in a score between two steps."""
+    batching: ClassVar[type[Any]]
+    """What serves examples, as NumPy's arrays."""
+    examples: ClassVar[type[Any]]
+    """What the objective learns from: the same as tensors."""
     train_indices: Indices
     heldout_indices: Indices
+
+    def prepare(self) -> None:
+        """Hold some examples back, and serve the rest."""
+        recipe, world = self.recipe, self.world
+        self.train_indices, self.heldout_indices = self.split(self.dataset, recipe)
+        shares = (recipe.batch, recipe.seed, world.size, world.rank, recipe.longest)
+        self.batches = self.batching(self.dataset.data, *shares, self.train_indices)
+
+    def batch(self, phase: Phase, index: int) -> Any:
+        """Examples."""
+        return self.on_device(self.batches(index))
+
+    def on_device(self, batch: Any) -> Any:
+        """A batch as the objective takes it."""
+        return self.examples(*(torch.from_numpy(side).to(self.world.device) for side in batch))
 
     # ------------------------------------------------------------------ what each kind says for itself
 

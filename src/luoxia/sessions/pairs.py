@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from luoxia.data.batches import holdout_split
 from luoxia.data.text.alignment import PairSource, read_pairs
 from luoxia.data.text.corpus import PairCorpus, open_pair_corpus
@@ -61,8 +59,7 @@ class PairSession(ExaminedSession):
     @staticmethod
     def split(corpus: PairCorpus, recipe: Any) -> tuple[Indices, Indices]:
         """By chance; ``holdout=0`` holds none out."""
-        train, heldout = holdout_split(len(corpus), recipe.holdout, recipe.seed)
-        return (np.arange(len(corpus)), heldout[:0]) if recipe.holdout == 0 else (train, heldout)
+        return holdout_split(len(corpus), recipe.holdout, recipe.seed)
 
     def describe_data(self) -> dict[str, Any]:
         """The pairs, for run.json."""
@@ -70,5 +67,5 @@ class PairSession(ExaminedSession):
             "against": self.recipe.against,
             "train": len(self.train_indices),
             "heldout": len(self.heldout_indices),
-            "skipped": self.dataset.pairs.skips.count,
+            "skipped": self.dataset.data.skips.count,
         }

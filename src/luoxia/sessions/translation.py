@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
-
 from luoxia.data.text.corpus import PairCorpus
 from luoxia.data.text.pairs import PairBatches
 from luoxia.generation.token_model import TokenModel
 from luoxia.generation.translation import Translator
 from luoxia.metrics.translation import measure_translation
-from luoxia.objectives.base import Phase, Rng
+from luoxia.objectives.base import Rng
 from luoxia.objectives.language import PairBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import Translate
@@ -32,6 +30,8 @@ class TranslationSession(PairSession):
     model: ClassVar[type[TokenModel[Any]]] = Translator
     unit: ClassVar[str] = "tokens"
     quick: ClassVar[int] = 64  # sentences translated, greedily, for a score between two steps
+    batching: ClassVar[type[Any]] = PairBatches
+    examples: ClassVar[type[Any]] = PairBatch
     needs: ClassVar[str] = "data=FILE.en against=FILE.de, or data=PAIRS.tsv"
     told: ClassVar[tuple[str, str, str]] = (
         "A translator",
@@ -42,29 +42,19 @@ class TranslationSession(PairSession):
     dataset: PairCorpus
 
     def prepare(self) -> None:
-        """Hold some pairs back, and serve the rest by length."""
-        recipe, world = self.recipe, self.world
-        train, heldout = self.split(self.dataset, recipe)
-        self.train_indices, self.heldout_indices = train, heldout
-        common = {"tokens": recipe.batch, "seed": recipe.seed, "longest": recipe.longest}
-        pairs = self.dataset.pairs
-        self.batches = PairBatches(pairs, world_size=world.size, rank=world.rank, samples=train, **common)
-        self.heldout_batches = PairBatches(pairs, samples=heldout, **common) if len(heldout) else None
-
-    def batch(self, phase: Phase, index: int) -> PairBatch:
-        """Pairs of like length."""
-        return self._on_device(self.batches, index)
+        """Serve the pairs that are held back, too: by length, as the others."""
+        super().prepare()
+        recipe, heldout = self.recipe, self.heldout_indices
+        shares = (recipe.batch, recipe.seed, 1, 0, recipe.longest)
+        self.heldout_batches = PairBatches(self.dataset.data, *shares, heldout) if len(heldout) else None
 
     def observe(self, rng: Rng) -> tuple[PairBatch, PairBatch | None]:
         """A batch of either side."""
         sides = [
-            None if source is None else self._on_device(source, int(rng.integers(0, source.per_epoch, 1)))
+            None if source is None else self.on_device(source(int(rng.integers(0, source.per_epoch, 1))))
             for source in (self.batches, self.heldout_batches)
         ]
         return sides[0], sides[1]  # type: ignore[return-value]
-
-    def _on_device(self, source: PairBatches, index: int) -> PairBatch:
-        return PairBatch(*(torch.from_numpy(side).to(self.world.device) for side in source(index)))
 
     # ------------------------------------------------------------------ samples and scores
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,7 @@ from numpy.typing import NDArray
 
 from luoxia.data.batches import generator_for
 from luoxia.data.text.buckets import BucketedBatches
-from luoxia.data.text.ragged import (
-    Facts,
-    Indices,
-    Ragged,
-    RaggedWriter,
-    cached,
-    in_chunks,
-    skips_from_json,
-    skips_to_json,
-)
-from luoxia.data.text.reading import Skips
+from luoxia.data.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.data.text.sources import TextSource, condition_lines
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.data.text.tokens import IGNORED, Windows
@@ -47,7 +37,7 @@ def _mark(tokeniser: Tokeniser) -> list[int]:
 
 
 @dataclass(frozen=True)
-class ConditionedDataset:
+class ConditionedDataset(Packed):
     """Conditions, and the texts after them; ``n`` is ``len(dataset)``."""
 
     fields: tuple[Ragged, ...]  # for each field the lines that state it, empty where a document has no value
@@ -55,9 +45,6 @@ class ConditionedDataset:
     names: tuple[str, ...]  # of the fields
     tokeniser: Tokeniser
     eos: int
-    fingerprint: str  # of the source
-    title: str  # what a person reads
-    skips: Skips
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -73,11 +60,8 @@ class ConditionedDataset:
         if tokeniser.eos is None:
             raise UsageError("this tokeniser has no end-of-text token, so it cannot end a text")
         names = [*_columns(source.condition), "texts"]
-        key = ["conditions", source.fingerprint, tokeniser.digest]
-        facts, (*fields, texts) = cached(key, partial(_build, source=source, tokeniser=tokeniser), names)
-        skips = skips_from_json(facts["skips"])
-        told = (source.fingerprint, source.title, skips)
-        return cls(tuple(fields), texts, source.condition, tokeniser, tokeniser.eos, *told)
+        known, _, (*fields, texts) = cached("conditions", source, [tokeniser], _build, names)
+        return cls(*known, tuple(fields), texts, source.condition, tokeniser, tokeniser.eos)
 
     @cached_property
     def prefix_lengths(self) -> Indices:
@@ -200,4 +184,4 @@ def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
             texts.append(ids)
     for writer in (*fields, texts):
         writer.close()
-    return {"skips": skips_to_json(source.skips)}
+    return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -36,12 +36,8 @@ Part = TypeVar("Part", TokenStream, Documents)
 class Tokenised:
     """Data in a tokeniser's tokens, which it is named by; its length is the number of documents, or of pairs."""
 
+    data: Any  # Packed
     tokeniser: Tokeniser
-
-    @property
-    def data(self) -> Any:
-        """The tokens."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.data)
@@ -109,18 +105,8 @@ class LanguageCorpus(Tokenised, Generic[Part]):
 class Corpus(LanguageCorpus[TokenStream]):
     """Documents, packed end to end."""
 
-    tokens: TokenDataset
+    data: TokenDataset
     tokeniser: Tokeniser
-
-    @property
-    def data(self) -> TokenDataset:
-        """The tokens."""
-        return self.tokens
-
-    @property
-    def source(self) -> str:
-        """What a person reads."""
-        return self.tokens.source
 
     @property
     def size(self) -> int:
@@ -129,14 +115,11 @@ class Corpus(LanguageCorpus[TokenStream]):
 
     def whole(self) -> TokenStream:
         """All of it."""
-        return self.tokens.whole()
+        return self.data.whole()
 
     def split(self, holdout: float, seed: int) -> tuple[TokenStream, TokenStream]:
         """(train, held-out) text; ``holdout=0`` holds none out."""
-        if holdout == 0:
-            whole = self.whole()
-            return whole, replace(whole, spans=whole.spans[:0])
-        return self.tokens.split(holdout, seed)
+        return self.data.split(holdout, seed)
 
     def batches(
         self, part: TokenStream, rows: int, context: int, seed: int, world_size: int = 1, rank: int = 0
@@ -167,35 +150,28 @@ class ConditionedCorpus(LanguageCorpus[Documents]):
     In training a field is ``omitted`` with this chance, and so are all of them.
     """
 
-    documents: ConditionedDataset
+    data: ConditionedDataset
     tokeniser: Tokeniser
     omitted: float = 0.0
 
     @property
-    def data(self) -> ConditionedDataset:
-        """The tokens."""
-        return self.documents
-
-    @property
     def size(self) -> int:
         """Tokens, those of the conditions among them."""
-        return int((self.documents.prefix_lengths + self.documents.texts.lengths).sum())
+        return int((self.data.prefix_lengths + self.data.texts.lengths).sum())
 
     @property
     def condition(self) -> tuple[str, ...]:  # type: ignore[override]
         """The fields that state what a text is to be."""
-        return self.documents.names
+        return self.data.names
 
     def whole(self) -> Documents:
         """All of it."""
-        return Documents(self.documents, np.arange(len(self)))
+        return Documents(self.data, np.arange(len(self)))
 
     def split(self, holdout: float, seed: int) -> tuple[Documents, Documents]:
         """(train, held-out) documents; none are held out of fewer than 20."""
         train, heldout = holdout_split(len(self), holdout, seed)
-        if holdout == 0:
-            return self.whole(), Documents(self.documents, heldout[:0])
-        return Documents(self.documents, train), Documents(self.documents, heldout)
+        return Documents(self.data, train), Documents(self.data, heldout)
 
     def batches(
         self, part: Documents, rows: int, context: int, seed: int, world_size: int = 1, rank: int = 0
@@ -206,40 +182,35 @@ class ConditionedCorpus(LanguageCorpus[Documents]):
     def some(self, part: Documents, rows: int, context: int, draw: Draw) -> Windows | None:
         """Random documents; None of a part that has none."""
         fitting = part.fitting(context)
-        return self.documents.rows(fitting[draw(len(fitting), rows)], context) if len(fitting) else None
+        return self.data.rows(fitting[draw(len(fitting), rows)], context) if len(fitting) else None
 
     def texts(self, part: Documents) -> list[str]:
         """The documents of a part, without their conditions."""
-        lengths = np.cumsum(self.documents.texts.lengths[part.samples])
+        lengths = np.cumsum(self.data.texts.lengths[part.samples])
         chosen = part.samples[: np.searchsorted(lengths, MOST_TEXT) + 1]
-        return [self.tokeniser.decode(self.documents.texts[index].tolist()) for index in chosen]
+        return [self.tokeniser.decode(self.data.texts[index].tolist()) for index in chosen]
 
     def conditions(self, part: Documents, n: int, context: int, seed: int) -> list[dict[str, str]] | None:
         """Of documents whose condition leaves room for a text."""
         if not len(fitting := part.fitting(context)):
             return None
         order = Order(len(fitting), seed).indices(0, n)
-        return [self.documents.condition(index) for index in fitting[order]]
+        return [self.data.condition(index) for index in fitting[order]]
 
 
 @dataclass(frozen=True)
 class PairCorpus(Tokenised):
     """Sentence pairs and the one tokeniser of both languages."""
 
-    pairs: PairDataset
+    data: PairDataset
     tokeniser: Tokeniser
-
-    @property
-    def data(self) -> PairDataset:
-        """The tokens."""
-        return self.pairs
 
     def texts(self, indices: Iterable[int]) -> tuple[list[str], list[str]]:
         """Sources and targets of these pairs."""
         decode = self.tokeniser.decode
         chosen = list(indices)
         sources, targets = (
-            [decode(side[i].tolist()) for i in chosen] for side in (self.pairs.sources, self.pairs.targets)
+            [decode(side[i].tolist()) for i in chosen] for side in (self.data.sources, self.data.targets)
         )
         return sources, targets
 
@@ -248,24 +219,19 @@ class PairCorpus(Tokenised):
 class LabelledCorpus(Tokenised):
     """Texts with classes, and their tokeniser."""
 
-    dataset: LabelledDataset
+    data: LabelledDataset
     tokeniser: Tokeniser
-
-    @property
-    def data(self) -> LabelledDataset:
-        """The tokens."""
-        return self.dataset
 
     @property
     def spec(self) -> TextSpec:
         """All that a recipe's ``build`` may know."""
-        return TextSpec(self.tokeniser.vocabulary, len(self.dataset.classes))
+        return TextSpec(self.tokeniser.vocabulary, len(self.data.classes))
 
     def texts(self, indices: Iterable[int]) -> tuple[list[str], list[str]]:
         """These texts, and the names of their classes."""
         chosen = list(indices)
-        texts = [self.tokeniser.decode(self.dataset.texts[i].tolist()) for i in chosen]
-        return texts, [self.dataset.classes[self.dataset.labels[i]] for i in chosen]
+        texts = [self.tokeniser.decode(self.data.texts[i].tolist()) for i in chosen]
+        return texts, [self.data.classes[self.data.labels[i]] for i in chosen]
 
 
 def open_pair_corpus(path: str, against: str | None, tokeniser: str, vocabulary: int | None) -> PairCorpus:

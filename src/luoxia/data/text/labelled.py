@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,17 +12,7 @@ from numpy.typing import NDArray
 from luoxia.data.images import class_names
 from luoxia.data.text.buckets import BucketedBatches
 from luoxia.data.text.padded import padded
-from luoxia.data.text.ragged import (
-    Facts,
-    Indices,
-    Ragged,
-    RaggedWriter,
-    cached,
-    in_chunks,
-    skips_from_json,
-    skips_to_json,
-)
-from luoxia.data.text.reading import Skips
+from luoxia.data.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.data.text.sources import TextSource
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import UsageError
@@ -38,16 +27,13 @@ class LabelledBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LabelledDataset:
+class LabelledDataset(Packed):
     """Token sequences and their classes; ``n`` is ``len(dataset)``."""
 
     texts: Ragged
     labels: Indices  # (n,), an index into classes
     classes: tuple[str, ...]
     tokeniser: Tokeniser
-    fingerprint: str
-    title: str
-    skips: Skips
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -64,15 +50,11 @@ class LabelledDataset:
             raise UsageError(f"{source.title} has no labels: give a folder of class folders, or label=FIELD")
         if tokeniser.pad is None:
             raise UsageError("a tokeniser for labelled texts needs a padding token, and this one has none")
-        key = ["labelled", source.fingerprint, tokeniser.digest]
-        build = partial(_build, source=source, tokeniser=tokeniser)
-        facts, (texts, labels) = cached(key, build, ["texts", "labels"])
+        known, facts, (texts, labels) = cached("labelled", source, [tokeniser], _build, ["texts", "labels"])
         classes = tuple(facts["classes"])
         if len(classes) < 2:
             raise UsageError(f"all texts in {source.title} are of the class '{classes[0]}': give two classes")
-        skips = skips_from_json(facts["skips"])
-        numbers = labels.tokens.astype(np.int64)
-        return cls(texts, numbers, classes, tokeniser, source.fingerprint, source.title, skips)
+        return cls(*known, texts, labels.tokens.astype(np.int64), classes, tokeniser)
 
 
 class LabelledBatches(BucketedBatches):
@@ -129,4 +111,4 @@ def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
     numbers = RaggedWriter(folder, "labels", len(classes))
     numbers.append(np.array([position[label] for label in labels]))
     numbers.close()
-    return {"classes": classes, "skips": skips_to_json(source.skips)}
+    return {"classes": classes}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,17 +11,7 @@ from numpy.typing import NDArray
 
 from luoxia.data.text.alignment import Pair, PairSource
 from luoxia.data.text.buckets import BucketedBatches
-from luoxia.data.text.ragged import (
-    Facts,
-    Indices,
-    Ragged,
-    RaggedWriter,
-    cached,
-    in_chunks,
-    skips_from_json,
-    skips_to_json,
-)
-from luoxia.data.text.reading import Skips
+from luoxia.data.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.data.text.tokens import IGNORED
 from luoxia.errors import UsageError
@@ -40,16 +29,13 @@ class PairBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairDataset:
+class PairDataset(Packed):
     """Pairs of token sequences without any marks; ``n`` is ``len(dataset)``."""
 
     sources: Ragged
     targets: Ragged
     source_tokeniser: Tokeniser
     target_tokeniser: Tokeniser
-    fingerprint: str  # of the source of data
-    title: str
-    skips: Skips
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -67,11 +53,10 @@ class PairDataset:
         other = target_tokeniser or tokeniser
         if None in (tokeniser.pad, tokeniser.eos, other.pad, other.bos, other.eos):
             raise UsageError("a tokeniser for pairs needs <pad>, <bos> and <eos>, and this one lacks some")
-        key = ["pairs", source.fingerprint, tokeniser.digest, other.digest]
-        build = partial(_build_pairs, source=source, tokenisers=(tokeniser, other))
-        facts, (sources, targets) = cached(key, build, ["sources", "targets"])
-        skips = skips_from_json(facts["skips"])
-        return cls(sources, targets, tokeniser, other, source.fingerprint, source.title, skips)
+        known, _, (sources, targets) = cached(
+            "pairs", source, [tokeniser, other], _build, ["sources", "targets"]
+        )
+        return cls(*known, sources, targets, tokeniser, other)
 
 
 class PairBatches(BucketedBatches):
@@ -123,17 +108,17 @@ def _id(token: int | None) -> int:
     return token
 
 
-def _build_pairs(folder: Path, source: PairSource, tokenisers: tuple[Tokeniser, Tokeniser]) -> Facts:
-    first = RaggedWriter(folder, "sources", tokenisers[0].vocabulary)
-    second = RaggedWriter(folder, "targets", tokenisers[1].vocabulary)
+def _build(folder: Path, source: PairSource, tokeniser: Tokeniser, other: Tokeniser) -> Facts:
+    first = RaggedWriter(folder, "sources", tokeniser.vocabulary)
+    second = RaggedWriter(folder, "targets", other.vocabulary)
     for pairs in in_chunks(source.pairs(), _pair_size):
-        for ids in tokenisers[0].encode_batch([pair.source for pair in pairs]):
+        for ids in tokeniser.encode_batch([pair.source for pair in pairs]):
             first.append(ids)
-        for ids in tokenisers[1].encode_batch([pair.target for pair in pairs]):
+        for ids in other.encode_batch([pair.target for pair in pairs]):
             second.append(ids)
     first.close()
     second.close()
-    return {"skips": skips_to_json(source.skips)}
+    return {}
 
 
 def _pair_size(pair: Pair) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from luoxia.data.cache import cache_folder, publish
 from luoxia.data.files import Skipped
 from luoxia.data.text.reading import Skips
+from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError
 
 VERSION = 1  # raise it when what is written changes
@@ -114,31 +115,61 @@ class RaggedWriter:
         (self._folder / f"{self._name}.json").write_text(facts, "utf-8")
 
 
+class Source(Protocol):
+    """What sequences are made from."""
+
+    fingerprint: str
+    title: str
+    skips: Skips  # by the latest whole pass
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A source in tokens, memory-mapped; each kind of data adds its sequences."""
+
+    fingerprint: str  # of the source
+    title: str  # what a person reads
+    skips: Skips
+
+
 def cached(
-    key: object,
-    build: Callable[[Path], Facts],
-    names: Iterable[str],
-) -> tuple[Facts, list[Ragged]]:
-    """Open the cache entry that ``key`` stands for, built by ``build(folder)`` where it is not there.
+    kind: str,
+    source: Source,
+    tokenisers: Sequence[Tokeniser],
+    build: Callable[..., Facts],
+    names: Sequence[str],
+) -> tuple[tuple[str, str, Skips], Facts, list[Ragged]]:
+    """Open a source's cache entry of this kind, built by ``build(folder, source, *tokenisers)`` where it is not there.
 
     ``build`` writes the sequences called ``names`` and returns facts to keep with them. The entry appears
     whole or not at all, so two processes may build it at once; a damaged one is built again.
 
+    Returns:
+        What ``Packed`` holds, the facts, and the sequences in the order of ``names``.
+
     Raises:
         LuoxiaError: what ``build`` raises, or the cache cannot be written or read.
     """
+    key = [kind, source.fingerprint, *(tokeniser.digest for tokeniser in tokenisers)]
     entry = cache_folder() / "texts" / sha256(json.dumps([VERSION, key]).encode()).hexdigest()[:32]
-    names = list(names)
+
+    def write(folder: Path) -> None:
+        facts = build(folder, source, *tokenisers)
+        skips = {"count": source.skips.count, "listed": [asdict(skip) for skip in source.skips.listed]}
+        (folder / FACTS).write_text(json.dumps({**facts, "skips": skips}), "utf-8")
+
     opened = _open_entry(entry, names)
     if opened is None:
-        publish(entry, lambda folder: _write_facts(folder, build(folder)))
+        publish(entry, write)
         opened = _open_entry(entry, names)
     if opened is None:
         raise LuoxiaError(f"the cache entry {entry} is damaged: remove this folder and try again")
-    return opened
+    facts, sequences = opened
+    listed = [Skipped(**skip) for skip in facts["skips"]["listed"]]
+    return (source.fingerprint, source.title, Skips(facts["skips"]["count"], listed)), facts, sequences
 
 
-def _open_entry(entry: Path, names: list[str]) -> tuple[Facts, list[Ragged]] | None:
+def _open_entry(entry: Path, names: Sequence[str]) -> tuple[Facts, list[Ragged]] | None:
     if not entry.is_dir():
         return None
     try:
@@ -152,20 +183,6 @@ def _open_entry(entry: Path, names: list[str]) -> tuple[Facts, list[Ragged]] | N
             f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
             " or set LUOXIA_CACHE to another folder"
         ) from error
-
-
-def _write_facts(folder: Path, facts: Facts) -> None:
-    (folder / FACTS).write_text(json.dumps(facts), "utf-8")
-
-
-def skips_to_json(skips: Skips) -> Facts:
-    """What was skipped, for the facts of an entry."""
-    return {"count": skips.count, "listed": [asdict(skip) for skip in skips.listed]}
-
-
-def skips_from_json(facts: Facts) -> Skips:
-    """What was skipped, from the facts of an entry."""
-    return Skips(facts["count"], [Skipped(**skip) for skip in facts["listed"]])
 
 
 def in_chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:

@@ -11,17 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luoxia.data.batches import Order, generator_for, holdout_split
-from luoxia.data.text.ragged import (
-    Facts,
-    Indices,
-    Ragged,
-    RaggedWriter,
-    cached,
-    in_chunks,
-    skips_from_json,
-    skips_to_json,
-)
-from luoxia.data.text.reading import Skips
+from luoxia.data.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.data.text.sources import TextSource
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import UsageError
@@ -84,14 +74,11 @@ class TokenStream:
 
 
 @dataclass(frozen=True)
-class TokenDataset:
+class TokenDataset(Packed):
     """The documents of a source as tokens, each followed by the end-of-text token, memory-mapped."""
 
     documents: Ragged
     eos: int
-    fingerprint: str  # of the source
-    source: str  # what a person reads
-    skips: Skips
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -106,10 +93,8 @@ class TokenDataset:
         """
         if tokeniser.eos is None:
             raise UsageError("this tokeniser has no end-of-text token, so it cannot separate documents")
-        key = ["tokens", source.fingerprint, tokeniser.digest]
-        facts, (documents,) = cached(key, lambda folder: _build(folder, source, tokeniser), ["documents"])
-        skips = skips_from_json(facts["skips"])
-        return cls(documents, tokeniser.eos, source.fingerprint, source.title, skips)
+        known, _, (documents,) = cached("tokens", source, [tokeniser], _build, ["documents"])
+        return cls(*known, documents, tokeniser.eos)
 
     def split(
         self, fraction: float = 0.1, seed: int = 0, by: Split | None = None
@@ -117,7 +102,7 @@ class TokenDataset:
         """Split into (train, held-out), a pure function of the arguments.
 
         Args:
-            fraction: the share held out.
+            fraction: the share held out; 0: nothing.
             seed: chooses the documents.
             by: "documents" holds out ``round(count * fraction)`` of them, at least 1, at most 1,000; "tail"
                 the last tokens. None: documents from 20 documents on, below that the tail.
@@ -127,9 +112,11 @@ class TokenDataset:
             ValueError: the fraction is not within 0 … 1 (excluding 1).
         """
         train, heldout = holdout_split(len(self), fraction, seed)
+        if fraction == 0:
+            return self.whole(), self._stream([])
         starts = self.documents.starts
         if by == "documents" and not len(heldout):
-            raise UsageError(f"{self.source} has {len(self)} documents, too few to hold out some: take tail")
+            raise UsageError(f"{self.title} has {len(self)} documents, too few to hold out some: take tail")
         if by == "tail" or not len(heldout):
             # The last token of all is the mark that ends the text.
             cut = int((starts[-1] - 1) * (1 - fraction))
@@ -213,7 +200,7 @@ def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
                 writer.append(end)
             begins = piece.ends and len(begin) > 0
     writer.close()
-    return {"skips": skips_to_json(source.skips)}
+    return {}
 
 
 def _runs(starts: Indices, documents: Indices) -> list[tuple[int, int]]:
