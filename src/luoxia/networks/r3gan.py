@@ -100,6 +100,19 @@ class Level(nn.Module):
         return y
 
 
+def levels_of(widths: list[int], depth: int, group: int, *, coarsest: int) -> nn.ModuleList:
+    """A level for each width, with ``depth`` blocks; level number ``coarsest`` is exact."""
+    total = depth * len(widths)
+    return nn.ModuleList(
+        Level(channels, depth, group, total, exact=index == coarsest) for index, channels in enumerate(widths)
+    )
+
+
+def between(widths: list[int]) -> nn.ModuleList:
+    """A layer from the width of each level to that of the next."""
+    return nn.ModuleList(Pointwise(i, o) if i != o else nn.Identity() for i, o in pairwise(widths))
+
+
 class Classes(nn.Module):
     """A learned vector for each class, as a linear layer of its one-hot code would give."""
 
@@ -143,13 +156,8 @@ class Generator(nn.Module):
         self.basis = nn.Parameter(torch.randn(widths[0], *coarse(*self.size, halved)))
         self.weigh = nn.Linear(2 * latent if classes else latent, widths[0], bias=False)
         draw(self.weigh)
-        self.widen = nn.ModuleList(  # before ↑2, where there are fewest pixels
-            Pointwise(i, o) if i != o else nn.Identity() for i, o in pairwise(widths)
-        )
-        total = depth * len(widths)
-        self.levels = nn.ModuleList(
-            Level(channels, depth, group, total, exact=index == 0) for index, channels in enumerate(widths)
-        )
+        self.widen = between(widths)  # before ↑2, where there are fewest pixels
+        self.levels = levels_of(widths, depth, group, coarsest=0)
         self.to_image = Pointwise(widths[-1], shape[0])
         self.register_buffer("kernel", separable(), persistent=False)
 
@@ -191,12 +199,8 @@ class Discriminator(nn.Module):
         halved = halvings(*shape[1:])
         widths = widths_of(halved, width, widest)
         self.from_image = Pointwise(shape[0], widths[0])
-        total = depth * len(widths)
-        self.levels = nn.ModuleList(
-            Level(channels, depth, group, total, exact=index == halved)
-            for index, channels in enumerate(widths)
-        )
-        self.widen = nn.ModuleList(Pointwise(i, o) if i != o else nn.Identity() for i, o in pairwise(widths))
+        self.levels = levels_of(widths, depth, group, coarsest=halved)
+        self.widen = between(widths)
         last = widths[-1]
         self.basis = nn.Parameter(torch.empty(last, *coarse(*shape[1:], halved)))
         self.judge = nn.Linear(last, last if classes else 1, bias=False)
