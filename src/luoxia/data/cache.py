@@ -12,11 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from luoxia.errors import LuoxiaError
 
 TEMPORARY_PREFIX = ".building-"
 STALE_SECONDS = 24 * 3600
+DAMAGED = (FileNotFoundError, ValueError, KeyError, TypeError, EOFError, AttributeError, RuntimeError)
+"""What reading an entry raises that was not wholly written, or changed since."""
+Content = TypeVar("Content")
 
 
 def cache_folder() -> Path:
@@ -29,6 +33,41 @@ def cache_folder() -> Path:
     if shared := os.environ.get("XDG_CACHE_HOME"):
         return Path(shared).expanduser() / "luoxia"
     return Path("~/.cache/luoxia").expanduser()
+
+
+def entry_of(entry: Path, read: Callable[[Path], Content], build: Callable[[Path], None]) -> Content:
+    """What ``read(entry)`` gives; where the entry is not there, or is damaged, ``build(folder)`` writes it first.
+
+    Raises:
+        LuoxiaError: the cache cannot be read or written, or what was written does not read back.
+    """
+    content = read_entry(entry, read)
+    if content is None:
+        publish(entry, build)
+        content = read_entry(entry, read)
+    if content is None:
+        raise LuoxiaError(f"the cache entry {entry} is damaged: remove this folder and try again")
+    return content
+
+
+def read_entry(entry: Path, read: Callable[[Path], Content]) -> Content | None:
+    """What ``read(entry)`` gives, None where there is no entry; a damaged one is removed.
+
+    Raises:
+        LuoxiaError: the cache cannot be read.
+    """
+    if not entry.is_dir():
+        return None
+    try:
+        return read(entry)
+    except DAMAGED:
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+    except OSError as error:
+        raise LuoxiaError(
+            f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
+            " or set LUOXIA_CACHE to another folder"
+        ) from error
 
 
 def publish(final: Path, build: Callable[[Path], None]) -> None:

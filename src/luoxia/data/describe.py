@@ -8,7 +8,7 @@ from typing import Any
 
 from luoxia.data.convert import Header
 from luoxia.data.files import Skipped
-from luoxia.data.images import class_names, fingerprint_of, load_cached, plan
+from luoxia.data.images import cached, class_names, fingerprint_of, plan
 from luoxia.data.plan import Request
 from luoxia.data.sources import ignore_decoder_warnings, open_source
 
@@ -62,10 +62,10 @@ def describe(
         source = open_source(path)
         survey = source.survey()
     to = plan(source, survey, request)
-    cached = load_cached(fingerprint_of(survey, to), source.title)
+    known = cached(source, survey, to)
     pairs = list(zip(source.items, survey.headers, strict=True))
     bad = [Skipped(item.name, header) for item, header in pairs if isinstance(header, str)]
-    skipped = cached.skipped if cached else sorted([*source.skipped, *bad], key=lambda skip: skip.name)
+    skipped = known.skipped if known else sorted([*source.skipped, *bad], key=lambda skip: skip.name)
     gone = {skip.name for skip in skipped if skip not in source.skipped}
     items = [item for item in source.items if item.name not in gone]
     headers = [header for _, header in pairs if isinstance(header, Header)]
@@ -88,5 +88,5 @@ def describe(
         skipped=skipped,
         ignored=source.ignored,
         fingerprint=fingerprint_of(survey, to),
-        cached=cached is not None,
+        cached=known is not None,
     )

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
@@ -13,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.data.cache import cache_folder, publish
+from luoxia.data.cache import cache_folder, entry_of, read_entry
 from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
 from luoxia.data.files import Skipped
 from luoxia.data.parallel import in_order
@@ -101,16 +100,16 @@ def open_images(
 
 def decode(source: Source, survey: Survey, to: Conversion, progress: Progress | None = None) -> ImageDataset:
     """Convert a source that was surveyed, or take what the cache has of it; raises what ``open_images`` does."""
-    fingerprint = fingerprint_of(survey, to)
-    dataset = load_cached(fingerprint, source.title)
-    if dataset is None:
-        publish(_entry(fingerprint), lambda folder: _Builder(source, survey, to, progress).build(folder))
-        dataset = load_cached(fingerprint, source.title)
-    if dataset is None:
-        raise LuoxiaError(
-            f"the cache entry {_entry(fingerprint)} is damaged: remove this folder and try again"
-        )
-    return dataset
+    return entry_of(
+        _entry(survey, to),
+        lambda entry: _read(entry, source.title),
+        lambda folder: _Builder(source, survey, to, progress).build(folder),
+    )
+
+
+def cached(source: Source, survey: Survey, to: Conversion) -> ImageDataset | None:
+    """What the cache has of a source that was surveyed; a damaged entry is removed."""
+    return read_entry(_entry(survey, to), lambda entry: _read(entry, source.title))
 
 
 def plan(source: Source, survey: Survey, request: Request) -> Conversion:
@@ -133,41 +132,28 @@ def fingerprint_of(survey: Survey, to: Conversion) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def load_cached(fingerprint: str, source: str) -> ImageDataset | None:
-    """Return the data set in the cache, or None; a damaged entry is removed."""
-    entry = _entry(fingerprint)
-    if not entry.is_dir():
-        return None
-    try:
-        facts = json.loads((entry / "dataset.json").read_text("utf-8"))
-        images = np.load(entry / "images.npy", mmap_mode="r")
-        labels = np.load(entry / "labels.npy", mmap_mode="r") if facts["classes"] else None
-        if len(images) != len(facts["names"]) or (labels is not None and len(labels) != len(images)):
-            raise ValueError("counts differ")
-    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
-        shutil.rmtree(entry, ignore_errors=True)
-        return None
-    except OSError as error:
-        raise LuoxiaError(
-            f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
-            " or set LUOXIA_CACHE to another folder"
-        ) from error
+def _entry(survey: Survey, to: Conversion) -> Path:
+    return cache_folder() / "images" / fingerprint_of(survey, to)
+
+
+def _read(entry: Path, source: str) -> ImageDataset:
+    facts = json.loads((entry / "dataset.json").read_text("utf-8"))
+    images = np.load(entry / "images.npy", mmap_mode="r")
+    labels = np.load(entry / "labels.npy", mmap_mode="r") if facts["classes"] else None
+    if len(images) != len(facts["names"]) or (labels is not None and len(labels) != len(images)):
+        raise ValueError("counts differ")
     _, height, width, channels = images.shape
     return ImageDataset(
         images=images,
         labels=labels,
         classes=tuple(facts["classes"]),
         spec=ImageSpec(height, width, channels, len(facts["classes"])),
-        fingerprint=fingerprint,
+        fingerprint=entry.name,
         names=facts["names"],
         source=source,
         skipped=[Skipped(**skip) for skip in facts["skipped"]],
         texts=facts["texts"],
     )
-
-
-def _entry(fingerprint: str) -> Path:
-    return cache_folder() / "images" / fingerprint
 
 
 def _none_usable(source: Source, reason: str) -> str:

@@ -22,7 +22,7 @@ from luoxia.data.text.sources import TextSource, read_texts
 from luoxia.data.text.spec import TextSpec
 from luoxia.data.text.tokeniser import SEPARATOR, Tokeniser
 from luoxia.data.text.tokens import TokenBatches, TokenDataset, TokenStream, Windows
-from luoxia.errors import LuoxiaError
+from luoxia.errors import LuoxiaError, MissingExtraError
 
 VERSION = 1  # raise it when tokenisers learn differently
 MOST_TEXT = 20_000_000
@@ -285,5 +285,7 @@ def learn_tokeniser(source: TextSource | PairSource, kind: str, vocabulary: int 
         publish(entry, build)
     try:
         return Tokeniser.load(entry)
+    except MissingExtraError:
+        raise
     except LuoxiaError as error:
         raise LuoxiaError(f"the cache entry {entry} is damaged: remove this folder and try again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,11 +13,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.data.cache import cache_folder, publish
+from luoxia.data.cache import cache_folder, entry_of
 from luoxia.data.files import Skipped
 from luoxia.data.text.reading import Skips
 from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import LuoxiaError
 
 VERSION = 1  # raise it when what is written changes
 CHUNK = 1024  # texts that are tokenised at a time, at most
@@ -158,31 +156,13 @@ def cached(
         skips = {"count": source.skips.count, "listed": [asdict(skip) for skip in source.skips.listed]}
         (folder / FACTS).write_text(json.dumps({**facts, "skips": skips}), "utf-8")
 
-    opened = _open_entry(entry, names)
-    if opened is None:
-        publish(entry, write)
-        opened = _open_entry(entry, names)
-    if opened is None:
-        raise LuoxiaError(f"the cache entry {entry} is damaged: remove this folder and try again")
-    facts, sequences = opened
-    listed = [Skipped(**skip) for skip in facts["skips"]["listed"]]
-    return (source.fingerprint, source.title, Skips(facts["skips"]["count"], listed)), facts, sequences
+    def read(entry: Path) -> tuple[Skips, Facts, list[Ragged]]:
+        facts = json.loads((entry / FACTS).read_text("utf-8"))
+        listed = [Skipped(**skip) for skip in facts["skips"]["listed"]]
+        return Skips(facts["skips"]["count"], listed), facts, [Ragged.open(entry, name) for name in names]
 
-
-def _open_entry(entry: Path, names: Sequence[str]) -> tuple[Facts, list[Ragged]] | None:
-    if not entry.is_dir():
-        return None
-    try:
-        facts: Facts = json.loads((entry / FACTS).read_text("utf-8"))
-        return facts, [Ragged.open(entry, name) for name in names]
-    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
-        shutil.rmtree(entry, ignore_errors=True)
-        return None
-    except OSError as error:
-        raise LuoxiaError(
-            f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
-            " or set LUOXIA_CACHE to another folder"
-        ) from error
+    skips, facts, sequences = entry_of(entry, read, write)
+    return (source.fingerprint, source.title, skips), facts, sequences
 
 
 def in_chunks(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:

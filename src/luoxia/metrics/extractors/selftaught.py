@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from luoxia.data.cache import cache_folder, publish
+from luoxia.data.cache import cache_folder, entry_of
 from luoxia.errors import LuoxiaError
 from luoxia.metrics.extractors.pixels import (
     build,
@@ -87,14 +86,8 @@ class SelfTaught:
         identity = fingerprint or _digest(images)
         kind = "rotations" if targets is None else hashlib.sha256(targets.tobytes()).hexdigest()
         key = hashlib.sha256(f"{VERSION} {identity} {kind} {seed}".encode()).hexdigest()[:32]
-        folder = cache_folder() / "extractors" / f"self-{key}"
-        stored = _load(folder)
-        if stored is None:
-            _store(folder, *_train(images, targets, seed))
-            stored = _load(folder)
-        if stored is None:
-            raise LuoxiaError(f"{folder} does not read back as it was written: check that disk")
-        return cls(*stored)
+        entry = cache_folder() / "extractors" / f"self-{key}"
+        return cls(*entry_of(entry, _load, lambda folder: _store(folder, *_train(images, targets, seed))))
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 128)."""
@@ -145,35 +138,25 @@ def _train(images: NDArray[Any], labels: NDArray[np.int64] | None, seed: int) ->
 
 
 def _store(folder: Path, network: Classifier, plan: Plan) -> None:
-    """Write the weights, and beside them the plan and their digest, in one rename."""
+    """Write the weights, and beside them the plan and their digest."""
     from safetensors.torch import save
 
     content = save({key: value.contiguous() for key, value in network.state_dict().items()})
     card = json.dumps({**asdict(plan), "sha256": hashlib.sha256(content).hexdigest()}, indent=2)
-
-    def write(temporary: Path) -> None:
-        (temporary / "model.safetensors").write_bytes(content)
-        (temporary / "plan.json").write_text(card, encoding="utf-8")
-
-    publish(folder, write)
+    (folder / "model.safetensors").write_bytes(content)
+    (folder / "plan.json").write_text(card, encoding="utf-8")
 
 
-def _load(folder: Path) -> tuple[Classifier, Plan, str] | None:
-    """Read what ``_store`` wrote; None if there is nothing, or (then it is removed) if it is damaged."""
+def _load(folder: Path) -> tuple[Classifier, Plan, str]:
+    """Read what ``_store`` wrote."""
     from safetensors.torch import load
 
-    if not folder.is_dir():
-        return None
-    try:
-        card = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        content = (folder / "model.safetensors").read_bytes()
-        digest = card.pop("sha256")
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError("the weights are not those that were written")
-        plan = Plan(**card)
-        network = build(lambda: Classifier(plan.channels, plan.outputs, plan.side))
-        network.load_state_dict(load(content))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
+    card = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    content = (folder / "model.safetensors").read_bytes()
+    digest = card.pop("sha256")
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError("the weights are not those that were written")
+    plan = Plan(**card)
+    network = build(lambda: Classifier(plan.channels, plan.outputs, plan.side))
+    network.load_state_dict(load(content))
     return network, plan, digest[:16]
