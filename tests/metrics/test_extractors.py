@@ -158,9 +158,10 @@ def test_inception_refuses_unfit_weights(inception_state, tmp_path):
     save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "few.safetensors")
     with pytest.raises(LuoxiaError, match="does not fit"):
         Inception(tmp_path / "few.safetensors")
-    (tmp_path / "broken.pth").write_bytes(b"no weights")
-    with pytest.raises(LuoxiaError, match="not a readable"):
-        Inception(tmp_path / "broken.pth")
+    for content in (b"no weights", b"hi\n", b""):
+        (tmp_path / "broken.pth").write_bytes(content)
+        with pytest.raises(LuoxiaError, match="not a readable"):
+            Inception(tmp_path / "broken.pth")
     torch.save(inception_state | {"fc.bias": torch.zeros(3)}, tmp_path / "shape.pth")
     with pytest.raises(LuoxiaError, match=r"at 1 keys \(fc.bias"):
         Inception(tmp_path / "shape.pth")
