@@ -155,6 +155,16 @@ class Session:
         """What the model is and how it is used, for a person."""
         raise NotImplementedError
 
+    def write_card(self, what: str, data: str, example: str, warning: str) -> str:
+        """A card in Markdown: what the model is, what it learnt from, a call in Python, a warning."""
+        kind, step = type(self.recipe), self.trainer.progress.step
+        return (
+            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
+            f"{what}, trained with Luoxia {__version__} for {step:,} steps on {data}.\n\n"
+            f"Recipe: {kind.title} ({kind.source}).\n\n"
+            f"```python\nimport luoxia\n\n{example}\n```\n\n{warning}\n"
+        )
+
     # ------------------------------------------------------------------ the course of a run
 
     def start(self, command: str) -> None:

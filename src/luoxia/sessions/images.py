@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from luoxia import __version__
 from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
 from luoxia.generation.images import ImageGenerator
 from luoxia.networks.transfer import freeze
@@ -164,32 +163,20 @@ class ImageSession(PictureSession):
 
     def describe_data(self) -> dict[str, Any]:
         """The images, for run.json."""
-        spec = self.dataset.spec
-        return {
-            "source": self.dataset.source,
-            "path": self.recipe.data,
-            "fingerprint": self.dataset.fingerprint,
-            "count": len(self.dataset),
+        return super().describe_data() | {
             "train": len(self.train_indices),
             "heldout": len(self.heldout_indices),
-            "height": spec.height,
-            "width": spec.width,
-            "channels": spec.channels,
             "classes": list(self.dataset.classes),
             "labelled": self.dataset.labels is not None,
-            "skipped": len(self.dataset.skipped),
         }
 
     def card(self) -> str:
         """The model card."""
-        spec, kind, step = self.dataset.spec, type(self.recipe), self.trainer.progress.step
-        return (
-            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
-            f"A generator of {spec.height} × {spec.width} images ({spec.channels} channels), trained with Luoxia "
-            f"{__version__} for {step:,} steps on {self.dataset.source} ({len(self.dataset):,} images).\n\n"
-            f"Recipe: {kind.title} ({kind.source}).\n\n"
-            "```python\nimport luoxia\n\n"
-            'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, seed=0)  # uint8 (n, h, w, c)\n```\n\n'
+        spec = self.dataset.spec
+        return self.write_card(
+            f"A generator of {spec.height} × {spec.width} images ({spec.channels} channels)",
+            f"{self.dataset.source} ({len(self.dataset):,} images)",
+            'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, seed=0)  # uint8 (n, h, w, c)',
             "What it generates is synthetic. It can resemble its training images: see the neighbours in the run's "
-            "report.\n"
+            "report.",
         )

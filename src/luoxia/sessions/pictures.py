@@ -73,6 +73,20 @@ class PictureSession(Session):
         counts = np.bincount(probabilities.argmax(1), minlength=len(classes))
         return dict(zip(classes, (counts / len(probabilities)).tolist(), strict=True))
 
+    def describe_data(self) -> dict[str, Any]:
+        """The images, for run.json; each kind adds its own."""
+        dataset, spec = self.dataset, self.dataset.spec
+        return {
+            "source": dataset.source,
+            "path": self.recipe.data,
+            "fingerprint": dataset.fingerprint,
+            "count": len(dataset),
+            "height": spec.height,
+            "width": spec.width,
+            "channels": spec.channels,
+            "skipped": len(dataset.skipped),
+        }
+
     def measure(self) -> list[dict[str, Any]]:
         """All scores of the present average, and the picture of its nearest training neighbours."""
         fakes = self.made(self.recipe.score_samples)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 
-from luoxia import __version__
 from luoxia.data.text.spec import TextSpec
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.generation.token_model import TokenModel
@@ -78,11 +77,7 @@ class TokenSession(Session):
 
     def card(self) -> str:
         """The model card."""
-        kind, step = type(self.recipe), self.trainer.progress.step
         what, example, warning = self.told
-        return (
-            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
-            f"{what}, trained with Luoxia {__version__} for {step:,} steps on {self.dataset.source}.\n\n"
-            f"Recipe: {kind.title} ({kind.source}).\n\n"
-            f'```python\nimport luoxia\n\nluoxia.load("PATH/TO/THIS/FOLDER"){example}\n```\n\n{warning}\n'
+        return self.write_card(
+            what, self.dataset.source, f'luoxia.load("PATH/TO/THIS/FOLDER"){example}', warning
         )

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from luoxia import __version__
 from luoxia.data import ImageDataset, ImageSpec, holdout_split
 from luoxia.data.unpaired import UnpairedDataset, open_unpaired
 from luoxia.errors import UsageError
@@ -195,38 +194,25 @@ class UnpairedSession(PictureSession):
 
     def describe_data(self) -> dict[str, Any]:
         """Both sides, for run.json."""
-        dataset, spec = self.dataset, self.dataset.spec
-        return {
+        return super().describe_data() | {
             "task": "image translation",
-            "source": dataset.source,
-            "path": self.recipe.data,
             "against": self.recipe.against,
-            "fingerprint": dataset.fingerprint,
-            "count": len(dataset),
-            "counts": {side: len(getattr(dataset, side)) for side in "ab"},
+            "counts": {side: len(getattr(self.dataset, side)) for side in "ab"},
             "train": {side: len(train) for side, (train, _) in self.splits.items()},
             "heldout": {side: len(heldout) for side, (_, heldout) in self.splits.items()},
-            "height": spec.height,
-            "width": spec.width,
-            "channels": spec.channels,
             "classes": [],
             "labelled": False,
-            "skipped": len(dataset.skipped),
         }
 
     def card(self) -> str:
         """The model card."""
-        spec, kind, step = self.dataset.spec, type(self.recipe), self.trainer.progress.step
-        ways = " and ".join(self.recipe.directions)
-        return (
-            f"# {kind.name or kind.__name__}: {self.run.name}\n\n"
-            f"A translator of images, {ways}, trained with Luoxia {__version__} for {step:,} steps on crops of "
-            f"{spec.height} × {spec.width} ({spec.channels} channels): side A {self.dataset.a.source} "
-            f"({len(self.dataset.a):,} images), side B {self.dataset.b.source} ({len(self.dataset.b):,}).\n\n"
-            f"Recipe: {kind.title} ({kind.source}).\n\n"
-            "```python\nimport luoxia\n\n"
-            'images = luoxia.load("PATH/TO/THIS/FOLDER").translate(images, direction="a2b")  # uint8 (n, h, w, c)\n```'
-            "\n\nWhat it makes is synthetic, whatever it was made of.\n"
+        spec, a, b = self.dataset.spec, self.dataset.a, self.dataset.b
+        return self.write_card(
+            f"A translator of images, {' and '.join(self.recipe.directions)}",
+            f"crops of {spec.height} × {spec.width} ({spec.channels} channels): side A {a.source} "
+            f"({len(a):,} images), side B {b.source} ({len(b):,})",
+            'images = luoxia.load("PATH/TO/THIS/FOLDER").translate(images, direction="a2b")  # uint8 (n, h, w, c)',
+            "What it makes is synthetic, whatever it was made of.",
         )
 
 
