@@ -17,7 +17,14 @@ LARGEST = 2**31 - 1
 
 def operations(tf: Any) -> dict[str, Operation]:
     """Operations by ONNX's name (https://onnx.ai/onnx/operators, version 20)."""
-    return {**_elementwise(tf), **_shapes(tf), **_products(tf), **_convolutions(tf)}
+    return {
+        **_elementwise(tf),
+        **_shapes(tf),
+        **_parts(tf),
+        **_products(tf),
+        **_convolutions(tf),
+        **_resizing(tf),
+    }
 
 
 def _elementwise(tf: Any) -> dict[str, Operation]:
@@ -61,50 +68,60 @@ def _elementwise(tf: Any) -> dict[str, Operation]:
 
 
 def _shapes(tf: Any) -> dict[str, Operation]:
-    def fixed(x: Any) -> Any:
-        """A tensor's value where the graph says it, as NumPy's; else the tensor."""
-        value = tf.get_static_value(x)
-        return x if value is None else value
-
-    def axes_of(attributes: Attributes, axes: Any) -> list[int]:
-        return [int(axis) for axis in (attributes.get("axes", ()) if axes is None else fixed(axes))]
+    """Of the same values in another shape, and of shapes themselves."""
 
     def reshape(_: Attributes, x: Any, shape: Any) -> Any:
-        sizes = fixed(shape)
+        sizes = _fixed(tf, shape)
         if isinstance(sizes, np.ndarray) and (sizes == 0).any():  # 0: as it is
             sizes = [tf.shape(x)[i] if size == 0 else int(size) for i, size in enumerate(sizes)]
         return tf.reshape(x, sizes)
-
-    def cut(_: Attributes, x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
-        whole: list[Any] = [slice(None)] * len(x.shape)
-        numbers = range(len(starts)) if axes is None else fixed(axes)
-        for i, axis in enumerate(numbers):
-            end = fixed(ends)[i]
-            end = None if isinstance(end, np.integer) and end >= LARGEST else end
-            whole[int(axis)] = slice(fixed(starts)[i], end, 1 if steps is None else fixed(steps)[i])
-        return x[tuple(whole)]
 
     def shape_of(attributes: Attributes, x: Any) -> Any:
         return tf.shape(x, out_type=tf.int64)[attributes.get("start", 0) : attributes.get("end")]
 
     def unsqueeze(attributes: Attributes, x: Any, axes: Any = None) -> Any:
-        wanted = axes_of(attributes, axes)
+        wanted = _axes(tf, attributes, axes)
         rank = len(x.shape) + len(wanted)
         for axis in sorted(axis % rank for axis in wanted):
             x = tf.expand_dims(x, axis)
         return x
 
+    return {
+        "Reshape": reshape,
+        "Shape": shape_of,
+        "Unsqueeze": unsqueeze,
+        "Squeeze": lambda attributes, x, axes=None: tf.squeeze(x, _axes(tf, attributes, axes) or None),
+        "Transpose": lambda attributes, x: tf.transpose(x, attributes.get("perm")),
+        "Expand": lambda _, x, shape: tf.broadcast_to(
+            x, tf.broadcast_dynamic_shape(tf.shape(x, out_type=tf.int64), tf.cast(shape, tf.int64))
+        ),
+        "Range": lambda _, start, limit, step: tf.range(start, limit, step),
+        "ConstantOfShape": lambda attributes, shape: tf.fill(
+            shape, _value(attributes) if "value" in attributes else np.float32(0)
+        ),
+        "Constant": lambda attributes: tf.constant(_value(attributes)),
+    }
+
+
+def _parts(tf: Any) -> dict[str, Operation]:
+    """Of some of the values, or of more."""
+
+    def cut(_: Attributes, x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
+        def bound(place: Any) -> Any:
+            far = isinstance(place, np.integer) and abs(int(place)) >= LARGEST
+            return None if far else place  # TensorFlow refuses what lies beyond either end
+
+        whole: list[Any] = [slice(None)] * len(x.shape)
+        first, last = _fixed(tf, starts), _fixed(tf, ends)
+        numbers = range(len(starts)) if axes is None else _fixed(tf, axes)
+        for i, axis in enumerate(numbers):
+            step = 1 if steps is None else _fixed(tf, steps)[i]
+            whole[int(axis)] = slice(bound(first[i]), bound(last[i]), step)
+        return x[tuple(whole)]
+
     def split(attributes: Attributes, x: Any, sizes: Any = None) -> Any:
-        parts = attributes["num_outputs"] if sizes is None else [int(size) for size in fixed(sizes)]
+        parts = attributes["num_outputs"] if sizes is None else [int(size) for size in _fixed(tf, sizes)]
         return tf.split(x, parts, axis=attributes.get("axis", 0))
-
-    def reduce(function: Any) -> Operation:
-        def reduced(attributes: Attributes, x: Any, axes: Any = None) -> Any:
-            return function(
-                x, axes_of(attributes, axes) or None, keepdims=bool(attributes.get("keepdims", 1))
-            )
-
-        return reduced
 
     def scatter(attributes: Attributes, x: Any, indices: Any, updates: Any) -> Any:
         if attributes.get("reduction", b"none") != b"none":
@@ -116,36 +133,40 @@ def _shapes(tf: Any) -> dict[str, Operation]:
     def pad(attributes: Attributes, x: Any, pads: Any, value: Any = None, axes: Any = None) -> Any:
         if attributes.get("mode", b"constant") != b"constant" or axes is not None:
             raise LuoxiaError("the network pads by copying, which format=tensorflow does not know yet")
-        around = np.asarray(fixed(pads)).reshape(2, -1).T
+        around = np.asarray(_fixed(tf, pads)).reshape(2, -1).T
         inner = x[tuple(slice(-min(0, a), -max(0, -b) or None) for a, b in around)]
         return tf.pad(inner, np.maximum(around, 0), constant_values=0.0 if value is None else value)
 
     return {
-        "Reshape": reshape,
         "Slice": cut,
-        "Shape": shape_of,
-        "Unsqueeze": unsqueeze,
         "Split": split,
         "ScatterND": scatter,
         "Pad": pad,
-        "ReduceMean": reduce(tf.reduce_mean),
-        "ReduceSum": reduce(tf.reduce_sum),
-        "Squeeze": lambda attributes, x, axes=None: tf.squeeze(x, axes_of(attributes, axes) or None),
-        "Transpose": lambda attributes, x: tf.transpose(x, attributes.get("perm")),
-        "Expand": lambda _, x, shape: tf.broadcast_to(
-            x, tf.broadcast_dynamic_shape(tf.shape(x, out_type=tf.int64), tf.cast(shape, tf.int64))
-        ),
         "Concat": lambda attributes, *parts: tf.concat(parts, attributes["axis"]),
         "Gather": lambda attributes, x, indices: tf.gather(x, indices, axis=attributes.get("axis", 0)),
-        "Range": lambda _, start, limit, step: tf.range(start, limit, step),
-        "ConstantOfShape": lambda attributes, shape: tf.fill(
-            shape, _value(attributes) if "value" in attributes else np.float32(0)
-        ),
-        "Constant": lambda attributes: tf.constant(_value(attributes)),
     }
 
 
+def _fixed(tf: Any, x: Any) -> Any:
+    """A tensor's value where the graph says it, as NumPy's; else the tensor."""
+    value = tf.get_static_value(x)
+    return x if value is None else value
+
+
+def _axes(tf: Any, attributes: Attributes, axes: Any) -> list[int]:
+    return [int(axis) for axis in (attributes.get("axes", ()) if axes is None else _fixed(tf, axes))]
+
+
 def _products(tf: Any) -> dict[str, Operation]:
+    """Of sums: products of matrices, means, norms."""
+
+    def reduce(function: Any) -> Operation:
+        def reduced(attributes: Attributes, x: Any, axes: Any = None) -> Any:
+            kept = bool(attributes.get("keepdims", 1))
+            return function(x, _axes(tf, attributes, axes) or None, keepdims=kept)
+
+        return reduced
+
     def gemm(attributes: Attributes, a: Any, b: Any, c: Any = None) -> Any:
         flips = {"transpose_a": bool(attributes.get("transA")), "transpose_b": bool(attributes.get("transB"))}
         product = attributes.get("alpha", 1.0) * tf.matmul(a, b, **flips)
@@ -170,6 +191,8 @@ def _products(tf: Any) -> dict[str, Operation]:
     return {
         "Gemm": gemm,
         "MatMul": lambda _, a, b: tf.matmul(a, b),
+        "ReduceMean": reduce(tf.reduce_mean),
+        "ReduceSum": reduce(tf.reduce_sum),
         "BatchNormalization": normalise,
         "LayerNormalization": layer_norm,
         "RMSNormalization": rms_norm,
@@ -217,6 +240,10 @@ def _convolutions(tf: Any) -> dict[str, Operation]:
         y = y[:, top : -bottom or None, left : -right or None]
         return first(y if bias is None else y + bias)
 
+    return {"Conv": convolve, "ConvTranspose": transposed}
+
+
+def _resizing(tf: Any) -> dict[str, Operation]:
     def shuffle(attributes: Attributes, x: Any) -> Any:
         side, crd = attributes["blocksize"], attributes.get("mode", b"DCR") == b"CRD"
         n, (c, h, w) = tf.shape(x)[0], x.shape[1:]
@@ -234,7 +261,7 @@ def _convolutions(tf: Any) -> dict[str, Operation]:
             )
         return tf.repeat(tf.repeat(x, int(factors[2]), 2), int(factors[3]), 3)
 
-    return {"Conv": convolve, "ConvTranspose": transposed, "DepthToSpace": shuffle, "Resize": enlarge}
+    return {"DepthToSpace": shuffle, "Resize": enlarge}
 
 
 def _check(attributes: Attributes) -> None:
