@@ -227,7 +227,7 @@ class MeasureSettings(Config):
 
 
 class DataSettings(Config):
-    """The keys of ``luoxia data``."""
+    """The keys of ``luoxia data``, which every recipe of images has, too."""
 
     size: Annotated[Size | None, Unset] = Field(
         None, description="pixels, 64 or 48x64; from the data if unset"

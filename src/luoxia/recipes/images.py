@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.config import Annealable, AnnealableWeight, Annealed, Size, Unset, Whole, Words, value_at
+from luoxia.config import Annealable, AnnealableWeight, Annealed, Unset, Whole, Words, value_at
 from luoxia.recipe import Recipe
+from luoxia.settings import DataSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,18 +28,9 @@ GUpdateName = Literal["fresh", "shared", "joint"]
 AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
 
 
-class ImageRecipe(Recipe):
+class ImageRecipe(DataSettings, Recipe):
     """Images of one size, some of them held out, and scores on an extractor's features."""
 
-    size: Annotated[Size | None, Unset] = Field(
-        None, description="pixels, 64 or 48x64; from the data if unset"
-    )
-    crop: Literal["center", "random", "pad"] = Field(
-        "center", description="how images of other shapes are made to fit"
-    )
-    channels: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
-    )
     holdout: float = Field(
         0.05,
         ge=0,
