@@ -17,8 +17,9 @@ from luoxia.data.text.sources import read_texts
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.metrics.classification import Classification
 from luoxia.metrics.extractors import open_extractor
-from luoxia.metrics.images import Measurement, measure_images
+from luoxia.metrics.images import Measurement
 from luoxia.metrics.images import measure as measure_against
+from luoxia.metrics.reference import Reference
 from luoxia.metrics.score import Score
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
@@ -104,9 +105,8 @@ def _measure_sources(data: Source, against: Source, extractor: str, n: int, seed
         data = open_images(data, f"{height}x{width}", channels=channels)
     measured = data.images if isinstance(data, ImageDataset) else _checked(data, "data")
     opened = open_extractor(extractor, reference, labels, fingerprint=fingerprint)
-    return measure_images(
-        measured, reference, extractor=opened, labels=labels, classes=classes, seed=seed, limit=n
-    )
+    real = Reference(reference, extractor=opened, labels=labels, classes=classes, seed=seed, limit=n)
+    return measure_against(real, measured)
 
 
 def _checked(images: Any, key: str) -> NDArray[np.uint8]:

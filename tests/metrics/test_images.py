@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from luoxia.errors import LuoxiaError
-from luoxia.metrics.images import measure, measure_images
+from luoxia.metrics.images import measure
 from luoxia.metrics.picture import neighbours_picture
 from luoxia.metrics.reference import Reference
 
@@ -48,30 +48,30 @@ def test_noise_is_implausible(reference):
 def test_measuring_twice_gives_the_same_json(small, extractor):
     images, labels = small
     settings = {"extractor": extractor, "labels": labels[:500], "heldout": images[500:800], "limit": 300}
-    one, two = (measure_images(images[800:], images[:500], **settings).as_dict() for _ in range(2))
+    one, two = (measure(Reference(images[:500], **settings), images[800:]).as_dict() for _ in range(2))
     assert json.dumps(one) == json.dumps(two)
     assert all(score["signature"]["reals"] == 300 for score in one["scores"])
 
 
 def test_every_training_image_is_searched_beyond_the_limit(small, pixels):
     images = small[0]
-    found = measure_images(images[:200], images, extractor=pixels, limit=100)
+    found = measure(Reference(images, extractor=pixels, limit=100), images[:200])
     assert found["memorised"].value == 1
     assert found["memorised"].signature["searched"] == 1200
-    few = measure_images(images[:200], images, extractor=pixels, limit=100, search=100)
+    few = measure(Reference(images, extractor=pixels, limit=100, search=100), images[:200])
     assert few["memorised"].value < 0.5
 
 
 def test_two_samples_do_not_crash(small, pixels):
     images = small[0]
-    found = measure_images(images[:2], images[2:4], extractor=pixels)
+    found = measure(Reference(images[2:4], extractor=pixels), images[:2])
     assert all(np.isfinite(score.value) for score in found.scores)
     assert "caveat" in found["FD-pixels"].signature
     constant = np.zeros((3, 14, 14, 1), np.uint8)
-    assert all(np.isfinite(s.value) for s in measure_images(constant, constant, extractor=pixels).scores)
+    assert all(np.isfinite(s.value) for s in measure(Reference(constant, extractor=pixels), constant).scores)
     for fake, real in ((images[:1], images), (images, images[:1])):
         with pytest.raises(LuoxiaError, match="needs two"):
-            measure_images(fake, real, extractor=pixels)
+            measure(Reference(real, extractor=pixels), fake)
 
 
 def test_sizes_and_channels_may_differ(reference, small):
@@ -89,7 +89,7 @@ def test_quick_scores_agree_with_the_full_measurement(reference, small):
 
 def test_the_name_follows_the_extractor(small, pixels):
     pixels.name = "inception"
-    names = {s.name for s in measure_images(small[0][:20], small[0][20:60], extractor=pixels).scores}
+    names = {s.name for s in measure(Reference(small[0][20:60], extractor=pixels), small[0][:20]).scores}
     assert {"FID", "KID"} <= names
 
 

@@ -12,20 +12,18 @@ training images with themselves left out. The Fréchet distance's is scaled to t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from luoxia.metrics import classes as class_metrics
-from luoxia.metrics.extractors.base import Extractor
 from luoxia.metrics.intervals import Z95, Estimate, mean, share
 from luoxia.metrics.kid import kernel_distance
 from luoxia.metrics.manifold import DENSITY_K, PRECISION_K, manifold
 from luoxia.metrics.neighbours import QUANTILE, duplicates, memorised, nearest, nearest_others, threshold
-from luoxia.metrics.reference import SEARCH, Reference
+from luoxia.metrics.reference import Reference
 from luoxia.metrics.score import Score
 
 SHOWN = 16  # pairs that a measurement keeps for the picture
@@ -68,39 +66,12 @@ class Measurement:
         }
 
 
-def measure_images(
-    fake: Array,
-    real: Array,
-    *,
-    extractor: Extractor,
-    labels: ArrayLike | None = None,
-    classes: Sequence[str] = (),
-    heldout: Array | None = None,
-    seed: int = 0,
-    limit: int = 10_000,
-    search: int = SEARCH,
-) -> Measurement:
-    """Measure samples against the images they were learned from.
-
-    ``fake`` is uint8 (m, h, w, c); the other arguments are those of ``Reference``. Sizes and channels may
-    differ: the extractor brings both to one size. Deterministic given ``seed``. Fewer than two images on
-    either side raise LuoxiaError.
-    """
-    reference = Reference(
-        real,
-        extractor=extractor,
-        labels=labels,
-        classes=classes,
-        heldout=heldout,
-        seed=seed,
-        limit=limit,
-        search=search,
-    )
-    return measure(reference, fake)
-
-
 def measure(reference: Reference, fake: Array) -> Measurement:
-    """Measure samples, uint8 (m, h, w, c), against a reference that may serve again."""
+    """Measure samples, uint8 (m, h, w, c), m ≥ 2, against a reference that may serve again.
+
+    Their size and channels may be others than the real images': the extractor brings both to one. Deterministic given
+    the reference's seed. LuoxiaError for fewer than two samples.
+    """
     rows, features = reference.embed(fake)
     probabilities = reference.extractor.probabilities(features)
     distances, indices = nearest(features, reference.training)
