@@ -185,8 +185,7 @@ def export(run: str, /, **settings: Any) -> Path:
         )
     from luoxia import api
 
-    dtype = None if chosen.dtype == "none" else chosen.dtype
-    return api.export(run, chosen.out, format=chosen.format, dtype=dtype)
+    return api.export(run, chosen.out, format=chosen.format, dtype=chosen.dtype)
 
 
 def measure(run: str | None, /, **settings: Any) -> Any:

@@ -119,8 +119,8 @@ class ExportSettings(Config):
     out: Annotated[str | None, Unset] = Field(
         None, description="the folder to write, of onnx the FILE.onnx; it must be new"
     )
-    dtype: Literal["none", "float32", "bfloat16", "float16"] = Field(
-        "none", description="of the weights: float32, bfloat16, float16; none: as they are"
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Unset] = Field(
+        None, description="of the weights: float32, bfloat16, float16; as they are if unset"
     )
 
 
