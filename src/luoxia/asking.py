@@ -88,9 +88,10 @@ def _texts(what: str, field: str | None) -> list[str]:
     from luoxia.data.text.reading import kind_of
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import read_texts
+    from luoxia.sampling import named_file
 
-    path = Path(what)
-    if len(what) > 1000 or not path.is_file():
+    path = named_file(what)
+    if path is None:
         return [what]
     if kind_of(path) in RECORDS:
         source = read_texts(path, target=field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -136,10 +137,28 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str,
             api.other_verb(run)
             or f"{run} is no translator; train one with: luoxia train translate data=… against=…"
         )
-    lines = read_lines(what) if Path(what).is_file() else [what]
+    file = named_file(what)
+    lines = [what] if file is None else read_lines(file)
     found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
     text = "\n".join(" ".join(line.splitlines()) for line in found)
     return text if out is None else write_file(out, text + "\n")
+
+
+def named_file(what: str) -> Path | None:
+    """The file that ``what`` names, None where it is a text itself; ``UsageError`` for a path with nothing to read."""
+    from luoxia.data.text.reading import kind_of
+    from luoxia.data.text.records import RECORDS
+    from luoxia.data.text.sources import PLAIN
+
+    path = Path(what)
+    with contextlib.suppress(OSError):  # a text may be too long to be asked for as a name
+        if path.is_file():
+            return path
+    if what.endswith(("/", os.sep)) and path.is_dir():
+        raise UsageError(f"{what} is a folder: give a text, or a file of texts")
+    if len(what.split()) == 1 and kind_of(path) in PLAIN | RECORDS:
+        raise UsageError(f"there is nothing at {what}: check the path")
+    return None
 
 
 def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_unknown_fields_and_values(learnt, refused):
             {"condition": "letter", "target": "quux"},
             "has no field 'quux'; its fields are body, count, letter",
         ),
-        ({"condition": "letter", "target": "none"}, "name the field that holds the text with target="),
+        ({"condition": "letter", "target": "none"}, "name the field that holds the text, as target="),
         ({"condition": "body,count"}, "condition=body,count holds the text itself"),
         ({"condition": "count,count"}, "name each field once"),
         ({"condition": "letter", "data": "none"}, "need data="),

@@ -225,6 +225,10 @@ def test_bad_data_is_one_sentence(words, numbers, refused, luoxia_command):
 
     trained(luoxia_command, *CLASSIFY, "steps=1", "out=run")
     assert "text 1 is empty" in refused(2, "classify", "run", " ")
+    assert "nothing at wrods.jsonl" in refused(2, "classify", "run", "wrods.jsonl")
+    assert "./ is a folder" in refused(2, "classify", "run", "./")
+    long = luoxia_command("classify", "run", 300 * "x")  # longer than any file's name
+    assert long.exit_code == 0, long.stderr
     Path("gap.txt").write_text("a cat\n\n", encoding="utf-8")
     assert "line 2 of gap.txt is empty" in refused(2, "classify", "run", "gap.txt")
     assert "has no field 'body'" in refused(2, "classify", "run", "words.jsonl", "text=body")

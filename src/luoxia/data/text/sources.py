@@ -283,7 +283,7 @@ def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, 
     try:
         require([target], list(known), where)
     except UsageError as error:
-        raise UsageError(f"{error}; name the field that holds the text with target=") from None
+        raise UsageError(f"{error}; name the field that holds the text, as target= or text=") from None
 
 
 def _own_text() -> TextSource:
