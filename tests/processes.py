@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -27,6 +28,18 @@ def spawned(job, folder, count=2, seconds=240):
         process.kill()
     assert not hung, "the processes wait for each other"
     return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(count)]
+
+
+def every(jobs, world):
+    """By name each ``job(world)``'s result, or its traceback: one that fails leaves no process waiting for the next."""
+    results = {}
+    for name, job in jobs.items():
+        try:
+            results[name] = job(world)
+        except Exception:
+            results[name] = traceback.format_exc()
+        world.barrier()
+    return results
 
 
 def torchrun(folder, *words, count=2, **environment):

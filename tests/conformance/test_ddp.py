@@ -5,7 +5,6 @@ One spawn of two gloo processes runs every case; each rank draws what one proces
 
 import dataclasses
 import itertools
-import traceback
 from functools import partial
 
 import pytest
@@ -27,7 +26,7 @@ from luoxia.recipes.unpaired import CUT, CycleGAN
 from luoxia.training import objective_state
 from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.trainer import Trainer
-from processes import spawned, torchrun
+from processes import every, spawned, torchrun
 
 SHAPE = (1, 8, 8)
 LATENT = 4
@@ -297,15 +296,7 @@ EXTRAS = {
 
 def every_case(world):
     """One of two processes: every case's result."""
-    results = {}
-    jobs = {name: lambda w, c=case: run_case(c, w) for name, case in CASES.items()} | EXTRAS
-    for name, job in jobs.items():
-        try:
-            results[name] = job(world)
-        except Exception:
-            results[name] = traceback.format_exc()
-        world.barrier()
-    return results
+    return every({name: partial(run_case, case) for name, case in CASES.items()} | EXTRAS, world)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Sharded training (FSDP2) against one process: weights, averages, norms, and checkpoints for any number of them."""
 
 import functools
-import traceback
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from luoxia.recipes.text import GPT
 from luoxia.training import checkpoint
 from luoxia.training.distributed import World
 from luoxia.training.trainer import Trainer
-from processes import spawned, torchrun
+from processes import every, spawned, torchrun
 
 WORDS, LENGTH, ROWS = 19, 6, 8
 TINY = {"layers": 2, "heads": 2, "width": 16, "context": LENGTH, "steps": 100, "lr": 0.01, "shard": True}
@@ -85,14 +84,7 @@ def run(case, world, folder):
 
 
 def every_case(folder, world):
-    results = {}
-    for case in CASES:
-        try:
-            results[case] = run(case, world, Path(folder) / case)
-        except Exception:
-            results[case] = traceback.format_exc()
-        world.barrier()
-    return results
+    return every({case: functools.partial(run, case, folder=Path(folder) / case) for case in CASES}, world)
 
 
 @pytest.fixture(scope="module")

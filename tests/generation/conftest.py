@@ -1,6 +1,5 @@
 """Two tiny trained runs, one with classes and one without."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,13 +7,6 @@ import pytest
 import luoxia
 
 TINY = {"steps": 30, "width": 4, "latent": 8, "extractor": "none", "size": 8, "data": None, "quiet": True}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LUOXIA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")

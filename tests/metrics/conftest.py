@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -25,15 +23,8 @@ def small(digits):
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def extractor(small, shared_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LUOXIA_CACHE", str(shared_cache))
-        return SelfTaught.open(*small, seed=0)
+def extractor(small):
+    return SelfTaught.open(*small, seed=0)
 
 
 class PixelExtractor:
