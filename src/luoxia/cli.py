@@ -60,6 +60,8 @@ def _speaking(debug: bool) -> Iterator[None]:
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.filename:  # a disk is full, a name too long
+            raise _ending(f"{error.filename} cannot be used: {error.strerror}", debug) from None
         if isinstance(error, MemoryError) or _names_memory(str(error)):
             raise _ending("not enough memory; lower batch=, size= or width=", debug) from None
         told = " ".join(f"{type(error).__name__}: {error}".split())

@@ -426,6 +426,7 @@ def test_a_damaged_model_file(refused: Refusal, run: Path) -> None:
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory; lower batch="),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory; lower batch="),
         (KeyboardInterrupt(), "interrupted"),
+        (OSError(36, "File name too long", "xx"), "xx cannot be used: File name too long"),
         (LuoxiaError("this and that"), "this and that"),
     ],
 )
