@@ -101,6 +101,22 @@ def test_needs_real_says_what_the_generator_reads(name, logits):
 
 
 @pytest.mark.parametrize("name", FORMULAS)
+def test_the_boundary_is_where_the_loss_is_undecided(name, logits):
+    """Where a constant may be added to all logits, it moves with them; else, there D's two gradients are opposite."""
+    real, fake = logits
+    loss = LOSSES[name]()
+    boundary = loss.boundary(real, fake)
+    assert boundary.shape == ()
+    if torch.allclose(loss.discriminator(real, fake), loss.discriminator(real + 3, fake + 3)):
+        torch.testing.assert_close(loss.boundary(real + 3, fake + 3), boundary + 3)
+        torch.testing.assert_close(boundary - fake.mean(), real.mean() - boundary)
+        return
+    at = boundary.clone().view(1).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss.discriminator(at, at), at)
+    assert gradient.item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.parametrize("real_at", [1e4, -1e4, 0.0])
 @pytest.mark.parametrize("fake_at", [1e4, -1e4, 0.0])
 def test_extreme_logits_stay_finite(name, real_at, fake_at):

@@ -43,7 +43,7 @@ def learnt(tmp_path_factory):
     return luoxia.train(
         "stylegan2", data=str(folder / "squares.npz"), out=str(folder / "run"), quiet=True, device="cpu",
         precision="fp32", steps=240, batch=16, width=8, widest=16, latent=8, styles=16, condition="projection",
-        mixing=0.5, gamma=0.05, lr=5e-3, extractor="none", sample_every=0, log_every=80, **{"ema.halflife": 200},
+        mixing=0.5, gamma=0.5, lr=5e-3, extractor="none", sample_every=0, log_every=80, **{"ema.halflife": 200},
     )  # fmt: skip
 
 

@@ -118,20 +118,26 @@ class Adversarial(Objective):
             made = self.generate(real, rng)
         fake = made.detach().requires_grad_(self.g_update == "joint")
         real_logits, fake_logits = self.criticise(real, fake, rng)
+        real_sign, fake_sign = self._signs(real_logits.detach(), fake_logits.detach())
         if self.ada is not None:
-            self.ada.hear(real_logits)
+            self.ada.hear(real_sign)
         if self.g_update != "fresh":
             self._seen = [Seen(real, made, fake, real_logits.detach(), fake_logits.detach())]
         self.statistics |= {
             "real_logit": real_logits.detach().mean(),
             "fake_logit": fake_logits.detach().mean(),
-            "real_sign": real_logits.detach().sign().mean(),
-            "fake_sign": fake_logits.detach().sign().mean(),
+            "real_sign": real_sign,
+            "fake_sign": fake_sign,
         }
         losses = {"adversarial": self.loss.discriminator(real_logits, fake_logits)}
         if self.penalty_every == 1:
             losses |= self.penalised(real, fake.detach(), rng)
         return losses
+
+    def _signs(self, real_logits: Tensor, fake_logits: Tensor) -> list[Tensor]:
+        """E[sign D(x)] of real and of generated images, against the loss's boundary between them."""
+        boundary = self.loss.boundary(real_logits, fake_logits)
+        return [(logits - boundary).sign().mean() for logits in (real_logits, fake_logits)]
 
     def lazy_penalties(self, real: Batch, rng: Rng) -> Losses:
         """The penalties alone, times the updates of D that one of them stands for."""

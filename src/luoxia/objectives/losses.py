@@ -20,6 +20,10 @@ class Loss(Protocol):
     vanishes: bool
     """Whether D's gradient by the logit of a generated image can be 0, which joint updates cannot divide by."""
 
+    def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The logit, a scalar, above which D takes an image for a real one."""
+        ...
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The loss the discriminator minimises."""
         ...
@@ -29,11 +33,22 @@ class Loss(Protocol):
         ...
 
 
+def even_odds(real: Tensor, fake: Tensor) -> Tensor:
+    """0, where D(x) = ½."""
+    return real.new_zeros(())
+
+
+def midpoint(real: Tensor, fake: Tensor) -> Tensor:
+    """Half-way between the means, for losses that only compare logits: a constant may be added to them all."""
+    return 0.5 * (real.mean() + fake.mean())
+
+
 class Minimax:
     """min_G max_D V(D, G) = E[log D(x)] + E[log(1 − D(G(z)))] (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
 
     needs_real = False
     vanishes = False
+    boundary = staticmethod(even_odds)
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """−V(D, G); log σ(a) = −softplus(−a) and log(1 − σ(a)) = −softplus(a) never overflow."""
@@ -58,6 +73,10 @@ class LeastSquares:
     needs_real = False
     vanishes = True
 
+    def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
+        """½, as far from 1 as from 0."""
+        return real.new_full((), 0.5)
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """½ E[(D(x) − 1)²] + ½ E[D(G(z))²]."""
         return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
@@ -72,6 +91,7 @@ class Hinge:
 
     needs_real = False
     vanishes = True
+    boundary = staticmethod(even_odds)
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))]."""
@@ -87,6 +107,7 @@ class Wasserstein:
 
     needs_real = False
     vanishes = False
+    boundary = staticmethod(midpoint)
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[D(G(z))] − E[D(x)]."""
@@ -102,6 +123,7 @@ class Relativistic:
 
     needs_real = True
     vanishes = False
+    boundary = staticmethod(midpoint)
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[softplus(−(D(x) − D(G(z))))]."""

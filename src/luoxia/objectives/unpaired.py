@@ -44,8 +44,6 @@ class Unpaired(Objective):
         self.loss = loss
         self.gain = 2.0 if isinstance(loss, LeastSquares) else 1.0
         """Zhu et al. write (D(x) − 1)² where Mao et al. halve it."""
-        self.boundary = 0.5 if isinstance(loss, LeastSquares) else 0.0
-        """The logit between real and generated."""
         self.statistics = {}
         self._made: list[Judged] = []  # by the generators, for the discriminators of the same step
 
@@ -75,10 +73,11 @@ class Unpaired(Objective):
         judged = self.remembered(self._made.pop(0), rng)
         logits = self.networks["discriminators"](*(torch.cat(pair) for pair in judged.values()))
         pairs = [x.float().chunk(2) for x in logits]
-        for name, values in zip(("real", "fake"), zip(*pairs, strict=True), strict=True):
-            flat = torch.cat([x.detach().flatten() for x in values])
-            self.statistics[f"{name}_logit"] = flat.mean()
-            self.statistics[f"{name}_sign"] = (flat - self.boundary).sign().mean()
+        flat = [torch.cat([x.detach().flatten() for x in values]) for values in zip(*pairs, strict=True)]
+        boundary = self.loss.boundary(*flat)
+        for name, values in zip(("real", "fake"), flat, strict=True):
+            self.statistics[f"{name}_logit"] = values.mean()
+            self.statistics[f"{name}_sign"] = (values - boundary).sign().mean()
         losses = [self.loss.discriminator(real, fake) for real, fake in pairs]
         return {"adversarial": 0.5 * self.gain * torch.stack(losses).sum()}
 

@@ -90,7 +90,12 @@ class AdversarialRecipe(ImageRecipe):
         "bgc",
         description="transforms of ada: blit, geometry, colour, filter, noise, cutout, or first letters: bg … bgcfnc",
     )
-    ada_target: float = Field(0.6, gt=-1, lt=1, description="E[sign D(real)] that ada steers to")
+    ada_target: float = Field(
+        0.6,
+        gt=-1,
+        lt=1,
+        description="E[sign D(real)] that ada steers to, counted from where the loss is undecided",
+    )
     ada_kimg: float = Field(500, gt=0, description="thousands of images in which ada's p can go from 0 to 1")
     augment_p: Annotated[Annealable | None, Unset] = Field(
         None, ge=0, le=1, description="probability of ada's transforms, which else adapts; 0..0.55 anneals it"
@@ -114,11 +119,7 @@ class AdversarialRecipe(ImageRecipe):
         return self
 
     @model_validator(mode="after")
-    def _ada_has_a_sign_to_follow(self) -> Self:
-        if "ada" in self.augment and self.augment_p is None and self.loss in ("wasserstein", "relativistic"):
-            raise ValueError(
-                f"augment=ada follows the sign of D's logits, which loss={self.loss} leaves open; set augment_p="
-            )
+    def _strength_has_an_augmentation(self) -> Self:
         if "ada" not in self.augment and self.augment_p is not None:
             raise ValueError("augment_p= is for augment=ada")
         return self

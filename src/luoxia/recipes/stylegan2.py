@@ -8,7 +8,8 @@ from pydantic import Field
 
 from luoxia.config import AnnealableWeight, Unset, Whole
 from luoxia.recipe import Average, Optimiser
-from luoxia.recipes.images import AdversarialRecipe, GUpdateName, PenaltyName
+from luoxia.recipes.images import AdversarialRecipe, GUpdateName, LossName, PenaltyName
+from luoxia.recipes.r3gan import gamma_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,14 +31,12 @@ class StyleGAN2(AdversarialRecipe):
     title: ClassVar[str] = "StyleGAN2 with adaptive augmentation"
     source: ClassVar[str] = "Karras et al. 2020, arXiv:1912.04958 and arXiv:2006.06676"
     published: ClassVar[str] = (
-        "width=512 widest=512 latent=512 styles=512 batch=64 group=32 gamma=0.01 ema.halflife=500000 "
-        "g_update=fresh augment=ada steps=1562500"
+        "width=512 widest=512 latent=512 styles=512 batch=64 group=32 loss=nonsaturating penalty=r1 penalty_every=16 "
+        "gamma=0.01 ema.halflife=500000 g_update=fresh augment=ada steps=1562500"
     )
 
-    width: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=2048, description="channels at the finest level; 1024 / pixels, at least 16, if unset"
-    )
-    widest: Whole = Field(256, ge=1, le=4096, description="channels at most: they double at each halving")
+    width: Whole = Field(16, ge=1, le=2048, description="channels at the finest level")
+    widest: Whole = Field(128, ge=1, le=4096, description="channels at most: they double at each halving")
     latent: Whole = Field(128, ge=1, description="dimensions of z")
     styles: Whole = Field(128, ge=1, description="dimensions of w")
     mapping_layers: Whole = Field(2, ge=1, description="layers from z to w")
@@ -60,13 +59,16 @@ class StyleGAN2(AdversarialRecipe):
         description="real images a phase and process; if unset 4096 / pixels, at most 32",
     )
     gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]
-        None, description="weight of R1; 0.0002 · pixels² / batch if unset"
+        None, description="weight of R1 and R2; by image size and batch, as in r3gan, if unset"
     )
     ema: Average = Field(
         Average(), description="half-life of the average; if unset 10,000 · batch / 32 images"
     )
-    penalty: PenaltyName = "r1"
-    penalty_every: Whole = 16
+    loss: LossName = (
+        "relativistic"  # the published loss with R1 stays with one digit for more than 1,700 steps
+    )
+    penalty: PenaltyName = "r1+r2"
+    penalty_every: Whole = 8
     g_update: GUpdateName = "shared"
     lr: float = 2.5e-3
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
@@ -80,11 +82,10 @@ class StyleGAN2(AdversarialRecipe):
         batch = self.batch or max(1, min(4096 // pixels, 32))
         found: dict[str, Any] = {
             "batch": batch,
-            "width": max(16, 1024 // pixels // 8 * 8),
             "group": 4 if batch % 4 == 0 else 0,
             "mixing": 0.0 if pixels <= SMALL else 0.9,
             "path_weight": 0.0 if pixels <= SMALL else 2.0,
-            "gamma": 0.0002 * pixels**2 / batch,
+            "gamma": gamma_for(data.height, data.width, batch),
         }
         found = {key: value for key, value in found.items() if getattr(self, key) is None}
         if "ema" not in self.model_fields_set:
@@ -117,10 +118,9 @@ class StyleGAN2(AdversarialRecipe):
         return Discriminator(data.shape, group=group or 0, **self._sizes(data))
 
     def _sizes(self, data: ImageSpec) -> dict[str, Any]:
-        width = self.model_copy(update=self.settled(data)).width
         return {
-            "width": width,
-            "widest": max(self.widest, width or 0),
+            "width": self.width,
+            "widest": max(self.widest, self.width),
             "styles": self.styles,
             "classes": self._classes(data),
         }

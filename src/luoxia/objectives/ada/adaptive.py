@@ -78,10 +78,10 @@ class Ada:
         return x
 
     @torch.no_grad()
-    def hear(self, real_logits: Tensor) -> None:
-        """D's logits (n,) of one batch of augmented real images."""
+    def hear(self, real_sign: Tensor) -> None:
+        """E[sign D(real)] of one batch of augmented images, a scalar."""
         if self.fixed is None:
-            self.state["ada_signs"] += real_logits.sign().mean()
+            self.state["ada_signs"] += real_sign
             self.state["ada_batches"] += 1
 
     @torch.no_grad()
