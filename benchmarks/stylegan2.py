@@ -95,7 +95,8 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     spec = ImageSpec(asked.size, asked.size, 3, 0)
     recipe = StyleGAN2(
         width=asked.width, widest=asked.widest, latent=512, styles=512, mapping_layers=8, batch=asked.batch,
-        mixing=0.9, path_weight=2.0, g_update="fresh", gamma=1.0, group=4,
+        mixing=0.9, path_weight=2.0, g_update="fresh", loss="nonsaturating", penalty="r1", penalty_every=16, gamma=1.0,
+        group=4,
     )  # fmt: skip
     recipe = recipe.model_copy(update=recipe.settled(spec))
     batch = Batch(images(asked).contiguous(memory_format=torch.channels_last))

@@ -135,7 +135,8 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str,
     if not isinstance(translator, Translator):
         raise UsageError(
             api.other_verb(run)
-            or f"{run} is no translator; train one with: luoxia train translate data=… against=…"
+            or f"{run} is no translator; train one of sentences with luoxia train translate data=… against=…, "
+            "or of images with luoxia train cyclegan data=… against=…"
         )
     file = named_file(what)
     lines = [what] if file is None else read_lines(file)

@@ -76,7 +76,7 @@ def test_python_and_the_terminal_write_the_same(words, luoxia_command):
     assert torch.equal(logits, model.logits(torch.tensor(ids)))
 
 
-def test_measuring_again_gives_the_same_scores(words, luoxia_command):
+def test_measuring_again_gives_the_same_scores(words, luoxia_command, refused):
     luoxia_command(*TRAIN, "steps=5", "precision=fp32", "out=run")
     measured = luoxia_command("measure", "run", "--json")
     assert measured.exit_code == 0, measured.stderr
@@ -85,6 +85,7 @@ def test_measuring_again_gives_the_same_scores(words, luoxia_command):
     (Path("other.txt")).write_text("zyxwvu " * 200, encoding="utf-8")
     other = json.loads(luoxia_command("measure", "run", "data=other.txt", "--json").stdout)
     assert other["scores"][0]["value"] > values["nats per token"]
+    assert "beside data= none are" in refused(2, "measure", "run", "data=other.txt", "n=5")
 
 
 @pytest.mark.parametrize(
