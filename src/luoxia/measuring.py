@@ -197,7 +197,9 @@ def _record(run: Run, model: Any, scores: Sequence[Score]) -> None:
 
 def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -> TextMeasurement:
     if data is not None and n is not None:
-        raise UsageError("n= is how many texts are written and scored, and beside data= none are: leave it out")
+        raise UsageError(
+            "n= is how many texts are written and scored, and beside data= none are: leave it out"
+        )
     config = configure(run.manifest["recipe"], run.manifest["config"])
     generator = load(run.path)
     source = read_texts(
