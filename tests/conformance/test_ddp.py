@@ -281,8 +281,8 @@ def translator_weights(world, recipe):
 SMALL = {"width": 4, "d_width": 4, "blocks": 1, "optimiser": {"name": "sgd"}}
 TRANSLATORS = {
     "cyclegan": CycleGAN(**SMALL, pool=0),
-    "cut": CUT(**SMALL, patches=256),
-}  # all places of a layer
+    "cut": CUT(**SMALL, patches=256),  # all places of a layer
+}
 
 EXTRAS = {
     **{name: partial(translator_weights, recipe=recipe) for name, recipe in TRANSLATORS.items()},

@@ -151,6 +151,16 @@ def test_each_phase_reaches_what_it_updates_and_the_discriminators_see_no_genera
 # ---------------------------------------------------------------------- CUT
 
 
+def test_each_side_has_a_boundary_of_its_own():
+    """The relativistic loss leaves a constant open, and each discriminator has another."""
+    objective = cyclegan("relativistic")
+    objective._tell(
+        [(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])), (torch.ones(2) * 90, torch.ones(2) * 80)]
+    )
+    told = {name: value.item() for name, value in objective.statistics.items()}
+    assert told == {"real_sign": 1, "fake_sign": -1, "real_logit": 46.25, "fake_logit": 40.25}
+
+
 def test_patch_nce_is_a_softmax_over_the_patches_of_one_image():
     generator = torch.Generator().manual_seed(torch.seed() % 2**31)
     queries, keys = (

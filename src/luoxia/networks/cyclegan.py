@@ -117,10 +117,10 @@ class Generator(nn.Module):
         features = [fit(images)]
         x = self.stem(features[0])
         for down in self.down:
-            assert isinstance(down, nn.Sequential)
-            features.append(down[0](x))
-            x = features[-1]
-            for layer in list(down.children())[1:]:
+            convolution, *rest = down.children()
+            x = convolution(x)
+            features.append(x)
+            for layer in rest:
                 x = layer(x)
         for number, block in enumerate(self.blocks[: self.middle]):
             x = block(x)

@@ -12,7 +12,7 @@ from luoxia.config import Annealed
 from luoxia.objectives.ada import Ada
 from luoxia.objectives.augment import augment
 from luoxia.objectives.base import Batch, Losses, Objective, Phase, Rng
-from luoxia.objectives.losses import Loss
+from luoxia.objectives.losses import Loss, signs
 from luoxia.objectives.penalties import Penalty
 
 GUpdate = Literal["fresh", "shared", "joint"]
@@ -118,7 +118,7 @@ class Adversarial(Objective):
             made = self.generate(real, rng)
         fake = made.detach().requires_grad_(self.g_update == "joint")
         real_logits, fake_logits = self.criticise(real, fake, rng)
-        real_sign, fake_sign = self._signs(real_logits.detach(), fake_logits.detach())
+        real_sign, fake_sign = signs(self.loss, real_logits.detach(), fake_logits.detach())
         if self.ada is not None:
             self.ada.hear(real_sign)
         if self.g_update != "fresh":
@@ -133,11 +133,6 @@ class Adversarial(Objective):
         if self.penalty_every == 1:
             losses |= self.penalised(real, fake.detach(), rng)
         return losses
-
-    def _signs(self, real_logits: Tensor, fake_logits: Tensor) -> list[Tensor]:
-        """E[sign D(x)] of real and of generated images, against the loss's boundary between them."""
-        boundary = self.loss.boundary(real_logits, fake_logits)
-        return [(logits - boundary).sign().mean() for logits in (real_logits, fake_logits)]
 
     def lazy_penalties(self, real: Batch, rng: Rng) -> Losses:
         """The penalties alone, times the updates of D that one of them stands for."""

@@ -43,6 +43,12 @@ def midpoint(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (real.mean() + fake.mean())
 
 
+def signs(loss: Loss, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """E[sign D(x)], from −1 to 1, of real and of generated images, counted from the loss's boundary: two scalars."""
+    boundary = loss.boundary(real, fake)
+    return (real - boundary).sign().mean(), (fake - boundary).sign().mean()
+
+
 class Minimax:
     """min_G max_D V(D, G) = E[log D(x)] + E[log(1 − D(G(z)))] (Goodfellow et al. 2014, arXiv:1406.2661, eq. 1)."""
 

@@ -14,7 +14,7 @@ from luoxia.networks.cut import ContrastiveGenerator
 from luoxia.networks.cyclegan import Together
 from luoxia.objectives.adversarial import spread
 from luoxia.objectives.base import Losses, Objective, Phase, Rng
-from luoxia.objectives.losses import LeastSquares, Loss
+from luoxia.objectives.losses import LeastSquares, Loss, signs
 
 Judged = dict[str, tuple[Tensor, Tensor]]
 """Side → the real and the generated images (n, c, h, w) of it that are told apart."""
@@ -73,13 +73,18 @@ class Unpaired(Objective):
         judged = self.remembered(self._made.pop(0), rng)
         logits = self.networks["discriminators"](*(torch.cat(pair) for pair in judged.values()))
         pairs = [x.float().chunk(2) for x in logits]
-        flat = [torch.cat([x.detach().flatten() for x in values]) for values in zip(*pairs, strict=True)]
-        boundary = self.loss.boundary(*flat)
-        for name, values in zip(("real", "fake"), flat, strict=True):
-            self.statistics[f"{name}_logit"] = values.mean()
-            self.statistics[f"{name}_sign"] = (values - boundary).sign().mean()
+        self._tell([(real.detach(), fake.detach()) for real, fake in pairs])
         losses = [self.loss.discriminator(real, fake) for real, fake in pairs]
         return {"adversarial": 0.5 * self.gain * torch.stack(losses).sum()}
+
+    def _tell(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        """Means over the sides, each of which has a discriminator, and so a boundary, of its own."""
+        judged = [signs(self.loss, real, fake) for real, fake in pairs]
+        for name, logits, sign in zip(
+            ("real", "fake"), zip(*pairs, strict=True), zip(*judged, strict=True), strict=True
+        ):
+            self.statistics[f"{name}_logit"] = torch.stack([x.mean() for x in logits]).mean()
+            self.statistics[f"{name}_sign"] = torch.stack(sign).mean()
 
     def remembered(self, judged: Judged, rng: Rng) -> Judged:
         """What the discriminators are shown: the latest images, or some of before."""

@@ -23,7 +23,8 @@ def gamma_for(height: int, width: int, batch: int) -> float:
 
     The line through the paper's settings (32 px: 0.05 and 0.5; 64 px: 2; 256 px: 150; all end at a tenth of that) and
     its code's (64 px: 1), each within a factor of 3.2. Those have batches of 256 and more; smaller ones, whose
-    gradients are noisier, take √(256 / batch) more, and 2 at least: digits and emoji are learnt best so.
+    gradients are noisier, take √(256 / batch) more, and 2 at least: digits and emoji were learnt better with
+    3 and 4 than with less (docs/benchmarks.md).
     """
     gamma = 1.5 * math.pow(math.sqrt(height * width) / 64, 3.3)
     return gamma if batch >= 256 else max(2.0, gamma * math.sqrt(256 / batch))

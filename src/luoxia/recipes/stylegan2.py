@@ -64,9 +64,7 @@ class StyleGAN2(AdversarialRecipe):
     ema: Average = Field(
         Average(), description="half-life of the average; if unset 10,000 · batch / 32 images"
     )
-    loss: LossName = (
-        "relativistic"  # the published loss with R1 stays with one digit for more than 1,700 steps
-    )
+    loss: LossName = "relativistic"  # with the published one digits begin with mode collapse
     penalty: PenaltyName = "r1+r2"
     penalty_every: Whole = 8
     g_update: GUpdateName = "shared"

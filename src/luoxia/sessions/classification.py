@@ -74,10 +74,7 @@ class ClassificationSession(ExaminedSession):
         """Some texts of either side, of any length; the held-out ones are always the same."""
         rows = rng.integers(0, len(self.train_indices), OBSERVED).cpu().numpy()
         heldout = spread(self.heldout_indices, OBSERVED)
-        return self._gather(self.train_indices[rows]), self._gather(heldout) if len(heldout) else None
-
-    def _gather(self, chosen: Indices) -> Any:
-        return self.on_device(self.batches.gather(chosen))
+        return self.gather(self.train_indices[rows]), self.gather(heldout) if len(heldout) else None
 
     # ------------------------------------------------------------------ examples
 

@@ -15,7 +15,7 @@ from luoxia.objectives.base import Rng
 from luoxia.objectives.understanding import TextPairs
 from luoxia.provenance.files import write_file
 from luoxia.recipes import EmbedText
-from luoxia.sessions.examined import Indices, spread
+from luoxia.sessions.examined import spread
 from luoxia.sessions.pairs import PairSession
 from luoxia.sessions.text_scores import TextMeasurement
 from luoxia.training.loop import QuickScore
@@ -47,10 +47,7 @@ class EmbeddingSession(PairSession):
         heldout = spread(self.heldout_indices, self.recipe.batch)
         size = len(heldout) if len(heldout) > 1 else self.recipe.batch
         rows = rng.integers(0, len(self.train_indices), size).cpu().numpy()
-        return self._gather(self.train_indices[rows]), self._gather(heldout) if len(heldout) > 1 else None
-
-    def _gather(self, chosen: Indices) -> Any:
-        return self.on_device(self.batches.gather(chosen))
+        return self.gather(self.train_indices[rows]), self.gather(heldout) if len(heldout) > 1 else None
 
     # ------------------------------------------------------------------ samples and scores
 

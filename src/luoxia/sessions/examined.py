@@ -43,6 +43,10 @@ class ExaminedSession(TokenSession):
         """Examples."""
         return self.on_device(self.batches(index))
 
+    def gather(self, chosen: Indices) -> Any:
+        """These examples (n,), for ``batching`` that serves any."""
+        return self.on_device(self.batches.gather(chosen))
+
     def on_device(self, batch: Any) -> Any:
         """A batch as the objective takes it."""
         return self.examples(*(torch.from_numpy(side).to(self.world.device) for side in batch))
