@@ -128,11 +128,13 @@ class Ours:
             self.trainer.step()
 
     def sample(self, count: int) -> None:
-        """So many batches of images, in float32, as ``luoxia sample`` makes them."""
+        """So many batches of images, in the precision of training."""
         import torch
 
+        from luoxia.training.hardware import autocast
+
         network = self.trainer.averages["generator"].module
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(torch.device("cpu"), self.trainer.dtype):
             for _ in range(count):
                 network(torch.randn(self.batch, LATENT), None)
 

@@ -59,6 +59,7 @@ class Average(Config):
     ramp: float = Field(
         0.05, ge=0, description="at the start, half-life ≤ this share of the samples seen; 0: no ramp"
     )
+    every: Whole = Field(1, ge=1, description="steps between two updates of the average")
 
 
 class Recipe(Config):

@@ -92,13 +92,17 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
 
 
 def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
+    import torch
+
     from luoxia.provenance import images as writer
 
+    generator.dtype = torch.bfloat16 if chosen.precision == "bf16" else torch.float32
     controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
     given = {"mix": chosen.mix, "mix_layers": chosen.mix_layers}
     controls |= {key: value for key, value in given.items() if value is not None}
     controls |= {} if chosen.noise == "const" else {"noise": chosen.noise}
     parameters = {**generator.details, "seed": chosen.seed, **controls, "ema": chosen.ema}
+    parameters |= {} if chosen.precision == "fp32" else {"precision": chosen.precision}
     if chosen.interpolate:
         frames = generator.interpolate(chosen.n, chosen.interpolate, chosen.seed, **controls)
         return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})

@@ -38,6 +38,7 @@ class SampleSettings(Config):
     strength: float = Field(3.0, description="how far along direction, in standard deviations of the latents")
     interpolate: Whole = Field(0, ge=0, le=1000, description="frames between two latents; makes a GIF")
     columns: Annotated[Whole | None, Unset] = Field(None, ge=1, description="columns of the grid")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
     out: Annotated[str | None, Unset] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")

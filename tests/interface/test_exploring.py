@@ -77,6 +77,14 @@ def test_directions_and_samples_along_them(luoxia_command: Command, run: Path) -
         assert json.loads(str(file["parameters"]))["direction"] == 1
 
 
+def test_samples_in_bfloat16_differ_by_rounding_and_say_so(luoxia_command: Command, run: Path) -> None:
+    assert luoxia_command("sample", run, "n=3", "precision=bf16", "out=half.npz").exit_code == 0
+    with np.load("half.npz") as file:
+        apart = np.abs(file["images"].astype(float) - luoxia.load(run).sample(3))
+        assert json.loads(str(file["parameters"]))["precision"] == "bf16"
+    assert 0 < apart.mean() < 2
+
+
 def test_a_generator_for_onnxruntime(luoxia_command: Command, run: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     assert luoxia_command("export", run, "out=g.onnx").stdout == "g.onnx\n"

@@ -87,9 +87,12 @@ def generated(network, x):
     for block in network.blocks:
         y = F.relu(normalised(convolved(reflected(x, 1), block.layers[0])))
         x = x + normalised(convolved(reflected(y, 1), block.layers[3]))
-    for up in (network.up[0], network.up[3]):
+    for up in (m for m in network.up if isinstance(m, torch.nn.ConvTranspose2d)):
         x = F.relu(normalised(enlarged(x, up)))
-    return torch.tanh(convolved(reflected(x, 3), network.up[6]))
+    if network.resize:
+        for up in (network.up[1], network.up[5]):
+            x = F.relu(normalised(convolved(reflected(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1), up)))
+    return torch.tanh(convolved(reflected(x, 3), network.up[-2]))
 
 
 def judged(network, x):
@@ -115,9 +118,10 @@ def lively(network):
     return network
 
 
+@pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_generator_is_the_papers_figure(images, training):
-    network = lively(Generator(3, width=4, blocks=2)).train(training)
+def test_a_generator_is_the_papers_figure(images, training, resize):
+    network = lively(Generator(3, width=4, blocks=2, resize=resize)).train(training)
     torch.testing.assert_close(network(images), generated(network, images), rtol=1e-6, atol=1e-8)
 
 
@@ -135,15 +139,17 @@ def test_a_discriminator_judges_patches(patch, side, monkeypatch):
     assert int(seen.max() - seen.min()) + 1 == patch
 
 
+@pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("size", [(8, 8), (4, 5), (13, 22), (9, 31)])
-def test_any_size_comes_back(size):
-    network = Generator(1, width=2, blocks=1)
+def test_any_size_comes_back(size, resize):
+    network = Generator(1, width=2, blocks=1, resize=resize)
     assert network(torch.rand(1, 1, *size)).shape == (1, 1, *size)
 
 
-def test_what_a_pixel_depends_on_is_within_reach(monkeypatch):
+@pytest.mark.parametrize("resize", [False, True])
+def test_what_a_pixel_depends_on_is_within_reach(monkeypatch, resize):
     torch.manual_seed(0)
-    network = lively(Generator(1, width=8, blocks=2))
+    network = lively(Generator(1, width=8, blocks=2, resize=resize))
     monkeypatch.setattr(InstanceNorm, "forward", lambda self, x: 0.1 * x)
     x = torch.rand(1, 1, 120, 120, dtype=torch.float64, requires_grad=True)
     widest = 0

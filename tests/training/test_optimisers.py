@@ -127,6 +127,20 @@ def test_state_comes_back(name):
     )
 
 
+def test_without_momentum_adam_keeps_one_moment_and_moves_as_ever():
+    ours, theirs = parameter(), parameter()
+    optimiser = make_optimiser(ours, Optimiser(betas=(0, 0.9), weight_decay=DECAY), LR)
+    adam = torch.optim.Adam(theirs.parameters(), LR, (0.0, 0.9), EPS, DECAY, fused=True)
+    for step in range(6):
+        for net in (ours, theirs):
+            net.weight.grad = gradients(step)
+        optimiser.found_inf = adam.found_inf = torch.tensor(float(step == 0))
+        optimiser.step()
+        adam.step()
+        torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-6, atol=1e-7)
+    assert state_tensors(optimiser).keys() == {"0.step", "0.exp_avg_sq"}
+
+
 def test_restoring_forgets_what_was_there():
     settings = Optimiser()
     net = parameter()

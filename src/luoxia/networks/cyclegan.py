@@ -74,10 +74,12 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """Image → image: c7s1-64, d128, d256, 6 or 9 × R256, u128, u64, c7s1-3, tanh (section 7.2).
 
-    With ``width`` 64, 9 blocks and RGB it has 11,378,179 parameters, as published.
+    With ``width`` 64, 9 blocks and RGB it has 11,378,179 parameters, as published. ``resize``: u128 and u64 repeat
+    pixels and convolve, where transposed convolutions leave a checkerboard (Odena et al. 2016, "Deconvolution and
+    Checkerboard Artifacts").
     """
 
-    def __init__(self, channels: int, width: int = 64, blocks: int = 9) -> None:
+    def __init__(self, channels: int, width: int = 64, blocks: int = 9, *, resize: bool = False) -> None:
         super().__init__()
         widths = (width, 2 * width, 4 * width)
         self.stem = nn.Sequential(Convolution(channels, width, 7), InstanceNorm(), nn.ReLU(inplace=True))
@@ -89,21 +91,28 @@ class Generator(nn.Module):
         up = [
             layer
             for i in (widths[2], widths[1])
-            for layer in (
-                nn.ConvTranspose2d(i, i // 2, 3, 2, 1, output_padding=1), InstanceNorm(), nn.ReLU(inplace=True),
-            )
-        ]  # fmt: skip
+            for layer in (*self.doubling(i, resize), InstanceNorm(), nn.ReLU(inplace=True))
+        ]
         self.up = nn.Sequential(*up, Convolution(width, channels, 7), nn.Tanh())
+        self.resize = resize
         self.middle = blocks // 2 + 1
         """Residual blocks of the encoder: up to the one after the middle."""
         self.feature_channels = (channels, widths[1], widths[2], widths[2], widths[2])
         """Channels of what ``encode`` returns."""
         initialise(self)
 
+    @staticmethod
+    def doubling(channels: int, resize: bool) -> list[nn.Module]:
+        """(n, channels, h, w) → (n, channels / 2, 2h, 2w)."""
+        if resize:
+            return [nn.Upsample(scale_factor=2), Convolution(channels, channels // 2, 3)]
+        return [nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1)]
+
     @property
     def reach(self) -> int:
         """Pixels to each side that a pixel of the result depends on, but for the moments of the normalisation."""
-        return 3 + 1 + 2 + 2 * STRIDE * len(self.blocks) + STRIDE + 2 + 3
+        doubled = (3 + 2) + (1 + 1) if self.resize else STRIDE + 2
+        return 3 + 1 + 2 + 2 * STRIDE * len(self.blocks) + doubled + 3
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) in [−1, 1] → the same shape, in [−1, 1]."""

@@ -11,9 +11,10 @@ from luoxia.objectives.penalties import ZeroCentred, input_gradients
 
 
 class OnePass(Adversarial):
-    """The adversarial objective whose logits and slopes come of one pass of D, in float32 (Huang et al. 2024).
+    """The adversarial objective whose logits and slopes come of one pass of D (Huang et al. 2024).
 
-    Beside penalties in every step, the pass for the loss alone would be the third. What D sees is augmented once.
+    Beside penalties in every step, the pass for the loss alone would be the third. What D sees is augmented once. The
+    pass is in the precision of training, as in the authors' code: only the squares of the slopes are always float32.
     """
 
     _squares: tuple[Tensor, ...] = ()
@@ -23,7 +24,7 @@ class OnePass(Adversarial):
         """D's logits of real and of generated images; the squares of its slopes there are kept for ``penalised``."""
         labels = None if real.labels is None else real.labels.repeat(2)
         images = torch.cat([real.images, fake.float()])
-        slopes, logits = input_gradients(lambda x, y: self.critic(x, y, rng), images, labels)
+        slopes, logits = input_gradients(lambda x, y: self.critic(x, y, rng), images, labels, exact=False)
         self._squares = slopes.square().sum(1).chunk(2)
         real_logits, fake_logits = logits.chunk(2)
         return real_logits, fake_logits

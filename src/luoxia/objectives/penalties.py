@@ -1,4 +1,4 @@
-"""Gradient penalties on the discriminator, always in float32 and per sample.
+"""Gradient penalties on the discriminator, per sample, and in float32 unless their caller says otherwise.
 
 A penalty is called with the critic (images, labels → logits (n,)), a real and a fake batch of images
 (n, c, h, w) with the labels they share, and a random generator; it returns a scalar to be added to the loss.
@@ -6,6 +6,7 @@ A penalty is called with the critic (images, labels → logits (n,)), a real and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,12 +19,14 @@ from luoxia.objectives.base import Rng
 Critic = Callable[[Tensor, Tensor | None], Tensor]
 
 
-def input_gradients(critic: Critic, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+def input_gradients(
+    critic: Critic, images: Tensor, labels: Tensor | None, *, exact: bool = True
+) -> tuple[Tensor, Tensor]:
     """∇ₓ D(x), flattened to (n, c·h·w), and the logits (n,); differentiable once more.
 
-    Autocast is off: second derivatives need float32.
+    ``exact``: autocast is off, for second derivatives lose most by rounding.
     """
-    with torch.autocast(images.device.type, enabled=False):
+    with torch.autocast(images.device.type, enabled=False) if exact else contextlib.nullcontext():
         x = images.detach().float().requires_grad_()
         logits = critic(x, labels)
         (gradients,) = torch.autograd.grad(logits.sum(), x, create_graph=True)

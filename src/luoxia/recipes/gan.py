@@ -88,6 +88,7 @@ class GAN(ImageGAN):
     steps: Whole = 6000
     lr: float = 5e-4
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    ema: Average = Average(every=8)  # a step is short: following each would be a tenth of its bytes
     penalty: PenaltyName = "r1"  # without it these networks fall back to one or two digits
     gamma: AnnealableWeight = 2.0
     penalty_every: Whole = 16

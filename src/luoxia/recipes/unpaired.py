@@ -46,6 +46,11 @@ class UnpairedRecipe(ImageRecipe):
     blocks: Whole = Field(
         6, ge=1, le=64, description="residual blocks; published: 6 up to 128 pixels, 9 above"
     )
+    upsample: Literal["transposed", "resize"] = Field(
+        "transposed",
+        description="how generators double the size: transposed convolutions, as published, or pixels repeated and "
+        "convolved, which leave no checkerboard",
+    )
     patch: Annotated[Whole | None, Unset] = Field(
         None,
         description="side of the patches that D judges: 16, 34, 70; the largest that suits size if unset",
@@ -92,7 +97,7 @@ class UnpairedRecipe(ImageRecipe):
         """The network of one direction."""
         from luoxia.networks.cyclegan import Generator
 
-        return Generator(data.channels, self.width, self.blocks)
+        return Generator(data.channels, self.width, self.blocks, resize=self.upsample == "resize")
 
     def translators(self, data: ImageSpec) -> Together:
         """What a model holds: a network for each direction."""

@@ -118,9 +118,10 @@ class Trainer:
                 for repetition in range(phase.repeat):
                     self._update(phase, step // phase.every * phase.repeat + repetition)
         objective_state.agree(self.objective, self.world)
-        images = self.images_per_step
-        for average in self._moving().values():
-            average.update(images, self.images_seen + images)
+        images, every = self.images_per_step, self.recipe.ema.every
+        if (step + 1) % every == 0:
+            for average in self._moving().values():
+                average.update(images * every, self.images_seen + images)
         for name, value in self.objective.statistics.items():
             self.tally.statistics.setdefault(name, []).append(value)
         self.tally.images += images
