@@ -1,6 +1,6 @@
 """How far D overfits a small set of photographs, with and without adaptive augmentation (ADA).
 
-`stylegan2` twice on --images images of --data, half of which it is shown while the others are held out: 1,000 of 2,000
+--recipe twice on --images images of --data, half of which it is shown while the others are held out: 1,000 of 2,000
 by default; the same seed, the same time. D's mean logit of images it is trained on and of images it never saw
 come apart as it learns them by heart; the share of that gap in D's sense of real and generated says how far
 ((D_train − D_heldout) / (D_train − D_generated): 0, as good as new; 1, what it never saw is as false as what G makes;
@@ -22,6 +22,9 @@ SIDES = {"without": (), "ADA": ("ada",)}
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a folder, zip or npz of images")
+    parser.add_argument(
+        "--recipe", default="dcgan", help="its loss should anchor the logits: not relativistic"
+    )
     parser.add_argument("--images", type=int, default=2000, help="taken of it, those held out included")
     parser.add_argument("--holdout", type=float, default=0.5)
     parser.add_argument("--size", type=int, default=32)
@@ -58,11 +61,11 @@ def trained(name: str, data: Path, out: Path, asked: Any) -> list[tuple[Any, ...
 
     settings: dict[str, Any] = {"budget": f"{60 * asked.minutes:g}s"}
     if asked.quick:
-        settings = {"steps": 8, "width": 4, "widest": 8, "batch": 4, "log_every": 2, "extractor": "none"}
+        settings = {"steps": 8, "width": 4, "batch": 4, "log_every": 2, "extractor": "none"}
     settings |= {"data": str(data), "out": str(out), "holdout": asked.holdout, "augment": SIDES[name]}
     settings |= {"ada_kimg": asked.kimg} if SIDES[name] else {}
     progress(f"{name}: {settings}")
-    luoxia.train("stylegan2", **settings, **parse_settings(asked.set))
+    luoxia.train(asked.recipe, **settings, **parse_settings(asked.set))
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     logs = [record for record in records if record["kind"] == "log"]
     scores = [record for record in records if record["kind"] == "score"]

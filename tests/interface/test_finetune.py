@@ -142,6 +142,7 @@ def test_the_defaults_are_those_of_fine_tuning():
     [
         (("layers=3",), "layers= is that of the model"),
         (("tokeniser=byte",), "tokeniser= is that of the model"),
+        (("tokeniser=bpe",), "tokeniser= is that of the model"),
         (("lora_alpha=8",), "lora_alpha= needs lora="),
         (("lora=-1",), "lora=-1"),
         (("context=65",), "65 tokens in a row"),

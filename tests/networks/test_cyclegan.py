@@ -91,7 +91,9 @@ def generated(network, x):
         x = F.relu(normalised(enlarged(x, up)))
     if network.resize:
         for up in (network.up[1], network.up[5]):
-            x = F.relu(normalised(convolved(reflected(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1), up)))
+            x = F.relu(
+                normalised(convolved(reflected(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1), up))
+            )
     return torch.tanh(convolved(reflected(x, 3), network.up[-2]))
 
 

@@ -59,7 +59,7 @@ class Pointwise(nn.Linear):
         y = super().forward(pixels.flatten(0, 2))
         if self.slope != 1:  # while pixels are rows: of a view, autograd would copy the gradient
             y = F.leaky_relu(y, self.slope, inplace=True)
-        return y.unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
+        return y.view(*pixels.shape[:3], self.out_features).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

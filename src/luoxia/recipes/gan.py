@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.config import AnnealableWeight, Whole
+from luoxia.config import AnnealableWeight, Unset, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
-from luoxia.recipes.images import AdversarialRecipe, ConditionName, GUpdateName, LossName, PenaltyName
+from luoxia.recipes.images import (
+    AdversarialRecipe,
+    ConditionName,
+    GUpdateName,
+    LossName,
+    PenaltyName,
+    gamma_line,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +24,8 @@ if TYPE_CHECKING:
 
 NetworkName = Literal["mlp", "dcgan", "resnet"]
 NormName = Literal["none", "batch", "layer"]
+DIGIT = 28 * 28
+"""Values of a handwritten digit, on which the learning rate of ``dcgan`` was chosen."""
 
 
 class ImageGAN(AdversarialRecipe):
@@ -112,7 +121,7 @@ class DCGAN(ImageGAN):
     source: ClassVar[str] = "Radford et al. 2015, arXiv:1511.06434"
     published: ClassVar[str] = (
         "width=64 latent=100 refine=false batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch "
-        "ema.halflife=0"
+        "ema.halflife=0 schedule.warmup=0"
     )
 
     width: Whole = 32
@@ -120,12 +129,31 @@ class DCGAN(ImageGAN):
     refine: bool = True
     g_update: GUpdateName = "shared"
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
-    lr: float = 2.5e-3
+    lr: float = Field(
+        2.5e-3,
+        gt=0,
+        description="learning rate; if unset 1e-3 for images larger than digits",
+    )
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    schedule: Schedule = Schedule(warmup=100)  # or D of photos may be dead after its first updates
     ema: Average = Average(halflife=50_000, ramp=0.1)
     penalty: PenaltyName = "r1"
-    gamma: AnnealableWeight = 0.1
+    gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]
+        None,
+        description="weight of the penalty (gp, dragan: λ; r1, r2: γ); if unset 10, of r1 and r2 by the images' size",
+    )
     penalty_every: Whole = 16
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Γ and the learning rate by the size of the images, where they were not given (docs/benchmarks.md)."""
+        values = data.height * data.width * data.channels
+        found: dict[str, Any] = {}
+        if values > DIGIT and "lr" not in self.model_fields_set:
+            found["lr"] = 1e-3
+        if self.gamma is None:
+            zero_centred = self.penalty in ("r1", "r2", "r1+r2")
+            found["gamma"] = float(f"{gamma_line(values):.2g}") if zero_centred else 10.0
+        return found
 
 
 class WGAN(ImageGAN):

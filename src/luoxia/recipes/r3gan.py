@@ -9,7 +9,7 @@ from pydantic import Field
 
 from luoxia.config import AnnealableWeight, Annealed, Unset, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
-from luoxia.recipes.images import AdversarialRecipe, GUpdateName, LossName, PenaltyName
+from luoxia.recipes.images import AdversarialRecipe, GUpdateName, LossName, PenaltyName, gamma_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 
 def gamma_for(height: int, width: int, batch: int) -> float:
-    """γ of R1 and R2 for images of a size, where training starts: 1.5 · (√(height · width) / 64)^3.3.
+    """γ of R1 and R2 for images of a size, where training starts: ``gamma_line`` of the pixels.
 
-    The line through the paper's settings (32 px: 0.05 and 0.5; 64 px: 2; 256 px: 150; all end at a tenth of that) and
-    its code's (64 px: 1), each within a factor of 3.2. Those have batches of 256 and more; smaller ones, whose
-    gradients are noisier, take √(256 / batch) more, and 2 at least: digits and emoji were learnt better with
-    3 and 4 than with less (docs/benchmarks.md).
+    The published settings have batches of 256 and more; smaller ones, whose gradients are noisier, take √(256 / batch)
+    more, and 2 at least: digits and emoji were learnt better with 3 and 4 than with less (docs/benchmarks.md).
     """
-    gamma = 1.5 * math.pow(math.sqrt(height * width) / 64, 3.3)
+    gamma = gamma_line(height * width)
     return gamma if batch >= 256 else max(2.0, gamma * math.sqrt(256 / batch))
 
 
@@ -46,21 +44,20 @@ class Relativistic(AdversarialRecipe):
     sweep_steps: Whole = Field(200, ge=1, description="steps of each training of gamma=sweep")
     latent: Whole = Field(64, ge=1, description="dimensions of z")
     optimiser: Optimiser = Optimiser(betas=(0.0, Annealed(0.9, 0.99)))
-    schedule: Schedule = Schedule(name="cosine", final=0.25, images=200_000)
+    schedule: Schedule = Schedule(name="cosine", final=0.25, images=50_000)
     ema: Average = Average(halflife=Annealed(0, 20_000), ramp=0)
 
     def settled(self, data: ImageSpec) -> dict[str, Any]:
         """Γ by rule where it is not a number; trials come before."""
         return {} if isinstance(self.gamma, float | Annealed) else {"gamma": self._gamma_by_rule(data)}
 
-    def build(self, data: ImageSpec) -> Adversarial:
-        """The objective on images of the data's shape."""
+    def kind(self) -> type[Adversarial]:
+        """One pass of D for the loss and both penalties where they come together."""
         from luoxia.objectives.adversarial import Adversarial
         from luoxia.objectives.one_pass import OnePass
 
-        own = self.model_copy(update=self.settled(data))
-        at_once = own.penalty == "r1+r2" and own.penalty_every == 1 and own.g_update != "joint"
-        return (OnePass if at_once else Adversarial)(*own.players(data), **own.rules())
+        at_once = self.penalty == "r1+r2" and self.penalty_every == 1 and self.g_update != "joint"
+        return OnePass if at_once else Adversarial
 
     def trials(self, data: ImageSpec) -> dict[str, list[Any]]:
         """Γ of gamma=sweep: the rule's, and 4 and 16 times less and more."""

@@ -104,6 +104,10 @@ class TextRecipe(Recipe):
         )
 
 
+FORM = ("size", "style", "layers", "heads", "width", "tokeniser", "vocabulary")
+"""Keys that a model to go on from has settled."""
+
+
 class GPT(TextRecipe):
     """A decoder that writes on: each token from those before it."""
 
@@ -158,7 +162,7 @@ class GPT(TextRecipe):
             return self
         if self.lora_alpha is not None and not self.lora:
             raise ValueError("lora_alpha= needs lora=, the rank of the adapters")
-        for key in ("size", "style", "layers", "heads", "width", "tokeniser", "vocabulary"):
+        for key in FORM:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}= is that of the model at init={self.init}: leave it out")
         return self

@@ -171,6 +171,7 @@ class CUT(UnpairedRecipe):
     published: ClassVar[str] = PUBLISHED.format(400)
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
 
+    upsample: Literal["transposed", "resize"] = "resize"
     nce: float = Field(1.0, gt=0, description="weight λ_X of patches against their sources")
     identity: float = Field(
         1.0, ge=0, description="weight λ_Y of the same on side B; 0 is FastCUT, with nce=10"

@@ -11,7 +11,7 @@ import torch
 from luoxia.data.text.corpus import LanguageCorpus, corpus_of, open_corpus
 from luoxia.data.text.sources import read_texts
 from luoxia.data.text.spec import TextSpec
-from luoxia.errors import LuoxiaError
+from luoxia.errors import LuoxiaError, UsageError
 from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
 from luoxia.generation.token_model import TokenModel
@@ -21,6 +21,7 @@ from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.objectives.language import TokenBatch
 from luoxia.provenance.files import write_file
 from luoxia.recipes import GPT
+from luoxia.recipes.text import FORM
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
 from luoxia.sessions.origin import Origin, copy_foreign, load_adapted, origin_tokeniser, write_adapter
@@ -69,6 +70,9 @@ class TextSession(TokenSession):
     @classmethod
     def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """``gpt``, with the model's form and its tokeniser."""
+        for key in FORM:
+            if key in settings:
+                raise UsageError(f"{key}= is that of the model at {model}: leave it out")
         return "gpt", {"init": model, **settings}
 
     @staticmethod
