@@ -134,3 +134,6 @@ def test_larger_images_are_learnt_at_a_lower_rate_unless_one_is_given():
     assert "lr" not in DCGAN().settled(ImageSpec(28, 28, 1, 0))
     assert DCGAN().settled(ImageSpec(32, 32, 3, 0))["lr"] == 1e-3
     assert "lr" not in DCGAN(lr=4e-3).settled(ImageSpec(64, 64, 3, 0))
+    assert "lr" not in type("Mine", (DCGAN,), {"__annotations__": {"lr": float}, "lr": 4e-3})().settled(
+        ImageSpec(64, 64, 3, 0)
+    )

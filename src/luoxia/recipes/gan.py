@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 NetworkName = Literal["mlp", "dcgan", "resnet"]
 NormName = Literal["none", "batch", "layer"]
 DIGIT = 28 * 28
-"""Values of a handwritten digit, on which the learning rate of ``dcgan`` was chosen."""
+DIGIT_LR = 2.5e-3
+"""Values of a handwritten digit, and what ``dcgan`` learns them best at."""
 
 
 class ImageGAN(AdversarialRecipe):
@@ -130,7 +131,7 @@ class DCGAN(ImageGAN):
     g_update: GUpdateName = "shared"
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
     lr: float = Field(
-        2.5e-3,
+        DIGIT_LR,
         gt=0,
         description="learning rate; if unset 1e-3 for images larger than digits",
     )
@@ -148,7 +149,7 @@ class DCGAN(ImageGAN):
         """Γ and the learning rate by the size of the images, where they were not given (docs/benchmarks.md)."""
         values = data.height * data.width * data.channels
         found: dict[str, Any] = {}
-        if values > DIGIT and "lr" not in self.model_fields_set:
+        if values > DIGIT and "lr" not in self.model_fields_set and self.lr == DIGIT_LR:
             found["lr"] = 1e-3
         if self.gamma is None:
             zero_centred = self.penalty in ("r1", "r2", "r1+r2")

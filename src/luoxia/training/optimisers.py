@@ -70,7 +70,7 @@ class SGD(Undone, torch.optim.SGD):
 class MomentlessAdam(torch.optim.Adam):
     """``torch.optim.Adam`` under β1 = 0, where the first moment is the gradient (Kingma & Ba 2015, algorithm 1).
 
-    It is not kept: an update moves a third of its bytes less, and a checkpoint holds a moment less.
+    It is not kept: an update reads and writes a moment less, and a checkpoint holds one less.
     """
 
     @torch.no_grad()
