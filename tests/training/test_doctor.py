@@ -124,6 +124,13 @@ def test_advice_does_not_ask_for_what_is_set() -> None:
         assert ("Add penalty=r1" in found[0].advice) == (key == "penalty")
 
 
+@pytest.mark.parametrize("gamma", ["2", "2..0.2"])
+def test_advice_names_gamma_as_it_was_set(gamma: str) -> None:
+    patient = doctor(gamma=gamma)
+    found = [f for n in range(PATIENCE) for f in patient.hear_log(GROWN + n, log(diversity=0.1))]
+    assert f"Raise gamma (now {gamma})" in found[0].advice
+
+
 def test_a_language_model_that_recites_is_named() -> None:
     def line(train: float, heldout: float) -> dict[str, Any]:
         return {

@@ -32,7 +32,8 @@ class TransformerGAN(Relativistic):
     patch: Annotated[Whole | None, Unset] = Field(
         None, ge=1, le=64, description="pixels of a patch's side; if unset, as give about 64 patches"
     )
-    steps: Whole = 1500
+    batch: Whole = 16
+    steps: Whole = 3000
     lr: float = 1e-3
 
     @model_validator(mode="after")
