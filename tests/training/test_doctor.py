@@ -126,7 +126,7 @@ def test_advice_does_not_ask_for_what_is_set() -> None:
 
 @pytest.mark.parametrize("gamma", ["2", "2..0.2"])
 def test_advice_names_gamma_as_it_was_set(gamma: str) -> None:
-    patient = doctor(gamma=gamma)
+    patient = doctor(gamma=gamma, schedule={"images": 1000})
     found = [f for n in range(PATIENCE) for f in patient.hear_log(GROWN + n, log(diversity=0.1))]
     assert f"Raise gamma (now {gamma})" in found[0].advice
 
