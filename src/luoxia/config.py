@@ -154,6 +154,9 @@ class Annealed:
     def __str__(self) -> str:
         return f"{shortest(self.start)}..{shortest(self.end)}"
 
+    def __format__(self, form: str) -> str:
+        return f"{self.start:{form}}..{self.end:{form}}" if form else str(self)
+
     # a bound holds where it holds at both ends
 
     def __ge__(self, bound: float) -> bool:

@@ -277,8 +277,7 @@ class Doctor:
             return "Lower d_lr"
         if self._setting("penalty") == "none":
             return "Add penalty=r1"
-        gamma = self._setting("gamma")  # a number, or from one to another
-        return f"Raise gamma (now {f'{gamma:g}' if isinstance(gamma, float) else gamma})"
+        return f"Raise gamma (now {self._setting('gamma'):g})"
 
     def _recent(self, name: str) -> list[float]:
         values = [log["statistics"].get(name) for log in self.logs]
