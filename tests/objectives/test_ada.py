@@ -57,6 +57,13 @@ def test_probability_0_is_the_identity(group, shape):
     assert gap(GROUPS[group](x, P0, rng()), x) < 1e-5  # the places are float32
 
 
+def test_nothing_is_computed_while_p_is_0():
+    x, ada = images(3, 3, 16, 16, torch.float32), Ada("bgcfnc", {})
+    assert torch.equal(ada(x, rng()), x)
+    ada.p.fill_(0.9)
+    assert gap(ada(x, rng()), x) > 1e-3
+
+
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_every_group_changes_every_image_in_its_own_way(group, channels):
