@@ -92,11 +92,10 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
 
 
 def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
-    import torch
-
     from luoxia.provenance import images as writer
+    from luoxia.training.hardware import choose_precision
 
-    generator.dtype = torch.bfloat16 if chosen.precision == "bf16" else torch.float32
+    generator.dtype = choose_precision(chosen.precision, generator.device)
     controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
     given = {"mix": chosen.mix, "mix_layers": chosen.mix_layers}
     controls |= {key: value for key, value in given.items() if value is not None}
@@ -168,11 +167,10 @@ def named_file(what: str) -> Path | None:
 
 def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> dict[str, Any]:
     """Write each image of ``what``, translated, under its own name."""
-    import torch
-
     from luoxia import api
     from luoxia.data.originals import open_originals
     from luoxia.provenance.images import write_png
+    from luoxia.training.hardware import choose_precision
 
     originals = open_originals(what)
     if chosen.out is None:
@@ -182,7 +180,7 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
     folder = not originals.single or _kind(out, chosen.out) == ""
     translator = api.load(run, ema=chosen.ema, device=chosen.device)
     translator.network(chosen.direction)
-    translator.dtype = torch.bfloat16 if chosen.precision == "bf16" else torch.float32
+    translator.dtype = choose_precision(chosen.precision, translator.device)
     skipped, translated = [], 0
     for name, target, pixels in originals.read(translator.channels):
         if isinstance(pixels, str):

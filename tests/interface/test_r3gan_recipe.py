@@ -9,7 +9,6 @@ import luoxia
 from luoxia.config import Annealed
 from luoxia.data import ImageSpec
 from luoxia.errors import UsageError
-from luoxia.recipes.gan import DCGAN
 from luoxia.recipes.r3gan import R3GAN, gamma_for
 
 QUIET = {"latent": 8, "batch": 16, "log_every": 50, "sample_every": 0, "score_every": 0}
@@ -112,28 +111,3 @@ def test_bad_settings(settings, sentence):
 def test_bad_heads():
     with pytest.raises(UsageError, match="heads=5 does not divide width=64; change one of them"):
         luoxia.train("transformer-gan", quiet=True, heads=5)
-
-
-@pytest.mark.parametrize(
-    ("shape", "settings", "gamma"),
-    [
-        ((28, 28, 1), {}, 0.098),
-        ((32, 32, 3), {}, 0.93),
-        ((64, 64, 3), {"penalty": "r1+r2"}, 9.2),
-        ((32, 32, 3), {"penalty": "gp"}, 10.0),
-        ((32, 32, 3), {"gamma": 3.0}, 3.0),
-    ],
-)
-def test_gamma_of_dcgan_follows_the_size_of_the_images(shape, settings, gamma):
-    recipe = DCGAN(width=2, latent=3, **settings)
-    (_, penalty), *_ = recipe.build(ImageSpec(*shape, 0)).penalties
-    assert penalty.weight == gamma and recipe.gamma == settings.get("gamma")
-
-
-def test_larger_images_are_learnt_at_a_lower_rate_unless_one_is_given():
-    assert "lr" not in DCGAN().settled(ImageSpec(28, 28, 1, 0))
-    assert DCGAN().settled(ImageSpec(32, 32, 3, 0))["lr"] == 1e-3
-    assert "lr" not in DCGAN(lr=4e-3).settled(ImageSpec(64, 64, 3, 0))
-    assert "lr" not in type("Mine", (DCGAN,), {"__annotations__": {"lr": float}, "lr": 4e-3})().settled(
-        ImageSpec(64, 64, 3, 0)
-    )

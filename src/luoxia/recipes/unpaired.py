@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PATCHES = (16, 34, 70)
 """Sides of the patches that a discriminator judges (``networks.cyclegan.PATCHES``), in pixels."""
+UpsampleName = Literal["transposed", "resize"]
 PUBLISHED = (
     "size=256 load=286 mirror=true width=64 d_width=64 blocks=9 patch=70 batch=1 epochs={} "
     "schedule.hold=0.5 ema.halflife=0"
@@ -46,7 +47,7 @@ class UnpairedRecipe(ImageRecipe):
     blocks: Whole = Field(
         6, ge=1, le=64, description="residual blocks; published: 6 up to 128 pixels, 9 above"
     )
-    upsample: Literal["transposed", "resize"] = Field(
+    upsample: UpsampleName = Field(
         "transposed",
         description="how generators double the size: transposed convolutions, as published, or pixels repeated and "
         "convolved, which leave no checkerboard",
@@ -171,7 +172,7 @@ class CUT(UnpairedRecipe):
     published: ClassVar[str] = PUBLISHED.format(400)
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
 
-    upsample: Literal["transposed", "resize"] = "resize"
+    upsample: UpsampleName = "resize"
     nce: float = Field(1.0, gt=0, description="weight λ_X of patches against their sources")
     identity: float = Field(
         1.0, ge=0, description="weight λ_Y of the same on side B; 0 is FastCUT, with nce=10"
