@@ -44,7 +44,9 @@ class Pool:
 def make_trainer(folder, **settings):
     recipe = DCGAN(**{"width": 4, "batch": 8, "latent": 6, "steps": 100, "penalty_every": 2, **settings})
     torch.manual_seed(recipe.seed)
-    objective = recipe.build(ImageSpec(8, 8, 1, 0))
+    spec = ImageSpec(8, 8, 1, 0)
+    recipe = recipe.model_copy(update=recipe.settled(spec))
+    objective = recipe.build(spec)
     return Trainer(objective, recipe, Pool(recipe.batch), WORLD, folder, torch.float32)
 
 

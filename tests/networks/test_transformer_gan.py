@@ -82,11 +82,12 @@ def test_the_discriminator_written_out(classes, size):
     discriminator = scramble(pair((3, *size), classes)[1])
     images, labels = torch.randn(2, 3, *size, dtype=torch.float64), torch.tensor([2, 0]) if classes else None
     rows, columns = -(-size[0] // PATCH), -(-size[1] // PATCH)
-    padded = torch.zeros(2, 3, rows * PATCH, columns * PATCH, dtype=torch.float64)
-    padded[:, :, : size[0], : size[1]] = images
+    around = PATCH // 2
+    padded = torch.zeros(2, 3, (rows + 1) * PATCH, (columns + 1) * PATCH, dtype=torch.float64)
+    padded[:, :, around : around + size[0], around : around + size[1]] = images
     matrix = discriminator.embed.weight.flatten(1)
     tokens = [
-        padded[:, :, r : r + PATCH, c : c + PATCH].flatten(1) @ matrix.T + discriminator.embed.bias
+        padded[:, :, r : r + 2 * PATCH, c : c + 2 * PATCH].flatten(1) @ matrix.T + discriminator.embed.bias
         for r in range(0, rows * PATCH, PATCH)
         for c in range(0, columns * PATCH, PATCH)
     ]

@@ -495,7 +495,9 @@ GANS = {
 def make_gan(recipe, folder):
     torch.manual_seed(recipe.seed)
     dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
-    return Trainer(recipe.build(ImageSpec(12, 12, 3, 3)), recipe, image_batches, WORLD, folder, dtype)
+    spec = ImageSpec(12, 12, 3, 3)
+    recipe = recipe.model_copy(update=recipe.settled(spec))
+    return Trainer(recipe.build(spec), recipe, image_batches, WORLD, folder, dtype)
 
 
 @pytest.mark.parametrize("recipe", GANS.values(), ids=GANS.keys())

@@ -112,6 +112,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Patches → a Transformer → their mean → a logit, by projection where there are classes.
 
+    Each patch is seen with half a patch around it (Lee et al. 2021, arXiv:2107.04589, "overlapping image
+    patches"): D then judges the seams, too.
+
     Its attention is softmax(QKᵀ/√d)V as it is written: R1 and R2 differentiate its gradient, and the fused kernels
     have no second derivative.
     """
@@ -128,8 +131,10 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         rows, columns = patches(*shape[1:], patch)
-        self.margin = (0, columns * patch - shape[2], 0, rows * patch - shape[1])
-        self.embed = nn.Conv2d(shape[0], width, patch, patch)
+        around = patch // 2
+        right, below = columns * patch - shape[2], rows * patch - shape[1]
+        self.margin = (around, around + right, around, around + below)
+        self.embed = nn.Conv2d(shape[0], width, patch + 2 * around, patch)
         self.positions = nn.Parameter(torch.empty(rows * columns, width))
         inner = form(width, layers, heads, "zero")  # each layer starts as the identity, as in the generator
         self.stack = Stack(inner, layers)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 NetworkName = Literal["mlp", "dcgan", "resnet"]
 NormName = Literal["none", "batch", "layer"]
 DIGIT = 28 * 28
-DIGIT_LR = 2.5e-3
-"""Values of a handwritten digit, and what ``dcgan`` learns them best at."""
+"""Values of a handwritten digit."""
 
 
 class ImageGAN(AdversarialRecipe):
@@ -130,10 +129,8 @@ class DCGAN(ImageGAN):
     refine: bool = True
     g_update: GUpdateName = "shared"
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
-    lr: float = Field(
-        DIGIT_LR,
-        gt=0,
-        description="learning rate; if unset 1e-3 for images larger than digits",
+    lr: Annotated[float | None, Unset] = Field(  # type: ignore[assignment]
+        None, gt=0, description="learning rate; if unset 2.5e-3 for digits, 1e-3 for larger images"
     )
     optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
     schedule: Schedule = Schedule(warmup=100)  # or D of photos may be dead after its first updates
@@ -149,8 +146,8 @@ class DCGAN(ImageGAN):
         """Γ and the learning rate by the size of the images, where they were not given (docs/benchmarks.md)."""
         values = data.height * data.width * data.channels
         found: dict[str, Any] = {}
-        if values > DIGIT and "lr" not in self.model_fields_set and self.lr == DIGIT_LR:
-            found["lr"] = 1e-3
+        if self.lr is None:
+            found["lr"] = 2.5e-3 if values <= DIGIT else 1e-3
         if self.gamma is None:
             zero_centred = self.penalty in ("r1", "r2", "r1+r2")
             found["gamma"] = float(f"{gamma_line(values):.2g}") if zero_centred else 10.0

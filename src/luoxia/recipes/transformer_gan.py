@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from luoxia.data import ImageSpec
 
-TOKENS = 64
+TOKENS = 16
 """Patches, about, that an image is cut into."""
 
 
@@ -30,7 +30,7 @@ class TransformerGAN(Relativistic):
     layers: Whole = Field(3, ge=1, description="layers of each")
     heads: Whole = Field(4, ge=1, description="heads of attention, a divisor of width")
     patch: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=64, description="pixels of a patch's side; if unset, as give about 64 patches"
+        None, ge=1, le=64, description="pixels of a patch's side; if unset, as give about 16 patches"
     )
     batch: Whole = 16
     steps: Whole = 3000
