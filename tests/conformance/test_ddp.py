@@ -19,6 +19,7 @@ from luoxia.networks.layers import spectrally_normalised
 from luoxia.objectives.adversarial import Adversarial
 from luoxia.objectives.base import Batch, Objective, Rng, hashed
 from luoxia.objectives.losses import LOSSES
+from luoxia.objectives.one_pass import OnePass
 from luoxia.objectives.penalties import PENALTIES, ZeroCentred
 from luoxia.objectives.unpaired import UnpairedBatch
 from luoxia.recipe import Recipe
@@ -51,8 +52,8 @@ class Rows(Rng):
         return self._mine(super().uniform, *shape)
 
 
-class Even(Adversarial):
-    """The adversarial objective, its randomness cut into rows; ``only`` picks and orders its phases."""
+class Even:
+    """An adversarial objective, its randomness cut into rows; ``only`` picks and orders its phases."""
 
     def __init__(self, world, only, *args, **settings):
         super().__init__(*args, **settings)
@@ -71,6 +72,14 @@ class Even(Adversarial):
         )
 
 
+class EvenAdversarial(Even, Adversarial):
+    """Penalties by passes of their own."""
+
+
+class EvenOnePass(Even, OnePass):
+    """R1 and R2 of the pass for the loss, as ``r3gan`` and ``transformer-gan`` train."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     loss: str = "nonsaturating"
@@ -86,6 +95,7 @@ class Case:
     bad_rank: int | None = None
     gamma: float = 10.0
     tolerance: float = 2e-6
+    kind: type[Even] = EvenAdversarial
 
 
 CASES = {
@@ -98,9 +108,26 @@ CASES = {
     "accumulation + R1": Case(penalty="r1", accumulate=2),
     "accumulation + lazy GP": Case(penalty="gp", every=2, accumulate=3),
     "relativistic": Case(loss="relativistic", penalty="r1+r2"),
-    "r3gan": Case(loss="relativistic", penalty="r1+r2", family="r3gan", classes=3, gamma=0.5, tolerance=1e-5),
+    "r3gan, penalties apart": Case(
+        loss="relativistic", penalty="r1+r2", family="r3gan", classes=3, gamma=0.5, tolerance=1e-5
+    ),
+    "r3gan": Case(
+        loss="relativistic",
+        penalty="r1+r2",
+        family="r3gan",
+        classes=3,
+        gamma=0.5,
+        tolerance=1e-5,
+        kind=EvenOnePass,
+    ),
     "transformer-gan": Case(
-        loss="relativistic", penalty="r1+r2", family="transformer", classes=3, gamma=0.5, tolerance=1e-5
+        loss="relativistic",
+        penalty="r1+r2",
+        family="transformer",
+        classes=3,
+        gamma=0.5,
+        tolerance=1e-5,
+        kind=EvenOnePass,
     ),
     "three D steps": Case(d_steps=3),
     "clipped gradients": Case(penalty="r1", clip=0.05),
@@ -133,7 +160,7 @@ def build(case):
 
 def run_case(case, world):
     """A few steps; every weight, gradient norm and loss at the end."""
-    objective = Even(
+    objective = case.kind(
         world,
         case.only,
         *build(case),
