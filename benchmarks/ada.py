@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--minutes", type=float, default=10, help="training of each side")
     parser.add_argument("--kimg", type=float, default=50, help="ada_kimg: a short run needs a quick p")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--out", type=Path, help="a folder for the runs; a temporary one if unset")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
     asked = parser.parse_args()
@@ -37,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.out or Path(temporary)
         data = taken(asked.data, asked.images, asked.size, Path(temporary) / "few.npz")
-        rows = [row for name in SIDES for row in trained(name, data, folder / name, asked)]
+        rows = [row for name in asked.sides for row in trained(name, data, folder / name, asked)]
     columns = ("", "step", "p", "D(train)", "D(held out)", "D(generated)", "gap", "FD")
     table(columns, rows)
 
