@@ -294,13 +294,28 @@ def test_what_cannot_be_measured(
 # ------------------------------------------------------------------ runs
 
 
-@pytest.mark.parametrize("verb", ["resume", "sample", "measure"])
+@pytest.mark.parametrize("verb", ["resume", "measure"])
 def test_a_run_that_is_none(refused: Refusal, here: Path, verb: str) -> None:
     write(here / "file", b"x")
     write(here / "folder" / "a.txt", b"x")
     assert refused(2, verb, "nowhere") == "run nowhere is not there"
     assert refused(2, verb, "file") == "file is no run: it has no run.json"
     assert refused(2, verb, "folder") == "folder is no run: it has no run.json"
+
+
+@pytest.mark.parametrize(
+    "words", [("sample",), ("finetune", "data=x"), ("export", "out=x.onnx"), ("translate", "x")]
+)
+def test_a_model_that_is_none(refused: Refusal, here: Path, words: tuple[str, ...]) -> None:
+    write(here / "file", b"x")
+    write(here / "folder" / "a.txt", b"x")
+    verb, *rest = words
+    assert (
+        refused(2, verb, "nowhere", *rest) == "nowhere is not there: give the folder of a run or of a model"
+    )
+    for name in ("file", "folder"):
+        told = f"{name} is neither a run nor a model: it has no run.json and no config.json"
+        assert refused(2, verb, name, *rest) == told
 
 
 @pytest.mark.parametrize("verb", ["resume", "measure"])

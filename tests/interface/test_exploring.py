@@ -115,7 +115,7 @@ BAD = [
     (("interpolate", "run", "label=seven"), "label= needs a conditional model"),
     (("mix", "run"), "mix needs a model with styles"),
     (("mix", "run", "rows=none"), "rows="),
-    (("directions", "nowhere"), "run nowhere is not there"),
+    (("directions", "nowhere"), "nowhere is not there: give the folder of a run or of a model"),
     (("sample", "run", "direction=4"), "direction=4: this model has the directions 0 to 3"),
     (("export", "run"), "export needs out="),
     (("export", "run", "out=g.pt"), "out=g.pt: must be FILE.onnx"),

@@ -106,7 +106,10 @@ def test_a_dry_run_tells_what_would_be_carried_over(luoxia_command: Command, pho
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("finetune", "nowhere", "data=photos"), "run nowhere is not there"),
+        (
+            ("finetune", "nowhere", "data=photos"),
+            "nowhere is not there: give the folder of a run or of a model",
+        ),
         (("finetune", "run"), "finetune needs images to learn: luoxia finetune run data=PATH"),
         (("finetune", "run", "data=photos", "freeze_d=9"), "freeze_d=9: this discriminator has 3 blocks"),
         (("finetune", "run", "data=photos", "freezed=1"), "unknown key 'freezed'; did you mean freeze_d"),

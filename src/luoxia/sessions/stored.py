@@ -86,5 +86,10 @@ def is_foreign(path: str | Path) -> bool:
 
 def require_model(path: Path) -> None:
     """Say what is wrong where no model lies."""
-    if not (model_folder(path) / "config.json").exists():
-        Run.open(path)
+    if (model_folder(path) / "config.json").exists():
+        return
+    if not path.exists():
+        raise UsageError(f"{path} is not there: give the folder of a run or of a model")
+    if not (path / "run.json").exists():
+        raise UsageError(f"{path} is neither a run nor a model: it has no run.json and no config.json")
+    Run.open(path)
