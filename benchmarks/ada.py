@@ -9,7 +9,9 @@ Karras et al. 2020, arXiv:2006.06676, eq. 1).
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from typing import Any
 from common import arguments, header, progress, table
 
 SIDES = {"without": (), "ADA": ("ada",)}
+PARTS = 6
+"""Rows of a run."""
 
 
 def main() -> None:
@@ -38,9 +42,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.out or Path(temporary)
         data = taken(asked.data, asked.images, asked.size, Path(temporary) / "few.npz")
-        rows = [row for name in asked.sides for row in trained(name, data, folder / name, asked)]
-    columns = ("", "step", "p", "D(train)", "D(held out)", "D(generated)", "gap", "FD")
-    table(columns, rows)
+        cells = [row for name in asked.sides for row in trained(name, data, folder / name, asked)]
+    columns = ("", "step", "p", "D(train)", "D(held out)", "D(generated)", "gap", "the doctor found", "FD")
+    table(columns, cells)
 
 
 def taken(data: Path, count: int, size: int, out: Path) -> Path:
@@ -56,7 +60,7 @@ def taken(data: Path, count: int, size: int, out: Path) -> Path:
 
 
 def trained(name: str, data: Path, out: Path, asked: Any) -> list[tuple[Any, ...]]:
-    """One side's rows: at a quarter, a half, three quarters and the end."""
+    """One side, trained; its rows."""
     import luoxia
     from luoxia.config import parse_settings
 
@@ -67,27 +71,46 @@ def trained(name: str, data: Path, out: Path, asked: Any) -> list[tuple[Any, ...
     settings |= {"ada_kimg": asked.kimg} if SIDES[name] else {}
     progress(f"{name}: {settings}")
     luoxia.train(asked.recipe, **settings, **parse_settings(asked.set))
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return rows(name, out)
+
+
+def rows(name: str, run: Path) -> list[tuple[Any, ...]]:
+    """A run's rows: the means of each sixth of its log, for a single line is one batch of D's logits."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     logs = [record for record in records if record["kind"] == "log"]
-    scores = [record for record in records if record["kind"] == "score"]
-    picked = [logs[max(0, len(logs) * quarter // 4 - 1)] for quarter in (1, 2, 3, 4)]
-    return [row(name, log, scores) for log in picked]
+    ends = [len(logs) * part // PARTS for part in range(PARTS + 1)]
+    return [row(name, logs[a:b], records) for a, b in itertools.pairwise(ends) if b > a]
 
 
-def row(name: str, log: dict[str, Any], scores: list[dict[str, Any]]) -> tuple[Any, ...]:
-    """A log line as a row, with the last score until then."""
-    said = log["statistics"]
-    train, heldout, fake = said["train_logit"], said["heldout_logit"], said["fake_logit"]
+def row(name: str, logs: list[dict[str, Any]], records: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """Some log lines as a row; with it what the doctor found then, and the last score until then."""
+    began, step = logs[0]["step"], logs[-1]["step"]
+    train, heldout, fake, p = (
+        sum(log["statistics"].get(key, float("nan")) for log in logs) / len(logs)
+        for key in ("train_logit", "heldout_logit", "fake_logit", "augment_p")
+    )
     gap = (train - heldout) / (train - fake) if train > fake else None
-    before = [
-        s
-        for score in scores
-        if score["step"] <= log["step"]
-        for s in score["scores"]
-        if s["name"].startswith(("FD", "FID"))
+    named = {r["name"] for r in records if r["kind"] == "finding" and began <= r["step"] <= step}
+    found = ", ".join(sorted(named)) or "none"
+    distances = [
+        score["value"]
+        for record in records
+        if record["kind"] == "score" and record["step"] <= step
+        for score in record["scores"]
+        if score["name"].startswith(("FD", "FID"))
     ]
-    distance = before[-1]["value"] if before else None
-    return name, log["step"], said.get("augment_p"), train, heldout, fake, gap, distance
+    distance = distances[-1] if distances else None
+    return (
+        name,
+        step,
+        None if math.isnan(p) else p,
+        train,
+        heldout,
+        fake,
+        gap,
+        ", ".join(sorted(found)),
+        distance,
+    )
 
 
 if __name__ == "__main__":
