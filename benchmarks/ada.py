@@ -1,8 +1,9 @@
 """How far D overfits a small set of photographs, with and without adaptive augmentation (ADA).
 
---recipe twice on --images images of --data, half of which it is shown while the others are held out: 1,000 of 2,000
-by default; the same seed, the same time. D's mean logit of images it is trained on and of images it never saw
-come apart as it learns them by heart; the share of that gap in D's sense of real and generated says how far
+--recipe on --images images of --data, half of which it is shown while the others are held out: 1,000 of 2,000 by
+default; each of --sides with the same seed, for the same time, or with --set steps= for as many steps. D's mean
+logit of images it is trained on and of images it never saw come apart as it learns them by heart; the share of that
+gap in D's sense of real and generated says how far
 ((D_train − D_heldout) / (D_train − D_generated): 0, as good as new; 1, what it never saw is as false as what G makes;
 Karras et al. 2020, arXiv:2006.06676, eq. 1).
 """
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="taken of it, those held out included")
     parser.add_argument("--holdout", type=float, default=0.5)
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--minutes", type=float, default=10, help="training of each side")
+    parser.add_argument("--minutes", type=float, default=10, help="training of each side at most")
     parser.add_argument("--kimg", type=float, default=50, help="ada_kimg: a short run needs a quick p")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--out", type=Path, help="a folder for the runs; a temporary one if unset")
@@ -43,7 +44,7 @@ def main() -> None:
         folder = asked.out or Path(temporary)
         data = taken(asked.data, asked.images, asked.size, Path(temporary) / "few.npz")
         cells = [row for name in asked.sides for row in trained(name, data, folder / name, asked)]
-    columns = ("", "step", "p", "D(train)", "D(held out)", "D(generated)", "gap", "the doctor found", "FD")
+    columns = ("", "step", "p", "D(train)", "D(held out)", "D(generated)", "gap", "newly found", "FD")
     table(columns, cells)
 
 
@@ -100,17 +101,7 @@ def row(name: str, logs: list[dict[str, Any]], records: list[dict[str, Any]]) ->
         if score["name"].startswith(("FD", "FID"))
     ]
     distance = distances[-1] if distances else None
-    return (
-        name,
-        step,
-        None if math.isnan(p) else p,
-        train,
-        heldout,
-        fake,
-        gap,
-        ", ".join(sorted(found)),
-        distance,
-    )
+    return name, step, None if math.isnan(p) else p, train, heldout, fake, gap, found, distance
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import inspect
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from inspect import Parameter
@@ -19,6 +20,10 @@ from typer.core import TyperCommand
 from luoxia import printing
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.verbs import VERBS, Verb, Word
+
+WAIT = 5.0
+"""Seconds before a process ends by an error that another one tells: torchrun stops all others when the first ends, the
+one that is about to speak, too."""
 
 app = typer.Typer(
     add_completion=False,
@@ -52,6 +57,7 @@ def _speaking(debug: bool) -> Iterator[None]:
     try:
         yield
     except ToldElsewhereError as error:
+        time.sleep(WAIT)
         raise typer.Exit(error.exit_code) from None
     except LuoxiaError as error:
         raise _ending(str(error), debug, error.exit_code) from None

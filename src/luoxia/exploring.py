@@ -221,6 +221,10 @@ def _own_extractor(run: str) -> Any:
     from luoxia.runs.run import Run
     from luoxia.sessions import session_of
 
+    if not (Path(run) / "run.json").exists():
+        raise UsageError(
+            f"extractor=self needs a run and its data, and {run} is a model alone: give extractor=pixels"
+        )
     manifest = Run.open(run).manifest
     config = configure(manifest["recipe"], manifest["config"])
     dataset = session_of(config).open_data(config)

@@ -96,6 +96,7 @@ class Case:
     gamma: float = 10.0
     tolerance: float = 2e-6
     kind: type[Even] = EvenAdversarial
+    g_update: str = "fresh"
 
 
 CASES = {
@@ -128,6 +129,7 @@ CASES = {
         gamma=0.5,
         tolerance=1e-5,
         kind=EvenOnePass,
+        g_update="shared",
     ),
     "three D steps": Case(d_steps=3),
     "clipped gradients": Case(penalty="r1", clip=0.05),
@@ -168,6 +170,7 @@ def run_case(case, world):
         penalties=PENALTIES[case.penalty](case.gamma),
         penalty_every=case.every,
         d_steps=case.d_steps,
+        g_update=case.g_update,
     )
     recipe = Recipe(
         batch=GLOBAL // world.size,

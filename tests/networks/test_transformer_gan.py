@@ -11,11 +11,12 @@ from luoxia.networks.transformer_gan import Discriminator, Generator
 from luoxia.objectives.base import Rng
 from luoxia.objectives.penalties import ZeroCentred
 
-LATENT, WIDTH, HEADS, PATCH = 5, 8, 2, 4
+LATENT, WIDTH, HEADS = 5, 8, 2
+PATCH, ODD = 4, 3
 
 
-def pair(shape, classes=0, layers=2):
-    own = {"layers": layers, "heads": HEADS, "patch": PATCH, "classes": classes}
+def pair(shape, classes=0, layers=2, patch=PATCH):
+    own = {"layers": layers, "heads": HEADS, "patch": patch, "classes": classes}
     return Generator(LATENT, shape, WIDTH, **own), Discriminator(shape, WIDTH, **own)
 
 
@@ -77,19 +78,19 @@ def test_the_generator_written_out(classes, size):
 
 
 @pytest.mark.parametrize("classes", [0, 3])
-@pytest.mark.parametrize("size", [(8, 12), (10, 7)])
-def test_the_discriminator_written_out(classes, size):
-    discriminator = scramble(pair((3, *size), classes)[1])
+@pytest.mark.parametrize(("size", "patch"), [((8, 12), PATCH), ((10, 7), PATCH), ((10, 7), ODD)])
+def test_the_discriminator_written_out(classes, size, patch):
+    discriminator = scramble(pair((3, *size), classes, patch=patch)[1])
     images, labels = torch.randn(2, 3, *size, dtype=torch.float64), torch.tensor([2, 0]) if classes else None
-    rows, columns = -(-size[0] // PATCH), -(-size[1] // PATCH)
-    around = PATCH // 2
-    padded = torch.zeros(2, 3, (rows + 1) * PATCH, (columns + 1) * PATCH, dtype=torch.float64)
+    rows, columns, around = -(-size[0] // patch), -(-size[1] // patch), patch // 2
+    seen = patch + 2 * around
+    padded = torch.zeros(2, 3, rows * patch + 2 * around, columns * patch + 2 * around, dtype=torch.float64)
     padded[:, :, around : around + size[0], around : around + size[1]] = images
     matrix = discriminator.embed.weight.flatten(1)
     tokens = [
-        padded[:, :, r : r + 2 * PATCH, c : c + 2 * PATCH].flatten(1) @ matrix.T + discriminator.embed.bias
-        for r in range(0, rows * PATCH, PATCH)
-        for c in range(0, columns * PATCH, PATCH)
+        padded[:, :, r : r + seen, c : c + seen].flatten(1) @ matrix.T + discriminator.embed.bias
+        for r in range(0, rows * patch, patch)
+        for c in range(0, columns * patch, patch)
     ]
     x = torch.stack(tokens, 1) + discriminator.positions
     for block in discriminator.stack.layers:

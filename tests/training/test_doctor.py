@@ -39,7 +39,7 @@ def hear(doctor: Doctor, *logs: dict[str, Any], start: int = GROWN) -> list[str]
 
 
 def doctor(**settings: Any) -> Doctor:
-    return Doctor(find("dcgan").from_settings({"gamma": 0.1, **settings}))
+    return Doctor(find("dcgan").from_settings({"gamma": 0.1, "lr": 2.5e-3, **settings}))
 
 
 def test_health_is_left_alone() -> None:

@@ -141,6 +141,17 @@ def test_without_momentum_adam_keeps_one_moment_and_moves_as_ever():
     assert state_tensors(optimiser).keys() == {"0.step", "0.exp_avg_sq"}
 
 
+def test_a_moment_that_an_older_checkpoint_kept_is_dropped():
+    ours = parameter()
+    optimiser = make_optimiser(ours, Optimiser(betas=(0, 0.9)), LR)
+    ours.weight.grad = gradients(0)
+    optimiser.step()
+    load_state_tensors(optimiser, {**state_tensors(optimiser), "0.exp_avg": torch.ones_like(ours.weight)})
+    ours.weight.grad = gradients(1)
+    optimiser.step()
+    assert state_tensors(optimiser).keys() == {"0.step", "0.exp_avg_sq"}
+
+
 def test_restoring_forgets_what_was_there():
     settings = Optimiser()
     net = parameter()

@@ -239,6 +239,8 @@ class ImageGenerator:
         elif label is not None:
             self.labels(1, label)  # says what is wrong
         labels = None if labels is None else labels.to(self.device)
+        if extractor is not None:
+            extractor.to(self.device)
         return project(self.space, target, labels, self.latent, Perceptual(extractor), steps, seed)
 
     def _chunks(self, *parts: Tensor | None) -> Iterator[Any]:

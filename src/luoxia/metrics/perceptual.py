@@ -12,6 +12,10 @@ from torch import Tensor
 class Mapped(Protocol):
     """An extractor that shows the maps inside its network."""
 
+    def to(self, device: torch.device) -> None:
+        """Compute the maps there."""
+        ...
+
     def maps(self, images: Tensor) -> list[Tensor]:
         """Images (n, c, h, w) in [−1, 1] → feature maps (n, …), the finest first; differentiable."""
         ...

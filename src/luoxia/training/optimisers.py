@@ -71,7 +71,8 @@ class MomentlessAdam(torch.optim.Adam):
     """``torch.optim.Adam`` under β1 = 0, where the first moment is the gradient (Kingma & Ba 2015, algorithm 1).
 
     It is not kept: an update reads and writes a moment less, and a checkpoint holds one less. torch's kernel is called
-    without torch's sorting of parameters, which takes as long as the update of a small network.
+    without torch's sorting of parameters, which takes as long as the update of a small network: a network's parameters
+    are of one type and on one device.
     """
 
     found_inf: Tensor | None = None
@@ -99,6 +100,7 @@ class MomentlessAdam(torch.optim.Adam):
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
+        state.pop("exp_avg", None)  # of a checkpoint that had one
         if not state:
             state["step"] = torch.zeros((), device=parameter.device)
             state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)

@@ -36,6 +36,10 @@ class EffNetLite0:
         self.signature = {"extractor": self.name, "weights": "57934424", "resizer": resizer(side)}
         self._network = channels_last(_load().eval().requires_grad_(False))
 
+    def to(self, device: torch.device) -> None:
+        """Compute ``maps`` there; ``features`` are of the CPU."""
+        self._network.to(device)
+
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 1280)."""
         return in_batches(images, 64, self._pooled)

@@ -89,6 +89,10 @@ class SelfTaught:
         entry = cache_folder() / "extractors" / f"self-{key}"
         return cls(*entry_of(entry, _load, lambda folder: _store(folder, *_train(images, targets, seed))))
 
+    def to(self, device: torch.device) -> None:
+        """Compute ``maps`` there; ``features`` are of the CPU."""
+        self._network.to(device)
+
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 128)."""
         return in_batches(images, 250, self._pooled)
