@@ -23,7 +23,7 @@ from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
-from luoxia.sessions.exporting import FORMATS, export_generator, export_huggingface
+from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
 from luoxia.sessions.origin import foreign_tokeniser
 from luoxia.sessions.stored import Stored, described, is_foreign, model_folder, require_model, usable
 from luoxia.sessions.sweep import settled_by_trial
@@ -174,31 +174,40 @@ def _tuned(model: str | Path, settings: dict[str, Any]) -> tuple[str, dict[str, 
 
 
 def export(
-    model: str | Path, out: str | Path, *, format: str | None = None, dtype: str | None = None
+    model: str | Path,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    dtype: str | None = None,
+    direction: str | None = None,
 ) -> Path:
     """Write a model for other toolkits.
 
     ``format``: of a language model ``huggingface``, a folder that transformers and vLLM open; of an image generator
-    ``onnx``, a file, or ``tensorflow``, a SavedModel folder, both compared with PyTorch before they are written. None:
-    the first that the model has. ``dtype``, of a language model's weights: float32, bfloat16 or float16; None: as they
-    are. ``UsageError`` for a model or a form of network that the format cannot hold.
+    ``onnx``, a file, or ``tensorflow``, a SavedModel folder, both compared with PyTorch before they are written; of an
+    image translator ``onnx``, one ``direction`` of it (None: a2b). None: the first that the model has. ``dtype``, of a
+    language model's weights: float32, bfloat16 or float16; None: as they are. ``UsageError`` for a model or a form of
+    network that the format cannot hold.
     """
     require_model(Path(model))
     kind = kind_of(model)
     known = FORMATS.get(kind)
     if known is None:
         raise UsageError(
-            f"{model} holds a model of the kind '{kind}', and only language models and image generators can be exported"
+            f"{model} holds a model of the kind '{kind}', and only language models, image generators and image "
+            "translators can be exported"
         )
     if format not in (None, *known):
         raise UsageError(f"format={format}: a model of the kind '{kind}' is exported as {' or '.join(known)}")
     if kind == TextSession.exported:
+        if direction is not None:
+            raise UsageError(f"direction={direction} is for image translators")
         return export_huggingface(str(model), str(out), dtype)
     if dtype is not None:
         raise UsageError(
             f"dtype={dtype} is for language models: an image generator is exported as it is, in float32"
         )
-    return export_generator(load(model), Path(out), format or known[0])
+    return export_images(load(model), Path(out), format or known[0], direction)
 
 
 def _go(session: Session, display: Display) -> Run:

@@ -203,11 +203,11 @@ def export(run: str, /, **settings: Any) -> Path:
     chosen: ExportSettings = ExportSettings.from_settings(settings)
     if chosen.out is None:
         raise UsageError(
-            f"export needs out=: luoxia export {run} out=FOLDER, or out=FILE.onnx of an image generator"
+            f"export needs out=: luoxia export {run} out=FOLDER, or out=FILE.onnx of a model of images"
         )
     from luoxia import api
 
-    return api.export(run, chosen.out, format=chosen.format, dtype=chosen.dtype)
+    return api.export(run, chosen.out, format=chosen.format, dtype=chosen.dtype, direction=chosen.direction)
 
 
 def measure(run: str | None, /, **settings: Any) -> Any:

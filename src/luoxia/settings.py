@@ -114,14 +114,17 @@ class ExportSettings(Config):
 
     format: Annotated[Literal["huggingface", "onnx", "tensorflow"] | None, Unset] = Field(
         None,
-        description="huggingface (language models: what transformers and vLLM open), onnx or tensorflow (image "
-        "generators); huggingface or onnx, as the model is, if unset",
+        description="huggingface (language models: what transformers and vLLM open), onnx (image generators "
+        "and translators), tensorflow (image generators); huggingface or onnx, as the model is, if unset",
     )
     out: Annotated[str | None, Unset] = Field(
         None, description="the folder to write, of onnx the FILE.onnx; it must be new"
     )
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Unset] = Field(
         None, description="of the weights: float32, bfloat16, float16; as they are if unset"
+    )
+    direction: Annotated[Literal["a2b", "b2a"] | None, Unset] = Field(
+        None, description="of an image translator: a2b (if unset) or b2a"
     )
 
 

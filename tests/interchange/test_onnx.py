@@ -1,4 +1,4 @@
-"""Image generators as ONNX: run by onnxruntime, at batch sizes that were never traced."""
+"""Image generators and translators as ONNX: run by onnxruntime, at sizes that were never traced."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from luoxia.errors import LuoxiaError
+from luoxia.generation.image_translation import ImageTranslator
 from luoxia.generation.images import ImageGenerator
 from luoxia.interchange import onnx as exporting
-from luoxia.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
+from luoxia.networks import cyclegan, dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -50,7 +51,7 @@ def generator_of(kind: str) -> ImageGenerator:
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_onnxruntime_gives_the_generators_images(kind: str, tmp_path: Path) -> None:
     generator = generator_of(kind)
-    path = exporting.write_onnx(generator, tmp_path / "g.onnx")
+    path = exporting.write_onnx(exporting.to_onnx(generator), tmp_path / "g.onnx")
     session = onnxruntime.InferenceSession(path)
     z = generator.latents(7, seed=5)
     labels = generator.labels(7)
@@ -71,6 +72,29 @@ def test_onnxruntime_gives_the_generators_images(kind: str, tmp_path: Path) -> N
     assert facts["classes"] == ('["ant", "bee", "蝶"]' if labels is not None else "[]")
 
 
+@pytest.mark.parametrize("resize", [False, True])
+def test_onnxruntime_gives_the_translators_images_at_any_size(resize: bool, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    ways = {way: cyclegan.Generator(3, 4, 2, resize=resize) for way in ("a2b", "b2a")}
+    with torch.no_grad():
+        for weight in ways["b2a"].parameters():
+            weight.copy_(0.3 * torch.randn_like(weight))
+    details = {"recipe": "cyclegan", "run": "r-1", "step": 7, "data": "ab"}
+    translator = ImageTranslator(cyclegan.Together(ways), channels=3, details=details)
+    path = exporting.write_onnx(exporting.translator_to_onnx(translator, "b2a"), tmp_path / "t.onnx")
+    session = onnxruntime.InferenceSession(path)
+    for n, height, width in ((3, 28, 52), (1, 64, 16)):
+        images = np.random.default_rng(n).integers(0, 256, (n, height, width, 3), np.uint8)
+        source = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+        (made,) = session.run(None, {"source": source})
+        as_bytes = np.rint((made.transpose(0, 2, 3, 1) + 1) * 127.5).astype(np.uint8)
+        expected = translator.translate(images, "b2a")
+        assert expected.std() > 10
+        assert np.abs(as_bytes.astype(int) - expected).max() <= 1
+    facts = session.get_modelmeta().custom_metadata_map
+    assert (facts["recipe"], facts["direction"]) == ("cyclegan", "b2a")
+
+
 def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translated = exporting._translated
 
@@ -84,12 +108,12 @@ def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(exporting, "_translated", spoilt)
     with pytest.raises(LuoxiaError, match="onnxruntime gives other images than PyTorch"):
-        exporting.write_onnx(generator_of("mlp"), tmp_path / "g.onnx")
+        exporting.write_onnx(exporting.to_onnx(generator_of("mlp")), tmp_path / "g.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_sizes_and_nothing_at_all_are_differences() -> None:
-    playable = exporting.Playable(generator_of("mlp"))
+    playable = exporting.PlayableGenerator(generator_of("mlp"))
     for wrong in (lambda given: np.zeros((1, 2)), lambda given: np.full((len(given["z"]), 1, 6, 8), np.nan)):
         with pytest.raises(LuoxiaError, match="other images"):
             exporting.compare(playable, wrong, "a toolkit")

@@ -190,3 +190,23 @@ def test_bad_settings_are_one_sentence(sides, refused):
     assert "patch=50: must be one of 16, 34, 70" in told(*SIDES, "patch=50")
     assert "loss" in told(*SIDES, "loss=hinge")
     assert not Path("new").exists()
+
+
+def test_a_translator_is_exported_one_direction_to_a_file(run, luoxia_command):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert luoxia_command("export", run, "out=a2b.onnx").stdout == "a2b.onnx\n"
+    (value,) = onnxruntime.InferenceSession("a2b.onnx").get_inputs()
+    assert value.name == "source" and value.shape[1] == luoxia.load(run).channels
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("direction=b2a", "out=t.onnx"), "direction=b2a: this model translates a2b only"),
+        (("direction=up", "out=t.onnx"), "direction=up"),
+        (("format=tensorflow", "out=t"), "is exported as onnx"),
+        (("dtype=float16", "out=t.onnx"), "dtype=float16 is for language models"),
+    ],
+)
+def test_what_a_translator_cannot_be_exported_as(run, refused, words, told):
+    assert told in refused(2, "export", run, *words)

@@ -1,4 +1,4 @@
-"""Image generators as ONNX: any batch size, controls as inputs, compared with PyTorch before anything is written."""
+"""Generators and translators of images as ONNX: compared with PyTorch at several sizes before anything is written."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from luoxia import __version__
 from luoxia.errors import LuoxiaError, MissingExtraError
+from luoxia.generation.image_translation import ImageTranslator
 from luoxia.generation.images import ImageGenerator
 from luoxia.generation.styles import has_styles
+from luoxia.networks.cyclegan import SMALLEST, STRIDE
 from luoxia.provenance.files import write_file
 
 Array = NDArray[Any]
@@ -26,14 +28,56 @@ Runner = Callable[[dict[str, Array]], Array]
 """Inputs by name → images, in another toolkit."""
 
 OPSET = 20
+LAYOUT = "float32 (n, channels, height, width) in [-1, 1]"
 BATCHES = (1, 2, 5)
 """Batch sizes at which an exported generator is compared with PyTorch's."""
+LONGEST = 4096
+"""Pixels a side that an exported translator takes at most."""
 TOLERANCE = 1e-3
 """Largest difference allowed: an eighth of a grey level, in [−1, 1]."""
 
 
 class Playable(nn.Module):
-    """What is exported: z, and the controls that the network has, → images in [−1, 1].
+    """What is exported: inputs by name → images in [−1, 1]."""
+
+    def inputs(self, n: int, seed: int) -> dict[str, Tensor]:
+        """Random inputs for n images by name, in their order."""
+        raise NotImplementedError
+
+    def dynamic(self) -> dict[str, Any]:
+        """The dimensions of each input that may be of any size: the batch."""
+        example = self.inputs(2, seed=0)
+        return {name: {0: torch.export.Dim.DYNAMIC} if x.dim() else None for name, x in example.items()}
+
+
+class PlayableTranslator(Playable):
+    """Images → their translations in one direction; sides are multiples of 4, from 16 to ``LONGEST`` pixels."""
+
+    def __init__(self, translator: ImageTranslator, direction: str) -> None:
+        super().__init__()
+        self.network = translator.network(direction)
+        self.channels = translator.channels
+
+    def forward(self, source: Tensor) -> Tensor:
+        """(n, channels, height, width) in [−1, 1] → the same."""
+        images: Tensor = self.network(source)
+        return images
+
+    def inputs(self, n: int, seed: int) -> dict[str, Tensor]:
+        """Noise, of another size for each n."""
+        rng = torch.Generator().manual_seed(seed)
+        size = (n, self.channels, 2 * SMALLEST + STRIDE * n, 4 * SMALLEST)
+        return {"source": 2 * torch.rand(size, generator=rng) - 1}
+
+    def dynamic(self) -> dict[str, Any]:
+        """The batch, and both sides."""
+        most, least = LONGEST // STRIDE, 2 * SMALLEST // STRIDE
+        height, width = (STRIDE * torch.export.Dim(name, min=least, max=most) for name in ("rows", "columns"))
+        return {"source": {0: torch.export.Dim.DYNAMIC, 2: height, 3: width}}
+
+
+class PlayableGenerator(Playable):
+    """z, and the controls that the network has, → images in [−1, 1].
 
     ``labels`` where it is conditional; ``truncation`` ψ, which pulls w towards its mean, where there is a mapping.
     Noise, where a network takes any, is its constant one.
@@ -74,32 +118,47 @@ def to_onnx(generator: ImageGenerator) -> Any:
     a mapping. Output: ``images`` float32 (n, channels, height, width) in [−1, 1]. ``LuoxiaError`` where onnxruntime
     gives other images.
     """
+    return _compared(PlayableGenerator(generator).eval(), metadata(generator))
+
+
+def translator_to_onnx(translator: ImageTranslator, direction: str) -> Any:
+    """One direction of a translator, likewise.
+
+    Input: ``source`` float32 (n, channels, height, width) in [−1, 1], sides that are multiples of 4, from 16 to
+    ``LONGEST``. Output: ``images``, as large.
+    """
+    facts = {**_origin(translator.details), "direction": direction, "images": LAYOUT}
+    return _compared(PlayableTranslator(translator, direction).eval(), facts)
+
+
+def _compared(playable: Playable, facts: dict[str, str]) -> Any:
     try:
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError:
         raise MissingExtraError("export format=onnx", "onnx") from None
-    playable = Playable(generator).eval()
     model = _translated(playable)
-    for key, value in metadata(generator).items():
+    for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     compare(playable, lambda given: np.asarray(session.run(["images"], given)[0]), "onnxruntime")
     return model
 
 
-def write_onnx(generator: ImageGenerator, out: Path) -> Path:
-    """Write FILE.onnx; nothing is written that was not compared with PyTorch."""
-    return write_file(out, to_onnx(generator).SerializeToString())
+def write_onnx(model: Any, out: Path) -> Path:
+    """Write what ``to_onnx`` or ``translator_to_onnx`` made as FILE.onnx."""
+    return write_file(out, model.SerializeToString())
 
 
 def metadata(generator: ImageGenerator) -> dict[str, str]:
     """Where it comes from and what its classes are called: texts by name."""
-    facts = {key: str(value) for key, value in generator.details.items()}
     classes = json.dumps(list(generator.classes) if generator.conditional else [], ensure_ascii=False)
-    layout = "float32 (n, channels, height, width) in [-1, 1]"
-    return {"generator": f"Luoxia {__version__}", **facts, "classes": classes, "images": layout}
+    return {**_origin(generator.details), "classes": classes, "images": LAYOUT}
+
+
+def _origin(details: dict[str, Any]) -> dict[str, str]:
+    return {"generator": f"Luoxia {__version__}", **{key: str(value) for key, value in details.items()}}
 
 
 def compare(playable: Playable, run: Runner, toolkit: str) -> None:
@@ -118,16 +177,13 @@ def compare(playable: Playable, run: Runner, toolkit: str) -> None:
 
 
 def _translated(playable: Playable) -> Any:
-    """By torch's exporter, which traces the network once for all batch sizes."""
+    """By torch's exporter, which traces the network once for all sizes."""
     example = playable.inputs(2, seed=0)
-    dynamic = {
-        name: {0: torch.export.Dim.DYNAMIC} if value.dim() else None for name, value in example.items()
-    }
     with _quiet():
         program = torch.onnx.export(
             playable,
             kwargs=example,
-            dynamic_shapes=dynamic,
+            dynamic_shapes=playable.dynamic(),
             input_names=list(example),
             output_names=["images"],
             opset_version=OPSET,

@@ -15,7 +15,7 @@ import numpy as np
 
 from luoxia.errors import LuoxiaError, MissingExtraError
 from luoxia.generation.images import ImageGenerator
-from luoxia.interchange.onnx import Playable, compare, metadata, to_onnx
+from luoxia.interchange.onnx import PlayableGenerator, compare, metadata, to_onnx
 from luoxia.interchange.tensorflow_operations import operations
 
 
@@ -33,7 +33,7 @@ def write_saved_model(generator: ImageGenerator, out: Path) -> Path:
     try:
         tf.saved_model.save(module, str(beside), signatures={"serving_default": module.by_name})
         loaded = tf.saved_model.load(str(beside))
-        playable = Playable(generator).eval()
+        playable = PlayableGenerator(generator).eval()
         compare(playable, lambda given: _channels_first(loaded.generate(*given.values())), "TensorFlow")
         out.parent.mkdir(parents=True, exist_ok=True)
         beside.rename(out)

@@ -5,26 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.generation.image_translation import ImageTranslator
 from luoxia.generation.images import ImageGenerator
 from luoxia.interchange.saving import fitting, save_folder
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import Origin, origin_tokeniser
 from luoxia.sessions.text import TextSession
+from luoxia.sessions.unpaired import UnpairedSession
 
-FORMATS = {TextSession.exported: ("huggingface",), ImageSession.exported: ("onnx", "tensorflow")}
+FORMATS = {
+    TextSession.exported: ("huggingface",),
+    ImageSession.exported: ("onnx", "tensorflow"),
+    UnpairedSession.exported: ("onnx",),
+}
 """What each kind of model can be written as."""
 
 
-def export_generator(generator: ImageGenerator, out: Path, format: str) -> Path:
-    """Write an image generator as FILE.onnx or as a SavedModel folder, which must not be there yet."""
-    from luoxia.interchange.onnx import write_onnx
+def export_images(
+    model: ImageGenerator | ImageTranslator, out: Path, format: str, direction: str | None
+) -> Path:
+    """Write a generator, or a direction of a translator, as FILE.onnx or as a SavedModel folder, which must be new."""
+    from luoxia.interchange.onnx import to_onnx, translator_to_onnx, write_onnx
     from luoxia.interchange.tensorflow import write_saved_model
 
     if format == "onnx" and out.suffix.lower() != ".onnx":
         raise UsageError(f"out={out}: must be FILE.onnx")
     if out.exists():
         raise UsageError(f"out={out} is there already; choose another")
-    return write_onnx(generator, out) if format == "onnx" else write_saved_model(generator, out)
+    if isinstance(model, ImageTranslator):
+        return write_onnx(translator_to_onnx(model, direction or "a2b"), out)
+    if direction is not None:
+        raise UsageError(f"direction={direction} is for image translators")
+    return write_onnx(to_onnx(model), out) if format == "onnx" else write_saved_model(model, out)
 
 
 def export_huggingface(model: str, out: str, dtype: str | None = None) -> Path:
