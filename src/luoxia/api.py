@@ -28,6 +28,7 @@ from luoxia.sessions.origin import foreign_tokeniser
 from luoxia.sessions.stored import Stored, described, is_foreign, model_folder, require_model, usable
 from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
+from luoxia.sessions.unpaired import UnpairedSession
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world, told_once
 from luoxia.training.hardware import choose_device, peak_memory
@@ -199,15 +200,15 @@ def export(
         )
     if format not in (None, *known):
         raise UsageError(f"format={format}: a model of the kind '{kind}' is exported as {' or '.join(known)}")
+    if direction is not None and kind != UnpairedSession.exported:
+        raise UsageError(f"direction={direction} is for image translators")
     if kind == TextSession.exported:
-        if direction is not None:
-            raise UsageError(f"direction={direction} is for image translators")
         return export_huggingface(str(model), str(out), dtype)
     if dtype is not None:
         raise UsageError(
-            f"dtype={dtype} is for language models: an image generator is exported as it is, in float32"
+            f"dtype={dtype} is for language models: a model of images is exported as it is, in float32"
         )
-    return export_images(load(model), Path(out), format or known[0], direction)
+    return export_images(load(model), Path(out), format or known[0], direction or "a2b")
 
 
 def _go(session: Session, display: Display) -> Run:

@@ -99,6 +99,7 @@ class Case:
     g_update: str = "fresh"
 
 
+RELATIVISTIC = Case(loss="relativistic", penalty="r1+r2", classes=3, gamma=0.5, tolerance=1e-5)
 CASES = {
     "D(real) + D(fake), one backward": Case(only=("discriminator",)),
     "loss + R1, one backward": Case(penalty="r1"),
@@ -109,27 +110,10 @@ CASES = {
     "accumulation + R1": Case(penalty="r1", accumulate=2),
     "accumulation + lazy GP": Case(penalty="gp", every=2, accumulate=3),
     "relativistic": Case(loss="relativistic", penalty="r1+r2"),
-    "r3gan, penalties apart": Case(
-        loss="relativistic", penalty="r1+r2", family="r3gan", classes=3, gamma=0.5, tolerance=1e-5
-    ),
-    "r3gan": Case(
-        loss="relativistic",
-        penalty="r1+r2",
-        family="r3gan",
-        classes=3,
-        gamma=0.5,
-        tolerance=1e-5,
-        kind=EvenOnePass,
-    ),
-    "transformer-gan": Case(
-        loss="relativistic",
-        penalty="r1+r2",
-        family="transformer",
-        classes=3,
-        gamma=0.5,
-        tolerance=1e-5,
-        kind=EvenOnePass,
-        g_update="shared",
+    "r3gan, penalties apart": dataclasses.replace(RELATIVISTIC, family="r3gan"),
+    "r3gan": dataclasses.replace(RELATIVISTIC, family="r3gan", kind=EvenOnePass),
+    "transformer-gan": dataclasses.replace(
+        RELATIVISTIC, family="transformer", kind=EvenOnePass, g_update="shared"
     ),
     "three D steps": Case(d_steps=3),
     "clipped gradients": Case(penalty="r1", clip=0.05),

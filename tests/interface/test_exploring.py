@@ -124,6 +124,7 @@ BAD = [
     (("export", "run"), "export needs out="),
     (("export", "run", "out=g.pt"), "out=g.pt: must be FILE.onnx"),
     (("export", "run", "format=huggingface", "out=g"), "is exported as onnx or tensorflow"),
+    (("export", "run", "direction=a2b", "out=g.onnx"), "direction=a2b is for image translators"),
     (("export", "run", "dtype=bfloat16", "out=g.onnx"), "dtype=bfloat16 is for language models"),
     (("export", "run", "out=photos/000.onnx"), "is there already"),
 ]

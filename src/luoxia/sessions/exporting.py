@@ -21,9 +21,7 @@ FORMATS = {
 """What each kind of model can be written as."""
 
 
-def export_images(
-    model: ImageGenerator | ImageTranslator, out: Path, format: str, direction: str | None
-) -> Path:
+def export_images(model: ImageGenerator | ImageTranslator, out: Path, format: str, direction: str) -> Path:
     """Write a generator, or a direction of a translator, as FILE.onnx or as a SavedModel folder, which must be new."""
     from luoxia.interchange.onnx import to_onnx, translator_to_onnx, write_onnx
     from luoxia.interchange.tensorflow import write_saved_model
@@ -33,9 +31,7 @@ def export_images(
     if out.exists():
         raise UsageError(f"out={out} is there already; choose another")
     if isinstance(model, ImageTranslator):
-        return write_onnx(translator_to_onnx(model, direction or "a2b"), out)
-    if direction is not None:
-        raise UsageError(f"direction={direction} is for image translators")
+        return write_onnx(translator_to_onnx(model, direction), out)
     return write_onnx(to_onnx(model), out) if format == "onnx" else write_saved_model(model, out)
 
 
