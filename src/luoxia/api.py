@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from luoxia.config import flatten, nearest, nest
+from luoxia.config import flatten, merge, nearest, nest
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.generation.encoder import TextEncoder
 from luoxia.generation.language import TextGenerator
@@ -106,6 +106,7 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
 
 def _resumed(run: Run, settings: Mapping[str, Any]) -> Any:
     """The config of a run, to go on with these settings."""
+    settings = nest(settings)
     for key in settings:
         if key not in RESUMABLE:
             known = find(run.manifest["recipe"]).model_fields
@@ -116,7 +117,7 @@ def _resumed(run: Run, settings: Mapping[str, Any]) -> Any:
         raise LuoxiaError(
             f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
         )
-    config = configure(run.manifest["recipe"], {**run.manifest["config"], **settings})
+    config = configure(run.manifest["recipe"], merge(run.manifest["config"], settings))
     if config.budget is not None and "budget" in settings and "steps" not in settings:
         config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
     origin = getattr(config, "init", None)
@@ -236,7 +237,7 @@ def configure(recipe: str | Recipe, settings: Mapping[str, Any]) -> Any:
         chosen, base = type(recipe), recipe.model_dump(exclude_unset=True)
     else:
         chosen, base = find(recipe), {}
-    config = chosen.from_settings({**base, **settings})
+    config = chosen.from_settings(merge(base, settings))
     session_of(config)  # says what is wrong with a user's own
     return config
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -64,10 +65,12 @@ class Config(BaseModel):
         complete = dict(value)
         for name, field in cls.model_fields.items():
             if name in value and isinstance(field.default, Config):
-                named = isinstance(value[name], str) and "name" in type(field.default).model_fields
-                given = {"name": value[name]} if named else value[name]
-                if isinstance(given, Mapping):
-                    complete[name] = {**field.default.model_dump(), **given}
+                given = value[name]
+                named = isinstance(given, str) and "name" in type(field.default).model_fields
+                if isinstance(given, Config):  # complete, and a copy: it may be in use elsewhere
+                    complete[name] = given.model_copy()
+                elif named or isinstance(given, Mapping):
+                    complete[name] = merge(field.default.model_dump(), {"name": given} if named else given)
         return complete
 
     @classmethod
@@ -234,43 +237,42 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UsageError(f"'{word}' is no setting: write key=value, such as steps=1000")
         pairs.append((key.strip(), value))
-    settings: dict[str, Any] = {}
-    for key, value in pairs:
-        if key == "config":
-            merge(settings, read_yaml(Path(value)))
-    for key, value in pairs:
-        if key != "config":
-            merge(settings, nest({key: value}))
-    return settings
+    files = [read_yaml(Path(value)) for key, value in pairs if key == "config"]
+    return reduce(merge, [*files, *(nest({key: value}) for key, value in pairs if key != "config")], {})
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"a.b": 1}`` → ``{"a": {"b": 1}}``."""
+    """``{"a.b": 1}`` → ``{"a": {"b": 1}}``, within values too."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
-        *sections, last = key.split(".")
-        merge(nested, _wrap(sections, {last: value}))
+        value = nest(value) if isinstance(value, Mapping) else value
+        for section in reversed(key.split(".")):
+            value = {section: value}
+        nested = merge(nested, value)
     return nested
 
 
-def _wrap(sections: list[str], value: dict[str, Any]) -> dict[str, Any]:
-    for section in reversed(sections):
-        value = {section: value}
-    return value
+def merge(settings: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """``new`` laid over ``settings``, section by section; neither is changed.
 
-
-def merge(settings: dict[str, Any], new: Mapping[str, Any]) -> None:
-    """Lay ``new`` over ``settings``, section by section, in place."""
+    A section may be given by its name alone: ``{"optimiser": "sgd"}`` is ``{"optimiser": {"name": "sgd"}}``. A section
+    that is a ``Config`` is complete, and replaces all of an older one.
+    """
+    merged = dict(settings)
     for key, value in new.items():
-        old = settings.get(key)
-        if isinstance(value, Mapping) and isinstance(old, str):
-            old = settings[key] = {"name": old}
-        if isinstance(value, Mapping) and isinstance(old, dict):
-            merge(old, value)
-        elif isinstance(value, Mapping):
-            settings[key] = nest(value)
+        if isinstance(value, Mapping):
+            merged[key] = merge(_as_section(merged[key]), value) if key in merged else dict(value)
+        elif isinstance(value, str) and isinstance(merged.get(key), Mapping | Config):
+            merged[key] = merge(_as_section(merged[key]), {"name": value})
         else:
-            settings[key] = value
+            merged[key] = value
+    return merged
+
+
+def _as_section(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Config):
+        return value.model_dump()
+    return value if isinstance(value, Mapping) else {"name": value}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -305,6 +307,10 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
     location = [part for part in first["loc"] if isinstance(part, str) and not part.startswith("function-")]
     key = ".".join(location)
     given = first["input"]
+    if first["type"] == "extra_forbidden" and location[1:] == ["name"]:
+        return (
+            f"{location[0]}={_shown(given)}: {location[0]} has keys of its own; write {location[0]}.KEY=VALUE"
+        )
     if first["type"] == "extra_forbidden":
         parent = _section(model, location[:-1])
         prefix = ".".join([*location[:-1], ""])

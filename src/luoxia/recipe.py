@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from luoxia.config import AnnealableWeight, Annealed, Betas, Config, Seconds, Unset, Whole, shortest
 
@@ -113,6 +114,19 @@ class Recipe(Config):
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     ema: Average = Average()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_given(cls, value: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """``model_fields_set`` holds what was given alone, in sections too: no default that another key implies."""
+        made = build(value)
+        if isinstance(value, Mapping):
+            made.__pydantic_fields_set__ = set(value)
+            for name in value:
+                section, given = getattr(made, name), value[name]
+                if isinstance(section, Config):
+                    section.__pydantic_fields_set__ = {"name"} if isinstance(given, str) else set(dict(given))
+        return made
 
     @model_validator(mode="after")
     def _known_course(self) -> Self:

@@ -38,6 +38,36 @@ def test_frozen_blocks_are_those_of_the_run(luoxia_command: Command, photos: Pat
     assert 'id="origin"' in Path("tuned/report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "asked", "kept"),
+    [
+        (
+            ("optimiser=sgd", "optimiser.momentum=0.5"),
+            ("optimiser.clip=1",),
+            {"name": "sgd", "momentum": 0.5, "clip": 1},
+        ),
+        # what every optimiser has by default, and this recipe has not
+        (("optimiser.betas=0.5,0.999",), ("optimiser.clip=1",), {"betas": [0.5, 0.999], "clip": 1}),
+        (("optimiser.betas=0.5,0.999",), (), {"betas": [0.5, 0.999], "clip": 0}),
+        (("optimiser.betas=0.5,0.9",), ("optimiser=adamw",), {"name": "adamw", "betas": [0.5, 0.9]}),
+    ],
+)
+def test_the_optimiser_of_the_run_is_kept_beside_what_is_asked(
+    luoxia_command: Command,
+    photos: Path,
+    tiny: tuple[str, ...],
+    words: tuple[str, ...],
+    asked: tuple[str, ...],
+    kept: dict[str, object],
+) -> None:
+    first = luoxia_command("train", "dcgan", f"data={photos}", *tiny, *words, "steps=1", "out=first")
+    assert first.exit_code == 0, first.stderr
+    tuned = luoxia_command("finetune", "first", f"data={photos}", *FEW, *asked, "out=tuned")
+    assert tuned.exit_code == 0, tuned.stderr
+    optimiser = json.loads(Path("tuned/run.json").read_text())["config"]["optimiser"]
+    assert optimiser == optimiser | kept
+
+
 def test_the_generator_begins_as_the_average(photos: Path, run: Path) -> None:
     tuned = luoxia.finetune(
         run, data=str(photos), steps=1, lr=1e-12, extractor="none", device="cpu", quiet=True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from luoxia.config import Unset, Whole, Words
+from luoxia.config import Unset, Whole, Words, merge
 from luoxia.recipe import Average, Optimiser, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class GPT(TextRecipe):
             defaults = ADAPTED if given.get("lora") not in (None, 0, "0") else TUNED
             if given.get("budget") is None:  # which is the only limit otherwise
                 defaults = {"steps": 1000, **defaults}
-        return _with_defaults(given, defaults)
+        return merge(defaults, given)
 
     def shape(self, vocabulary: int) -> Shape:
         """The network's form."""
@@ -246,7 +246,7 @@ class Translate(TextRecipe):
     def _train_in_style(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        return _with_defaults(given, VASWANI if given.get("style") == "vaswani" else {})
+        return merge(VASWANI, given) if given.get("style") == "vaswani" else given
 
     def shape(self, vocabulary: int) -> Shape:
         """The network's form; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
@@ -269,12 +269,3 @@ class Translate(TextRecipe):
         from luoxia.objectives.language import Translation
 
         return Translation(self.trainable(self.build_generator(data)), self.smoothing)
-
-
-def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, and those defaults that they leave open."""
-    settings = dict(given)
-    for key, value in defaults.items():
-        own = settings.get(key)
-        settings[key] = {**value, **own} if isinstance(own, Mapping) else settings.get(key, value)
-    return settings

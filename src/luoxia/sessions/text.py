@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from luoxia.config import merge
 from luoxia.data.text.corpus import LanguageCorpus, corpus_of, open_corpus
 from luoxia.data.text.sources import read_texts
 from luoxia.data.text.spec import TextSpec
@@ -73,7 +74,7 @@ class TextSession(TokenSession):
         for key in FORM:
             if key in settings:
                 raise UsageError(f"{key}= is that of the model at {model}: leave it out")
-        return "gpt", {"init": model, **settings}
+        return "gpt", merge({"init": model}, settings)
 
     @staticmethod
     def announce(dataset: LanguageCorpus[Any]) -> str:

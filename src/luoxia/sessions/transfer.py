@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from luoxia.config import merge
 from luoxia.errors import UsageError
 from luoxia.networks.transfer import carry_over
 from luoxia.objectives.base import Objective
@@ -76,15 +77,16 @@ def tuned(path: str, exported: str, settings: dict[str, Any]) -> tuple[str, dict
     recipe = stored.recipe
     if not isinstance(recipe, AdversarialRecipe):
         raise UsageError(f"{path} holds a {exported} that cannot be fine-tuned")
-    taken = recipe.model_dump(mode="json", exclude_defaults=True, exclude=set(ANEW))
-    taken |= {"size": recipe.model_dump(mode="json")["size"], "channels": recipe.channels}
+    own, usual = recipe.model_dump(mode="json"), type(recipe)().model_dump(mode="json")
+    taken = {key: value for key, value in own.items() if value != usual[key] and key not in ANEW}
+    taken |= {"size": own["size"], "channels": own["channels"]}
     taken["lr"] = recipe.lr / SHARE_OF_LR
     if recipe.d_lr is not None:
         taken["d_lr"] = recipe.d_lr / SHARE_OF_LR
     if "budget" not in settings:
-        usual = type(recipe).model_fields["steps"].default
-        taken["steps"] = max(1, (usual if recipe.steps >= NO_LIMIT else recipe.steps) // SHARE_OF_STEPS)
-    return stored.config["recipe"], {"init": path, **taken, **settings}
+        whole = usual["steps"] if recipe.steps >= NO_LIMIT else recipe.steps
+        taken["steps"] = max(1, whole // SHARE_OF_STEPS)
+    return stored.config["recipe"], merge({"init": path, **taken}, settings)
 
 
 def told(origin: dict[str, Any]) -> list[str]:

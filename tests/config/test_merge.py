@@ -1,0 +1,103 @@
+"""Settings laid over settings: nothing that was said is forgotten, whichever way it is said."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luoxia.api import configure
+from luoxia.config import merge, nest, parse_settings
+from luoxia.errors import UsageError
+from luoxia.recipe import Optimiser, Recipe
+from luoxia.recipes import RECIPES
+from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.recipes.text import GPT
+
+OPTIMISERS = st.sampled_from(["adam", "adamw", "sgd", "rmsprop"])
+SECTIONS: dict[str, st.SearchStrategy[Any]] = {
+    "optimiser": OPTIMISERS
+    | st.builds(Optimiser, name=OPTIMISERS, clip=st.floats(0, 2))
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "name": OPTIMISERS,
+            "betas": st.sampled_from([(0.0, 0.9), (0.5, 0.999), "0.9,0.99"]),
+            "momentum": st.sampled_from([0.0, 0.5]),
+            "clip": st.sampled_from([0.0, 1.0, "2"]),
+        },
+    ),
+    "schedule": st.fixed_dictionaries(
+        {}, optional={"name": st.sampled_from(["cosine", "linear"]), "final": st.sampled_from([0.0, 0.5])}
+    ),
+    "ema": st.fixed_dictionaries(
+        {}, optional={"halflife": st.sampled_from([5, 500]), "ramp": st.floats(0, 1)}
+    ),
+    "steps": st.sampled_from([1, "2e4"]),
+    "lr": st.sampled_from([1e-4, "0.1"]),
+}
+SETTINGS = st.fixed_dictionaries({}, optional=SECTIONS)
+STYLED = st.fixed_dictionaries({}, optional={**SECTIONS, "style": st.sampled_from(["modern", "gpt2"])})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"), [(GAN, SETTINGS), (RECIPES["stylegan2"], SETTINGS), (GPT, STYLED)]
+)
+def test_a_recipe_and_settings_are_the_recipe_with_both(
+    recipe: type[Recipe], said: st.SearchStrategy[Any]
+) -> None:
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(said, said)
+    def check(a: dict[str, Any], b: dict[str, Any]) -> None:
+        assert configure(recipe(**a), b) == recipe(**merge(a, b))
+        assert configure(recipe.name, merge(a, b)) == recipe(**merge(a, b))
+
+    check()
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(SETTINGS, SETTINGS, SETTINGS)
+def test_merging_is_associative_and_changes_nothing(a: Any, b: Any, c: Any) -> None:
+    before = repr((a, b, c))
+    left, right = merge(merge(a, b), c), merge(a, merge(b, c))
+    assert repr((a, b, c)) == before
+    assert GAN(**left) == GAN(**right)
+
+
+def test_a_recipe_keeps_its_optimiser_beside_one_more_setting() -> None:
+    mine = GAN(optimiser={"name": "sgd", "momentum": 0.5})  # type: ignore[arg-type]
+    made = configure(mine, nest({"optimiser.clip": 1}))
+    assert (made.optimiser.name, made.optimiser.momentum, made.optimiser.clip) == ("sgd", 0.5, 1)
+    assert mine.optimiser.clip == 0
+
+
+def test_a_section_that_is_complete_stays_as_it_is() -> None:
+    own = Optimiser(clip=1)  # betas of 0.5, 0.999: not those of the recipe
+    assert configure(DCGAN(optimiser=own), {"steps": 3}).optimiser == own
+    assert configure(DCGAN(), {"optimiser": own}).optimiser == own
+    assert configure("dcgan", nest({"optimiser": own, "optimiser.eps": 1e-3})).optimiser.clip == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("optimiser.momentum=0.9", "optimiser=sgd"),
+        ("optimiser=sgd", "optimiser.momentum=0.9"),
+        ("optimiser.momentum=0.9", "optimiser.name=sgd"),
+    ],
+)
+def test_the_order_of_a_name_and_its_keys_is_free(words: tuple[str, ...]) -> None:
+    made = GAN.from_settings(parse_settings(words)).optimiser
+    assert (made.name, made.momentum) == ("sgd", 0.9)
+
+
+def test_a_style_of_training_keeps_what_is_said_by_name() -> None:
+    named, dotted = (GPT(style="gpt2", optimiser=said) for said in ("adam", {"name": "adam"}))  # type: ignore[arg-type]
+    assert named == dotted
+    assert (named.optimiser.betas, named.optimiser.weight_decay) == ((0.9, 0.99), 0.1)
+
+
+@pytest.mark.parametrize("said", [{"ema": 5, "ema.halflife": 7}, {"ema.halflife": 7, "ema": 5}])
+def test_a_section_is_no_number(said: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"^ema=5: ema has keys of its own; write ema.KEY=VALUE$"):
+        configure("gan", nest(said))
