@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from luoxia.errors import LuoxiaError
-from luoxia.runs.charts import Chart, Series, draw, smooth, thin
+from luoxia.runs.charts import Chart, Series, draw, smooth, sparkline, thin
 from luoxia.runs.report import write_report
 from luoxia.runs.report_source import current_branch, read_run
 from luoxia.runs.report_words import duration, meaning, spell
@@ -336,3 +336,9 @@ def test_colours_have_contrast_in_both_modes() -> None:
 def test_importing_it_does_not_import_torch() -> None:
     code = "import sys, luoxia.runs.report; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_score_measured_again_at_the_same_step_has_a_sparkline() -> None:
+    drawing = sparkline([(20.0, 1.0), (20.0, 2.0), (20.0, 2.0)])
+    assert "<path" in drawing
+    assert "nan" not in drawing

@@ -59,7 +59,9 @@ class Axis:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Where ``value`` lies between the ends, as a fraction."""
+        """Where ``value`` lies between the ends, as a fraction; in the middle of a range of one value."""
+        if self.low == self.high:
+            return 0.5
         low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
@@ -94,10 +96,9 @@ def sparkline(points: Sequence[Point]) -> str:
     points = drawable(points, log=False)
     if len(points) < 3:
         return ""
-    x = Axis(points[0][0], points[-1][0] or 1.0)
+    x = Axis(points[0][0], points[-1][0])
     low, high = min(v for _, v in points), max(v for _, v in points)
-    y = Axis(low, high if high > low else low + 1.0)
-    path = _path(thin(points, 60), x, y)
+    path = _path(thin(points, 60), x, Axis(low, high))
     return (
         '<svg class="spark" viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
         f'<path d="{path}"/></svg>'
