@@ -55,7 +55,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
 
     ``luoxia.train("dcgan", data="photos/", steps=20_000)`` is ``luoxia train dcgan data=photos/ steps=20_000``; nested
     keys are written ``**{"ema.halflife": 5000}`` or ``ema={"halflife": 5000}``. ``UsageError`` for a wrong setting,
-    ``Interrupted`` when SIGINT or SIGTERM stopped it (the run can be resumed).
+    ``Interrupted`` when a signal stopped it (the run can be resumed).
     """
     with told_once():
         config = configure(recipe, nest(settings))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -17,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from luoxia import printing
+from luoxia import printing, streams
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.verbs import VERBS, Verb, Word
 
@@ -36,10 +34,14 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without ≤ shows a question mark, and no error
-            stream.reconfigure(errors="replace")
-    app()
+    streams.guard()
+    try:
+        app()
+    except SystemExit as ended:
+        if not ended.code and (reason := streams.output_lost()):
+            printing.say(f"luoxia: standard output cannot be written: {reason}", err=True)
+            raise SystemExit(1) from None
+        raise
 
 
 @app.callback(invoke_without_command=True)
@@ -47,7 +49,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         from luoxia import __version__
 
-        typer.echo(f"luoxia {__version__}")
+        printing.say(f"luoxia {__version__}")
         raise typer.Exit
 
 
@@ -82,7 +84,7 @@ def _ending(sentence: str, debug: bool, code: int = 1) -> typer.Exit:
         import traceback
 
         traceback.print_exc()
-    typer.echo(f"luoxia: {sentence}", err=True)
+    printing.say(f"luoxia: {sentence}", err=True)
     return typer.Exit(code)
 
 
@@ -155,7 +157,7 @@ class _Help(TyperCommand):
         for name in names:
             keys = getattr(import_module("luoxia.settings"), name)
             if len(names) > 1:
-                typer.echo(f"\n{keys.__doc__}")
+                printing.say(f"\n{keys.__doc__}")
             printing.print_keys(keys)
 
 
@@ -194,7 +196,7 @@ ARGUMENTS = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 def _tell(verb: Verb, made: Any, as_json: bool, planned: bool) -> None:
     """Print what a verb returned."""
     if isinstance(made, Path):
-        printing.print_json({"out": str(made)}) if as_json else typer.echo(made)
+        printing.print_json({"out": str(made)}) if as_json else printing.say(made)
     elif planned:
         printing.print_json(made) if as_json else printing.print_plan(made)
     elif as_json:

@@ -7,16 +7,21 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import typer
+from luoxia import streams
 
 SHOWN = 10
 """Skipped files that ``luoxia data`` lists; ``--json`` has all."""
 
 
+def say(text: object = "", *, err: bool = False, end: str = "\n") -> None:
+    """Print at once on standard output, or on standard error."""
+    print(text, file=sys.stderr if err else sys.stdout, end=end, flush=True)
+
+
 def print_json(value: Any) -> None:
     """One JSON object in a line; a terminal that is not UTF-8 gets it in ASCII."""
     narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
-    typer.echo(json.dumps(value, ensure_ascii=narrow, default=str))
+    say(json.dumps(value, ensure_ascii=narrow, default=str))
 
 
 def outcome(run: Any) -> dict[str, Any]:
@@ -37,15 +42,17 @@ def print_run(run: Any) -> None:
 
     told = outcome(run)
     for score in told["scores"]:
-        typer.echo(f"  {Score.from_dict(score)}")
-    typer.echo(f"run:     {told['run']}\nsamples: {told['samples']}\nreport:  {told['report']}")
+        say(f"  {Score.from_dict(score)}")
+    say(f"run:     {told['run']}\nsamples: {told['samples']}\nreport:  {told['report']}")
 
 
 def print_stream(pieces: Iterable[str]) -> None:
     """A text as it is written."""
     for piece in pieces:
-        typer.echo(piece, nl=False)
-    typer.echo()
+        say(piece, end="")
+        if streams.reader_left():
+            return
+    say()
 
 
 def print_translation(made: Any) -> None:
@@ -54,10 +61,10 @@ def print_translation(made: Any) -> None:
         print_stream(made)
         return
     for skipped in made["skipped"][:SHOWN]:
-        typer.echo(f"skipped {skipped['name']}: {skipped['reason']}", err=True)
+        say(f"skipped {skipped['name']}: {skipped['reason']}", err=True)
     if len(made["skipped"]) > SHOWN:
-        typer.echo(f"skipped {len(made['skipped']) - SHOWN:,} more", err=True)
-    typer.echo(made["out"])
+        say(f"skipped {len(made['skipped']) - SHOWN:,} more", err=True)
+    say(made["out"])
 
 
 def translation_as_json(made: Any) -> dict[str, Any]:
@@ -68,12 +75,12 @@ def translation_as_json(made: Any) -> dict[str, Any]:
 def print_classes(rows: list[dict[str, Any]]) -> None:
     """The class of each text and how sure it is."""
     for row in rows:
-        typer.echo(f"{row['label']}\t{row['probability']:.3f}")
+        say(f"{row['label']}\t{row['probability']:.3f}")
 
 
 def print_cosines(cosines: list[float]) -> None:
     """One a line."""
-    typer.echo("\n".join(f"{cosine:.4f}" for cosine in cosines))
+    say("\n".join(f"{cosine:.4f}" for cosine in cosines))
 
 
 def print_scores(measurement: Any) -> None:
@@ -92,7 +99,7 @@ def print_scores(measurement: Any) -> None:
     floor = "floor" if trivial else "real against real"
     print_table(("heading", "score", "value", "95% interval", floor), rows)
     signature = dict(measurement.scores[0].signature)
-    typer.echo("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
+    say("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
 
 
 def print_plan(planned: dict[str, Any]) -> None:
@@ -102,15 +109,15 @@ def print_plan(planned: dict[str, Any]) -> None:
 
     print_pairs(flatten(planned["config"]))
     parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
-    typer.echo(f"data:       {planned['data']['description']}")
-    typer.echo(f"parameters: {parameters}")
+    say(f"data:       {planned['data']['description']}")
+    say(f"parameters: {parameters}")
     for name, facts in planned.get("origin", {}).get("networks", {}).items():
         carried = f"{facts['tensors']} of {facts['of_tensors']} tensors of the {name}"
-        typer.echo(f"carried:    {carried} ({facts['values'] / facts['of_values']:.1%} of the numbers)")
+        say(f"carried:    {carried} ({facts['values'] / facts['of_values']:.1%} of the numbers)")
     if planned["memory_bytes"] is not None:
-        typer.echo(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
+        say(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
     each = planned["seconds_per_step"]
-    typer.echo(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
+    say(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
 
 
 def print_recipes(found: Any) -> None:
@@ -132,9 +139,9 @@ def recipes_as_json(found: Any) -> dict[str, Any]:
 
 def print_recipe(recipe: Any) -> None:
     """What a recipe is, and its keys."""
-    typer.echo(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
+    say(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
     if recipe.published:
-        typer.echo(f"As published: luoxia train {recipe.name} {recipe.published}")
+        say(f"As published: luoxia train {recipe.name} {recipe.published}")
     print_keys(recipe)
 
 
@@ -157,7 +164,7 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     """A key and its value a line."""
     width = max(map(len, pairs), default=0)
     for key, value in pairs.items():
-        typer.echo(f"{key:{width}}  {_plain(value)}")
+        say(f"{key:{width}}  {_plain(value)}")
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -42,7 +42,9 @@ def tensors(run: Path, step: int) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.glob("*.safetensors"))}
 
 
-@pytest.mark.parametrize(("recipe", "number"), [("gan", signal.SIGTERM), ("dcgan", signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("recipe", "number"), [("gan", signal.SIGTERM), ("dcgan", signal.SIGINT), ("gan", signal.SIGHUP)]
+)
 def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     luoxia_command: Callable[..., Result],
     records: Callable[..., list[dict]],

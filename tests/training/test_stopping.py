@@ -66,6 +66,26 @@ def test_the_old_handlers_come_back(fail):
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_hang_up_is_a_request_that_never_insists():
+    """A terminal that closes may send several: from the kernel, and from the shell."""
+    stopper = Stopper()
+    with stopper.listening():
+        send(signal.SIGHUP)
+        send(signal.SIGHUP)
+        assert stopper.signal == "SIGHUP"
+
+
+def test_nohup_is_kept():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stopper = Stopper()
+        with stopper.listening():
+            send(signal.SIGHUP)
+        assert stopper.signal is None and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_outside_the_main_thread_it_does_nothing():
     before, seen = signal.getsignal(signal.SIGTERM), []
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from luoxia.streams import patient
 
 
 class Display:
@@ -15,7 +18,7 @@ class Display:
 
     def __init__(self, quiet: bool = False) -> None:
         self._unit = "images"
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = Console(file=patient(sys.stderr), stderr=True, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._goal: tuple[int, float | None] = (1, None)

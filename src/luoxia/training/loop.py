@@ -6,12 +6,13 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Rng, hashed
 from luoxia.recipe import Recipe
 from luoxia.runs.run import Run
@@ -66,6 +67,7 @@ class Loop:
         self.main = trainer.world.main
         self._began = time.perf_counter()
         self._before = trainer.progress.seconds
+        self._told = False
 
     @property
     def step(self) -> int:
@@ -129,7 +131,8 @@ class Loop:
             self._roll_back("the gradients or weights are no longer finite")
             return False
         if self.main:
-            self.run.append("log", self.step, self.trainer.progress.seconds, **log)
+            with self._beside():
+                self.run.append("log", self.step, self.trainer.progress.seconds, **log)
             self.hooks.show({"step": self.step, "seconds": self.trainer.progress.seconds, **log})
             self._report(self.doctor.hear_log(self.step, log))
         return True
@@ -139,9 +142,10 @@ class Loop:
         sentence = self.trainer.world.agree(lambda: self.trainer.roll_back(reason))
         self._before, self._began = self.trainer.progress.seconds, time.perf_counter()
         if self.main:
-            self.run.append(
-                "event", failed_at, self.trainer.progress.seconds, event="rolled back", detail=sentence
-            )
+            with self._beside():
+                self.run.append(
+                    "event", failed_at, self.trainer.progress.seconds, event="rolled back", detail=sentence
+                )
             self.hooks.tell(sentence)
 
     def _checkpoint(self) -> None:
@@ -151,13 +155,16 @@ class Loop:
             trainer.gather()
             if self.main:
                 self.hooks.export(self.step)
-                self.run.append("event", self.step, trainer.progress.seconds, event="checkpoint", detail="")
+                with self._beside():
+                    self.run.append(
+                        "event", self.step, trainer.progress.seconds, event="checkpoint", detail=""
+                    )
         trainer.world.barrier()
 
     def _sample(self) -> None:
         self.trainer.gather()
         if self.main:
-            with self.stopper.droppable():
+            with self.stopper.droppable(), self._beside():
                 self.hooks.sample(self.step)
 
     def _score(self) -> None:
@@ -168,14 +175,28 @@ class Loop:
             score = self.hooks.score(self.step)
         if score is not None:
             seconds = self.trainer.progress.seconds
-            self.run.append(
-                "score", self.step, seconds, scores=score.records, final=False, watched=score.watched
-            )
+            with self._beside():
+                self.run.append(
+                    "score", self.step, seconds, scores=score.records, final=False, watched=score.watched
+                )
             self._report(self.doctor.hear_scores(self.step, classes=score.classes, **score.watched))
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[None]:
+        """A file that training itself does not need: one that the system refuses is told of once, and ends nothing."""
+        try:
+            yield
+        except LuoxiaError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            if not self._told:
+                self._told = True
+                self.hooks.tell(f"{error}; training goes on, and other such files may be missing")
 
     def _report(self, findings: list[Finding]) -> None:
         for finding in findings:
-            self.run.append("finding", self.step, self.trainer.progress.seconds, **finding.as_dict())
+            with self._beside():
+                self.run.append("finding", self.step, self.trainer.progress.seconds, **finding.as_dict())
             self.hooks.tell(f"doctor: {finding}")
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: finish the step, save, and say how to go on."""
+"""SIGINT, SIGTERM and SIGHUP: finish the step, save, and say how to go on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ class StopRequested(Exception):  # noqa: N818  (a request, not an error)
     """Raised where work can be dropped at once: sampling and scoring, never within a step."""
 
 
+HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""A terminal was closed; not on Windows."""
+
+
 class Stopper:
-    """Turns the first signal into a request and leaves the second its usual force."""
+    """Turns the first signal into a request and leaves the second its usual force.
+
+    A hang-up never insists: a terminal that closes may send several. ``nohup``, which ignores it, keeps its way.
+    """
 
     def __init__(self) -> None:
         self.signal: str | None = None
@@ -26,7 +33,10 @@ class Stopper:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        old = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if HANG_UP is not None and signal.getsignal(HANG_UP) is not signal.SIG_IGN:
+            numbers.append(HANG_UP)
+        old = {number: signal.signal(number, self._handle) for number in numbers}
         try:
             yield self
         finally:
@@ -45,6 +55,8 @@ class Stopper:
             self._droppable = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == HANG_UP:
+            return
         if self.signal is not None:  # the second time: no more patience
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
