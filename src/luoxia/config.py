@@ -96,6 +96,18 @@ def _seconds(value: Any) -> Any:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def _bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError("must be a size such as 500M or 20G")
+    return int(float(match[1]) * _BYTES[match[2].upper()])
+
+
 def _size(value: Any) -> Any:
     if isinstance(value, int):
         return (value, value)
@@ -203,12 +215,27 @@ def shortest(value: float | Annealed) -> str:
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
+def spell_bytes(size: int) -> str:
+    """A size for people.
+
+    >>> spell_bytes(812), spell_bytes(3 * 2**20)
+    ('812 B', '3.0 MiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024  # type: ignore[assignment]
+    return f"{size} B" if unit == "B" else f"{size:,.1f} {unit}"
+
+
 def _text(size: tuple[int, int]) -> str:
     height, width = size
     return str(height) if height == width else f"{height}x{width}"
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+"""A size in bytes; K, M, G and T are powers of 1,024."""
 Size = Annotated[tuple[int, int], BeforeValidator(_size), PlainSerializer(_text, return_type=str)]
 Annealable = Annotated[
     float | Annealed,

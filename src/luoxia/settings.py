@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from luoxia.config import Config, Several, Size, Unset, Whole, Words
+from luoxia.config import Bytes, Config, Several, Size, Unset, Whole, Words
 
 
 class SampleSettings(Config):
@@ -263,4 +263,12 @@ class EmbedSettings(ClassifySettings):
     out: Annotated[str | None, Unset] = Field(None, description="FILE.npy, or FILE.npz with the texts in it")
     against: Annotated[str | None, Unset] = Field(
         None, description="a text, or a file of as many: prints cosines"
+    )
+
+
+class CacheSettings(Config):
+    """The keys of ``luoxia cache``."""
+
+    limit: Annotated[Bytes | None, Unset] = Field(
+        None, ge=0, description="remove the least recently used entries until the rest fits, such as 20G"
     )

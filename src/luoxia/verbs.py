@@ -199,5 +199,14 @@ VERBS = (
         show=printing.print_pairs,
         as_json=dict,
     ),
+    Verb(
+        "cache",
+        "Show what the cache holds, or make room in it: luoxia cache | cache clear | cache limit=20G.",
+        "caching:manage",
+        (Word("action", "clear: remove every entry.", optional=True),),
+        settings=("CacheSettings",),
+        show=printing.print_pairs,
+        as_json=dict,
+    ),
 )
 """In the order in which ``--help`` lists them."""

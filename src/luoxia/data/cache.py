@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,7 +60,9 @@ def read_entry(entry: Path, read: Callable[[Path], Content]) -> Content | None:
     if not entry.is_dir():
         return None
     try:
-        return read(entry)
+        content = read(entry)
+        _note_use(entry)
+        return content
     except DAMAGED:
         shutil.rmtree(entry, ignore_errors=True)
         return None
@@ -68,6 +71,49 @@ def read_entry(entry: Path, read: Callable[[Path], Content]) -> Content | None:
             f"the cache entry {entry} cannot be read ({error.strerror or error}): check its permissions,"
             " or set LUOXIA_CACHE to another folder"
         ) from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A folder of the cache: its size in bytes, and when it was last used, in seconds since 1970."""
+
+    path: Path
+    size: int
+    used: float
+
+    @property
+    def kind(self) -> str:
+        """What it holds: "images", "texts", "extractors" …"""
+        return self.path.parent.name
+
+
+def entries() -> list[Entry]:
+    """All entries of the cache, the least recently used first; [] where there is no cache."""
+    found = []
+    for path in cache_folder().glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
+            if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX):
+                size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+                found.append(Entry(path, size, path.stat().st_mtime))
+    return sorted(found, key=lambda entry: entry.used)
+
+
+def evict(limit: int) -> list[Entry]:
+    """Remove the least recently used entries until the rest has at most ``limit`` bytes; return those removed.
+
+    Raises:
+        LuoxiaError: an entry cannot be removed.
+    """
+    present = entries()
+    total, removed = sum(entry.size for entry in present), []
+    for entry in present:
+        if total <= limit:
+            break
+        with _readable_errors(entry.path):
+            shutil.rmtree(entry.path)
+        total -= entry.size
+        removed.append(entry)
+    return removed
 
 
 def publish(final: Path, build: Callable[[Path], None]) -> None:
@@ -99,6 +145,11 @@ def sweep(folder: Path, older_than: float = STALE_SECONDS) -> None:
             touched = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
             if time.time() - touched > older_than:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _note_use(entry: Path) -> None:
+    with contextlib.suppress(OSError):  # a cache that can only be read is used all the same
+        os.utime(entry)
 
 
 def _rename_unless_there(temporary: Path, final: Path) -> None:
