@@ -84,8 +84,8 @@ def _open(run: str, verb: str, device: str) -> Any:
 
 def _texts(what: str, field: str | None) -> list[str]:
     """The text itself, the lines of a file, or a field of its rows; ``UsageError`` where one is empty or unreadable."""
+    from luoxia.data.reading import kind_of
     from luoxia.data.text.alignment import read_lines
-    from luoxia.data.text.reading import kind_of
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import read_texts
     from luoxia.sampling import named_file

@@ -150,7 +150,7 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str,
 
 def named_file(what: str) -> Path | None:
     """The file that ``what`` names, None where it is a text itself; ``UsageError`` for a path with nothing to read."""
-    from luoxia.data.text.reading import kind_of
+    from luoxia.data.reading import kind_of
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import PLAIN
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import luoxia
-from luoxia.data.text import Tokeniser, reading
+from luoxia.data import reading
+from luoxia.data.text import Tokeniser
 from luoxia.data.text.corpus import open_corpus
 from luoxia.errors import UsageError
 from luoxia.generation.rules import open_rule

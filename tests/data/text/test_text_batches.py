@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from luoxia.data import reading
 from luoxia.data.text import (
     IGNORED,
     SEPARATOR,
@@ -17,7 +18,6 @@ from luoxia.data.text import (
     Tokeniser,
     read_pairs,
     read_texts,
-    reading,
 )
 from luoxia.data.text.tokens import TokenStream
 from luoxia.errors import UsageError

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luoxia.data.text import read_pairs, read_texts, reading
+from luoxia.data import reading
+from luoxia.data.text import read_pairs, read_texts
 from luoxia.errors import LuoxiaError, UsageError
 
 CHINESE = "白日依山盡，黃河入海流。\n欲窮千里目，更上一層樓。\n" * 20
@@ -119,7 +120,7 @@ def test_bad_lines_of_json_are_listed(tmp_path: Path) -> None:
     assert list(reasons) == ["3", "4", "5", "6", "7", "8", "9", "10"]
     assert reasons["3"].startswith("invalid JSON")
     assert reasons["5"] == "no field 'text'"
-    assert reasons["6"] == "empty text"
+    assert reasons["6"] == "the field 'text' is empty"
     assert "null" in reasons["7"]
     assert "surrogate" in reasons["9"]
 
@@ -127,7 +128,7 @@ def test_bad_lines_of_json_are_listed(tmp_path: Path) -> None:
 def test_bad_rows_of_tables_are_listed(tmp_path: Path) -> None:
     table = 'text,id\ngood,1\nonly\n"a"b,2\nfine,3\n"never closed,4\nlost,5\n'
     source = read_texts(put(tmp_path / "a.csv", table))
-    assert [document.text for document in source.documents()] == ["good", "fine"]
+    assert [document.text for document in source.documents()] == ["good", "fine", "lost"]
     assert [skip.name for skip in source.skips.listed] == ["a.csv:3", "a.csv:4", "a.csv:6"]
     assert "never closed" in source.skips.listed[2].reason
     long = "x" * 200_000  # more than the csv module allows by itself
@@ -213,7 +214,7 @@ def test_fields(tmp_path: Path) -> None:
     (document,) = source.documents()
     assert document.fields == (("form", "七言"), ("year", "730"))
     assert (document.text, document.label) == ("朝辭白帝彩雲間", "李白")
-    assert [skip.reason for skip in source.skips.listed] == ["no field 'year'", "empty poem"]
+    assert [skip.reason for skip in source.skips.listed] == ["no field 'year'", "the field 'poem' is empty"]
     with pytest.raises(UsageError, match=r"no field 'autor'; did you mean author\?"):
         read_texts(path, condition=("autor",), target="poem")
     with pytest.raises(UsageError, match=r"no field 'text'; its fields are .*target="):

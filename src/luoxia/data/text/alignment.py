@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from luoxia.data.convert import Unusable
-from luoxia.data.text.reading import Skips, TextFile, lines
+from luoxia.data.reading import Skips, TextFile, lines
 from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require, table
 from luoxia.data.text.sources import PathLike, fingerprint_of, open_files
 from luoxia.errors import LuoxiaError, UsageError
@@ -79,12 +79,8 @@ class PairSource:
 
     def _columns(self, skips: Skips) -> Iterator[Pair]:
         (file,) = self.files
-        for number, row in table(file, skips):
-            if len(row) == 2:
-                yield Pair(f"{file.name}:{number}", *row)
-            else:
-                columns = "1 column" if len(row) == 1 else f"{len(row)} columns"
-                skips.add(f"{file.name}:{number}", f"{columns} where 2 are needed")
+        for number, (source, target) in table(file, skips, width=2).rows():
+            yield Pair(f"{file.name}:{number}", source, target)
 
     def _named(self, source: str, target: str, skips: Skips) -> Iterator[Pair]:
         (file,) = self.files

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from luoxia.data.cells import one_name_a_number
 from luoxia.data.images import class_names
 from luoxia.data.text.buckets import BucketedBatches
 from luoxia.data.text.padded import padded
@@ -106,6 +107,8 @@ def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
             texts.append(ids)
         labels += [document.label or "" for document in documents]
     texts.close()
+    renamed = one_name_a_number(labels)
+    labels = [renamed.get(label, label) for label in labels]
     classes = class_names(labels)
     position = {name: index for index, name in enumerate(classes)}
     numbers = RaggedWriter(folder, "labels", len(classes))

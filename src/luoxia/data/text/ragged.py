@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from luoxia.data.cache import cache_folder, entry_of
 from luoxia.data.files import Skipped
-from luoxia.data.text.reading import Skips
+from luoxia.data.reading import Skips
 from luoxia.data.text.tokeniser import Tokeniser
 
 VERSION = 1  # raise it when what is written changes

@@ -1,17 +1,21 @@
-"""Rows with named fields: lines of JSON, and tables of comma- or tab-separated values."""
+"""Rows with named fields: JSON, lines of JSON, and tables."""
 
 from __future__ import annotations
 
-import csv
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from luoxia.config import nearest
-from luoxia.data.text.reading import MAX_LINE_BYTES, Skips, TextFile, lines
+from luoxia.data.cells import MissingError, kind_of_value, text_of
+from luoxia.data.convert import Unusable
+from luoxia.data.reading import Skips, TextFile, lines
+from luoxia.data.tables import Table
 from luoxia.errors import UsageError
 
-RECORDS = frozenset({"jsonl", "ndjson", "csv", "tsv"})
+TABLES = frozenset({"csv", "tsv"})
+RECORDS = TABLES | {"jsonl", "ndjson"}
 LOOK_AHEAD = 1000  # rows in which a field must appear to be known
 Record = dict[str, object]
 
@@ -19,29 +23,28 @@ Record = dict[str, object]
 def records(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
     """Yield (line number, fields); rows that cannot be read are noted in ``skips``.
 
-    The first row of a table names its columns. Comma-separated values may be quoted, over several lines too;
-    tab-separated values are never quoted, so that quotation marks in a text stay what they are.
+    The first row of a table names its columns; see ``luoxia.data.tables`` for what is read.
+
+    Raises:
+        UsageError: a table has two columns of one name, or a header that cannot be read.
     """
-    if file.kind not in ("csv", "tsv"):
+    if file.kind not in TABLES:
         yield from _json_lines(file, skips)
         return
-    rows = table(file, skips)
-    _, header = next(rows, (0, []))
-    for number, row in rows:
-        if len(row) != len(header):
-            skips.add(f"{file.name}:{number}", f"{_count(row, 'column')} where the header has {len(header)}")
-        else:
-            yield number, dict(zip(header, row, strict=True))
+    for number, row in table(file, skips).records():
+        yield number, dict(row)
 
 
-def table(file: TextFile, skips: Skips) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of a table, the header too; empty lines are passed over."""
-    if file.kind == "csv":
-        yield from _comma_separated(file, skips)
-        return
-    for number, line in lines(file, skips):
-        if line:
-            yield number, line.split("\t")
+def table(file: TextFile, skips: Skips, width: int | None = None) -> Table:
+    """The table in a file; ``width`` are the cells of a row where it has no header.
+
+    Raises:
+        UsageError: as ``records``.
+    """
+    try:
+        return Table(lines(file, skips), file.name, skips, tabs=file.kind == "tsv", width=width)
+    except Unusable as reason:
+        raise UsageError(f"{file.path} {reason}: mend it") from None
 
 
 def known_fields(file: TextFile) -> list[str]:
@@ -62,22 +65,20 @@ def require(names: Sequence[str], known: Sequence[str], where: str) -> None:
 
 
 def as_text(record: Record, name: str) -> str:
-    """The field as text: numbers are written out.
+    """The field as text; see ``text_of``.
 
     Raises:
-        ValueError: it is missing, or is a list, an object, null, or no valid Unicode; the message says so.
+        MissingError: it is absent, null, NaN or blank.
+        ValueError: it is no text. The message names the field and says why.
     """
     if name not in record:
-        raise ValueError(f"no field '{name}'")
-    value = record[name]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"the field '{name}' is not text but {_json_kind(value)}")
-    text = str(value)
+        raise MissingError(f"no field '{name}'")
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"the field '{name}' holds half a surrogate pair") from None
-    return text
+        return text_of(record[name])
+    except MissingError as reason:
+        raise MissingError(f"the field '{name}' is {reason}") from None
+    except ValueError as reason:
+        raise ValueError(f"the field '{name}' is {reason}") from None
 
 
 def _json_lines(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
@@ -85,70 +86,25 @@ def _json_lines(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
         if line is None or not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             skips.add(f"{file.name}:{number}", f"invalid JSON: {error.msg} at column {error.colno}")
+        except UsageError as reason:
+            skips.add(f"{file.name}:{number}", str(reason))
         except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
             skips.add(f"{file.name}:{number}", "invalid JSON: a number too long or nesting too deep")
         else:
             if isinstance(record, dict):
                 yield number, record
             else:
-                skips.add(f"{file.name}:{number}", f"not a JSON object but {_json_kind(record)}")
+                skips.add(f"{file.name}:{number}", f"not a JSON object but {kind_of_value(record)}")
 
 
-class _Numbered:
-    """The lines of a file as the csv module wants them, with the number of the latest."""
-
-    def __init__(self, file: TextFile, skips: Skips) -> None:
-        self.number = 0
-        self._lines = lines(file, skips)
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        while True:
-            self.number, line = next(self._lines)
-            if line is not None:
-                return line + "\n"
-
-
-def _comma_separated(file: TextFile, skips: Skips) -> Iterator[tuple[int, list[str]]]:
-    source = _Numbered(file, skips)
-    reader = csv.reader(source, strict=True)
-    while True:
-        start = source.number + 1
-        old = csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit, 128 KiB, is less than an article
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            # A new reader goes on with the next line.
-            skips.add(f"{file.name}:{start}", f"invalid CSV: {_readable(error)}")
-            reader = csv.reader(source, strict=True)
-            continue
-        finally:
-            csv.field_size_limit(old)
-        if row:
-            yield start, row
-
-
-def _readable(error: csv.Error) -> str:
-    return (
-        "a quotation that is never closed, so nothing after it can be used"
-        if "unexpected end" in str(error)
-        else str(error)
-    )
-
-
-def _count(row: Sequence[object], what: str) -> str:
-    return f"{len(row)} {what}" + ("" if len(row) == 1 else "s")
-
-
-def _json_kind(value: object) -> str:
-    if value is None:
-        return "null"
-    kinds = {bool: "true or false", list: "a list", dict: "an object", str: "a string"}
-    return kinds.get(type(value), "a number")
+def _object(pairs: list[tuple[str, object]]) -> Record:
+    """An object whose names are in Unicode's normal form C."""
+    named = {name if name.isascii() else unicodedata.normalize("NFC", name): value for name, value in pairs}
+    if len(named) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next((name for name in names if names.count(name) > 1), names[0])
+        raise UsageError(f"invalid JSON: the field '{twice}' twice")
+    return named

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from luoxia.data.cells import MissingError, label_of
 from luoxia.data.convert import Unusable
 from luoxia.data.files import is_hidden
 from luoxia.data.listing import SPLITS
-from luoxia.data.text.reading import Skips, TextFile, blocks, kind_of, open_text
+from luoxia.data.reading import Skips, TextFile, blocks, kind_of, open_text
 from luoxia.data.text.records import RECORDS, Record, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
 
@@ -131,13 +132,9 @@ class _Files(TextSource):
 
     def _document(self, name: str, record: Record, label: str | None) -> Document:
         text = as_text(record, self.target)
-        if not text.strip():
-            raise ValueError(f"empty {self.target}")
-        fields = tuple((key, as_text(record, key)) for key in self.condition)
+        fields = tuple((key, _stated(record, key)) for key in self.condition)
         if self.label is not None:
-            label = as_text(record, self.label).strip()
-            if not label:
-                raise ValueError(f"empty {self.label}")
+            label = label_of(as_text(record, self.label))
         return Document(name, text, fields, label)
 
 
@@ -188,6 +185,16 @@ def read_texts(
         target=wanted,
         label=label,
     )
+
+
+def _stated(record: Record, name: str) -> str:
+    """A field of the condition; null, NaN and blanks state nothing."""
+    try:
+        return as_text(record, name)
+    except MissingError:
+        if name not in record:
+            raise
+        return ""
 
 
 def condition_lines(fields: Iterable[tuple[str, str]]) -> list[str]:

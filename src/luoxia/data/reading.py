@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from luoxia.data.convert import Unusable
+from luoxia.data.encoding import Encoding, Inspection, inspect
 from luoxia.data.files import Skipped
-from luoxia.data.text.encoding import Encoding, Inspection, inspect
 
 BLOCK_BYTES = 2**20
 MAX_LINE_BYTES = 64 * 2**20
@@ -79,21 +79,40 @@ def lines(file: TextFile, skips: Skips) -> Iterator[tuple[int, str | None]]:
     """Yield (number from 1, line without its end); None for a line that is skipped, which ``skips`` notes.
 
     Only newlines end a line (not the other characters that ``str.splitlines`` knows, which would misalign
-    pairs); a carriage return before one goes with it.
+    pairs); a carriage return before one goes with it. In a file without newlines, carriage returns end lines.
     """
-    with _opened(file) as stream:
-        number = 0
-        while raw := stream.readline(MAX_LINE_BYTES + 1):
-            number += 1
+    with _unpacked(file.path) as stream:
+        yield from lines_of(stream, file.encoding, file.name, skips)
+
+
+def lines_of(
+    stream: BinaryIO, encoding: Encoding, name: str, skips: Skips
+) -> Iterator[tuple[int, str | None]]:
+    """The same of a stream of bytes, from its beginning; ``name`` is what a person reads."""
+    stream = _narrowed(stream, encoding)
+    number = 0
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        try:
             if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
                 _skip_line(stream)
-                skips.add(f"{file.name}:{number}", f"longer than {MAX_LINE_BYTES / 2**20:g} MiB")
-                yield number, None
-                continue
-            text = _decoded(raw, file)
-            if text is None:
-                skips.add(f"{file.name}:{number}", f"not valid {file.encoding.name}")
-            yield number, None if text is None else text.removesuffix("\n").removesuffix("\r")
+                raise Unusable(f"longer than {MAX_LINE_BYTES / 2**20:g} MiB")
+            line = _decoded(raw, encoding).removesuffix("\n").removesuffix("\r")
+        except Unusable as reason:
+            skips.add(f"{name}:{number}", str(reason))
+            yield number, None
+        else:
+            yield number, line
+
+
+def lines_in(content: bytes, name: str, skips: Skips) -> tuple[Encoding, Iterator[tuple[int, str | None]]]:
+    """The encoding of a small file's ``content``, and its lines as ``lines`` yields them.
+
+    Raises:
+        Unusable: it is no text.
+    """
+    encoding = inspect(_cut(io.BytesIO(content))).encoding()
+    return encoding, lines_of(io.BytesIO(content), encoding, name, skips)
 
 
 def blocks(file: TextFile, skips: Skips) -> Iterator[str]:
@@ -102,11 +121,12 @@ def blocks(file: TextFile, skips: Skips) -> Iterator[str]:
     Line ends become newlines. Lines that cannot be decoded are left out and noted.
     """
     ends = io.IncrementalNewlineDecoder(None, translate=True)
-    with _opened(file) as stream:
+    with _unpacked(file.path) as packed:
         number = 1
-        for block in _cut(stream, file.encoding):
-            text = _decoded(block, file)
-            if text is None:
+        for block in _cut(_narrowed(packed, file.encoding), file.encoding):
+            try:
+                text = _decoded(block, file.encoding)
+            except Unusable:
                 text = "".join(_good_lines(block, number, file, skips))
             yield ends.decode(text)
             number += block.count(b"\n")
@@ -115,11 +135,10 @@ def blocks(file: TextFile, skips: Skips) -> Iterator[str]:
 
 def _good_lines(block: bytes, number: int, file: TextFile, skips: Skips) -> Iterator[str]:
     for offset, line in enumerate(_split(block)):
-        text = _decoded(line, file)
-        if text is None:
-            skips.add(f"{file.name}:{number + offset}", f"not valid {file.encoding.name}")
-        else:
-            yield text
+        try:
+            yield _decoded(line, file.encoding)
+        except Unusable as reason:
+            skips.add(f"{file.name}:{number + offset}", str(reason))
 
 
 def _split(block: bytes) -> list[bytes]:
@@ -127,11 +146,13 @@ def _split(block: bytes) -> list[bytes]:
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def _decoded(raw: bytes, file: TextFile) -> str | None:
+def _decoded(raw: bytes, encoding: Encoding) -> str:
+    if b"\0" in raw:
+        raise Unusable("holds a NUL byte")
     try:
-        return raw.decode("utf-8" if file.encoding.wide else file.encoding.name)  # wide: see _Narrowed
+        return raw.decode("utf-8" if encoding.wide else encoding.name)  # wide: see _Narrowed
     except UnicodeDecodeError:
-        return None
+        raise Unusable(f"not valid {encoding.name}") from None
 
 
 def _skip_line(stream: BinaryIO) -> None:
@@ -171,15 +192,12 @@ def _inspect(path: Path) -> Inspection:
         return inspect(_cut(stream))
 
 
-@contextmanager
-def _opened(file: TextFile) -> Iterator[BinaryIO]:
-    """The bytes after the mark, with one-byte newlines: UTF-16 and UTF-32 become UTF-8 on the way."""
-    with _unpacked(file.path) as stream:
-        stream.read(file.encoding.mark)
-        if file.encoding.wide:
-            yield io.BufferedReader(_Narrowed(stream, file.encoding.name), BLOCK_BYTES)
-        else:
-            yield stream
+def _narrowed(stream: BinaryIO, encoding: Encoding) -> BinaryIO:
+    """The bytes after the mark, with newlines of one byte: UTF-16 and UTF-32 become UTF-8 on the way."""
+    stream.read(encoding.mark)
+    if encoding.wide:
+        stream = io.BufferedReader(_Narrowed(stream, encoding.name), BLOCK_BYTES)
+    return io.BufferedReader(_Returned(stream), BLOCK_BYTES) if encoding.returns else stream
 
 
 @contextmanager
@@ -246,3 +264,13 @@ class _Narrowed(_Raw):
                 break
         piece, self.pending = self.pending[:size], self.pending[size:]
         return piece
+
+
+class _Returned(_Raw):
+    """Carriage returns as newlines; no encoding that is read so has them within another character."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+
+    def next_bytes(self, size: int) -> bytes:
+        return self.stream.read(size).replace(b"\r", b"\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luoxia.data.convert import Unusable
@@ -14,6 +14,7 @@ from luoxia.errors import MissingExtraError
 HEAD_BYTES = 4096
 SAMPLE_BYTES = 2**16  # of lines that are not UTF-8, for the guess
 MAX_CONTROLS = 0.02  # share of control characters in a text; random bytes have 0.1
+LONE_AMONG = 100  # lines of ASCII: one line beside so many tells no encoding
 MIN_PRINTABLE = 0.97  # of UTF-16 without a mark
 
 MARKS = {  # the longer first: UTF-32's little mark begins with UTF-16's
@@ -62,6 +63,7 @@ class Encoding:
 
     name: str
     mark: int = 0
+    returns: bool = False  # carriage returns alone end the lines, as on old Macs
 
     @property
     def wide(self) -> bool:
@@ -71,11 +73,14 @@ class Encoding:
 
 @dataclass
 class Inspection:
-    """What one pass over all bytes tells: their digest, the number of lines, and the encoding's evidence."""
+    """What one pass over all bytes tells: their digest, the ends of lines, and the encoding's evidence."""
 
     head: bytes = b""
-    valid: int = 0  # lines that are UTF-8, in blocks that are not all ASCII
+    ascii: int = 0  # lines of ASCII alone
+    valid: int = 0  # other lines that are UTF-8
     invalid: int = 0
+    newlines: int = 0
+    returns: int = 0  # carriage returns without a newline after them
     sample: bytearray = field(default_factory=bytearray)
     digest: str = ""
 
@@ -83,19 +88,30 @@ class Inspection:
         """Decide the encoding.
 
         UTF-8 where it fits most of the lines that are not ASCII (the others are then bad lines), else a guess
-        by charset-normalizer from those lines.
+        by charset-normalizer from those lines; UTF-8 again where a few lines fit nothing.
 
         Raises:
             Unusable: the bytes are no text.
             MissingExtraError: charset-normalizer is needed and missing.
         """
         marked = by_mark(self.head) or _unmarked_wide(self.head)
-        if marked is not None:
-            return marked
+        if marked is not None and marked.wide:
+            start = self.head[marked.mark :].decode(marked.name, "replace")
+            return replace(marked, returns="\r" in start and "\n" not in start)
         check_text(self.head)
-        if self.valid >= self.invalid:
-            return Encoding("utf-8")
-        return _guess(bytes(self.sample))
+        found = marked or Encoding(self._narrow())
+        return replace(found, returns=self.returns > self.newlines)
+
+    def _narrow(self) -> str:
+        lone = self.invalid == 1 and self.ascii >= LONE_AMONG  # damage rather than another encoding
+        if self.valid >= self.invalid or lone:
+            return "utf-8"
+        try:
+            return _guess(bytes(self.sample))
+        except Unusable:
+            if self.ascii + self.valid < self.invalid:
+                raise
+            return "utf-8"
 
 
 def inspect(blocks: Iterable[bytes]) -> Inspection:
@@ -105,11 +121,15 @@ def inspect(blocks: Iterable[bytes]) -> Inspection:
         everything.update(block)
         if len(result.head) < HEAD_BYTES:
             result.head += block[: HEAD_BYTES - len(result.head)]
+        newlines = block.count(b"\n")
+        result.newlines += newlines
+        result.returns += block.count(b"\r") - block.count(b"\r\n")
         if block.isascii():
+            result.ascii += newlines
             continue
         try:
             block.decode("utf-8")
-            result.valid += block.count(b"\n") + 1
+            result.valid += newlines + 1
         except UnicodeDecodeError:
             _count_lines(block, result)
     result.digest = everything.hexdigest()
@@ -129,15 +149,15 @@ def check_text(head: bytes) -> None:
     for magic, what in BINARIES.items():
         if head.startswith(magic):
             raise Unusable(f"is not text but {what}")
-    if b"\0" in head:
-        raise Unusable("is not text: it holds NUL bytes, as binary files do")
     if len(head) - len(head.translate(None, _CONTROLS)) > MAX_CONTROLS * len(head):
-        raise Unusable("is not text: it holds many control characters, as binary files do")
+        what = "NUL bytes" if b"\0" in head else "many control characters"
+        raise Unusable(f"is not text: it holds {what}, as binary files do")
 
 
 def _count_lines(block: bytes, result: Inspection) -> None:
     for line in block.split(b"\n"):
         if line.isascii():
+            result.ascii += 1
             continue
         try:
             line.decode("utf-8")
@@ -162,7 +182,7 @@ def _unmarked_wide(head: bytes) -> Encoding | None:
     return best
 
 
-def _guess(sample: bytes) -> Encoding:
+def _guess(sample: bytes) -> str:
     try:
         from charset_normalizer import from_bytes
     except ImportError:
@@ -170,7 +190,7 @@ def _guess(sample: bytes) -> Encoding:
     for cut in range(4):  # the sample may end within a character
         matches = list(from_bytes(sample[: len(sample) - cut], cp_isolation=list(GUESSES)))
         if matches:
-            return Encoding(_first_of(matches).replace("_", "-"))
+            return _first_of(matches).replace("_", "-")
     raise Unusable("is not text in any known encoding")
 
 
