@@ -73,7 +73,7 @@ def test_damaged_config(tmp_path, content):
         ("tie_word_embeddings", "yes", "tie_word_embeddings must be true or false"),
         ("rope_parameters", {"rope_type": "yarn", "factor": 2.0}, "rope scaling of the kind 'yarn'"),
         ("rope_parameters", {"rope_type": "linear"}, "factor must be a positive number"),
-        ("rope_parameters", [1], "rope_scaling must be an object"),
+        ("rope_parameters", [1], "rope_parameters must be an object"),
         ("rope_parameters", {"rope_theta": 1e4, "partial_rotary_factor": 0.5}, "partial_rotary_factor=0.5"),
         ("quantization_config", {"quant_method": "gptq"}, "quantised weights"),
     ],
@@ -92,7 +92,7 @@ def test_settings_of_other_families(saved):
 
 def test_windows_of_some_layers(saved):
     folder = saved("qwen2")
-    edit_config(folder, use_sliding_window=True, sliding_window=4, max_window_layers=1)
+    edit_config(folder, use_sliding_window=True, sliding_window=4, max_window_layers=1, layer_types=None)
     refused(folder, LuoxiaError, "max_window_layers=1 is not supported")
 
 

@@ -9,20 +9,31 @@ from luoxia.interchange.config import Config
 from luoxia.interchange.rules import Family, Rule, heads, layer_norm, linear, matrix
 from luoxia.networks.shape import Shape
 
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
 BACK = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
+HARMLESS = frozenset([
+    "tie_word_embeddings", "directionality", "pooler_fc_size", "pooler_num_attention_heads",
+    "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type",
+])  # fmt: skip
+"""Keys of its config.json that change nothing of what Luoxia computes with it."""
 
 
 def read_shape(config: Config) -> Shape:
     """The `Shape` of a BERT config."""
     config.only(is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
     return Shape(
-        vocabulary=config.size("vocab_size"),
-        width=config.size("hidden_size"),
-        layers=config.size("num_hidden_layers"),
-        heads=config.size("num_attention_heads"),
-        hidden=config.size("intermediate_size"),
-        context=config.size("max_position_embeddings"),
+        vocabulary=config.size("vocab_size", 30_522),
+        width=config.size("hidden_size", 768),
+        layers=config.size("num_hidden_layers", 12),
+        heads=config.size("num_attention_heads", 12),
+        hidden=config.size("intermediate_size", 3072),
+        context=config.size("max_position_embeddings", 512),
         norm="layer",
         norm_first=False,
         norm_eps=config.number("layer_norm_eps", 1e-12),
@@ -89,6 +100,7 @@ BERT = Family(
     shape=read_shape,
     config=write_config,
     rules=rules,
+    harmless=HARMLESS,
     kept=r"pooler\..*",
     ignored=r"cls\..*|classifier\..*|qa_outputs\..*|embeddings\.position_ids",
     renamed=(("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")),

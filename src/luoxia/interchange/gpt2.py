@@ -12,24 +12,30 @@ from luoxia.networks.shape import Shape
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu": "gelu",
+    "gelu_python": "gelu",
     "relu": "relu",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
 }
 BACK = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu"}
+HARMLESS = frozenset([
+    "n_ctx", "embd_pdrop", "reorder_and_upcast_attn", "predict_special_tokens", "summary_type",
+    "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout",
+])  # fmt: skip
+"""Keys of its config.json that change nothing of what Luoxia computes with it."""
 
 
 def read_shape(config: Config) -> Shape:
     """The `Shape` of a GPT-2 config."""
     config.only(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
-    width = config.size("n_embd")
+    width = config.size("n_embd", 768)
     return Shape(
-        vocabulary=config.size("vocab_size"),
+        vocabulary=config.size("vocab_size", 50_257),
         width=width,
-        layers=config.size("n_layer"),
-        heads=config.size("n_head"),
-        hidden=config.size("n_inner", 4 * width),
-        context=config.size("n_positions"),
+        layers=config.size("n_layer", 12),
+        heads=config.size("n_head", 12),
+        hidden=config.size("n_inner", null=4 * width),
+        context=config.size("n_positions", 1024),
         norm="layer",
         norm_eps=config.number("layer_norm_epsilon", 1e-5),
         positions="learned",
@@ -88,5 +94,12 @@ GPT2 = Family(
     shape=read_shape,
     config=write_config,
     rules=rules,
+    harmless=HARMLESS,
+    aliases={
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    },
     ignored=r"h\.\d+\.attn\.(bias|masked_bias)",  # the causal mask, of older folders
 )

@@ -73,11 +73,7 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} holds no config.json, so it is no Hugging Face folder")
     config = Config(folder / "config.json")
-    family = family_of(config)
-    try:
-        shape = family.shape(config)
-    except UsageError as error:  # of the shape itself
-        raise LuoxiaError(f"{config.path} describes no network: {error}") from None
+    family, shape = described(config)
     tensors = FolderTensors(folder)
     names = bare_names(tensors.entries, family)
     loaded = Loaded(build(family, shape, tensors, names, dtype), family.kind, folder, config.values)
@@ -89,8 +85,22 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     return loaded
 
 
+def described(config: Config) -> tuple[Family, Shape]:
+    """The family and shape that a config.json describes; refuses every key that could make them something else."""
+    family = family_of(config)
+    for alias, key in family.aliases.items():
+        if alias in config.values:
+            config.values[key] = config.values.pop(alias)  # it counts before the other, as in transformers
+    try:
+        shape = family.shape(config)
+    except UsageError as error:  # of the shape itself
+        raise LuoxiaError(f"{config.path} describes no network: {error}") from None
+    config.refuse_unread(family.kind, family.harmless)
+    return family, shape
+
+
 def family_of(config: Config) -> Family:
-    """The family that ``model_type`` names; refuses others and quantised weights."""
+    """The family that ``model_type`` names; refuses others, code of the folder's own and quantised weights."""
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise UsageError(
@@ -101,7 +111,17 @@ def family_of(config: Config) -> Family:
             f"{config.path} describes quantised weights: give the folder of the model they were made from, "
             "and make them of 8 bits here"
         )
-    return FAMILIES[kind]
+    family = FAMILIES[kind]
+    names = config.get("architectures")
+    named = names if isinstance(names, list) else []
+    foreign = [name for name in named if not (isinstance(name, str) and re.fullmatch(family.classes, name))]
+    if foreign or (config.get("auto_map") and not named):
+        what = f"architectures names {str(foreign[0])[:60]!r}" if foreign else "it has an auto_map, no architectures"
+        raise UsageError(
+            f"{config.path}: {what}: only transformers' own classes for {kind} are supported, such as "
+            f"{family.architecture}, and code that comes with a folder is never run"
+        )
+    return family
 
 
 def bare_names(entries: Iterable[str], family: Family) -> dict[str, str]:

@@ -3,35 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from luoxia.errors import LuoxiaError
 from luoxia.interchange.config import LONGEST, Config, rope
 from luoxia.interchange.rules import Family, Rule, heads, linear, matrix, vector
 from luoxia.networks.shape import Shape
 
+WINDOW = 4096
+"""Tokens of a sliding window whose config gives no number."""
 
-def base_shape(config: Config) -> Shape:
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a family's config says where a key is missing."""
+
+    vocabulary: int = 32_000
+    hidden: int = 11_008
+    context: int = 2048
+    kv_heads: int | None = None  # None: as many as heads
+    head_width: int | None = None  # None: width / heads
+
+
+def base_shape(config: Config, defaults: Defaults) -> Shape:
     """What all of them share."""
-    count, width = config.size("num_attention_heads"), config.size("hidden_size")
-    config.only(hidden_act="silu")
+    count, width = config.size("num_attention_heads", 32), config.size("hidden_size", 4096)
+    if config.get("hidden_act") != "swish":  # another name of the same
+        config.only(hidden_act="silu")
     return Shape(
-        vocabulary=config.size("vocab_size"),
+        vocabulary=config.size("vocab_size", defaults.vocabulary),
         width=width,
-        layers=config.size("num_hidden_layers"),
+        layers=config.size("num_hidden_layers", 32),
         heads=count,
-        kv_heads=config.size("num_key_value_heads", count),
-        hidden=config.size("intermediate_size"),
-        context=config.size("max_position_embeddings", most=LONGEST),
+        kv_heads=config.size("num_key_value_heads", defaults.kv_heads, null=count),
+        hidden=config.size("intermediate_size", defaults.hidden),
+        context=config.size("max_position_embeddings", defaults.context, most=LONGEST),
         norm="rms",
         norm_eps=config.number("rms_norm_eps", 1e-6),
         positions="rotary",
         activation="swiglu",
-        head_width=config.size("head_dim", max(1, width // count)),
+        head_width=config.size("head_dim", defaults.head_width, null=max(1, width // count)),
         tied=config.flag("tie_word_embeddings", False),
         attention_dropout=config.share("attention_dropout"),
         **rope(config),
     )
+
+
+def windowed(config: Config, shape: Shape, window: int | None, first: int = 0) -> Shape:
+    """``shape`` with the layers from ``first`` on reading the latest ``window`` tokens, unless ``layer_types`` differ.
+
+    All layers have the window or none has: ``LuoxiaError`` for a mixture.
+    """
+    types = config.get("layer_types")
+    if types is None:
+        kinds = {SLIDING if window is not None and i >= first else FULL for i in (0, shape.layers - 1)}
+    elif isinstance(types, list) and len(types) == shape.layers and all(x in (SLIDING, FULL) for x in types):
+        kinds = set(types)
+    else:
+        raise config.wrong("layer_types", f"a list of {shape.layers:,} of {SLIDING} and {FULL}")
+    if len(kinds) > 1:
+        told = f"max_window_layers={first}" if types is None else f"layer_types={str(types)[:60]}"
+        raise LuoxiaError(
+            f"{config.path}: {told} is not supported, which gives a sliding window to some of the layers: "
+            "all may have one, or none"
+        )
+    if SLIDING in kinds and window is None:
+        raise config.wrong("layer_types", f"all {FULL} without a sliding_window")
+    return replace(shape, window=window if SLIDING in kinds else None)
+
+
+SLIDING, FULL = "sliding_attention", "full_attention"
 
 
 def base_config(shape: Shape) -> dict[str, Any]:
@@ -68,8 +110,11 @@ def base_config(shape: Shape) -> dict[str, Any]:
 def read_llama(config: Config) -> Shape:
     """The `Shape` of a Llama config: biases everywhere or nowhere."""
     bias = config.flag("attention_bias", False)
-    config.only(mlp_bias=bias)
-    shape = replace(base_shape(config), bias=bias)
+    if config.flag("mlp_bias", False) != bias:
+        raise LuoxiaError(
+            f"{config.path}: mlp_bias={not bias} is not supported beside attention_bias={bias}, only {bias} is"
+        )
+    shape = windowed(config, replace(base_shape(config, Defaults()), bias=bias), None)
     if shape.width % shape.heads:  # Mistral and Qwen 3 may
         raise config.wrong("hidden_size", f"a multiple of num_attention_heads={shape.heads}")
     return shape
@@ -80,10 +125,16 @@ def write_llama(shape: Shape) -> dict[str, Any]:
     return {**base_config(shape), "attention_bias": shape.bias, "mlp_bias": shape.bias}
 
 
+def window_of(config: Config) -> int | None:
+    """``sliding_window``; None for null."""
+    given = config.get("sliding_window", WINDOW)
+    return None if given is None else config.size("sliding_window", WINDOW)
+
+
 def read_mistral(config: Config) -> Shape:
     """The `Shape` of a Mistral config, with its sliding window."""
-    none = config.values.get("sliding_window", 4096) is None  # the family's default, where the key is missing
-    return replace(base_shape(config), window=None if none else config.size("sliding_window", 4096))
+    shape = base_shape(config, Defaults(hidden=14_336, context=131_072, kv_heads=8))
+    return windowed(config, shape, window_of(config))
 
 
 def write_mistral(shape: Shape) -> dict[str, Any]:
@@ -91,13 +142,15 @@ def write_mistral(shape: Shape) -> dict[str, Any]:
     return {**base_config(shape), "sliding_window": shape.window}
 
 
-def read_qwen(config: Config) -> Shape:
-    """The window of a Qwen config: in all layers or in none."""
-    shape = base_shape(config)
-    if not config.flag("use_sliding_window", False):
-        return shape
-    config.only(max_window_layers=0)
-    return replace(shape, window=config.size("sliding_window", 4096))
+def read_qwen(config: Config, head_width: int | None = None) -> Shape:
+    """What both share, with a sliding window in all layers or in none."""
+    defaults = Defaults(151_936, 22_016, 32_768, 32, head_width)
+    window = window_of(config) if config.flag("use_sliding_window", False) else None
+    first = config.get("max_window_layers", 28)
+    if type(first) is not int:
+        raise config.wrong("max_window_layers", "a whole number")
+    config.get("sliding_window")
+    return windowed(config, base_shape(config, defaults), window, first)
 
 
 def write_qwen(shape: Shape) -> dict[str, Any]:
@@ -114,8 +167,7 @@ def read_qwen2(config: Config) -> Shape:
 def read_qwen3(config: Config) -> Shape:
     """The `Shape` of a Qwen 3 config: norms of queries and keys."""
     config.only(attention_bias=False)
-    shape = replace(read_qwen(config), qk_norm=True)
-    return shape if "head_dim" in config.values else replace(shape, head_width=128)  # the family's default
+    return replace(read_qwen(config, head_width=128), qk_norm=True)
 
 
 def rules(shape: Shape) -> Iterator[Rule]:

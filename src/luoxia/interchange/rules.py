@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -42,6 +43,13 @@ class Rule:
         return [prod(shape) // prod(self.shape[1:]) for shape in self.parts.values()]
 
 
+TASKS = (
+    "CausalLM", "MaskedLM", "PreTraining", "SequenceClassification", "TokenClassification", "QuestionAnswering",
+    "NextSentencePrediction", "MultipleChoice",
+)  # fmt: skip
+"""Ends of transformers' names for a network with a head."""
+
+
 @dataclass(frozen=True)
 class Family:
     """What must be known of one kind of folder."""
@@ -53,9 +61,17 @@ class Family:
     shape: Callable[[Config], Shape]
     config: Callable[[Shape], dict[str, Any]]
     rules: Callable[[Shape], Iterable[Rule]]  # names without the prefix
+    harmless: frozenset[str] = frozenset()  # keys of config.json that change no logits, beside the usual
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other names of keys → those that are read
     kept: str = "(?!)"  # pattern of tensors with no place in the network that are kept for saving
     ignored: str = "(?!)"  # pattern of tensors that hold nothing of the network
     renamed: tuple[tuple[str, str], ...] = ()  # ends of names of older folders → their names today
+
+    @property
+    def classes(self) -> str:
+        """A pattern of the names of transformers' own classes that have this network inside."""
+        name = re.sub(r"(LMHeadModel|ForCausalLM|Model)$", "", self.architecture)
+        return f"{name}(Model|LMHeadModel|DoubleHeadsModel|For({'|'.join(TASKS)}))"
 
 
 def vector(ours: str, theirs: str, length: int) -> Rule:
