@@ -13,18 +13,14 @@ import torch
 
 from luoxia.config import flatten, merge, nearest, nest
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
-from luoxia.generation.encoder import TextEncoder
-from luoxia.generation.language import TextGenerator
 from luoxia.interchange.bert import BERT
-from luoxia.interchange.huggingface import load_folder
-from luoxia.networks.transformer import Decoder
 from luoxia.recipes import Recipe, find
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
-from luoxia.sessions.origin import foreign_tokeniser
+from luoxia.sessions.origin import load_foreign
 from luoxia.sessions.stored import Stored, described, is_foreign, model_folder, require_model, usable
 from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
@@ -297,7 +293,7 @@ def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> Any:
     if not ema and folder == path:
         raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
     if is_foreign(folder):
-        return _load_foreign(folder, choose_device(device))
+        return load_foreign(folder, choose_device(device))
     with usable(folder):
         return _load_model(folder, None if ema else path / "checkpoints", choose_device(device))
 
@@ -342,14 +338,6 @@ def _load_model(folder: Path, checkpoints: Path | None, device: torch.device) ->
     weights = stored.weights(checkpoints, kind.network)
     common = {"details": stored.details, "device": device}
     return kind.open_model(stored.recipe, stored.config, weights, folder, **common)
-
-
-def _load_foreign(folder: Path, device: torch.device) -> Any:
-    """The model of a Hugging Face folder, and its tokeniser where one lies there."""
-    loaded = load_folder(folder)
-    model: Any = TextGenerator if isinstance(loaded.network, Decoder) else TextEncoder
-    details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
-    return model(loaded.network, foreign_tokeniser(folder), details=details, device=device)
 
 
 # ------------------------------------------------------------------ dry run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,13 +25,24 @@ Condition = Mapping[str, str]
 
 
 class TextGenerator(TokenModel[Decoder]):
-    """A decoder that writes. ``condition`` names the fields that tell it what; it has learnt to do without them too."""
+    """A decoder that writes. ``condition`` names the fields that tell it what; it has learnt to do without them too.
+
+    ``ends`` are the tokens that end a text; by default the tokeniser's own.
+    """
 
     def __init__(
-        self, network: Decoder, tokeniser: Tokeniser | None, *, condition: Sequence[str] = (), **common: Any
+        self,
+        network: Decoder,
+        tokeniser: Tokeniser | None,
+        *,
+        condition: Sequence[str] = (),
+        ends: Collection[int] = (),
+        **common: Any,
     ) -> None:
         super().__init__(network, tokeniser, **common)
         self.condition = tuple(condition)
+        own = None if tokeniser is None else tokeniser.eos
+        self.ends = frozenset(ends or (() if own is None else (own,)))
 
     @torch.inference_mode()
     def logits(self, ids: Any) -> Tensor:
@@ -107,7 +118,12 @@ class TextGenerator(TokenModel[Decoder]):
     def _tokens(self) -> dict[str, Any]:
         """What decoding must know of the tokeniser."""
         tokeniser = self.tokenizer
-        return {"eos": tokeniser.eos, "decode": tokeniser.decode, "known": tokeniser.vocabulary}
+        known = range(tokeniser.vocabulary)
+        return {
+            "eos": [end for end in self.ends if end in known],
+            "decode": tokeniser.decode,
+            "known": len(known),
+        }
 
     def lighten(self, *, bf16: bool = False, int8: bool = False) -> TextGenerator:
         """Shorten the weights, in place: bfloat16 for half the bytes, 8-bit matrices for a quarter; returns itself."""

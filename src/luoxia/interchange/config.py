@@ -127,7 +127,8 @@ def rope(config: Config) -> dict[str, Any]:
 
     Where both stand, ``rope_scaling`` counts, as in transformers.
     """
-    outer, scaling = {key: config.get(key) for key in ROPE}, {}
+    outer = {key: config.get(key) for key in ROPE}
+    scaling: dict[str, Any] = {}
     for key in ("rope_scaling", "rope_parameters"):
         given = config.get(key)
         if given is not None and not isinstance(given, dict):

@@ -73,7 +73,7 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} holds no config.json, so it is no Hugging Face folder")
     config = Config(folder / "config.json")
-    family, shape = described(config)
+    family, shape = read_shape(config)
     tensors = FolderTensors(folder)
     names = bare_names(tensors.entries, family)
     loaded = Loaded(build(family, shape, tensors, names, dtype), family.kind, folder, config.values)
@@ -85,7 +85,7 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     return loaded
 
 
-def described(config: Config) -> tuple[Family, Shape]:
+def read_shape(config: Config) -> tuple[Family, Shape]:
     """The family and shape that a config.json describes; refuses every key that could make them something else."""
     family = family_of(config)
     for alias, key in family.aliases.items():
@@ -116,7 +116,11 @@ def family_of(config: Config) -> Family:
     named = names if isinstance(names, list) else []
     foreign = [name for name in named if not (isinstance(name, str) and re.fullmatch(family.classes, name))]
     if foreign or (config.get("auto_map") and not named):
-        what = f"architectures names {str(foreign[0])[:60]!r}" if foreign else "it has an auto_map, no architectures"
+        what = (
+            f"architectures names {str(foreign[0])[:60]!r}"
+            if foreign
+            else "it has an auto_map, no architectures"
+        )
         raise UsageError(
             f"{config.path}: {what}: only transformers' own classes for {kind} are supported, such as "
             f"{family.architecture}, and code that comes with a folder is never run"

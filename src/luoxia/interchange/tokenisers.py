@@ -11,6 +11,7 @@ from typing import Any
 from luoxia.data.text.huggingface import NAMED, HuggingFaceTokeniser
 from luoxia.data.text.learned import BYTES, BPETokeniser
 from luoxia.data.text.tokeniser import ByteTokeniser, OwnTokeniser, Tokeniser
+from luoxia.interchange.config import Config
 
 FILES = (
     "tokenizer.json",
@@ -24,6 +25,23 @@ FILES = (
     "tokenizer.model",
 )
 """What belongs to the tokeniser and its use; copied from the folder that the network came from."""
+
+
+def end_tokens(folder: Path) -> tuple[int, ...]:
+    """The tokens that end a text in ``folder``: those of generation_config.json, else those of config.json.
+
+    transformers asks in this order; () where both are silent, and the tokeniser's own counts.
+    """
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            config = Config(folder / name)
+            given = config.get("eos_token_id")
+            tokens = given if isinstance(given, list) else [] if given is None else [given]
+            if not all(type(token) is int for token in tokens):
+                raise config.wrong("eos_token_id", "a token's number or a list of them")
+            if tokens:
+                return tuple(tokens)
+    return ()
 
 
 def special_ids(tokeniser: Tokeniser | None, config: Mapping[str, Any]) -> dict[str, Any]:

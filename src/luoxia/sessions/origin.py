@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from luoxia.data.text.tokeniser import FILE, Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.interchange.huggingface import Loaded, load_folder
+from luoxia.generation.encoder import TextEncoder
+from luoxia.generation.language import TextGenerator
+from luoxia.interchange.config import Config
+from luoxia.interchange.huggingface import Loaded, load_folder, read_shape
 from luoxia.interchange.peft import save_adapter
 from luoxia.interchange.saving import fitting
 from luoxia.interchange.tensors import read_json
-from luoxia.interchange.tokenisers import FILES
+from luoxia.interchange.tokenisers import FILES, end_tokens
 from luoxia.networks.lora import adapters, add_lora, fold
 from luoxia.networks.transformer import Decoder
 from luoxia.sessions.base import Session
@@ -37,6 +42,7 @@ class Origin:
         require_model(Path(path))
         folder = model_folder(path)
         if is_foreign(folder):
+            foreign_tokeniser(folder)  # refuses one that does not fit
             loaded = load_folder(folder)
             if not isinstance(loaded.network, Decoder):
                 raise UsageError(f"{path} is an encoder, which writes no text: give a model that does")
@@ -74,10 +80,44 @@ def origin_tokeniser(path: str) -> Tokeniser:
 
 
 def foreign_tokeniser(folder: Path) -> Tokeniser | None:
-    """The tokeniser of a Hugging Face folder; None where none lies there."""
+    """The tokeniser of a Hugging Face folder; None where none lies there.
+
+    ``LuoxiaError`` where it has tokens that the network's embedding lacks.
+    """
     if (folder / "tokenizer.json").is_file():
-        return Tokeniser.from_huggingface(folder)
-    return Tokeniser.load(folder) if (folder / FILE).is_file() else None
+        tokeniser = Tokeniser.from_huggingface(folder, next(iter(end_tokens(folder)), None))
+    elif (folder / FILE).is_file():
+        tokeniser = Tokeniser.load(folder)
+    else:
+        return None
+    rows = read_shape(Config(folder / "config.json"))[1].vocabulary
+    if tokeniser.vocabulary > rows:
+        beyond = [name for name, token in tokeniser.specials.items() if token >= rows]
+        named = f", such as {', '.join(beyond[:3])}," if beyond else ""
+        raise LuoxiaError(
+            f"the tokeniser in {folder} has {tokeniser.vocabulary:,} tokens and the network's embedding only {rows:,} "
+            f"rows: tokens were added{named} without a row for each; in transformers, "
+            "model.resize_token_embeddings(len(tokenizer)) adds them"
+        )
+    return tokeniser
+
+
+def load_foreign(folder: Path, device: torch.device) -> TextGenerator | TextEncoder:
+    """The model of a Hugging Face folder, with its tokeniser where one lies there."""
+    tokeniser, loaded = foreign_tokeniser(folder), load_folder(folder)
+    common: dict[str, Any] = {
+        "details": {"architecture": loaded.architecture, "folder": folder.resolve().name},
+        "device": device,
+    }
+    if isinstance(loaded.network, Decoder):
+        return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), **common)
+    return TextEncoder(loaded.network, tokeniser, **common)
+
+
+def learnt_ends(folder: Path, tokeniser: Tokeniser) -> tuple[int, ...]:
+    """What ends the texts of a fine-tuned model: its tokeniser's end, which it learnt, and those it came with."""
+    own = () if tokeniser.eos is None else (tokeniser.eos,)
+    return (*own, *end_tokens(folder / FOREIGN))
 
 
 def copy_foreign(origin: Origin, model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from luoxia.config import merge
 from luoxia.data.text.corpus import LanguageCorpus, corpus_of, open_corpus
 from luoxia.data.text.sources import read_texts
 from luoxia.data.text.spec import TextSpec
+from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
@@ -25,7 +27,14 @@ from luoxia.recipes import GPT
 from luoxia.recipes.text import FORM
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
-from luoxia.sessions.origin import Origin, copy_foreign, load_adapted, origin_tokeniser, write_adapter
+from luoxia.sessions.origin import (
+    Origin,
+    copy_foreign,
+    learnt_ends,
+    load_adapted,
+    origin_tokeniser,
+    write_adapter,
+)
 from luoxia.sessions.text_scores import prediction_scores, to_batch, writing_scores
 from luoxia.sessions.tokens import TokenSession
 from luoxia.training.loop import QuickScore
@@ -88,6 +97,11 @@ class TextSession(TokenSession):
     def controls(recipe: GPT) -> dict[str, Any]:
         """The fields that it learns texts by."""
         return {"condition": recipe.condition}
+
+    @staticmethod
+    def beside(folder: Path, tokeniser: Tokeniser) -> dict[str, Any]:
+        """What ends its texts."""
+        return {"ends": learnt_ends(folder, tokeniser)}
 
     @staticmethod
     def settle(recipe: GPT, dataset: LanguageCorpus[Any]) -> dict[str, Any]:

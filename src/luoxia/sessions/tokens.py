@@ -35,7 +35,15 @@ class TokenSession(Session):
         """The network and the tokeniser beside it."""
         network = recipe.build_generator(TextSpec(**config["spec"]))
         cls.fill(network, weights, recipe)
-        return cls.model(network, Tokeniser.load(folder), **cls.controls(recipe), **common)
+        tokeniser = Tokeniser.load(folder)
+        return cls.model(
+            network, tokeniser, **cls.beside(folder, tokeniser), **cls.controls(recipe), **common
+        )
+
+    @staticmethod
+    def beside(folder: Path, tokeniser: Tokeniser) -> dict[str, Any]:
+        """What the model must know of the files beside its weights."""
+        return {}
 
     @staticmethod
     def fill(network: Any, weights: dict[str, torch.Tensor], recipe: Any) -> None:

@@ -43,7 +43,7 @@ class HuggingFaceTokeniser(Tokeniser):
             self._pieces[index] = b"" if token.special else token.content.encode()
 
     @classmethod
-    def open(cls, folder: Path) -> HuggingFaceTokeniser:
+    def open(cls, folder: Path, eos: int | None = None) -> HuggingFaceTokeniser:
         """Read a folder; see ``Tokeniser.from_huggingface``."""
         path = folder / "tokenizer.json"
         try:
@@ -59,7 +59,10 @@ class HuggingFaceTokeniser(Tokeniser):
         except (ValueError, OSError) as error:
             raise LuoxiaError(f"the tokeniser in {folder} cannot be read ({error}): copy it again") from error
         try:
-            return cls(model, named)
+            made = cls(model, named)
+            if made.eos is None and eos is not None and (name := made._backend.id_to_token(eos)) is not None:
+                return cls(model, named | {"eos_token": name})
+            return made
         except MissingExtraError:
             raise
         except Exception as error:  # the library raises nothing more special

@@ -146,8 +146,8 @@ class Tokeniser:
             raise LuoxiaError(f"{path} is damaged ({error}): copy it again") from error
 
     @staticmethod
-    def from_huggingface(folder: str | Path) -> Tokeniser:
-        """Read ``tokenizer.json`` of a Hugging Face folder.
+    def from_huggingface(folder: str | Path, eos: int | None = None) -> Tokeniser:
+        """Read ``tokenizer.json`` of a Hugging Face folder; ``eos`` ends a text where its settings name no token.
 
         Raises:
             UsageError: there is none.
@@ -155,7 +155,7 @@ class Tokeniser:
         """
         from luoxia.data.text.huggingface import HuggingFaceTokeniser
 
-        return HuggingFaceTokeniser.open(Path(folder))
+        return HuggingFaceTokeniser.open(Path(folder), eos)
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> Tokeniser:
