@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from luoxia.errors import LuoxiaError, UsageError
     from luoxia.measuring import measure
     from luoxia.recipes import Recipe
+    from luoxia.recipes.own import use
     from luoxia.runs.run import Run
 
 _HOMES = {
@@ -36,11 +37,12 @@ _HOMES = {
     "UsageError": "luoxia.errors",
     "Recipe": "luoxia.recipes",
     "Run": "luoxia.runs.run",
+    "use": "luoxia.recipes.own",
 }
 
 __all__ = [
     "LuoxiaError", "Recipe", "Run", "UsageError", "export", "finetune", "load", "measure", "open_images", "plan",
-    "resume", "train",
+    "resume", "train", "use",
 ]  # fmt: skip
 
 

@@ -14,14 +14,16 @@ import torch
 from luoxia.config import flatten, merge, nearest, nest
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.interchange.bert import BERT
-from luoxia.recipes import Recipe, find
+from luoxia.opening import opening, using
+from luoxia.recipes import Recipe, find, own, recorded
 from luoxia.runs.display import Display
+from luoxia.runs.folder import described, is_foreign, model_folder
 from luoxia.runs.run import Run
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
 from luoxia.sessions.origin import load_foreign
-from luoxia.sessions.stored import Stored, described, is_foreign, model_folder, require_model, usable
+from luoxia.sessions.stored import Stored, usable
 from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
 from luoxia.sessions.unpaired import UnpairedSession
@@ -46,7 +48,7 @@ class Interrupted(LuoxiaError):  # noqa: N818  (a request, not an error)
 # ------------------------------------------------------------------ train and resume
 
 
-def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
+def train(recipe: str | Recipe | type[Recipe], *, quiet: bool = False, **settings: Any) -> Run:
     """Train a recipe and return its run.
 
     ``luoxia.train("dcgan", data="photos/", steps=20_000)`` is ``luoxia train dcgan data=photos/ steps=20_000``; nested
@@ -54,7 +56,7 @@ def train(recipe: str | Recipe, *, quiet: bool = False, **settings: Any) -> Run:
     ``Interrupted`` when a signal stopped it (the run can be resumed).
     """
     with told_once():
-        config = configure(recipe, nest(settings))
+        config = configure(recipe, nest(using(settings)))
         Run.check_free(config.out)
     display = Display(quiet)
     world = join_world(config.device)
@@ -81,11 +83,12 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
     """Go on with a run from its newest checkpoint, bit for bit as if it had never stopped.
 
     ``steps`` is the new total; ``budget`` the new total of training time. Other keys of the recipe stay as they are.
+    A run of a recipe of one's own needs the file that holds it: ``use="mine.py"``.
     """
+    display = Display(quiet)
     with told_once():
         opened = run if isinstance(run, Run) else Run.open(run)
-        config = _resumed(opened, settings)
-    display = Display(quiet)
+        config = _resumed(opened, using(settings), display)
     world = join_world(config.device)
     try:
         display.console.quiet = quiet or not world.main
@@ -100,12 +103,12 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
         leave_world()
 
 
-def _resumed(run: Run, settings: Mapping[str, Any]) -> Any:
+def _resumed(run: Run, settings: Mapping[str, Any], display: Display) -> Any:
     """The config of a run, to go on with these settings."""
-    settings = nest(settings)
+    recipe, settings = recorded(run.manifest, run.path, display.tell), nest(settings)
     for key in settings:
         if key not in RESUMABLE:
-            known = find(run.manifest["recipe"]).model_fields
+            known = recipe.model_fields
             if key not in known:
                 raise UsageError(f"unknown key '{key}'{nearest(key, known)}")
             raise UsageError(f"resume cannot change {key}; start a new run for that")
@@ -113,7 +116,7 @@ def _resumed(run: Run, settings: Mapping[str, Any]) -> Any:
         raise LuoxiaError(
             f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
         )
-    config = configure(run.manifest["recipe"], merge(run.manifest["config"], settings))
+    config = configure(recipe, merge(run.manifest["config"], settings))
     if config.budget is not None and "budget" in settings and "steps" not in settings:
         config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
     origin = getattr(config, "init", None)
@@ -160,9 +163,10 @@ def plan_finetune(model: str | Path, **settings: Any) -> dict[str, Any]:
     return plan(recipe, **tuned)
 
 
-def _tuned(model: str | Path, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _tuned(model: str | Path, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
     """The recipe and the settings that go on from a model."""
-    require_model(Path(model))
+    opening(model, settings)
+    settings = {key: value for key, value in settings.items() if key != "use"}
     kind = kind_of(model)
     for session in SESSIONS.values():
         if session.exported == kind:
@@ -178,16 +182,17 @@ def export(
     format: str | None = None,
     dtype: str | None = None,
     direction: str | None = None,
+    use: str | None = None,
 ) -> Path:
     """Write a model for other toolkits.
 
     ``format``: of a language model ``huggingface``, a folder that transformers and vLLM open; of an image generator
     ``onnx``, a file, or ``tensorflow``, a SavedModel folder, both compared with PyTorch before they are written; of an
     image translator ``onnx``, one ``direction`` of it (None: a2b). None: the first that the model has. ``dtype``, of a
-    language model's weights: float32, bfloat16 or float16; None: as they are. ``UsageError`` for a model or a form of
-    network that the format cannot hold.
+    language model's weights: float32, bfloat16 or float16; None: as they are. ``use``: the file of a recipe of one's
+    own. ``UsageError`` for a model or a form of network that the format cannot hold.
     """
-    require_model(Path(model))
+    opening(model, {"use": use})
     kind = kind_of(model)
     known = FORMATS.get(kind)
     if known is None:
@@ -227,12 +232,15 @@ def _session(config: Recipe, run: Run, dataset: Any, world: World, display: Disp
     return kind(resolve(config, kind.settle(config, dataset)), run, dataset, world, display)
 
 
-def configure(recipe: str | Recipe, settings: Mapping[str, Any]) -> Any:
-    """The recipe with these settings; ``UsageError`` for a wrong one."""
+def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) -> Any:
+    """The recipe with these settings; ``UsageError`` for a wrong one, or one that could not be opened again."""
+    base = {}
     if isinstance(recipe, Recipe):
         chosen, base = type(recipe), recipe.model_dump(exclude_unset=True)
     else:
-        chosen, base = find(recipe), {}
+        chosen = recipe if isinstance(recipe, type) else find(recipe)
+    own.check_at_rest()
+    own.check_kept(chosen)
     config = chosen.from_settings(merge(base, settings))
     session_of(config)  # says what is wrong with a user's own
     return config
@@ -280,16 +288,17 @@ def _word(value: Any) -> str:
 # ------------------------------------------------------------------ load
 
 
-def load(path: str | Path, *, ema: bool = True, device: str = "cpu") -> Any:
+def load(path: str | Path, *, ema: bool = True, device: str = "cpu", use: str | None = None) -> Any:
     """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, an ``ImageTranslator``,
     a ``TextGenerator``, a ``Translator``, a ``TextClassifier`` or a ``TextEmbedder``. Of a Hugging Face folder:
     a ``TextGenerator``, or of a BERT a ``TextEncoder``.
 
-    ``ema=False`` takes the weights of the last checkpoint instead of their average (a run's folder only).
+    ``ema=False`` takes the weights of the last checkpoint instead of their average (a run's folder only). ``use`` is
+    the file of a recipe of one's own, which a model never names itself: see ``luoxia.use``.
     """
     path = Path(path)
     folder = model_folder(path)
-    require_model(path)
+    opening(path, {"use": use})
     if not ema and folder == path:
         raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
     if is_foreign(folder):
@@ -343,9 +352,9 @@ def _load_model(folder: Path, checkpoints: Path | None, device: torch.device) ->
 # ------------------------------------------------------------------ dry run
 
 
-def plan(recipe: str | Recipe, **settings: Any) -> dict[str, Any]:
+def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]:
     """What ``train`` would do: the resolved config, parameters, and memory and time measured on a few real steps."""
-    config = configure(recipe, nest(settings))
+    config = configure(recipe, nest(using(settings)))
     Run.check_free(config.out)
     display, world = Display(quiet=True), World(0, 1, choose_device(config.device))
     dataset = session_of(config).open_data(config, display)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luoxia.errors import UsageError
+from luoxia.opening import opening
 from luoxia.settings import ClassifySettings, EmbedSettings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def classify(run: str, what: str, /, **settings: Any) -> Path | list[dict[str, A
     Returns where the answers were written, or a row for each text: ``text``, ``label``, ``probability``, and
     ``probabilities`` by class.
     """
+    opening(run, settings)
     chosen: ClassifySettings = ClassifySettings.from_settings(settings)
     from luoxia.provenance.files import write_file
     from luoxia.sampling import free_path
@@ -47,6 +49,7 @@ def embed(run: str, what: str, /, **settings: Any) -> Path | list[float]:
 
     Returns where the embeddings were written, or the cosine of each text with its counterpart in ``against``.
     """
+    opening(run, settings)
     chosen: EmbedSettings = EmbedSettings.from_settings(settings)
     from luoxia.provenance.files import write_file
     from luoxia.sampling import free_path

@@ -100,8 +100,12 @@ def _command(verb: Verb) -> Callable[..., None]:
     """The function behind a verb, with the signature that typer reads its words and options from."""
 
     def command(as_json: bool, debug: bool, dry_run: bool = False, **given: Any) -> None:
-        with _speaking(debug):
+        from luoxia.recipes.own import alone
+
+        with _speaking(debug), alone():
             words, keys = _sorted_out(verb, given)
+            if verb.check and words[0] is not None:
+                _imported(verb.check)(Path(words[0]))  # before torch is imported, and before the keys
             call = _imported(verb.plan if dry_run else verb.call)
             made = call(*words, **_parse(keys, call))
             if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":

@@ -316,6 +316,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError(f"config={path} must hold keys and values, one a line")
+    if "use" in content:
+        raise UsageError(f"config={path} names a file of code as use: name it yourself, use=FILE.py")
     return nest(content)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luoxia.errors import MissingExtraError, UsageError
+from luoxia.opening import opening
 from luoxia.sampling import free_path, numbered
 from luoxia.settings import DirectionsSettings, InterpolateSettings, MixSettings, ProjectSettings
 
@@ -22,6 +23,7 @@ SHOWN = 7
 
 def interpolate(run: str, /, **settings: Any) -> Path:
     """Write a walk through latents; ``settings`` are those of ``InterpolateSettings``. Returns where."""
+    opening(run, settings)
     chosen: InterpolateSettings = InterpolateSettings.from_settings(settings)
     from luoxia.provenance.images import write_gif
     from luoxia.provenance.video import write_mp4
@@ -47,6 +49,7 @@ def interpolate(run: str, /, **settings: Any) -> Path:
 
 def mix(run: str, /, **settings: Any) -> Path:
     """Write a grid of style mixing; ``settings`` are those of ``MixSettings``. Returns where."""
+    opening(run, settings)
     chosen: MixSettings = MixSettings.from_settings(settings)
     from luoxia.provenance.images import write_grid
 
@@ -66,6 +69,7 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
 
     Returns ``out`` and ``picture``, a row of images a direction, and the ``eigenvalues``.
     """
+    opening(run, settings)
     chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
     import numpy as np
 
@@ -102,6 +106,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     Returns ``out``, ``picture`` (the image, then what is made of it step by step), ``distance``, and ``pixels``, the
     root mean square difference in grey levels.
     """
+    opening(run, settings)
     chosen: ProjectSettings = ProjectSettings.from_settings(settings)
     import numpy as np
 
@@ -218,6 +223,7 @@ def _own_extractor(run: str) -> Any:
     """The extractor ``self`` of the run's data, which must still be there."""
     from luoxia.api import configure
     from luoxia.metrics.extractors.selftaught import SelfTaught
+    from luoxia.recipes import recorded
     from luoxia.runs.run import Run
     from luoxia.sessions import session_of
 
@@ -226,6 +232,6 @@ def _own_extractor(run: str) -> Any:
             f"extractor=self needs a run and its data, and {run} is a model alone: give extractor=pixels"
         )
     manifest = Run.open(run).manifest
-    config = configure(manifest["recipe"], manifest["config"])
+    config = configure(recorded(manifest, Path(run)), manifest["config"])
     dataset = session_of(config).open_data(config)
     return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint)

@@ -21,7 +21,10 @@ from luoxia.metrics.images import Measurement
 from luoxia.metrics.images import measure as measure_against
 from luoxia.metrics.reference import Reference
 from luoxia.metrics.score import Score
+from luoxia.opening import using
+from luoxia.recipes import recorded
 from luoxia.runs.display import Display
+from luoxia.runs.folder import is_foreign
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
 from luoxia.sessions.classification import ClassificationSession
@@ -30,7 +33,6 @@ from luoxia.sessions.examined import ExaminedSession
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.pairs import PairSession
 from luoxia.sessions.pictures import make_reference, picture_neighbours
-from luoxia.sessions.stored import is_foreign
 from luoxia.sessions.text import TextSession, held_out_name, longest_text, text_name
 from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession
@@ -54,6 +56,7 @@ def measure(
     n: int | None = None,
     seed: int | None = None,
     quiet: bool = False,
+    use: str | None = None,
 ) -> Measurement | TextMeasurement | Classification:
     """Score a run against its data (or ``data``), or the images at ``data`` against those at ``against``.
 
@@ -63,7 +66,7 @@ def measure(
     model is scored on the text that was held out, or on all text at ``data``; a translator, a classifier or an embedder
     on the examples that were, or on up to ``n`` at ``data`` (and ``against``).
     A run's scores are added to its records, and its report is written anew. ``run`` may be a Hugging Face folder with a
-    language model: it is scored on all text at ``data``.
+    language model: it is scored on all text at ``data``. ``use`` is the file of a recipe of one's own.
     """
     if run is None:
         if data is None or against is None:
@@ -71,6 +74,7 @@ def measure(
         return _measure_sources(data, against, extractor or "self", n or 10_000, 1 if seed is None else seed)
     if not isinstance(data, str | None) or not isinstance(against, str | None):
         raise UsageError("measure takes arrays of images as data= and against=, without a run")
+    using({"use": use})
     if is_foreign(run):
         return _measure_foreign(Path(run), data, against, extractor, n, 0 if seed is None else seed)
     opened = Run.open(run)
@@ -90,6 +94,11 @@ def measure(
     if kind == UnpairedSession.exported:
         return _measure_translator(opened, data, against, extractor, n, seed, Display(quiet))
     return _measure_run(opened, data, extractor, n, seed, Display(quiet))
+
+
+def _config(run: Run) -> Any:
+    """The recipe of a run, as it was trained."""
+    return configure(recorded(run.manifest, run.path), run.manifest["config"])
 
 
 def _measure_sources(data: Source, against: Source, extractor: str, n: int, seed: int) -> Measurement:
@@ -123,7 +132,7 @@ def _checked(images: Any, key: str) -> NDArray[np.uint8]:
 def _measure_run(
     run: Run, data: str | None, extractor: str | None, n: int | None, seed: int | None, display: Display
 ) -> Measurement:
-    config = configure(run.manifest["recipe"], run.manifest["config"])
+    config = _config(run)
     generator = load(run.path)
     n = n or config.score_samples
     extractor = extractor or (config.extractor if config.extractor != "none" else "self")
@@ -153,7 +162,7 @@ def _measure_translator(
     seed: int | None,
     display: Display,
 ) -> Measurement:
-    config = configure(run.manifest["recipe"], run.manifest["config"])
+    config = _config(run)
     if data is not None and against is None:
         raise UsageError(
             f"{run.path} translates between two sides: give data=IMAGES_OF_A against=IMAGES_OF_B, or neither"
@@ -200,7 +209,7 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
         raise UsageError(
             "n= is how many texts are written and scored, and beside data= none are: leave it out"
         )
-    config = configure(run.manifest["recipe"], run.manifest["config"])
+    config = _config(run)
     generator = load(run.path)
     source = read_texts(
         config.data if data is None else data, condition=config.condition, target=config.target
@@ -255,7 +264,7 @@ def _measure_examined(
     n: int | None,
     seed: int | None,
 ) -> TextMeasurement | Classification:
-    config = configure(run.manifest["recipe"], run.manifest["config"])
+    config = _config(run)
     model, fingerprint = load(run.path), run.manifest["data"]["fingerprint"]
     measurement: TextMeasurement | Classification = session.examine_again(
         config, model, fingerprint, data, against, n, seed

@@ -12,6 +12,8 @@ from typing import Any
 
 from luoxia.config import nearest
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.opening import opening, using
+from luoxia.runs.folder import require_run
 from luoxia.settings import (
     DataSettings,
     ExportSettings,
@@ -28,6 +30,7 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
 
     ``settings`` are those of ``SampleSettings``, or of ``TextSettings`` for a language model.
     """
+    opening(run, settings)
     from luoxia import api
     from luoxia.sessions.text import TextSession
 
@@ -125,6 +128,7 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str,
     ``settings`` are those of ``TranslateSettings`` or ``TranslateImageSettings``. Returns a text's translation, or
     where it was written: a line in is a line out, an empty one too. Of images: ``out``, ``translated``, ``skipped``.
     """
+    opening(run, settings)
     from luoxia import api
     from luoxia.data.text.alignment import read_lines
     from luoxia.generation.translation import Translator
@@ -200,6 +204,7 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
 
 def export(run: str, /, **settings: Any) -> Path:
     """Write a model for other toolkits; ``settings`` are those of ``ExportSettings``."""
+    opening(run, settings)
     chosen: ExportSettings = ExportSettings.from_settings(settings)
     if chosen.out is None:
         raise UsageError(
@@ -212,6 +217,9 @@ def export(run: str, /, **settings: Any) -> Path:
 
 def measure(run: str | None, /, **settings: Any) -> Any:
     """Score a run, or two sources of images; ``settings`` are those of ``MeasureSettings``."""
+    if run is not None:
+        require_run(Path(run))
+        using(settings)
     chosen = MeasureSettings.from_settings(settings)
     from luoxia import measuring
 

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from luoxia.config import Bytes, Config, Several, Size, Unset, Whole, Words
 
+USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
+
 
 class SampleSettings(Config):
     """The keys of ``luoxia sample``."""
@@ -42,6 +44,7 @@ class SampleSettings(Config):
     out: Annotated[str | None, Unset] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    use: Annotated[str | None, Unset] = USE
 
 
 class TextSettings(Config):
@@ -77,6 +80,7 @@ class TextSettings(Config):
     )
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    use: Annotated[str | None, Unset] = USE
 
 
 class TranslateSettings(Config):
@@ -88,6 +92,7 @@ class TranslateSettings(Config):
     max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    use: Annotated[str | None, Unset] = USE
 
 
 class TranslateImageSettings(Config):
@@ -107,6 +112,7 @@ class TranslateImageSettings(Config):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    use: Annotated[str | None, Unset] = USE
 
 
 class ExportSettings(Config):
@@ -126,6 +132,7 @@ class ExportSettings(Config):
     direction: Annotated[Literal["a2b", "b2a"] | None, Unset] = Field(
         None, description="of an image translator: a2b (if unset) or b2a"
     )
+    use: Annotated[str | None, Unset] = USE
 
 
 class LatentSettings(Config):
@@ -138,6 +145,7 @@ class LatentSettings(Config):
     out: Annotated[str | None, Unset] = Field(None, description="a file; RUN/generated/001… if unset")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    use: Annotated[str | None, Unset] = USE
 
 
 class DrawnSettings(LatentSettings):
@@ -228,6 +236,7 @@ class MeasureSettings(Config):
         lt=2**63,
         description="seed of the samples and of every subset; as after training if unset",
     )
+    use: Annotated[str | None, Unset] = USE
 
 
 class DataSettings(Config):
@@ -255,6 +264,7 @@ class ClassifySettings(Config):
     )
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    use: Annotated[str | None, Unset] = USE
 
 
 class EmbedSettings(ClassifySettings):

@@ -39,6 +39,13 @@ class Verb:
     epilog: str | None = None
     keys: bool = True
 
+    @property
+    def check(self) -> str:
+        """What looks at its first word before all else, where that is a run or a model; MODULE:FUNCTION, or ""."""
+        if self.words[0].name not in ("run", "model"):
+            return ""
+        return f"runs.folder:require_{'run' if self.name in ('resume', 'measure') else 'model'}"
+
 
 def _text(pieces: Any) -> dict[str, str]:
     return {"text": "".join(pieces)}
@@ -63,7 +70,7 @@ VERBS = (
         "Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000.",
         "api:resume",
         (Word("run", "A run's folder."),),
-        epilog="Keys: steps, budget, data, device, compile, keep and those that end in _every.",
+        epilog="Keys: steps, budget, data, against, device, compile, keep and those that end in _every.",
         **_TRAINED,
     ),
     Verb(

@@ -34,7 +34,7 @@ def luoxia(folder, *words):
 def test_it_trains_and_samples(tmp_path):
     few = ("steps=3", "batch=8", "log_every=1", "extractor=none", "width=8", "kernel=3", "out=mine")
     luoxia(tmp_path, "train", f"{EXAMPLE}:MyRecipe", *few)
-    luoxia(tmp_path, "sample", "mine", "n=4", "out=grid.png")
+    luoxia(tmp_path, "sample", "mine", "n=4", "out=grid.png", f"use={EXAMPLE}")
     assert (tmp_path / "mine" / "report.html").stat().st_size > 1000
     assert (tmp_path / "grid.png").stat().st_size > 100
 

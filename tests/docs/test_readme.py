@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import luoxia
 from luoxia.api import RESUMABLE
 from luoxia.config import parse_settings
 from luoxia.recipes import find
@@ -60,6 +61,8 @@ def test_command_is_understood(words):
     targets = [word for word in rest if "=" not in word]
     given = [word for word in rest if "=" in word and not word.startswith("config=")]
     settings = parse_settings(given)
+    if used := settings.pop("use", None):
+        assert luoxia.use(ROOT / used)
     if verb == "train":
         recipe = targets.pop(0)
         config = find(str(ROOT / recipe) if ".py" in recipe else recipe).from_settings(settings)

@@ -229,10 +229,10 @@ def test_a_recipe_of_ones_own(luoxia_command: Command, photos: Path, here: Path)
     run = json.loads(trained.stdout)["run"]
     assert run == "runs/MyRecipe-1"
     assert json.loads(Path(run, "run.json").read_text())["config"]["extra"] == 5
-    assert luoxia_command("sample", run, "n=2", "out=a.png").exit_code == 0
+    assert luoxia_command("sample", run, "n=2", "out=a.png", "use=mine.py").exit_code == 0
     assert str(here).encode() not in Path("a.png").read_bytes()  # where the file lies is nobody's business
-    assert luoxia_command("resume", run, "steps=4").exit_code == 0
-    measured = luoxia_command("measure", run, "n=10", "--json")
+    assert luoxia_command("resume", run, "steps=4", "use=mine.py").exit_code == 0
+    measured = luoxia_command("measure", run, "n=10", "use=mine.py", "--json")
     assert measured.exit_code == 0, measured.stderr
     assert luoxia_command("train", "mine.py:MyRecipe", "extra=0").exit_code == 2
 

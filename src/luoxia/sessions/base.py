@@ -6,7 +6,6 @@ import contextlib
 import json
 import platform
 import shlex
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from luoxia import __version__
 from luoxia.errors import UsageError
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.provenance.files import write_file
-from luoxia.recipes import Recipe
+from luoxia.recipes import Recipe, own
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run, with_nan
@@ -81,7 +80,7 @@ class Session:
         return {}
 
     @classmethod
-    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
         """The recipe and the settings of a training that goes on from a trained model of this kind."""
         raise UsageError(
             f"{model} holds a model of the kind '{cls.exported}', and only language models and image generators "
@@ -173,7 +172,7 @@ class Session:
             return
         self.run.write_manifest(
             luoxia=__version__,
-            recipe=self.recipe_name,
+            **own.record(type(self.recipe)),
             config=self.recipe.model_dump(mode="json"),
             command=command,
             data=self.describe_data(),
@@ -199,7 +198,8 @@ class Session:
         self.trainer.restore(saved)
         if self.world.main:
             self.run.rewind(saved.step)
-            self.run.write_manifest(config=self.recipe.model_dump(mode="json"))
+            config = self.recipe.model_dump(mode="json")
+            self.run.write_manifest(config=config, **own.record(type(self.recipe)))
             seconds = self.trainer.progress.seconds
             self.run.append("event", saved.step, seconds, event="resumed", detail=f"from step {saved.step}")
             if saved.state["world_size"] != self.world.size:
@@ -263,7 +263,7 @@ class Session:
             "format": 1,
             "kind": self.exported,
             "luoxia": __version__,
-            "recipe": self.recipe_name,
+            **own.record(type(self.recipe)),
             "config": self.recipe.model_dump(mode="json"),
             "data": self.dataset.fingerprint,
             "run": self.run.name,
@@ -287,11 +287,10 @@ class Session:
 
     @property
     def recipe_name(self) -> str:
-        """What finds this recipe again: its name on the menu, or FILE:CLASS for a user's own."""
-        kind = type(self.recipe)
-        if kind.__module__.startswith("luoxia."):
-            return str(kind.name)
-        return f"{Path(sys.modules[kind.__module__].__file__ or '').resolve()}:{kind.__name__}"
+        """How a command names this recipe: as on the menu, or FILE:CLASS of one's own."""
+        told = own.record(type(self.recipe))
+        file = f"{told['recipe_file']['name']}:" if "recipe_file" in told else ""
+        return file + str(told["recipe"])
 
     def details(self) -> dict[str, Any]:
         """Where a sample of this moment comes from."""

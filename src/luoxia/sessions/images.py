@@ -15,7 +15,7 @@ from luoxia.generation.images import ImageGenerator
 from luoxia.networks.transfer import freeze
 from luoxia.objectives.base import Batch, Objective, Phase, Rng
 from luoxia.provenance.images import write_grid
-from luoxia.recipes import AdversarialRecipe
+from luoxia.recipes import AdversarialRecipe, Recipe
 from luoxia.runs.display import Display
 from luoxia.sessions import transfer
 from luoxia.sessions.base import absolute
@@ -54,7 +54,7 @@ class ImageSession(PictureSession):
         }
 
     @classmethod
-    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
         """The model's own recipe and settings, for fewer steps at a lower learning rate."""
         return transfer.tuned(model, cls.exported, settings)
 

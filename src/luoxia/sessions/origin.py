@@ -21,8 +21,9 @@ from luoxia.interchange.tensors import read_json
 from luoxia.interchange.tokenisers import FILES, end_tokens
 from luoxia.networks.lora import adapters, add_lora, fold
 from luoxia.networks.transformer import Decoder
+from luoxia.runs.folder import is_foreign, model_folder, require_model
 from luoxia.sessions.base import Session
-from luoxia.sessions.stored import Stored, is_foreign, model_folder, require_model, usable
+from luoxia.sessions.stored import Stored, usable
 
 FOREIGN = "huggingface"
 """Of a model folder whose weights began in a Hugging Face folder: the small files of that folder."""

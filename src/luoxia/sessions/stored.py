@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.recipes import Recipe, find
-from luoxia.runs.run import Run
+from luoxia.recipes import Recipe, recorded
+from luoxia.runs.display import Display
 from luoxia.training.checkpoint import load_latest
 
 
@@ -35,7 +35,8 @@ class Stored:
             raise UsageError(
                 f"{folder} was written by Luoxia {config['luoxia']}, newer than this one; upgrade luoxia"
             )
-        return cls(folder, config, find(config["recipe"]).from_settings(config["config"]))
+        recipe = recorded(config, folder, Display().tell)
+        return cls(folder, config, recipe.from_settings(config["config"]))
 
     @property
     def details(self) -> dict[str, Any]:
@@ -61,35 +62,3 @@ def usable(folder: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         told = " ".join(str(error).split())
         raise LuoxiaError(f"{folder} holds no usable model: {told[:300]}") from None
-
-
-def described(path: str | Path) -> dict[str, Any]:
-    """What config.json says; {} where there is none to read."""
-    try:
-        told = json.loads((model_folder(path) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def model_folder(path: str | Path) -> Path:
-    """The folder ``model`` of a run; any other folder itself."""
-    path = Path(path)
-    return path / "model" if (path / "run.json").exists() else path
-
-
-def is_foreign(path: str | Path) -> bool:
-    """Whether the folder is another toolkit's: its config.json speaks of architectures, not of a recipe."""
-    told = described(path)
-    return "recipe" not in told and not {"model_type", "architectures"}.isdisjoint(told)
-
-
-def require_model(path: Path) -> None:
-    """Say what is wrong where no model lies."""
-    if (model_folder(path) / "config.json").exists():
-        return
-    if not path.exists():
-        raise UsageError(f"{path} is not there: give the folder of a run or of a model")
-    if not (path / "run.json").exists():
-        raise UsageError(f"{path} is neither a run nor a model: it has no run.json and no config.json")
-    Run.open(path)

@@ -23,7 +23,7 @@ from luoxia.networks.lora import add_lora, merged_state
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.objectives.language import TokenBatch
 from luoxia.provenance.files import write_file
-from luoxia.recipes import GPT
+from luoxia.recipes import GPT, Recipe
 from luoxia.recipes.text import FORM
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
@@ -78,7 +78,7 @@ class TextSession(TokenSession):
         )
 
     @classmethod
-    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
         """``gpt``, with the model's form and its tokeniser."""
         for key in FORM:
             if key in settings:

@@ -12,9 +12,10 @@ from luoxia.config import merge
 from luoxia.errors import UsageError
 from luoxia.networks.transfer import carry_over
 from luoxia.objectives.base import Objective
-from luoxia.recipes import AdversarialRecipe
+from luoxia.recipes import AdversarialRecipe, Recipe
+from luoxia.runs.folder import model_folder, require_model
 from luoxia.sessions.base import NO_LIMIT
-from luoxia.sessions.stored import Stored, model_folder, require_model, usable
+from luoxia.sessions.stored import Stored, usable
 from luoxia.training.checkpoint import load_latest
 
 ANEW = (
@@ -69,7 +70,7 @@ class ImageOrigin:
         }
 
 
-def tuned(path: str, exported: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def tuned(path: str, exported: str, settings: dict[str, Any]) -> tuple[type[Recipe], dict[str, Any]]:
     """The recipe of a trained generator, and the settings of a training that goes on from it."""
     if "data" not in settings:
         raise UsageError(f"finetune needs images to learn: luoxia finetune {path} data=PATH")
@@ -86,7 +87,7 @@ def tuned(path: str, exported: str, settings: dict[str, Any]) -> tuple[str, dict
     if "budget" not in settings:
         whole = usual["steps"] if recipe.steps >= NO_LIMIT else recipe.steps
         taken["steps"] = max(1, whole // SHARE_OF_STEPS)
-    return stored.config["recipe"], merge({"init": path, **taken}, settings)
+    return type(recipe), merge({"init": path, **taken}, settings)
 
 
 def told(origin: dict[str, Any]) -> list[str]:
