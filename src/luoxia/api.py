@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from luoxia.config import flatten, merge, nearest, nest
+from luoxia.data.files import in_words
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.interchange.bert import BERT
 from luoxia.opening import opening, using
@@ -263,10 +264,10 @@ def _create_together(config: Recipe, world: World) -> Run:
 
 def _announce(config: Recipe, dataset: Any, display: Display) -> None:
     display.tell(f"data: {session_of(config).announce(dataset)}")
+    for note in getattr(dataset, "notes", ()):
+        display.tell(note)
     if dataset.skipped:
-        first = dataset.skipped[0]
-        number = f"{len(dataset.skipped):,} file{'s' if len(dataset.skipped) > 1 else ''}"
-        display.tell(f"skipped {number}, such as {first.name}: {first.reason}; see skipped.txt")
+        display.tell(f"{in_words(dataset.skipped)}; see skipped.txt")
 
 
 def _given(config: Recipe) -> dict[str, str]:

@@ -111,7 +111,7 @@ def _measure_sources(data: Source, against: Source, extractor: str, n: int, seed
     )
     height, width, channels = reference.shape[1:]
     if isinstance(data, str):
-        data = open_images(data, f"{height}x{width}", channels=channels)
+        data = open_images(data, (height, width), channels=channels)
     measured = data.images if isinstance(data, ImageDataset) else _checked(data, "data")
     opened = open_extractor(extractor, reference, labels, fingerprint=fingerprint)
     real = Reference(reference, extractor=opened, labels=labels, classes=classes, seed=seed, limit=n)

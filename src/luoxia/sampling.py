@@ -236,8 +236,7 @@ def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
         for key in settings:
             raise UsageError(f"{key}= is for images, and {path} holds text")
         return describe_text(path).as_dict()
-    size = None if chosen.size is None else "x".join(map(str, chosen.size))
-    return describe(path, size, chosen.crop, chosen.channels).as_dict()
+    return describe(path, chosen.size, chosen.crop, chosen.channels).as_dict()
 
 
 def _kind(out: Path, asked: str | None) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,17 @@ def test_the_default_size(tmp_path: Path, sizes: list[tuple[int, int]], expected
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(8, (8, 8)), ("8", (8, 8)), ("8x16", (8, 16)), ("16X8", (16, 8)), (1024, (1024, 1024))],
+    [
+        (8, (8, 8)),
+        (np.int64(8), (8, 8)),
+        ((8, 16), (8, 16)),
+        ("8", (8, 8)),
+        ("8x16", (8, 16)),
+        ("16X8", (16, 8)),
+        (1024, (1024, 1024)),
+    ],
 )
-def test_the_size_that_is_asked_for(photos: Photos, size: int | str, expected: tuple[int, int]) -> None:
+def test_the_size_that_is_asked_for(photos: Photos, size: Any, expected: tuple[int, int]) -> None:
     assert open_images(photos(".", count=1), size=size).images.shape[1:3] == expected
 
 
@@ -64,7 +73,10 @@ def test_channels_by_default(tmp_path: Path) -> None:
         ({"size": 1025}, "4 to 1024"),
         ({"size": "64x2"}, "4 to 1024"),
         ({"size": "big"}, "not understood"),
-        ({"size": -8}, "not understood"),
+        ({"size": -8}, "4 to 1024"),
+        ({"size": (64, 2)}, "4 to 1024"),
+        ({"size": 64.5}, "not understood"),
+        ({"size": (64,)}, "not understood"),
         ({"crop": "centre"}, "did you mean center"),
         ({"crop": "?"}, "give center, random or pad"),
         ({"channels": 5}, "channels=5"),

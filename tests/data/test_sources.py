@@ -129,7 +129,8 @@ def test_metadata_with_texts_only_is_unlabelled(photos: Photos) -> None:
         ("name,label\n0.png,a\n", "no column file_name"),
         ("file_name,label\nx.png,a\ny.png,b\n", "none of the 2 rows"),
         ("file_name,label\n", "no rows"),
-        (b"file_name\n\xff\xfe.png\n", "UTF-8"),
+        ("file_name,label,label\n0.png,a,b\n", "2 columns called 'label'"),
+        ('file_name,label\n"0.png,a\n', "none of the 1 rows .*never closed"),
     ],
 )
 def test_unusable_metadata(photos: Photos, content: bytes | str, message: str) -> None:

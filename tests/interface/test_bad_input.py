@@ -68,7 +68,7 @@ def test_one_corrupt_file_among_many_is_skipped_counted_and_listed(
     write(photos / "cut.png", whole[: len(whole) // 2])
     result = luoxia_command(*TRAIN, f"data={photos}")
     assert result.exit_code == 0, result.stderr
-    assert "skipped 1 file, such as cut.png" in result.stderr
+    assert "skipped 1 file: cut.png" in result.stderr
     data = json.loads(Path("new/run.json").read_text())["data"]
     assert (data["count"], data["skipped"]) == (12, 1)
     assert Path("new/skipped.txt").read_text().startswith("cut.png: cannot be decoded: ")

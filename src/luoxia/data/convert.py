@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from luoxia.data.formats import HEAD_BYTES, why_unread
+
 Crop = Literal["center", "random", "pad"]
 CROPS: tuple[str, ...] = get_args(Crop)
 Pixels = NDArray[np.uint8]
@@ -111,7 +113,7 @@ def _open(payload: Payload) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(payload), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise Unusable("not an image, whatever its name says") from error
+        raise Unusable(why_unread(payload[:HEAD_BYTES]) or "not an image, whatever its name says") from error
     except Image.DecompressionBombError as error:
         raise Unusable(f"more than the limit of {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # as in convert

@@ -3,14 +3,15 @@
 import os
 import warnings
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from luoxia.data.convert import Header
 from luoxia.data.files import Skipped
 from luoxia.data.images import cached, class_names, fingerprint_of, plan
-from luoxia.data.plan import Request
-from luoxia.data.sources import ignore_decoder_warnings, open_source
+from luoxia.data.plan import Request, Size
+from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_source
 
 MOST_COMMON = 10
 
@@ -37,6 +38,8 @@ class Description:
     crop: str
     skipped: list[Skipped]
     ignored: int  # files that are not images
+    other_files: dict[str, int]  # their endings: files
+    notes: list[str]  # what a person should know of how they are read
     fingerprint: str
     cached: bool
 
@@ -47,7 +50,7 @@ class Description:
 
 def describe(
     path: str | os.PathLike[str] | None = None,
-    size: int | str | None = None,
+    size: Size | None = None,
     crop: str = "center",
     channels: int | None = None,
 ) -> Description:
@@ -59,13 +62,20 @@ def describe(
     request = Request.check(size, crop, channels)
     with warnings.catch_warnings():
         ignore_decoder_warnings()
-        source = open_source(path)
-        survey = source.survey()
+        with closing(open_source(path)) as source:
+            return _described(source, source.survey(), request)
+
+
+def _described(source: Source, survey: Survey, request: Request) -> Description:
     to = plan(source, survey, request)
     known = cached(source, survey, to)
     pairs = list(zip(source.items, survey.headers, strict=True))
     bad = [Skipped(item.name, header) for item, header in pairs if isinstance(header, str)]
-    skipped = known.skipped if known else sorted([*source.skipped, *bad], key=lambda skip: skip.name)
+    skipped = (
+        known.skipped
+        if known
+        else sorted([*source.skipped, *source.unread, *bad], key=lambda skip: skip.name)
+    )
     gone = {skip.name for skip in skipped if skip not in source.skipped}
     items = [item for item in source.items if item.name not in gone]
     headers = [header for _, header in pairs if isinstance(header, Header)]
@@ -86,7 +96,9 @@ def describe(
         channels=to.channels,
         crop=to.crop,
         skipped=skipped,
-        ignored=source.ignored,
+        ignored=source.others.total(),
+        other_files=dict(source.others.most_common()),
+        notes=source.notes,
         fingerprint=fingerprint_of(survey, to),
         cached=known is not None,
     )

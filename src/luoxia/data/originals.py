@@ -6,12 +6,14 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from contextlib import closing
+from pathlib import PurePosixPath
 
 from luoxia.data.convert import Conversion, Pixels, Unusable, convert, read_header
-from luoxia.data.files import Files, FolderFiles, OneFile, ZipFiles
+from luoxia.data.files import Files, FolderFiles, OneFile, Skipped, ZipFiles
 from luoxia.data.sources import ignore_decoder_warnings
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded, printable
 
 
 class Originals:
@@ -19,10 +21,17 @@ class Originals:
 
     def __init__(self, files: Files, names: list[str], *, single: bool) -> None:
         self.single = single
-        self.skipped = list(files.skipped)
+        self.skipped = [*files.skipped, *files.unread]
+        self.skipped += [
+            Skipped(name, self._why(files.called(name))) for name in names if name in files.outside
+        ]
         self._files = files
-        self._names = names
-        self._targets = targets(names)
+        self._names = [name for name in names if name not in files.outside]
+        self._targets = targets(self._names)
+
+    @staticmethod
+    def _why(called: str) -> str:
+        return f"called {printable(called)}, which lies outside: what is made of it would too"
 
     def read(self, channels: int) -> Iterator[tuple[str, str, Pixels | str]]:
         """(name, the PNG to be written for it, its pixels (h, w, channels) or why it has none), one after the other.
@@ -31,10 +40,11 @@ class Originals:
         """
         for skip in self.skipped:
             yield skip.name, "", skip.reason
-        for name in self._names:
-            with warnings.catch_warnings():
-                ignore_decoder_warnings()
-                yield name, self._targets[name], self._pixels(name, channels)
+        with closing(self._files):
+            for name in self._names:
+                with warnings.catch_warnings():
+                    ignore_decoder_warnings()
+                    yield name, self._targets[name], self._pixels(name, channels)
 
     def _pixels(self, name: str, channels: int) -> Pixels | str:
         try:
@@ -55,7 +65,7 @@ def targets(names: list[str]) -> dict[str, str]:
 
 def open_originals(path: str) -> Originals:
     """The images at ``path``; ``UsageError`` where there is nothing, ``LuoxiaError`` where no file is an image."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     if place.is_dir():
         files: Files = FolderFiles(place)
     elif place.is_file():

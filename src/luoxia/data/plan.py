@@ -1,15 +1,18 @@
 """From what the user asks for, and what the headers say, to a conversion."""
 
 import difflib
+import operator
 import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from luoxia.data.convert import CROPS, Conversion, Crop, Header
 from luoxia.errors import UsageError
 
+Size = int | str | tuple[int, int]
+"""Pixels a side, "HEIGHTxWIDTH" or (height, width)."""
 MIN_SIDE, MAX_SIDE = 4, 1024
 DEFAULT_MIN_SIDE, DEFAULT_MAX_SIDE = 16, 128  # what a laptop can train
 
@@ -23,7 +26,7 @@ class Request:
     channels: int | None
 
     @classmethod
-    def check(cls, size: int | str | None, crop: str, channels: int | None) -> "Request":
+    def check(cls, size: Size | None, crop: str, channels: int | None) -> "Request":
         """Check what a user asks for, before any work.
 
         Raises:
@@ -37,7 +40,7 @@ class Request:
             raise UsageError(
                 f"channels={channels} is not possible: give 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)"
             )
-        return cls(None if size is None else _parse_size(size), cast(Crop, crop), channels)
+        return cls(None if size is None else _sides(size), cast(Crop, crop), channels)
 
     def resolve(self, headers: Sequence[Header]) -> Conversion:
         """Fill in what was not asked for from the ``headers`` (at least one) of the usable images."""
@@ -46,17 +49,29 @@ class Request:
         return Conversion(height, width, channels, self.crop)
 
 
-def _parse_size(size: int | str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)(?:\s*[xX×]\s*(\d+))?", str(size).strip(), re.ASCII)
-    if match is None:
+def _sides(size: Size) -> tuple[int, int]:
+    """Height and width."""
+    given: Any = size
+    if isinstance(size, str):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*[xX×]\s*(\d+))?\s*", size, re.ASCII)
+        given = match and (int(match[1]), int(match[2] or match[1]))
+    try:
+        height, width = map(operator.index, given if isinstance(given, Sequence) else (given, given))
+    except (TypeError, ValueError):
         raise UsageError(
             f"size={size} is not understood: give a number of pixels such as 64, or HEIGHTxWIDTH"
-        )
-    height = int(match[1])
-    width = int(match[2] or height)
+        ) from None
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
-        raise UsageError(f"size={size} is out of range: give {MIN_SIDE} to {MAX_SIDE} pixels a side")
+        raise UsageError(
+            f"size={spelt((height, width))} is out of range: give {MIN_SIDE} to {MAX_SIDE} pixels a side"
+        )
     return height, width
+
+
+def spelt(size: tuple[int, int]) -> str:
+    """A size as it is written in a setting: 64, or 48x64."""
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"
 
 
 def _default_size(headers: Sequence[Header]) -> tuple[int, int]:

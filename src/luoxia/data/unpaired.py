@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 from luoxia.data.convert import Conversion, Crop, Header
 from luoxia.data.files import Skipped
 from luoxia.data.images import ImageDataset, ImageSpec, Progress, decode, usable_headers
-from luoxia.data.plan import MAX_SIDE, Request
+from luoxia.data.plan import MAX_SIDE, Request, spelt
 from luoxia.data.sources import ignore_decoder_warnings, open_source
 from luoxia.errors import UsageError
 
@@ -47,6 +48,13 @@ class UnpairedDataset:
             for side, images in (("A", self.a), ("B", self.b))
             for skip in images.skipped
         ]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how either side was read."""
+        return tuple(
+            f"{side}: {note}" for side, images in (("A", self.a), ("B", self.b)) for note in images.notes
+        )
 
     @property
     def load(self) -> Side:
@@ -95,18 +103,18 @@ def open_unpaired(
     Raises:
         UsageError, LuoxiaError: as ``open_images``; and where ``load`` is smaller than ``size``.
     """
-    request = Request.check(_spelt(size), crop, channels)
-    with warnings.catch_warnings():
+    request = Request.check(size, crop, channels)
+    with warnings.catch_warnings(), ExitStack() as stack:
         ignore_decoder_warnings()
-        sources = [open_source(path) for path in (data, against)]
+        sources = [stack.enter_context(closing(open_source(path))) for path in (data, against)]
         surveys = [source.survey() for source in sources]
         headers = [usable_headers(*both) for both in zip(sources, surveys, strict=True)]
         plans = [request.resolve(part) for part in headers]
         crops = min(((to.height, to.width) for to in plans), key=lambda side: side[0] * side[1])
-        whole = Request.check(_spelt(load), crop, None).size or _default_load(crops, headers)
+        whole = Request.check(load, crop, None).size or _default_load(crops, headers)
         if whole[0] < crops[0] or whole[1] < crops[1]:
             raise UsageError(
-                f"load={_spelt(whole)} is smaller than size={_spelt(crops)}: raise load= or lower size="
+                f"load={spelt(whole)} is smaller than size={spelt(crops)}: raise load= or lower size="
             )
         depth = max(to.channels for to in plans)
         to = Conversion(*whole, depth, crop)
@@ -119,7 +127,3 @@ def _default_load(size: Side, headers: list[list[Header]]) -> Side:
         return size
     height, width = (min(MAX_SIDE, round(side * LOAD)) for side in size)
     return height, width
-
-
-def _spelt(size: Side | None) -> str | None:
-    return None if size is None else "x".join(map(str, dict.fromkeys(size) if size[0] == size[1] else size))

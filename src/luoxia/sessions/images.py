@@ -37,9 +37,8 @@ class ImageSession(PictureSession):
     @staticmethod
     def open_data(recipe: AdversarialRecipe, display: Display | None = None) -> ImageDataset:
         """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
-        size = None if recipe.size is None else "x".join(map(str, recipe.size))
         progress = display.decoding if display else None
-        return open_images(recipe.data, size, recipe.crop, recipe.channels, progress=progress)
+        return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
 
     @staticmethod
     def settle(recipe: AdversarialRecipe, dataset: ImageDataset) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from luoxia.data.files import EXTENSIONS, Skipped, is_hidden
+from luoxia.data.files import Skipped, is_hidden
+from luoxia.data.formats import EXTENSIONS
 from luoxia.data.reading import Skips, TextFile, blocks, kind_of
 from luoxia.data.text.records import RECORDS, records
 from luoxia.data.text.sources import PLAIN, class_folders, open_files

@@ -1,0 +1,54 @@
+"""Names that people, archives and disks give, before any rule about folders."""
+
+from pathlib import Path
+
+import pytest
+
+from luoxia.errors import UsageError
+from luoxia.names import encoded, expanded, inner, printable
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "outside"),
+    [
+        ("a/b.png", "a/b.png", False),
+        ("./a//b.png", "a/b.png", False),
+        ("a\\b.png", "a/b.png", False),
+        ("a/./x/../b.png", "a/b.png", False),
+        ("/a/b.png", "a/b.png", True),
+        ("../a/b.png", "a/b.png", True),
+        ("a/../../b.png", "b.png", True),
+        ("..\\..\\b.png", "b.png", True),
+        ("C:\\a\\b.png", "a/b.png", True),
+        ("C:b.png", "b.png", True),
+        ("../d:/b.png", "b.png", True),
+        ("\\\\host\\share\\b.png", "host/share/b.png", True),
+        ("\\\\?\\C:\\b.png", "b.png", True),
+        ("b.png\0/../../x", "b.png", False),
+        ("a\nb\x1b.png", "a\\nb\\x1b.png", False),
+        ("\udcc9.png", "\\udcc9.png", False),
+        ("..", "", True),
+        ("/", "", True),
+    ],
+)
+def test_inner_names_are_relative_and_printable(name: str, expected: str, outside: bool) -> None:
+    assert inner(name) == (expected, outside)
+
+
+def test_a_colon_is_part_of_a_name_where_it_may_be() -> None:
+    assert inner("a:b.png", drives=False) == ("a:b.png", False)
+
+
+def test_bytes_that_are_no_text_are_escaped() -> None:
+    assert printable("山\udcc9\u2028") == "山\\udcc9\\u2028"
+    assert encoded("山\udcc9") == "山\\udcc9".encode()
+
+
+def test_what_is_there_comes_before_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert expanded("~/x") == tmp_path / "home" / "x"
+    (tmp_path / "~root").mkdir()
+    assert expanded("~root") == Path("~root")
+    with pytest.raises(UsageError, match="no home folder here"):
+        expanded("~nobody-of-that-name/x")
