@@ -35,7 +35,7 @@ from luoxia.training.trainer import Trainer
 
 RESUMABLE = (
     "steps", "budget", "data", "against", "device", "compile", "log_every", "sample_every", "score_every",
-    "checkpoint_every", "keep",
+    "checkpoint_every", "keep", "allow_skipped",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
 ENCODER = "text encoder"
@@ -267,7 +267,8 @@ def _announce(config: Recipe, dataset: Any, display: Display) -> None:
     for note in getattr(dataset, "notes", ()):
         display.tell(note)
     if dataset.skipped:
-        display.tell(f"{in_words(dataset.skipped)}; see skipped.txt")
+        amount = session_of(config).skipped(dataset)
+        display.tell(f"skipped {amount}: {in_words(dataset.skipped)}; see skipped.txt")
 
 
 def _given(config: Recipe) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _texts(what: str, field: str | None) -> list[str]:
     if path is None:
         return [what]
     if kind_of(path) in RECORDS:
-        source = read_texts(path, target=field)
+        source = read_texts(path, target=field, allow_skipped=1)  # what is skipped is named below
         texts = [document.text for document in source.documents()]
         if source.skips.count:
             first = source.skips.listed[0]

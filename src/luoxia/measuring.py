@@ -212,7 +212,10 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
     config = _config(run)
     generator = load(run.path)
     source = read_texts(
-        config.data if data is None else data, condition=config.condition, target=config.target
+        config.data if data is None else data,
+        condition=config.condition,
+        target=config.target,
+        allow_skipped=config.allow_skipped,
     )
     corpus = corpus_of(source, generator.tokenizer)
     if data is None:

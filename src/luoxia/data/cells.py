@@ -36,6 +36,17 @@ def text_of(value: object) -> str:
     return text
 
 
+def is_missing(value: object) -> bool:
+    """Whether a cell says nothing; lists and objects say something."""
+    try:
+        text_of(value)
+    except MissingError:
+        return True
+    except ValueError:
+        pass
+    return False
+
+
 def label_of(value: object) -> str:
     """A cell as the name of a class: its text without blanks around it, in Unicode's normal form C; raises as that."""
     return unicodedata.normalize("NFC", text_of(value).strip())

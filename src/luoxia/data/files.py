@@ -50,7 +50,7 @@ class Skipped:
 
 
 def in_words(skipped: Sequence[Skipped]) -> str:
-    """How many files were skipped, why, and which first: the three commonest reasons."""
+    """Why files or rows were skipped, and which first: the three commonest reasons."""
     reasons = Counter(skip.reason for skip in skipped)
     first = {skip.reason: skip.name for skip in reversed(skipped)}
     told = [
@@ -58,7 +58,7 @@ def in_words(skipped: Sequence[Skipped]) -> str:
         for reason, many in reasons.most_common(3)
     ]
     more = " and others" if len(reasons) > 3 else ""
-    return f"skipped {len(skipped):,} file{'s' * (len(skipped) > 1)}: {', '.join(told)}{more}"
+    return ", ".join(told) + more
 
 
 class Files(Protocol):

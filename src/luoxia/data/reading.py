@@ -10,16 +10,18 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from luoxia.data.convert import Unusable
 from luoxia.data.encoding import Encoding, Inspection, inspect
 from luoxia.data.files import Skipped
+from luoxia.errors import LuoxiaError
 
 BLOCK_BYTES = 2**20
 MAX_LINE_BYTES = 64 * 2**20
+ALLOWED = 0.01  # share of the rows that may be broken
 MAX_LISTED = 1000  # skipped lines are all counted; this many are listed
 MAX_RATIO = 500  # unpacked over packed: plain text reaches 30, bombs 1,000
 FREE_BYTES = 64 * 2**20  # below this size a bomb hurts nobody
@@ -27,20 +29,50 @@ FREE_BYTES = 64 * 2**20  # below this size a bomb hurts nobody
 
 @dataclass
 class Skips:
-    """What could not be used: all counted, the first ``MAX_LISTED`` listed."""
+    """What could not be used: all counted, the first ``MAX_LISTED`` listed. Rows of plain text are its lines."""
 
-    count: int = 0
+    count: int = 0  # files and rows
     listed: list[Skipped] = field(default_factory=list)
+    used: int = 0  # rows that were read
+    broken: int = 0  # rows that cannot be read
+    files: int = 0
 
-    def add(self, name: str, reason: str) -> None:
-        """Count one file or line ("poems.jsonl:17")."""
+    def add(self, name: str, reason: str, kind: Literal["broken", "missing", "file"] = "broken") -> None:
+        """Count a row ("poems.jsonl:17") that is broken or says nothing, or a whole file."""
         self.count += 1
+        self.broken += kind == "broken"
+        self.files += kind == "file"
         if len(self.listed) < MAX_LISTED:
             self.listed.append(Skipped(name, reason))
 
+    @property
+    def rows(self) -> int:
+        """All rows, the skipped ones too."""
+        return self.used + self.count - self.files
+
+    def amount(self) -> str:
+        """How much was skipped, in words: "1 of 10,000 rows"; "" for nothing."""
+        rows = self.count - self.files
+        parts = [_many(self.files, "file")] if self.files else []
+        parts += [f"{rows:,} of {_many(self.rows, 'row')}"] if rows else []
+        return " and ".join(parts)
+
+    def check(self, title: str, allowed: float) -> None:
+        """Raise LuoxiaError where more than this share of the rows is broken; rows that say nothing do not count."""
+        if self.broken > allowed * self.rows:
+            first = f" ({self.listed[0].name}: {self.listed[0].reason})" if self.listed else ""
+            raise LuoxiaError(
+                f"{self.broken:,} of {_many(self.rows, 'row')} of {title} cannot be read{first}, more than"
+                f" allow_skipped={allowed:g}: mend the file, or allow a larger share"
+            )
+
     def copy(self) -> Skips:
         """An independent copy."""
-        return Skips(self.count, list(self.listed))
+        return replace(self, listed=list(self.listed))
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)

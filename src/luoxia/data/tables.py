@@ -27,6 +27,7 @@ MAX_RECORD = (
 SAMPLE_LINES, SAMPLE_CHARACTERS = 500, 2**20  # that tell the form
 SEPARATORS = ",;\t|"
 LONE = "\x1f"  # stands for the separator where there is but one column
+SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", LONE: "none"}
 EXCEL = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 Quoting = Literal["doubled", "escaped", "none"]

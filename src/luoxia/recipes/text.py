@@ -63,6 +63,12 @@ class TextRecipe(Recipe):
     )
     vocabulary: Whole = Field(4096, ge=260, description="tokens in all (bpe, unigram)")
     holdout: float = Field(0.05, ge=0, le=0.5, description="share of the text kept from training")
+    allow_skipped: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of the rows or lines that may be broken; beyond, the data is refused",
+    )
     score_samples: Whole = Field(
         64, ge=0, description="texts of the final scores; 0: only predict held-out text"
     )

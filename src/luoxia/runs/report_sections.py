@@ -142,6 +142,7 @@ def data_card(record: RunRecord) -> str:
     shape = [str(data[key]) for key in ("width", "height", "channels") if data.get(key) is not None]
     classes = items(data.get("classes")) or ("unlabelled" if data.get("labelled") is False else None)
     size = number(data.get("count"))
+    skipped = "row" if record.is_text else "file"
     rows = {
         "Source": data.get("source"),
         "Path": data.get("path"),
@@ -155,10 +156,12 @@ def data_card(record: RunRecord) -> str:
         else classes,
         "Tokens": f"{data.get('tokeniser')}, {data.get('vocabulary')} in all" if record.is_text else None,
         "Fingerprint": data.get("fingerprint"),
-        "Skipped files": max(len(record.skipped), int(max(0.0, min(1e15, number(data.get("skipped")) or 0)))),
+        f"Skipped {skipped}s": max(
+            len(record.skipped), int(max(0.0, min(1e15, number(data.get("skipped")) or 0)))
+        ),
     }
     return pairs((key, value) for key, value in rows.items() if value not in (None, "")) + _skipped(
-        record.skipped
+        record.skipped, f"skipped {skipped}"
     )
 
 
@@ -276,14 +279,14 @@ def _finding(name: str, lines: list[Line]) -> str:
     )
 
 
-def _skipped(lines: list[str]) -> str:
+def _skipped(lines: list[str], what: str) -> str:
     if not lines:
         return ""
     shown = "\n".join(lines[:_SHOWN_SKIPPED])
     more = (
         f"\n… and {len(lines) - _SHOWN_SKIPPED:,} more in skipped.txt" if len(lines) > _SHOWN_SKIPPED else ""
     )
-    title = count(len(lines), "skipped file")
+    title = count(len(lines), what)
     return f"<details><summary>{title}</summary><pre>{escape(shown)}{more}</pre></details>"
 
 

@@ -92,6 +92,12 @@ class Session:
         """The data set in a line."""
         raise NotImplementedError
 
+    @staticmethod
+    def skipped(dataset: Any) -> str:
+        """How much of the data could not be used, in words."""
+        number = len(dataset.skipped)
+        return f"{number:,} file{'' if number == 1 else 's'}"
+
     def prepare(self) -> None:
         """Split the data and make what ``batch`` needs, before there is a trainer."""
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from luoxia.data.cells import whole_number
 from luoxia.data.stratified import stratified_split
 from luoxia.data.text.corpus import LabelledCorpus, open_labelled_corpus
 from luoxia.data.text.labelled import LabelledBatches, LabelledDataset
@@ -60,7 +61,12 @@ class ClassificationSession(ExaminedSession):
                 "classify-text needs data=FOLDER_OF_CLASS_FOLDERS, or data=FILE.jsonl label=FIELD"
             )
         return open_labelled_corpus(
-            recipe.data, recipe.text, recipe.label, recipe.tokeniser, recipe.vocabulary
+            recipe.data,
+            recipe.text,
+            recipe.label,
+            recipe.tokeniser,
+            recipe.vocabulary,
+            recipe.allow_skipped,
         )
 
     @staticmethod
@@ -82,7 +88,7 @@ class ClassificationSession(ExaminedSession):
     def open_source(recipe: ClassifyText, data: str | None, against: str | None) -> TextSource:
         """Labelled texts."""
         place = recipe.data if data is None else data
-        source = read_texts(place, target=recipe.text, label=recipe.label)
+        source = read_texts(place, target=recipe.text, label=recipe.label, allow_skipped=recipe.allow_skipped)
         if not source.labelled:
             raise UsageError(f"{source.title} has no labels: give a folder of class folders")
         return source
@@ -121,7 +127,9 @@ class ClassificationSession(ExaminedSession):
         model: TextClassifier, questions: Sequence[str], answers: Sequence[str], **asked: Any
     ) -> Classification:
         """Accuracy, F1 and calibration; ``UsageError`` for a class that the model does not know."""
-        number = {name: index for index, name in enumerate(model.classes)}
+        number = {whole_number(name): index for index, name in enumerate(model.classes)}
+        number |= {name: index for index, name in enumerate(model.classes)}
+        answers = [answer if answer in number else whole_number(answer) for answer in answers]
         unknown = next((answer for answer in answers if answer not in number), None)
         if unknown is not None:
             known = ", ".join(model.classes[:20])

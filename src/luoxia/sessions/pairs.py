@@ -27,7 +27,9 @@ class PairSession(ExaminedSession):
         """The pairs that ``data`` and ``against`` name."""
         if recipe.data is None:
             raise UsageError(f"{type(recipe).name} needs {cls.needs}")
-        return open_pair_corpus(recipe.data, recipe.against, recipe.tokeniser, recipe.vocabulary)
+        return open_pair_corpus(
+            recipe.data, recipe.against, recipe.tokeniser, recipe.vocabulary, recipe.allow_skipped
+        )
 
     @staticmethod
     def settle(recipe: Any, dataset: PairCorpus) -> dict[str, Any]:
@@ -43,7 +45,8 @@ class PairSession(ExaminedSession):
     @staticmethod
     def open_source(recipe: Any, data: str | None, against: str | None) -> PairSource:
         """Two aligned files, or one of two columns."""
-        return read_pairs(recipe.data, recipe.against) if data is None else read_pairs(data, against)
+        sides = (recipe.data, recipe.against) if data is None else (data, against)
+        return read_pairs(*sides, allow_skipped=recipe.allow_skipped)
 
     @staticmethod
     def read_examples(source: PairSource) -> Examples:

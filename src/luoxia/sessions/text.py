@@ -66,7 +66,12 @@ class TextSession(TokenSession):
     def open_data(recipe: GPT, display: Display | None = None) -> LanguageCorpus[Any]:
         """The text that a recipe's ``data`` names, in its ``tokeniser``'s tokens, or in those of its ``init``."""
         if recipe.init is not None:
-            source = read_texts(recipe.data, condition=recipe.condition, target=recipe.target)
+            source = read_texts(
+                recipe.data,
+                condition=recipe.condition,
+                target=recipe.target,
+                allow_skipped=recipe.allow_skipped,
+            )
             return corpus_of(source, origin_tokeniser(recipe.init), recipe.condition_dropout)
         return open_corpus(
             recipe.data,
@@ -75,6 +80,7 @@ class TextSession(TokenSession):
             condition=recipe.condition,
             target=recipe.target,
             omitted=recipe.condition_dropout,
+            allow_skipped=recipe.allow_skipped,
         )
 
     @classmethod

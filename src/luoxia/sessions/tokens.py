@@ -61,6 +61,11 @@ class TokenSession(Session):
         common: dict[str, Any] = {"details": self.details(), "device": self.world.device}
         return self.model(network, self.dataset.tokeniser, **self.controls(self.recipe), **common)
 
+    @staticmethod
+    def skipped(dataset: Any) -> str:
+        """How many rows could not be used."""
+        return str(dataset.data.skips.amount())
+
     def describe_model(self) -> dict[str, Any]:
         """The vocabulary, and the tokeniser beside the weights."""
         self.run.model.mkdir(parents=True, exist_ok=True)

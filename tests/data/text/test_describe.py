@@ -22,7 +22,13 @@ def test_rows_and_their_fields(tmp_path: Path) -> None:
     assert found.documents == 2 and found.characters == 2 * (2 + 4)
     assert found.fields == {"form": 2, "poem": 2, "note": 1}
     assert found.files == {"jsonl": 1} and found.encodings == {"utf-8": 1}
-    assert found.skipped_in_all == 1 and found.skipped[0].name == "poems.jsonl.gz:2"
+    assert found.skipped_in_all == found.broken == 1 and found.skipped[0].name == "poems.jsonl.gz:2"
+    file = tmp_path / "a.csv"
+    file.write_text('text; label\n"a; b"; c\n"d"; \nalone\n', encoding="utf-16")
+    found = describe_text(file)
+    assert found.separators == {"semicolon": 1} and found.encodings == {"utf-16-le": 1}
+    assert found.fields == {"text": 2, "label": 1} and (found.documents, found.broken) == (2, 1)
+    assert found.skipped[0].reason == "1 column where the header has 2"
 
 
 def test_folders_of_plain_text_are_classes(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from luoxia.data.cells import MissingError
 from luoxia.data.convert import Unusable
-from luoxia.data.reading import Skips, TextFile, lines
-from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require, table
+from luoxia.data.reading import ALLOWED, Skips, TextFile, lines
+from luoxia.data.text.records import RECORDS, as_text, known_fields, records, table
 from luoxia.data.text.sources import PathLike, fingerprint_of, open_files
 from luoxia.errors import LuoxiaError, UsageError
 
@@ -32,27 +33,29 @@ class PairSource:
     files: tuple[TextFile, ...]
     fields: tuple[str, str] | None = None  # None: two files, or the two columns of a table without header
     skips: Skips = field(default_factory=Skips)  # by the latest whole pass
+    allowed: float = ALLOWED  # share of the rows that may be broken
 
     def pairs(self) -> Iterator[Pair]:
         """Yield all pairs with two sides; the others are noted in ``skips``.
 
         Raises:
             UsageError: the two files have different numbers of lines.
-            LuoxiaError: at the end, when not one pair could be used.
+            LuoxiaError: at the end, when not one pair could be used, or more rows are broken than ``allowed``.
         """
-        skips, some = Skips(), False
+        skips = Skips()
         try:
             for pair in self._read(skips):
                 empty = [side for side in ("source", "target") if not getattr(pair, side).strip()]
                 if empty:
-                    skips.add(pair.name, "empty " + " and ".join(empty))
+                    skips.add(pair.name, "empty " + " and ".join(empty), "missing")
                     continue
-                some = True
+                skips.used += 1
                 yield pair
         except (OSError, Unusable) as error:
             raise LuoxiaError(f"{self.title} changed while it was read ({error}): try again") from error
         self.skips = skips
-        if not some:
+        skips.check(self.title, self.allowed)
+        if not skips.used:
             reason = f" ({skips.listed[0].name}: {skips.listed[0].reason})" if skips.listed else ""
             raise LuoxiaError(f"{self.title} has no pair that can be used{reason}: give other files")
 
@@ -89,21 +92,21 @@ class PairSource:
             try:
                 yield Pair(name, as_text(record, source), as_text(record, target))
             except ValueError as reason:
-                skips.add(name, str(reason))
+                skips.add(name, str(reason), "missing" if isinstance(reason, MissingError) else "broken")
 
 
 def read_pairs(
-    path: PathLike, against: PathLike | None = None, *, fields: tuple[str, str] | None = None
+    path: PathLike, against: PathLike | None = None, *, allow_skipped: float = ALLOWED
 ) -> PairSource:
     """Open pairs of texts.
 
     Args:
         path: with ``against``, a file of any ending whose line i pairs with line i of ``against``. Without, a
-            ``.tsv`` of two columns without a header, or ``.jsonl`` or ``.csv`` with two fields; each perhaps
-            packed as ``.gz``.
+            ``.tsv`` of two columns without a header, or rows of JSON or a ``.csv`` with the fields "source" and
+            "target", or else two fields only; each perhaps packed as ``.gz``.
         against: the file with the targets.
-        fields: the names of (source, target) where there are more than two fields; a table then has a header.
-            None: "source" and "target", if there are these, else the only two.
+        allow_skipped: the share of the rows that may be broken; pairs with an empty side are skipped, and do
+            not count.
 
     Raises:
         UsageError: nothing is there, it is binary, the files have different numbers of lines, or the fields
@@ -112,16 +115,13 @@ def read_pairs(
     """
     first = _one_file(path)
     if against is not None:
-        if fields is not None:
-            raise UsageError("fields= names columns of one file: give it without against=")
         second = _one_file(against)
         _check_aligned(first, second)
-        return _source(f"{path} and {against}", (first, second), None)
+        return _source(f"{path} and {against}", (first, second), None, allow_skipped)
     if first.kind not in RECORDS:
         raise UsageError(f"{path} holds one side only: give the file with the other side as against=")
-    if first.kind == "tsv" and fields is None:
-        return _source(str(path), (first,), None)
-    return _source(str(path), (first,), _two_fields(first, fields, str(path)))
+    fields = None if first.kind == "tsv" else _two_fields(first, str(path))
+    return _source(str(path), (first,), fields, allow_skipped)
 
 
 def read_lines(path: PathLike) -> list[str]:
@@ -129,9 +129,11 @@ def read_lines(path: PathLike) -> list[str]:
     return [line or "" for _, line in lines(_one_file(path), Skips())]
 
 
-def _source(title: str, files: tuple[TextFile, ...], fields: tuple[str, str] | None) -> PairSource:
+def _source(
+    title: str, files: tuple[TextFile, ...], fields: tuple[str, str] | None, allowed: float
+) -> PairSource:
     key = ["pairs", fields, [[file.kind, file.digest, file.encoding.name] for file in files]]
-    return PairSource(title, fingerprint_of(key), files, fields)
+    return PairSource(title, fingerprint_of(key), files, fields, allowed=allowed)
 
 
 def _one_file(path: PathLike) -> TextFile:
@@ -141,16 +143,13 @@ def _one_file(path: PathLike) -> TextFile:
     return open_files(place, Skips())[0]
 
 
-def _two_fields(file: TextFile, fields: tuple[str, str] | None, where: str) -> tuple[str, str]:
+def _two_fields(file: TextFile, where: str) -> tuple[str, str]:
     known = known_fields(file)
-    if fields is not None:
-        require(fields, known, where)
-        return fields
     if {"source", "target"} <= set(known):
         return "source", "target"
     if len(known) != 2:
         raise UsageError(
-            f"{where} has the fields {', '.join(known) or 'none'}, and pairs need two: name them with fields="
+            f"{where} has the fields {', '.join(known) or 'none'}, and pairs need two: call them source and target"
         )
     return known[0], known[1]
 

@@ -13,6 +13,7 @@ import numpy as np
 from luoxia.data.batches import Order, holdout_split
 from luoxia.data.cache import cache_folder, publish
 from luoxia.data.files import Skipped
+from luoxia.data.reading import ALLOWED
 from luoxia.data.text.alignment import PairSource, read_pairs
 from luoxia.data.text.conditions import ConditionedBatches, ConditionedDataset, Documents
 from luoxia.data.text.labelled import LabelledDataset
@@ -24,7 +25,7 @@ from luoxia.data.text.tokeniser import SEPARATOR, Tokeniser
 from luoxia.data.text.tokens import TokenBatches, TokenDataset, TokenStream, Windows
 from luoxia.errors import LuoxiaError, MissingExtraError
 
-VERSION = 1  # raise it when tokenisers learn differently
+VERSION = 2  # raise it when tokenisers learn differently
 MOST_TEXT = 20_000_000
 """Tokens of a part that are read back as text, at most."""
 
@@ -234,18 +235,25 @@ class LabelledCorpus(Tokenised):
         return texts, [self.data.classes[self.data.labels[i]] for i in chosen]
 
 
-def open_pair_corpus(path: str, against: str | None, tokeniser: str, vocabulary: int | None) -> PairCorpus:
+def open_pair_corpus(
+    path: str, against: str | None, tokeniser: str, vocabulary: int | None, allow_skipped: float = ALLOWED
+) -> PairCorpus:
     """Read pairs (see ``read_pairs``), learn one tokeniser from both sides, and pack their tokens."""
-    source = read_pairs(path, against)
+    source = read_pairs(path, against, allow_skipped=allow_skipped)
     learned = learn_tokeniser(source, tokeniser, vocabulary)
     return PairCorpus(PairDataset.open(source, learned), learned)
 
 
 def open_labelled_corpus(
-    path: str, text: str | None, label: str | None, tokeniser: str, vocabulary: int | None
+    path: str,
+    text: str | None,
+    label: str | None,
+    tokeniser: str,
+    vocabulary: int | None,
+    allow_skipped: float = ALLOWED,
 ) -> LabelledCorpus:
     """Read labelled texts (see ``read_texts``), learn a tokeniser from them, and pack their tokens."""
-    source = read_texts(path, target=text, label=label)
+    source = read_texts(path, target=text, label=label, allow_skipped=allow_skipped)
     learned = learn_tokeniser(source, tokeniser, vocabulary)
     return LabelledCorpus(LabelledDataset.open(source, learned), learned)
 
@@ -258,9 +266,10 @@ def open_corpus(
     condition: Iterable[str] = (),
     target: str | None = None,
     omitted: float = 0.0,
+    allow_skipped: float = ALLOWED,
 ) -> LanguageCorpus[Any]:
     """Read text (see ``read_texts``), learn a tokeniser of the named kind from it, and pack its tokens."""
-    source = read_texts(path, condition=condition, target=target)
+    source = read_texts(path, condition=condition, target=target, allow_skipped=allow_skipped)
     return corpus_of(source, learn_tokeniser(source, tokeniser, vocabulary), omitted)
 
 

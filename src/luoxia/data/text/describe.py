@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from luoxia.data.cells import is_missing
 from luoxia.data.files import Skipped, is_hidden
 from luoxia.data.formats import EXTENSIONS
 from luoxia.data.reading import Skips, TextFile, blocks, kind_of
-from luoxia.data.text.records import RECORDS, records
+from luoxia.data.tables import SEPARATOR_NAMES
+from luoxia.data.text.records import RECORDS, TABLES, records, table
 from luoxia.data.text.sources import PLAIN, class_folders, open_files
 
 
@@ -24,12 +26,14 @@ class TextDescription:
     kind: str  # "text"
     files: dict[str, int]  # ending: files
     encodings: dict[str, int]  # name: files
+    separators: dict[str, int]  # "comma", "tab", …: tables
     documents: int  # plain files, and rows of the others
     characters: int  # of plain files, and of all fields
-    fields: dict[str, int]  # name: rows that have it; {} of plain files
+    fields: dict[str, int]  # name: rows in which it says something; {} of plain files
     classes: dict[str, int]  # folder: files; {} where folders are no classes
     skipped: list[Skipped]  # the first of them
     skipped_in_all: int
+    broken: int  # rows among them that cannot be read
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -65,7 +69,10 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
     files = open_files(Path(path).expanduser(), skips)
     documents = characters = 0
     fields: Counter[str] = Counter()
+    separators: Counter[str] = Counter()
     for file in files:
+        if file.kind in TABLES:
+            separators[SEPARATOR_NAMES[table(file, Skips()).dialect.separator]] += 1
         for length, names in _documents(file, skips):
             documents += 1
             characters += length
@@ -76,12 +83,14 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
         kind="text",
         files=dict(Counter(file.kind for file in files).most_common()),
         encodings=dict(Counter(file.encoding.name for file in files).most_common()),
+        separators=dict(separators.most_common()),
         documents=documents,
         characters=characters,
         fields=dict(fields),
         classes=dict(sorted(Counter(classes.values()).items())),
         skipped=skips.listed,
         skipped_in_all=skips.count,
+        broken=skips.broken,
     )
 
 
@@ -91,4 +100,5 @@ def _documents(file: TextFile, skips: Skips) -> Iterator[tuple[int, list[str]]]:
         yield sum(map(len, blocks(file, skips))), []
         return
     for _, record in records(file, skips):
-        yield sum(len(value) for value in record.values() if isinstance(value, str)), list(record)
+        names = [name for name, value in record.items() if not is_missing(value)]
+        yield sum(len(value) for value in record.values() if isinstance(value, str)), names

@@ -18,7 +18,7 @@ from luoxia.data.files import Skipped
 from luoxia.data.reading import Skips
 from luoxia.data.text.tokeniser import Tokeniser
 
-VERSION = 1  # raise it when what is written changes
+VERSION = 2  # raise it when what is written changes
 CHUNK = 1024  # texts that are tokenised at a time, at most
 CHUNK_CHARACTERS = 2**22
 FACTS = "dataset.json"
@@ -119,6 +119,7 @@ class Source(Protocol):
     fingerprint: str
     title: str
     skips: Skips  # by the latest whole pass
+    allowed: float  # share of the rows that may be broken
 
 
 @dataclass(frozen=True)
@@ -153,15 +154,16 @@ def cached(
 
     def write(folder: Path) -> None:
         facts = build(folder, source, *tokenisers)
-        skips = {"count": source.skips.count, "listed": [asdict(skip) for skip in source.skips.listed]}
-        (folder / FACTS).write_text(json.dumps({**facts, "skips": skips}), "utf-8")
+        (folder / FACTS).write_text(json.dumps({**facts, "skips": asdict(source.skips)}), "utf-8")
 
     def read(entry: Path) -> tuple[Skips, Facts, list[Ragged]]:
         facts = json.loads((entry / FACTS).read_text("utf-8"))
         listed = [Skipped(**skip) for skip in facts["skips"]["listed"]]
-        return Skips(facts["skips"]["count"], listed), facts, [Ragged.open(entry, name) for name in names]
+        skips = Skips(**{**facts["skips"], "listed": listed})
+        return skips, facts, [Ragged.open(entry, name) for name in names]
 
     skips, facts, sequences = entry_of(entry, read, write)
+    skips.check(source.title, source.allowed)
     return (source.fingerprint, source.title, skips), facts, sequences
 
 

@@ -15,12 +15,13 @@ from luoxia.data.cells import MissingError, label_of
 from luoxia.data.convert import Unusable
 from luoxia.data.files import is_hidden
 from luoxia.data.listing import SPLITS
-from luoxia.data.reading import Skips, TextFile, blocks, kind_of, open_text
+from luoxia.data.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
 from luoxia.data.text.records import RECORDS, Record, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
 DEFAULT_TARGET = "text"
+MOST_SPACE = 2**20  # characters that are kept of the space before a text
 PathLike = str | os.PathLike[str]
 
 
@@ -44,18 +45,20 @@ class TextSource:
     condition: tuple[str, ...] = ()
     labelled: bool = False
     skips: Skips = field(default_factory=Skips)  # by the latest whole pass; before one: unusable files
+    allowed: float = ALLOWED  # share of the rows that may be broken
 
     def pieces(self) -> Iterator[Document]:
         """Yield all documents, long plain files in pieces.
 
         Raises:
-            LuoxiaError: at the end, when not one document could be used.
+            LuoxiaError: at the end, when not one document could be used, or more rows are broken than ``allowed``.
         """
         skips, some = self._unusable.copy(), False
         for document in self._read(skips):
             some = True
             yield document
         self.skips = skips
+        skips.check(self.title, self.allowed)
         if not some:
             reason = f" ({skips.listed[0].name}: {skips.listed[0].reason})" if skips.listed else ""
             raise LuoxiaError(f"{self.title} has no text that can be used{reason}: give other files")
@@ -109,26 +112,32 @@ class _Files(TextSource):
 
     def _plain(self, file: TextFile, skips: Skips) -> Iterator[Document]:
         label = self.folders.get(file.name)
-        waiting = ""  # a text of nothing but space is no document
-        began = False
+        waiting, began = "", False  # a text of nothing but space is no document
         for piece in blocks(file, skips):
-            began = began or bool((waiting + piece).strip())
-            if began and waiting:
+            skips.used += piece.count("\n")
+            if not began and not piece.strip():
+                waiting += piece[: MOST_SPACE - len(waiting)]
+                continue
+            began = True
+            if waiting:
                 yield Document(file.name, waiting, label=label, ends=False)
-                waiting = ""
-            waiting += piece
+            waiting = piece
         if began:
+            skips.used += 1
             yield Document(file.name, waiting, label=label)
         else:
-            skips.add(file.name, "empty")
+            skips.add(file.name, "empty", "file")
 
     def _rows(self, file: TextFile, skips: Skips) -> Iterator[Document]:
         for number, record in records(file, skips):
             name = f"{file.name}:{number}"
             try:
-                yield self._document(name, record, self.folders.get(file.name))
+                document = self._document(name, record, self.folders.get(file.name))
             except ValueError as reason:
-                skips.add(name, str(reason))
+                skips.add(name, str(reason), "missing" if isinstance(reason, MissingError) else "broken")
+            else:
+                skips.used += 1
+                yield document
 
     def _document(self, name: str, record: Record, label: str | None) -> Document:
         text = as_text(record, self.target)
@@ -144,6 +153,7 @@ def read_texts(
     condition: Iterable[str] = (),
     target: str | None = None,
     label: str | None = None,
+    allow_skipped: float = ALLOWED,
 ) -> TextSource:
     """Open the text at ``path``; every file is read once, for its digest and its encoding.
 
@@ -156,6 +166,8 @@ def read_texts(
         target: the field that holds the text; None for "text".
         label: the field that holds the class. None: the classes are the folders, if there are at least two
             and no file outside them.
+        allow_skipped: the share of the rows that may be broken; rows whose text or label is missing are
+            skipped, and do not count.
 
     Raises:
         UsageError: nothing is there, it is binary, or a field is in none of the rows.
@@ -180,6 +192,7 @@ def read_texts(
         condition=condition,
         labelled=bool(label or folders),
         skips=skips,
+        allowed=allow_skipped,
         files=files,
         folders=folders,
         target=wanted,
@@ -231,9 +244,9 @@ def open_files(place: Path, skips: Skips) -> list[TextFile]:
         try:
             files.append(open_text(path, name))
         except Unusable as reason:
-            skips.add(name, str(reason))
+            skips.add(name, str(reason), "file")
         except OSError as error:
-            skips.add(name, f"cannot be read: {error.strerror}")
+            skips.add(name, f"cannot be read: {error.strerror}", "file")
     if not files:
         why = (
             f"; {skips.listed[0].name} {skips.listed[0].reason}"
