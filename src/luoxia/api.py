@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from luoxia.config import flatten, merge, nearest, nest
+from luoxia.config import flatten, merge, named_path, nearest, nest, shown
 from luoxia.data.files import in_words
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.interchange.bert import BERT
@@ -28,6 +28,7 @@ from luoxia.sessions.stored import Stored, usable
 from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
 from luoxia.sessions.unpaired import UnpairedSession
+from luoxia.settings import ExportSettings, LoadSettings
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world, told_once
 from luoxia.training.hardware import choose_device, peak_memory
@@ -88,7 +89,7 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
     """
     display = Display(quiet)
     with told_once():
-        opened = run if isinstance(run, Run) else Run.open(run)
+        opened = run if isinstance(run, Run) else Run.open(named_path(run, "resume"))
         config = _resumed(opened, using(settings), display)
     world = join_world(config.device)
     try:
@@ -146,7 +147,7 @@ def _check_unfinished(run: Run, config: Recipe, dataset: Any) -> None:
         raise UsageError(f"{run.path} has used its {config.budget:g} s; give more, as in budget={more}s")
 
 
-def finetune(model: str | Path, *, quiet: bool = False, **settings: Any) -> Run:
+def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Run:
     """Go on from the weights of a run or of a Hugging Face folder, on other data, as a new run.
 
     ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``, ``luoxia.finetune("runs/dcgan-1", data="own/",
@@ -158,14 +159,15 @@ def finetune(model: str | Path, *, quiet: bool = False, **settings: Any) -> Run:
     return train(recipe, quiet=quiet, **tuned)
 
 
-def plan_finetune(model: str | Path, **settings: Any) -> dict[str, Any]:
+def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
     """What ``finetune`` would do; see ``plan``."""
     recipe, tuned = _tuned(model, settings)
     return plan(recipe, **tuned)
 
 
-def _tuned(model: str | Path, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
+def _tuned(model: str | Path | Run, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
     """The recipe and the settings that go on from a model."""
+    model = named_path(model, "finetune")
     opening(model, settings)
     settings = {key: value for key, value in settings.items() if key != "use"}
     kind = kind_of(model)
@@ -177,7 +179,7 @@ def _tuned(model: str | Path, settings: dict[str, Any]) -> tuple[str | type[Reci
 
 
 def export(
-    model: str | Path,
+    model: str | Path | Run,
     out: str | Path,
     *,
     format: str | None = None,
@@ -193,6 +195,10 @@ def export(
     language model's weights: float32, bfloat16 or float16; None: as they are. ``use``: the file of a recipe of one's
     own. ``UsageError`` for a model or a form of network that the format cannot hold.
     """
+    model = named_path(model, "export")
+    given = {"out": out, "format": format, "dtype": dtype, "direction": direction}
+    chosen: ExportSettings = ExportSettings.from_settings(given)
+    format, dtype, direction = chosen.format, chosen.dtype, chosen.direction
     opening(model, {"use": use})
     kind = kind_of(model)
     known = FORMATS.get(kind)
@@ -206,7 +212,7 @@ def export(
     if direction is not None and kind != UnpairedSession.exported:
         raise UsageError(f"direction={direction} is for image translators")
     if kind == TextSession.exported:
-        return export_huggingface(str(model), str(out), dtype)
+        return export_huggingface(model, str(out), dtype)
     if dtype is not None:
         raise UsageError(
             f"dtype={dtype} is for language models: a model of images is exported as it is, in float32"
@@ -235,6 +241,8 @@ def _session(config: Recipe, run: Run, dataset: Any, world: World, display: Disp
 
 def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) -> Any:
     """The recipe with these settings; ``UsageError`` for a wrong one, or one that could not be opened again."""
+    if not isinstance(recipe, str | Recipe | type):
+        raise UsageError(f"a recipe is a name such as dcgan, or a Recipe, not {shown(recipe)}")
     base = {}
     if isinstance(recipe, Recipe):
         chosen, base = type(recipe), recipe.model_dump(exclude_unset=True)
@@ -290,23 +298,28 @@ def _word(value: Any) -> str:
 # ------------------------------------------------------------------ load
 
 
-def load(path: str | Path, *, ema: bool = True, device: str = "cpu", use: str | None = None) -> Any:
+def load(
+    path: str | Path | Run, *, ema: bool = True, device: str | torch.device = "auto", use: str | None = None
+) -> Any:
     """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, an ``ImageTranslator``,
     a ``TextGenerator``, a ``Translator``, a ``TextClassifier`` or a ``TextEmbedder``. Of a Hugging Face folder:
     a ``TextGenerator``, or of a BERT a ``TextEncoder``.
 
-    ``ema=False`` takes the weights of the last checkpoint instead of their average (a run's folder only). ``use`` is
-    the file of a recipe of one's own, which a model never names itself: see ``luoxia.use``.
+    ``device``: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1 or mps. ``ema=False`` takes the weights of the
+    last checkpoint instead of their average (a run's folder only). ``use`` is the file of a recipe of one's own, which
+    a model never names itself: see ``luoxia.use``.
     """
-    path = Path(path)
+    path = Path(named_path(path, "load"))
+    chosen = LoadSettings.from_settings({"ema": ema, "device": device})
+    ema, place = chosen.ema, choose_device(chosen.device)
     folder = model_folder(path)
     opening(path, {"use": use})
     if not ema and folder == path:
         raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
     if is_foreign(folder):
-        return load_foreign(folder, choose_device(device))
+        return load_foreign(folder, place)
     with usable(folder):
-        return _load_model(folder, None if ema else path / "checkpoints", choose_device(device))
+        return _load_model(folder, None if ema else path / "checkpoints", place)
 
 
 def kind_of(path: str | Path) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -24,6 +25,9 @@ from pydantic import (
 )
 
 from luoxia.errors import UsageError
+
+P = ParamSpec("P")
+Made = TypeVar("Made")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -62,10 +66,14 @@ class Config(BaseModel):
             return {"name": value}
         if not isinstance(value, Mapping):
             return value
-        complete = dict(value)
+        complete = {key: plain(given) for key, given in value.items()}
         for name, field in cls.model_fields.items():
+            kinds = _types(field.annotation)
+            for key in {name, field.alias} & complete.keys():
+                if isinstance(complete[key], bool) and not {bool, Any} & set(kinds):
+                    complete[key] = str(complete[key]).lower()  # refused, or read, as on the command line
             if name in value and isinstance(field.default, Config):
-                given = value[name]
+                given = complete[name]
                 named = isinstance(given, str) and "name" in type(field.default).model_fields
                 if isinstance(given, Config):  # complete, and a copy: it may be in use elsewhere
                     complete[name] = given.model_copy()
@@ -80,6 +88,27 @@ class Config(BaseModel):
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             raise UsageError(_sentence(cls, error)) from None
+
+
+def checked(model: type[Config], *names: str) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
+    """Let a function's arguments of these names be what the command line's keys are: converted, or refused."""
+
+    def decorate(function: Callable[P, Made]) -> Callable[P, Made]:
+        signature = inspect.signature(function)
+        rest = next((p.name for p in signature.parameters.values() if p.kind == p.VAR_KEYWORD), "")
+
+        @functools.wraps(function)
+        def call(*args: P.args, **keywords: P.kwargs) -> Made:
+            bound = signature.bind(*args, **keywords)
+            for place in (bound.arguments, bound.arguments.get(rest, {})):
+                given = {name: place[name] for name in names if name in place}
+                chosen = model.from_settings(given)
+                place.update({name: getattr(chosen, name) for name in given})
+            return function(*bound.args, **bound.kwargs)
+
+        return call
+
+    return decorate
 
 
 # ------------------------------------------------------------------ values with units
@@ -108,9 +137,34 @@ def _bytes(value: Any) -> Any:
     return int(float(match[1]) * _BYTES[match[2].upper()])
 
 
+def plain(value: Any) -> Any:
+    """A value of Python as a recipe keeps it: paths, devices and NumPy's values as text, numbers and tuples."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(os.fspath(value))
+    shape = getattr(value, "shape", None)
+    if shape == () and hasattr(value, "item"):  # a number of NumPy or torch
+        return value.item()
+    if isinstance(value, range) or (shape is not None and len(shape) == 1 and hasattr(value, "tolist")):
+        return tuple(value if isinstance(value, range) else value.tolist())
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    if type(value).__module__ == "torch" and type(value).__name__ == "device":
+        return str(value)
+    return value
+
+
+def named_path(value: Any, verb: str) -> str:
+    """A path, or the folder of a run, as text; ``UsageError`` for anything else."""
+    if isinstance(value, str | os.PathLike) and value != "":
+        return os.fsdecode(os.fspath(value))
+    raise UsageError(f"{verb} needs the path of a run or of a model, not {shown(value)}")
+
+
 def _size(value: Any) -> Any:
     if isinstance(value, int):
         return (value, value)
+    if not isinstance(value, str) and not (isinstance(value, list | tuple) and len(value) == 2):
+        raise ValueError("must be a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64")
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+)(?:\s*[x×]\s*(\d+))?\s*", value)
         if match is None:
@@ -125,8 +179,11 @@ def _words(value: Any) -> Any:
     return value
 
 
-def _numbers(value: Any) -> Any:
-    return tuple(part.strip(" ()[]") for part in value.split(",")) if isinstance(value, str) else value
+def _two_numbers(value: Any) -> Any:
+    parts = tuple(part.strip(" ()[]") for part in value.split(",")) if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) != 2:
+        raise ValueError("must be two numbers, such as 0.5,0.99")
+    return parts
 
 
 def _several(value: Any) -> Any:
@@ -136,15 +193,17 @@ def _several(value: Any) -> Any:
 
 
 def _none(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
     if value == "":
         raise ValueError("is empty: give a value, or none")
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
     return None if value in ("none", "None") else value
 
 
 def _whole(value: Any) -> Any:
-    """20_000 and 2e4 are whole numbers too."""
+    """20_000 and 2e4 are whole numbers too, true is none."""
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
     if (
         isinstance(value, str)
         and re.fullmatch(r"\d[\d_]*(?:\.\d+)?[eE]\d+", value)
@@ -245,7 +304,7 @@ Annealable = Annotated[
 AnnealableWeight = Annotated[Annealable, Field(ge=0)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Betas = Annotated[tuple[Share, Annotated[Annealable, Field(ge=0, lt=1)]], BeforeValidator(_numbers)]
+Betas = Annotated[tuple[Share, Annotated[Annealable, Field(ge=0, lt=1)]], BeforeValidator(_two_numbers)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Several = BeforeValidator(_several)
 """Marks a tuple that may be given as words joined by commas."""
@@ -265,7 +324,9 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"'{word}' is no setting: write key=value, such as steps=1000")
         pairs.append((key.strip(), value))
     files = [read_yaml(Path(value)) for key, value in pairs if key == "config"]
-    return reduce(merge, [*files, *(nest({key: value}) for key, value in pairs if key != "config")], {})
+    return functools.reduce(
+        merge, [*files, *(nest({key: value}) for key, value in pairs if key != "config")], {}
+    )
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -338,7 +399,7 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
     given = first["input"]
     if first["type"] == "extra_forbidden" and location[1:] == ["name"]:
         return (
-            f"{location[0]}={_shown(given)}: {location[0]} has keys of its own; write {location[0]}.KEY=VALUE"
+            f"{location[0]}={shown(given)}: {location[0]} has keys of its own; write {location[0]}.KEY=VALUE"
         )
     if first["type"] == "extra_forbidden":
         parent = _section(model, location[:-1])
@@ -347,9 +408,11 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
         return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
     if not key:
         return _own_words(first, key)
+    if first["type"] == "missing":
+        return f"{key}= {_own_words(first, key)}"
     if isinstance(given, Mapping) and given and _section(model, location) is model:
         return f"unknown key '{key}.{list(given)[-1]}': {key} is one value and has no keys"
-    return f"{key}={_shown(given)}: {_own_words(first, key)}"
+    return f"{key}={shown(given)}: {_own_words(first, key)}"
 
 
 def _own_words(first: Any, key: str) -> str:
@@ -369,8 +432,13 @@ def _own_words(first: Any, key: str) -> str:
         "less_than": "must be less than {lt}",
         "less_than_equal": "must be {le} or less",
         "literal_error": "must be one of {expected}",
-        "missing": "must be two numbers, such as 0.5,0.99",
-        "too_long": "must be two numbers, such as 0.5,0.99",
+        "missing": "is missing: give it a value",
+        "too_short": "must be {min_length} or more values, joined by commas",
+        "too_long": "must be {max_length} values at most, joined by commas",
+        "tuple_type": "must be values joined by commas",
+        "string_type": "must be text, such as a name or a path",
+        "bool_type": "must be true or false",
+        "int_parsing_size": "must be a smaller number",
         "model_type": "{section} has keys of its own; write {section}.KEY=VALUE",
     }
     template = kinds.get(first["type"])
@@ -380,8 +448,12 @@ def _own_words(first: Any, key: str) -> str:
     return template.format(**context)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a sentence: in one line, and not too long."""
+    if getattr(value, "shape", ()) != () and hasattr(value, "dtype"):
+        return f"an array of {value.dtype} {tuple(value.shape)}"
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "…"
 
 

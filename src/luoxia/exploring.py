@@ -119,7 +119,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     generator = _open(run, chosen.ema, chosen.device)
     height, width, channels = generator.shape
     target = read_image(Path(image), height, width, channels)
-    extractor, said = _extractor(run, chosen.extractor)
+    extractor, said = _extractor(run, chosen.extractor, generator.device)
     found = generator.project(
         target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
     )
@@ -203,7 +203,7 @@ def _require_av() -> None:
         raise MissingExtraError("out=FILE.mp4", "video")
 
 
-def _extractor(run: str, asked: str | None) -> tuple[Any, str]:
+def _extractor(run: str, asked: str | None, device: torch.device) -> tuple[Any, str]:
     """The network that compares images, and its name: EfficientNet if installed, else the run's own, else pixels."""
     from importlib.util import find_spec
 
@@ -216,10 +216,10 @@ def _extractor(run: str, asked: str | None) -> tuple[Any, str]:
         from luoxia.metrics.extractors.effnet import EffNetLite0
 
         return EffNetLite0(side=64), asked
-    return _own_extractor(run), asked
+    return _own_extractor(run, device), asked
 
 
-def _own_extractor(run: str) -> Any:
+def _own_extractor(run: str, device: torch.device) -> Any:
     """The extractor ``self`` of the run's data, which must still be there."""
     from luoxia.api import configure
     from luoxia.metrics.extractors.selftaught import SelfTaught
@@ -234,4 +234,4 @@ def _own_extractor(run: str) -> Any:
     manifest = Run.open(run).manifest
     config = configure(recorded(manifest, Path(run)), manifest["config"])
     dataset = session_of(config).open_data(config)
-    return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint)
+    return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint, device=device)

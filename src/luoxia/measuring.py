@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from luoxia.api import configure, kind_of, load
+from luoxia.config import named_path
 from luoxia.data import ImageDataset, holdout_split, open_images
 from luoxia.data.text.corpus import corpus_of
 from luoxia.data.text.sources import read_texts
@@ -37,24 +39,26 @@ from luoxia.sessions.text import TextSession, held_out_name, longest_text, text_
 from luoxia.sessions.text_scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.sessions.translation import TranslationSession
 from luoxia.sessions.unpaired import UnpairedSession, examine, split
-from luoxia.training.hardware import choose_precision
+from luoxia.settings import MeasureSettings
+from luoxia.training.hardware import choose_device, choose_precision
 
 FOREIGN_CONTEXT = 1024
 """Tokens in a row that another toolkit's model predicts, where it can read as many."""
-Source = str | ArrayLike | ImageDataset
+Source = str | Path | ArrayLike | ImageDataset
 """A path, images, or a data set."""
 EXAMINED: tuple[type[ExaminedSession], ...] = (TranslationSession, ClassificationSession, EmbeddingSession)
 """The sessions whose models are examined on examples with known answers."""
 
 
 def measure(
-    run: str | Path | None = None,
+    run: str | Path | Run | None = None,
     *,
     data: Source | None = None,
     against: Source | None = None,
     extractor: str | None = None,
     n: int | None = None,
     seed: int | None = None,
+    device: str | torch.device = "auto",
     quiet: bool = False,
     use: str | None = None,
 ) -> Measurement | TextMeasurement | Classification:
@@ -65,18 +69,25 @@ def measure(
     ``extractor``: self, effnet-lite0 or inception:FILE. ``n``: samples, or images of each side, at most. A language
     model is scored on the text that was held out, or on all text at ``data``; a translator, a classifier or an embedder
     on the examples that were, or on up to ``n`` at ``data`` (and ``against``).
+    ``device`` computes samples and features: auto, cpu, cuda, cuda:1 or mps.
     A run's scores are added to its records, and its report is written anew. ``run`` may be a Hugging Face folder with a
     language model: it is scored on all text at ``data``. ``use`` is the file of a recipe of one's own.
     """
+    data, against = _source(data), _source(against)
+    given = {"extractor": extractor, "n": n, "seed": seed, "device": device}
+    chosen: MeasureSettings = MeasureSettings.from_settings(given)
+    extractor, n, seed, device = chosen.extractor, chosen.n, chosen.seed, choose_device(chosen.device)
     if run is None:
         if data is None or against is None:
             raise UsageError("measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES")
-        return _measure_sources(data, against, extractor or "self", n or 10_000, 1 if seed is None else seed)
+        seed = 1 if seed is None else seed
+        return _measure_sources(data, against, extractor or "self", n or 10_000, seed, device)
+    run = named_path(run, "measure")
     if not isinstance(data, str | None) or not isinstance(against, str | None):
         raise UsageError("measure takes arrays of images as data= and against=, without a run")
     using({"use": use})
     if is_foreign(run):
-        return _measure_foreign(Path(run), data, against, extractor, n, 0 if seed is None else seed)
+        return _measure_foreign(Path(run), data, against, extractor, n, 0 if seed is None else seed, device)
     opened = Run.open(run)
     kind = kind_of(opened.path)
     examined = next((session for session in EXAMINED if session.exported == kind), None)
@@ -88,12 +99,12 @@ def measure(
     if extractor and (examined or kind == TextSession.exported):
         raise UsageError("extractor= is for images; text is scored by itself")
     if examined:
-        return _measure_examined(examined, opened, data, against, n, seed)
+        return _measure_examined(examined, opened, data, against, n, seed, device)
     if kind == TextSession.exported:
-        return _measure_text(opened, data, n, seed)
+        return _measure_text(opened, data, n, seed, device)
     if kind == UnpairedSession.exported:
-        return _measure_translator(opened, data, against, extractor, n, seed, Display(quiet))
-    return _measure_run(opened, data, extractor, n, seed, Display(quiet))
+        return _measure_translator(opened, data, against, extractor, n, seed, device, Display(quiet))
+    return _measure_run(opened, data, extractor, n, seed, device, Display(quiet))
 
 
 def _config(run: Run) -> Any:
@@ -101,7 +112,14 @@ def _config(run: Run) -> Any:
     return configure(recorded(run.manifest, run.path), run.manifest["config"])
 
 
-def _measure_sources(data: Source, against: Source, extractor: str, n: int, seed: int) -> Measurement:
+def _source(source: Source | None) -> Source | None:
+    """A path as text; images as they are."""
+    return os.fspath(source) if isinstance(source, os.PathLike) else source
+
+
+def _measure_sources(
+    data: Source, against: Source, extractor: str, n: int, seed: int, device: torch.device
+) -> Measurement:
     known = open_images(against) if isinstance(against, str) else against
     reference = known.images if isinstance(known, ImageDataset) else _checked(known, "against")
     labels, classes, fingerprint = (
@@ -113,7 +131,7 @@ def _measure_sources(data: Source, against: Source, extractor: str, n: int, seed
     if isinstance(data, str):
         data = open_images(data, (height, width), channels=channels)
     measured = data.images if isinstance(data, ImageDataset) else _checked(data, "data")
-    opened = open_extractor(extractor, reference, labels, fingerprint=fingerprint)
+    opened = open_extractor(extractor, reference, labels, fingerprint=fingerprint, device=device)
     real = Reference(reference, extractor=opened, labels=labels, classes=classes, seed=seed, limit=n)
     return measure_against(real, measured)
 
@@ -130,10 +148,16 @@ def _checked(images: Any, key: str) -> NDArray[np.uint8]:
 
 
 def _measure_run(
-    run: Run, data: str | None, extractor: str | None, n: int | None, seed: int | None, display: Display
+    run: Run,
+    data: str | None,
+    extractor: str | None,
+    n: int | None,
+    seed: int | None,
+    device: torch.device,
+    display: Display,
 ) -> Measurement:
     config = _config(run)
-    generator = load(run.path)
+    generator = load(run.path, device=device)
     n = n or config.score_samples
     extractor = extractor or (config.extractor if config.extractor != "none" else "self")
     if data is not None:
@@ -144,7 +168,9 @@ def _measure_run(
         train, heldout = holdout_split(len(dataset), config.holdout, config.seed)
         _check_unchanged(run, dataset)
     seed = config.seed + 1 if seed is None else seed
-    reference = make_reference(extractor, dataset, train, heldout, seed=seed, limit=max(n, 10_000))
+    reference = make_reference(
+        extractor, dataset, train, heldout, seed=seed, limit=max(n, 10_000), device=device
+    )
     fakes = generator.sample(n, seed=seed)
     measurement = measure_against(reference, fakes)
     if data is None:
@@ -160,6 +186,7 @@ def _measure_translator(
     extractor: str | None,
     n: int | None,
     seed: int | None,
+    device: torch.device,
     display: Display,
 ) -> Measurement:
     config = _config(run)
@@ -176,7 +203,7 @@ def _measure_translator(
         _check_unchanged(run, dataset)
     else:
         splits = {side: (np.arange(len(images)), np.arange(0)) for side, images in sides.items()}
-    translator = load(run.path)
+    translator = load(run.path, device=device)
     translator.dtype = choose_precision(config.precision, translator.device)  # that of training
     seed = config.seed + 1 if seed is None else seed
     extractor = extractor or (config.extractor if config.extractor != "none" else "self")
@@ -204,13 +231,15 @@ def _record(run: Run, model: Any, scores: Sequence[Score]) -> None:
     write_report(run.path)
 
 
-def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -> TextMeasurement:
+def _measure_text(
+    run: Run, data: str | None, n: int | None, seed: int | None, device: torch.device
+) -> TextMeasurement:
     if data is not None and n is not None:
         raise UsageError(
             "n= is how many texts are written and scored, and beside data= none are: leave it out"
         )
     config = _config(run)
-    generator = load(run.path)
+    generator = load(run.path, device=device)
     source = read_texts(
         config.data if data is None else data,
         condition=config.condition,
@@ -239,7 +268,13 @@ def _measure_text(run: Run, data: str | None, n: int | None, seed: int | None) -
 
 
 def _measure_foreign(
-    folder: Path, data: str | None, against: str | None, extractor: str | None, n: int | None, seed: int
+    folder: Path,
+    data: str | None,
+    against: str | None,
+    extractor: str | None,
+    n: int | None,
+    seed: int,
+    device: torch.device,
 ) -> TextMeasurement:
     """How another toolkit's language model predicts all text at ``data``: no more is known of what it has read."""
     told = f"write luoxia measure {folder} data=TEXT"
@@ -249,7 +284,7 @@ def _measure_foreign(
         raise UsageError(f"{folder} is another toolkit's model, with no text of its own held out: {told}")
     if against or extractor or n:
         raise UsageError(f"against=, extractor= and n= have no meaning for {folder}: {told}")
-    generator = load(folder)
+    generator = load(folder, device=device)
     corpus = corpus_of(read_texts(data), generator.tokenizer)
     scores = prediction_scores(
         generator.network, corpus.whole(), corpus,
@@ -266,9 +301,10 @@ def _measure_examined(
     against: str | None,
     n: int | None,
     seed: int | None,
+    device: torch.device,
 ) -> TextMeasurement | Classification:
     config = _config(run)
-    model, fingerprint = load(run.path), run.manifest["data"]["fingerprint"]
+    model, fingerprint = load(run.path, device=device), run.manifest["data"]["fingerprint"]
     measurement: TextMeasurement | Classification = session.examine_again(
         config, model, fingerprint, data, against, n, seed
     )

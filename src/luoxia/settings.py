@@ -43,7 +43,7 @@ class SampleSettings(Config):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
     out: Annotated[str | None, Unset] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
     overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 
@@ -79,7 +79,7 @@ class TextSettings(Config):
         None, description="FILE.txt or FILE.jsonl; the terminal if unset"
     )
     overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 
@@ -91,7 +91,7 @@ class TranslateSettings(Config):
     alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
     max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
     overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 
@@ -111,7 +111,7 @@ class TranslateImageSettings(Config):
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
     overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 
@@ -135,6 +135,13 @@ class ExportSettings(Config):
     use: Annotated[str | None, Unset] = USE
 
 
+class LoadSettings(Config):
+    """What ``luoxia.load`` takes beside a path."""
+
+    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+
 class LatentSettings(Config):
     """What the tools for latents share."""
 
@@ -144,7 +151,7 @@ class LatentSettings(Config):
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
     out: Annotated[str | None, Unset] = Field(None, description="a file; RUN/generated/001… if unset")
     overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 
@@ -236,6 +243,7 @@ class MeasureSettings(Config):
         lt=2**63,
         description="seed of the samples and of every subset; as after training if unset",
     )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 
@@ -263,7 +271,7 @@ class ClassifySettings(Config):
         None, description="field of a file of rows (.jsonl, .csv, .tsv); text if unset"
     )
     overwrite: bool = Field(False, description="replace what is at out")
-    device: str = Field("cpu", description="auto, cpu, cuda, mps")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
 

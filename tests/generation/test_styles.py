@@ -102,5 +102,5 @@ def test_what_other_generators_lack():
 def test_controls_that_cannot_be(styled):
     with pytest.raises(UsageError, match=r"mix_layers=2 needs mix=SEED"):
         styled.sample(2, mix_layers="2")
-    with pytest.raises(UsageError, match=r"noise=loud: must be const, random or none"):
+    with pytest.raises(UsageError, match=r"noise=loud: must be one of const, random or none"):
         styled.sample(2, noise="loud")

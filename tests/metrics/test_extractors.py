@@ -6,11 +6,12 @@ import torch
 from safetensors.torch import save_file
 
 from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
-from luoxia.metrics.extractors import open_extractor
+from luoxia.metrics.extractors import open_extractor, training
 from luoxia.metrics.extractors.inception import Inception
 from luoxia.metrics.extractors.inception_network import InceptionV3
-from luoxia.metrics.extractors.pixels import resize, to_channels, to_rgb
+from luoxia.metrics.extractors.pixels import full_float32, resize, to_channels, to_rgb
 from luoxia.metrics.extractors.selftaught import SelfTaught
+from luoxia.metrics.neighbours import distance_rows
 
 
 def noise(*shape):
@@ -180,3 +181,27 @@ def test_maps_are_computed_on_the_device_asked_for(name):
     extractor.to(torch.device("meta"))
     found = extractor.maps(torch.empty(2, 3, 16, 16, device="meta"))
     assert found and all(part.is_meta and len(part) == 2 for part in found)
+    assert extractor.device == torch.device("meta")
+    assert extractor._pooled(np.zeros((2, 16, 16, 3), np.uint8)).is_meta
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([0, 1] * 20), None])
+def test_the_extractor_is_trained_on_the_device_asked_for(labels):
+    network = training.Classifier(3, 4, 8).to("meta")
+    images = torch.zeros(40, 3, 8, 8, dtype=torch.uint8, device="meta")
+    given = None if labels is None else labels.to("meta")
+    training._fit(network, images, given, torch.arange(40), torch.Generator().manual_seed(0))
+    assert all(p.is_meta and p.grad.is_meta for p in network.parameters())
+
+
+def test_distances_are_worked_out_on_the_device_asked_for():
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    ((_, distances),) = distance_rows(points, points, "meta")
+    assert distances.is_meta and distances.shape == (5, 5) and distances.dtype == torch.float64
+
+
+def test_float32_is_whole_while_features_are_made():
+    before = torch.backends.cudnn.conv.fp32_precision
+    with full_float32():
+        assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before

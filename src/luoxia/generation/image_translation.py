@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from luoxia.config import checked
 from luoxia.errors import UsageError
 from luoxia.generation.images import to_uint8
 from luoxia.generation.tiles import smallest_tile, translate_in_tiles
 from luoxia.networks.cyclegan import Generator, Together
+from luoxia.settings import TranslateImageSettings
 
 Image = NDArray[np.uint8]
 Images = TypeVar("Images", Image, Sequence[Image])
@@ -50,6 +52,7 @@ class ImageTranslator:
         """The ways it translates: of a2b and b2a."""
         return tuple(self.networks)
 
+    @checked(TranslateImageSettings, "tile")
     def translate(self, images: Images, direction: str = "a2b", *, tile: int = TILE) -> Images:
         """Images to the other side, each at its own size.
 

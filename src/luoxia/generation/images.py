@@ -10,16 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from luoxia.config import nearest
+from luoxia.config import checked, nearest
 from luoxia.errors import UsageError
 from luoxia.generation.projection import Projection, project
 from luoxia.generation.spaces import Directions, Space, factorised, space_of, walk
 from luoxia.generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
 from luoxia.metrics.perceptual import Perceptual
+from luoxia.settings import InterpolateSettings, MixSettings, ProjectSettings, SampleSettings
 
 if TYPE_CHECKING:
     from luoxia.metrics.perceptual import Mapped
 
+CONTROLS = ("truncation", "mix", "mix_layers", "noise")
 CHUNK = 64
 """Images computed together, always: kernels round differently for other batch sizes."""
 
@@ -52,6 +54,7 @@ class ImageGenerator:
         """Whether it takes a class."""
         return bool(self.network.classes)
 
+    @checked(SampleSettings, "n", "seed", *CONTROLS)
     def sample(
         self, n: int = 16, seed: int = 0, *, label: str | int | None = None, **controls: Any
     ) -> NDArray[np.uint8]:
@@ -128,6 +131,8 @@ class ImageGenerator:
             ]
         return np.concatenate(pieces)[: len(points)]
 
+    @checked(SampleSettings, "seed", *CONTROLS)
+    @checked(InterpolateSettings, "frames")
     def interpolate(
         self,
         keys: int = 8,
@@ -143,6 +148,7 @@ class ImageGenerator:
         points = self.points(self.latents(keys, seed), labels, chosen)
         return self.walk(points, frames, None if labels is None else labels[:1], controls=chosen)
 
+    @checked(InterpolateSettings, "frames", "closed")
     def walk(
         self,
         points: Tensor,
@@ -159,6 +165,7 @@ class ImageGenerator:
         way = walk(self.space, points, frames, closed)
         return self.images_at(way, None if labels is None else labels.expand(len(way)), controls)
 
+    @checked(MixSettings, "rows", "columns", "layers", "truncation")
     def mix(
         self,
         rows: Sequence[int],
@@ -193,6 +200,7 @@ class ImageGenerator:
         with torch.inference_mode():
             return Directions(self.space.name, vectors, eigenvalues, self.space.spread(vectors, labels))
 
+    @checked(SampleSettings, "direction", "strength", "n", "seed", *CONTROLS)
     def along(
         self,
         direction: int,
@@ -214,6 +222,7 @@ class ImageGenerator:
         step = strength * found.spread[direction] * found.vectors[direction]
         return self.images_at(points + step, labels, chosen)
 
+    @checked(ProjectSettings, "steps", "seed")
     def project(
         self,
         image: NDArray[np.uint8],

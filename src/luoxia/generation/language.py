@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.config import nearest
+from luoxia.config import checked, nearest
 from luoxia.data.text.conditions import condition_prompt
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
@@ -20,6 +20,7 @@ from luoxia.generation.token_model import TokenModel
 from luoxia.networks.int8 import quantise
 from luoxia.networks.packed import pack, packable
 from luoxia.networks.transformer import Decoder
+from luoxia.settings import TextSettings
 
 Condition = Mapping[str, str]
 
@@ -53,6 +54,7 @@ class TextGenerator(TokenModel[Decoder]):
         logits: Tensor = self.network(self.rows_of(ids))
         return logits.float()
 
+    @checked(TextSettings, "n", "seed", "prompt")
     def sample(self, n: int = 1, seed: int = 0, **asked: Any) -> list[str]:
         """N texts that go on from a prompt, which they leave out; text i is a function of (seed, i).
 
@@ -60,6 +62,7 @@ class TextGenerator(TokenModel[Decoder]):
         """
         return [completion.text for completion in self.completions(n, seed, **asked)]
 
+    @checked(TextSettings, "n", "seed", "prompt")
     def completions(
         self,
         n: int = 1,
@@ -97,6 +100,7 @@ class TextGenerator(TokenModel[Decoder]):
             _check_whole(row, completions[number].reason == "stop", number)
         return completions
 
+    @checked(TextSettings, "seed", "prompt")
     def stream(
         self,
         prompt: str = "",

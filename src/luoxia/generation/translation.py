@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from luoxia.config import checked
 from luoxia.generation.beam import Beams, beam_search
 from luoxia.generation.token_model import TokenModel
 from luoxia.networks.transformer import EncoderDecoder
+from luoxia.settings import TranslateSettings
 
 
 class Translator(TokenModel[EncoderDecoder]):
     """An encoder–decoder that translates."""
 
+    @checked(TranslateSettings, "beams", "alpha", "max_tokens")
     def translate(
         self, texts: str | Sequence[str], *, beams: int = 5, alpha: float = 0.6, max_tokens: int = 128
     ) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from luoxia.errors import LuoxiaError
 from luoxia.metrics.intervals import Estimate, share
 from luoxia.metrics.resampling import DRAWS, bootstrap, percentiles
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import Score, Scores
 
 VERSION = 1  # raise it whenever a metric's value would change
 BINS = 15  # of confidence, Guo et al.'s
@@ -23,15 +23,12 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Scores):
     """Scores of a classifier, and its confusion matrix: rows are the true classes, columns the predicted."""
 
     scores: list[Score]
     confusion: Ints
     classes: tuple[str, ...]
-
-    def __getitem__(self, name: str) -> Score:
-        return next(score for score in self.scores if score.name == name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -24,7 +24,7 @@ from luoxia.metrics.kid import kernel_distance
 from luoxia.metrics.manifold import DENSITY_K, PRECISION_K, manifold
 from luoxia.metrics.neighbours import QUANTILE, duplicates, memorised, nearest, nearest_others, threshold
 from luoxia.metrics.reference import Reference
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import Score, Scores
 
 SHOWN = 16  # pairs that a measurement keeps for the picture
 Array = NDArray[Any]
@@ -45,14 +45,11 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Scores):
     """All scores of a set of samples, and the pairs that a picture shows."""
 
     scores: list[Score]
     neighbours: Neighbours
-
-    def __getitem__(self, name: str) -> Score:
-        return next(score for score in self.scores if score.name == name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -74,7 +71,7 @@ def measure(reference: Reference, fake: Array) -> Measurement:
     """
     rows, features = reference.embed(fake)
     probabilities = reference.extractor.probabilities(features)
-    distances, indices = nearest(features, reference.training)
+    distances, indices = nearest(features, reference.training, device=reference.device)
     distances, indices = distances[:, 0], indices[:, 0]
     scores = [reference.frechet(features), _kernel(reference, features)]
     scores += _manifold_scores(reference, features)
@@ -109,8 +106,8 @@ def _manifold_scores(reference: Reference, features: Array) -> list[Score]:
     else:
         part = len(halves[0])
         features, real = features[:part], reference.features[halves[1][:part]]
-        floor = manifold(reference.features[halves[0]], real)
-    found, n = manifold(features, real), len(features)
+        floor = manifold(reference.features[halves[0]], real, device=reference.device)
+    found, n = manifold(features, real, device=reference.device), len(features)
     estimates = {
         "precision": ("authenticity", share(found.precision), PRECISION_K),
         "density": ("authenticity", _positive(mean(found.density)), DENSITY_K),
@@ -143,10 +140,10 @@ def _duplicates(reference: Reference, features: Array) -> Score:
     """Share of samples with a near copy among the samples, against equally many real images."""
     count = min(len(features), len(reference.features))
     real = reference.features[:count]
-    real_distances = nearest_others(real)[0][:, 0]
+    real_distances = nearest_others(real, device=reference.device)[0][:, 0]
     limit = threshold(real_distances, real)
     floor = float((real_distances <= limit).mean())
-    estimate = share(duplicates(features[:count], limit))
+    estimate = share(duplicates(features[:count], limit, reference.device))
     return reference.score("duplicates", "creativity", estimate, floor, len(features), quantile=QUANTILE)
 
 

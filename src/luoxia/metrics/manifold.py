@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from luoxia.errors import LuoxiaError
-from luoxia.metrics.neighbours import distance_rows, nearest_others
+from luoxia.metrics.neighbours import Device, distance_rows, nearest_others
 
 PRECISION_K = 3
 DENSITY_K = 5
@@ -28,18 +28,23 @@ class Manifold(NamedTuple):
     coverage: NDArray[np.bool_]  # (reals,) whose ball holds a fake
 
 
-def radii(features: ArrayLike, k: int) -> NDArray[np.float64]:
+def radii(features: ArrayLike, k: int, device: Device = "cpu") -> NDArray[np.float64]:
     """Distance from each feature (n, d) to its k-th nearest other (its farthest, if n ≤ k) → (n,)."""
     n = len(np.asarray(features))
     if n < 2:
         raise LuoxiaError(
             f"precision and recall need two samples or more on each side, not {n}: generate more"
         )
-    return nearest_others(features, min(k, n - 1))[0][:, -1]
+    return nearest_others(features, min(k, n - 1), device)[0][:, -1]
 
 
 def manifold(
-    fake: ArrayLike, real: ArrayLike, *, precision_k: int = PRECISION_K, density_k: int = DENSITY_K
+    fake: ArrayLike,
+    real: ArrayLike,
+    *,
+    precision_k: int = PRECISION_K,
+    density_k: int = DENSITY_K,
+    device: Device = "cpu",
 ) -> Manifold:
     """Compare fake (n, d) with real (m, d) features, n and m ≥ 2, else LuoxiaError.
 
@@ -48,16 +53,18 @@ def manifold(
     Two sides of at most k samples use the farthest neighbour there is.
     """
     tolerance = 1 + 1e-9  # a point on the rim stays inside whichever side its distance was computed from
-    real_near = torch.from_numpy(radii(real, precision_k) * tolerance)
-    real_far = torch.from_numpy(radii(real, density_k) * tolerance)
-    fake_near = torch.from_numpy(radii(fake, precision_k) * tolerance)
+    real_near, real_far, fake_near = (
+        torch.from_numpy(radii(side, k, device) * tolerance).to(device)
+        for side, k in ((real, precision_k), (real, density_k), (fake, precision_k))
+    )
     precise, dense = [], []
-    recalled = torch.zeros(len(real_near), dtype=torch.bool)
-    covered = torch.zeros(len(real_far), dtype=torch.bool)
-    for rows, distances in distance_rows(fake, real):
+    recalled = torch.zeros(len(real_near), dtype=torch.bool, device=device)
+    covered = torch.zeros(len(real_far), dtype=torch.bool, device=device)
+    for rows, distances in distance_rows(fake, real, device):
         precise.append((distances <= real_near).any(1))
         inside = distances <= real_far
         dense.append(inside.sum(1).double() / min(density_k, len(real_far) - 1))
         covered |= inside.any(0)
         recalled |= (distances <= fake_near[rows, None]).any(0)
-    return Manifold(torch.cat(precise).numpy(), recalled.numpy(), torch.cat(dense).numpy(), covered.numpy())
+    found = torch.cat(precise), recalled, torch.cat(dense), covered
+    return Manifold(*(part.cpu().numpy() for part in found))

@@ -17,18 +17,21 @@ CHUNK_ELEMENTS = 1 << 22  # float64 distances held at once: 32 MiB
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Device = torch.device | str
 
 
-def distance_rows(queries: ArrayLike, points: ArrayLike) -> Iterator[tuple[slice, Tensor]]:
-    """Yield (rows, Euclidean distances) of queries (n, d) to points (m, d), float64, some rows at a time.
+def distance_rows(
+    queries: ArrayLike, points: ArrayLike, device: Device = "cpu"
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (rows, Euclidean distances) of queries (n, d) to points (m, d), float64 on ``device``, some rows at a time.
 
     Both sides are centred on the points' mean first, so that |x|² + |y|² - 2 x·y loses little to
     cancellation.
     """
-    y = torch.from_numpy(np.asarray(points, np.float64))
+    y = torch.from_numpy(np.asarray(points, np.float64)).to(device)
     centre = y.mean(0)
     y = y - centre
-    x = torch.from_numpy(np.asarray(queries, np.float64)) - centre
+    x = torch.from_numpy(np.asarray(queries, np.float64)).to(device) - centre
     y_squares = (y * y).sum(1)
     step = max(1, CHUNK_ELEMENTS // max(1, len(y)))
     for start in range(0, len(x), step):
@@ -39,7 +42,12 @@ def distance_rows(queries: ArrayLike, points: ArrayLike) -> Iterator[tuple[slice
 
 
 def nearest(
-    queries: ArrayLike, points: ArrayLike, k: int = 1, *, skip: ArrayLike | None = None
+    queries: ArrayLike,
+    points: ArrayLike,
+    k: int = 1,
+    *,
+    skip: ArrayLike | None = None,
+    device: Device = "cpu",
 ) -> tuple[Floats, Indices]:
     """Distances and indices (n, k), nearest first, of the ``points`` (m, d) nearest to each query (n, d).
 
@@ -49,19 +57,19 @@ def nearest(
     available = len(np.asarray(points)) - (skip is not None)
     if available < k:
         raise LuoxiaError(f"{k} nearest neighbours were asked of {available} images: give more images")
-    skipped = None if skip is None else torch.from_numpy(np.asarray(skip, np.int64))
+    skipped = None if skip is None else torch.from_numpy(np.asarray(skip, np.int64)).to(device)
     found = []
-    for rows, distances in distance_rows(queries, points):
+    for rows, distances in distance_rows(queries, points, device):
         if skipped is not None:
             distances.scatter_(1, skipped[rows, None], torch.inf)
         found.append(torch.topk(distances, k, dim=1, largest=False, sorted=True))
-    values = torch.cat([f.values for f in found]).numpy()
-    return values, torch.cat([f.indices for f in found]).numpy()
+    values = torch.cat([f.values for f in found]).cpu().numpy()
+    return values, torch.cat([f.indices for f in found]).cpu().numpy()
 
 
-def nearest_others(features: ArrayLike, k: int = 1) -> tuple[Floats, Indices]:
+def nearest_others(features: ArrayLike, k: int = 1, device: Device = "cpu") -> tuple[Floats, Indices]:
     """``nearest`` of each of the features (n, d) among the others."""
-    return nearest(features, features, k, skip=np.arange(len(np.asarray(features))))
+    return nearest(features, features, k, skip=np.arange(len(np.asarray(features))), device=device)
 
 
 def threshold(real_distances: ArrayLike, features: ArrayLike, quantile: float = QUANTILE) -> float:
@@ -74,9 +82,9 @@ def threshold(real_distances: ArrayLike, features: ArrayLike, quantile: float = 
     return max(float(np.quantile(np.asarray(real_distances, np.float64), quantile)), ROUND_OFF * spread, 1e-9)
 
 
-def duplicates(fake: ArrayLike, limit: float) -> NDArray[np.bool_]:
+def duplicates(fake: ArrayLike, limit: float, device: Device = "cpu") -> NDArray[np.bool_]:
     """Which of the fake features (n, d) have another fake within ``limit`` (from ``threshold``) → (n,)."""
-    flags: NDArray[np.bool_] = nearest_others(fake)[0][:, 0] <= limit
+    flags: NDArray[np.bool_] = nearest_others(fake, device=device)[0][:, 0] <= limit
     return flags
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from luoxia.errors import LuoxiaError
@@ -67,6 +68,11 @@ class Reference:
         self.labels = None if labels is None else np.asarray(labels, np.int64)[self.order[: self.limit]]
         self._floors: dict[int, float | None] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """Where distances are worked out: beside the extractor."""
+        return getattr(self.extractor, "device", torch.device("cpu"))
+
     @cached_property
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the real features."""
@@ -94,9 +100,10 @@ class Reference:
         """Distances of real images to the training set: held-out ones, else training images to the others."""
         if self.heldout is not None and len(self.heldout):
             rows = np.random.default_rng(self.seed).permutation(len(self.heldout))[: self.limit]
-            return nearest(self.extractor.features(take(self.heldout, rows)), self.training)[0][:, 0]
+            held = self.extractor.features(take(self.heldout, rows))
+            return nearest(held, self.training, device=self.device)[0][:, 0]
         queries = np.arange(min(QUERIES, len(self.training)))
-        return nearest(self.training[queries], self.training, skip=queries)[0][:, 0]
+        return nearest(self.training[queries], self.training, skip=queries, device=self.device)[0][:, 0]
 
     def halves(self, fakes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Split the real rows for a floor: as many as there are fakes, at most half; and the rest.

@@ -6,9 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from luoxia.errors import LuoxiaError
+from luoxia.config import nearest
+from luoxia.errors import LuoxiaError, UsageError
 
 HEADINGS = ("authenticity", "plausibility", "creativity")
+
+
+class UnknownScoreError(UsageError, KeyError):
+    """No score of that name was measured."""
+
+    __str__ = Exception.__str__  # that of KeyError puts the sentence in quotes
+
+
+class Scores:
+    """What holds several scores: one is found by its name."""
+
+    scores: list[Score]
+
+    def __getitem__(self, name: str) -> Score:
+        for score in self.scores:
+            if score.name == name:
+                return score
+        known = [score.name for score in self.scores]
+        raise UnknownScoreError(
+            f"no score is called {name!r}{nearest(str(name), known) or '; there are ' + ', '.join(known)}"
+        )
 
 
 @dataclass(frozen=True)

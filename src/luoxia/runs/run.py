@@ -24,6 +24,10 @@ class Run:
         self.path = path
         self.manifest = manifest
 
+    def __fspath__(self) -> str:
+        """The folder: a run may be given wherever a path may."""
+        return str(self.path)
+
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints lie."""

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from luoxia.data import ImageDataset
@@ -49,7 +50,9 @@ class PictureSession(Session):
     def reference(self) -> Reference:
         """The real side of every score of this run."""
         limit = max(self.recipe.score_samples, 10_000)
-        return make_reference(self.recipe.extractor, *self.real, seed=self.score_seed, limit=limit)
+        return make_reference(
+            self.recipe.extractor, *self.real, seed=self.score_seed, limit=limit, device=self.world.device
+        )
 
     @property
     def score_seed(self) -> int:
@@ -96,13 +99,22 @@ class PictureSession(Session):
 
 
 def make_reference(
-    extractor: str, dataset: ImageDataset, train: Any, heldout: Any, *, seed: int, limit: int = 10_000
+    extractor: str,
+    dataset: ImageDataset,
+    train: Any,
+    heldout: Any,
+    *,
+    seed: int,
+    limit: int = 10_000,
+    device: torch.device | str = "cpu",
 ) -> Reference:
     """The real side of a measurement of a model trained on ``train`` and never on ``heldout`` (indices).
 
     Of a large data set, as many images as are searched for neighbours are read, drawn by ``seed``.
     """
-    opened = open_extractor(extractor, dataset.images, dataset.labels, fingerprint=dataset.fingerprint)
+    opened = open_extractor(
+        extractor, dataset.images, dataset.labels, fingerprint=dataset.fingerprint, device=device
+    )
     if len(train) > SEARCH:
         train = np.sort(np.random.default_rng(seed).permutation(train)[:SEARCH])
     labels = None if dataset.labels is None else np.asarray(dataset.labels)[train]

@@ -17,7 +17,7 @@ from luoxia.data.text.tokens import IGNORED, TokenStream, Windows
 from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
 from luoxia.metrics.language import measure_language
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import Score, Scores
 from luoxia.metrics.texts import measure_texts
 from luoxia.objectives.language import TokenBatch
 from luoxia.training.hardware import autocast
@@ -27,13 +27,10 @@ ROWS = 16
 
 
 @dataclass(frozen=True)
-class TextMeasurement:
+class TextMeasurement(Scores):
     """All scores of a language model."""
 
     scores: list[Score]
-
-    def __getitem__(self, name: str) -> Score:
-        return next(score for score in self.scores if score.name == name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -273,7 +273,12 @@ def examine(
     for direction in translator.directions:
         here, there = direction[0], direction[-1]
         reference = references.get(there) or make_reference(
-            chosen, centred[there], *splits[there], seed=seed, limit=max(most, 10_000)
+            chosen,
+            centred[there],
+            *splits[there],
+            seed=seed,
+            limit=max(most, 10_000),
+            device=translator.device,
         )
         real = take(centred[here], unseen(splits[here]), most)
         made, *back = journey(translator, real, direction)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from luoxia.errors import UsageError
@@ -40,25 +41,32 @@ def open_extractor(
     *,
     fingerprint: str | None = None,
     seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Extractor:
     """Open ``self``, ``effnet-lite0`` or ``inception:WEIGHTS`` for a data set.
 
     ``images``, uint8 (n, height, width, channels), and ``labels`` (n,) are the data set's: ``self`` trains
     on them, or takes what an earlier call cached under ``fingerprint`` (by default a digest of the images
     and labels). An unknown name raises UsageError, absent packages MissingExtraError, unfit weights
-    LuoxiaError.
+    LuoxiaError. It computes on ``device``, if that is a CPU or CUDA: Apple's GPUs lack the resizer.
     """
+    device = torch.device(device)
+    device = device if device.type != "mps" else torch.device("cpu")
     kind, _, path = name.partition(":")
     if kind == "self" and not path:
         from luoxia.metrics.extractors.selftaught import SelfTaught
 
-        return SelfTaught.open(images, labels, fingerprint=fingerprint, seed=seed)
+        return SelfTaught.open(images, labels, fingerprint=fingerprint, seed=seed, device=device)
     if kind == "effnet-lite0" and not path:
         from luoxia.metrics.extractors.effnet import EffNetLite0
 
-        return EffNetLite0(side=64 if max(images.shape[1:3]) <= 64 else 128)
+        lite = EffNetLite0(side=64 if max(images.shape[1:3]) <= 64 else 128)
+        lite.to(device)
+        return lite
     if kind == "inception" and path:
         from luoxia.metrics.extractors.inception import Inception
 
-        return Inception(Path(path).expanduser())
+        inception = Inception(Path(path).expanduser())
+        inception.to(device)
+        return inception
     raise UsageError(f"extractor={name} is unknown: use self, effnet-lite0 or inception:WEIGHTS_FILE")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from luoxia.errors import MissingExtraError
 from luoxia.metrics.extractors.pixels import (
+    Placed,
     build,
     channels_last,
     in_batches,
@@ -22,7 +23,7 @@ from luoxia.metrics.extractors.pixels import (
 )
 
 
-class EffNetLite0:
+class EffNetLite0(Placed):
     """1,280 pooled features of EfficientNet-Lite0 (Tan and Le 2019, arXiv:1905.11946).
 
     Images are resized to ``side`` × ``side``; alpha is laid over white. The packages of the extra
@@ -30,15 +31,12 @@ class EffNetLite0:
     """
 
     name = "effnet-lite0"
+    _network: Any
 
     def __init__(self, side: int = 64) -> None:
         self.side = side
         self.signature = {"extractor": self.name, "weights": "57934424", "resizer": resizer(side)}
         self._network = channels_last(_load().eval().requires_grad_(False))
-
-    def to(self, device: torch.device) -> None:
-        """Compute ``maps`` there; ``features`` are of the CPU."""
-        self._network.to(device)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 1280)."""
@@ -62,7 +60,7 @@ class EffNetLite0:
         return [*found, x]
 
     def _pooled(self, images: NDArray[Any]) -> Tensor:
-        pixels = (to_tensor(to_rgb(images), self.side) - 127) / 128  # as the network was trained
+        pixels = (to_tensor(to_rgb(images), self.side, self.device) - 127) / 128  # as the network was trained
         pooled: Tensor = self._network.extract_features(pixels).mean((2, 3))
         return pooled
 

@@ -13,13 +13,21 @@ from torch import Tensor
 
 from luoxia.errors import LuoxiaError
 from luoxia.metrics.extractors.inception_network import InceptionV3
-from luoxia.metrics.extractors.pixels import build, channels_last, in_batches, resizer, to_rgb, to_tensor
+from luoxia.metrics.extractors.pixels import (
+    Placed,
+    build,
+    channels_last,
+    in_batches,
+    resizer,
+    to_rgb,
+    to_tensor,
+)
 
 SIDE = 299
 PUBLISHED = "pt_inception-2015-12-05-6726825d.pth"
 
 
-class Inception:
+class Inception(Placed):
     """2,048 features ("pool3") of Inception-v3 (Heusel et al. 2017, arXiv:1706.08500).
 
     ``weights`` is the published ``pt_inception-2015-12-05-6726825d.pth`` or a .safetensors file of the same
@@ -44,7 +52,7 @@ class Inception:
         """Return None: ImageNet's classes are not the data set's."""
 
     def _pooled(self, images: NDArray[Any]) -> Tensor:
-        pooled: Tensor = self._network((to_tensor(to_rgb(images), SIDE) - 128) / 128)
+        pooled: Tensor = self._network((to_tensor(to_rgb(images), SIDE, self.device) - 128) / 128)
         return pooled
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -80,10 +81,10 @@ def resizer(side: int) -> str:
     return f"antialiased bicubic to {side}x{side}"
 
 
-def to_tensor(images: Pixels, side: int) -> Tensor:
-    """Convert uint8 (n, h, w, c) to float32 (n, c, side, side) in [0, 255], channels last in memory."""
+def to_tensor(images: Pixels, side: int, device: torch.device | str = "cpu") -> Tensor:
+    """Convert uint8 (n, h, w, c) to float32 (n, c, side, side) in [0, 255] on a device, channels last in memory."""
     own = np.require(images, requirements=["C", "W"])  # torch warns of arrays that are read-only
-    pixels = torch.from_numpy(own).permute(0, 3, 1, 2).float()
+    pixels = torch.from_numpy(own).to(device).permute(0, 3, 1, 2).float()
     return resize(pixels, side).contiguous(memory_format=torch.channels_last)
 
 
@@ -103,7 +104,36 @@ def in_batches(images: Pixels, size: int, function: Callable[[Pixels], Tensor]) 
     """Apply ``function`` to ``size`` images at a time, without gradients → float32 (n, d)."""
     if len(images) == 0:
         raise LuoxiaError("there are no images to measure: give one or more")
-    with torch.inference_mode():
+    with torch.inference_mode(), full_float32():
         parts = [function(images[i : i + size]).float() for i in range(0, len(images), size)]
-    features: NDArray[np.float32] = torch.cat(parts).numpy()
+    features: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return features
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """On a GPU, products of float32 in all their bits: TF32, torch's choice for convolutions, keeps ten."""
+    places: Any = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision
+
+
+class Placed:
+    """An extractor's network, on a device. On a GPU its features are those of the CPU but for rounding."""
+
+    _network: nn.Module
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self._network.parameters()).device
+
+    def to(self, device: torch.device) -> None:
+        """Compute there."""
+        self._network.to(device)

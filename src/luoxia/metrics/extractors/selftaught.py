@@ -16,8 +16,10 @@ from torch import Tensor
 from luoxia.data.cache import cache_folder, entry_of
 from luoxia.errors import LuoxiaError
 from luoxia.metrics.extractors.pixels import (
+    Placed,
     build,
     channels_last,
+    full_float32,
     in_batches,
     resize,
     resizer,
@@ -43,7 +45,7 @@ class Plan:
     version: int = VERSION
 
 
-class SelfTaught:
+class SelfTaught(Placed):
     """128 pooled features of a small CNN trained on the data set itself.
 
     With labels it learns to classify them. Without, it learns which of four rotations an image was given
@@ -53,6 +55,7 @@ class SelfTaught:
     """
 
     name = "self"
+    _network: Classifier
 
     def __init__(self, network: Classifier, plan: Plan, weights: str) -> None:
         self.plan = plan
@@ -72,8 +75,9 @@ class SelfTaught:
         *,
         fingerprint: str | None = None,
         seed: int = 0,
+        device: torch.device | str = "cpu",
     ) -> SelfTaught:
-        """Load the cached network of this data set, or train and cache it.
+        """Load the cached network of this data set, or train it on ``device`` and cache it.
 
         ``images`` are uint8 (n, height, width, channels), ``labels`` (n,) non-negative integers. Training is
         deterministic given ``seed`` and the number of threads. A damaged cache is detected and trained anew.
@@ -87,11 +91,11 @@ class SelfTaught:
         kind = "rotations" if targets is None else hashlib.sha256(targets.tobytes()).hexdigest()
         key = hashlib.sha256(f"{VERSION} {identity} {kind} {seed}".encode()).hexdigest()[:32]
         entry = cache_folder() / "extractors" / f"self-{key}"
-        return cls(*entry_of(entry, _load, lambda folder: _store(folder, *_train(images, targets, seed))))
-
-    def to(self, device: torch.device) -> None:
-        """Compute ``maps`` there; ``features`` are of the CPU."""
-        self._network.to(device)
+        made = cls(
+            *entry_of(entry, _load, lambda folder: _store(folder, *_train(images, targets, seed, device)))
+        )
+        made.to(torch.device(device))
+        return made
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 128)."""
@@ -101,9 +105,9 @@ class SelfTaught:
         """Map features (n, 128) to class probabilities (n, classes); None if it learned without labels."""
         if self.plan.task != "classes":
             return None
-        with torch.inference_mode():
-            logits = self._network.head(torch.from_numpy(np.asarray(features, np.float32)))
-            probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
+        with torch.inference_mode(), full_float32():
+            given = torch.from_numpy(np.asarray(features, np.float32)).to(self.device)
+            probabilities: NDArray[np.float32] = self._network.head(given).softmax(1).cpu().numpy()
         return probabilities
 
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -116,7 +120,7 @@ class SelfTaught:
         return found
 
     def _pooled(self, images: NDArray[Any]) -> Tensor:
-        pixels = to_tensor(to_channels(images, self.plan.channels), self.plan.side)
+        pixels = to_tensor(to_channels(images, self.plan.channels), self.plan.side, self.device)
         pooled: Tensor = self._network.pooled(pixels / 127.5 - 1)
         return pooled
 
@@ -128,7 +132,9 @@ def _digest(images: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _train(images: NDArray[Any], labels: NDArray[np.int64] | None, seed: int) -> tuple[Classifier, Plan]:
+def _train(
+    images: NDArray[Any], labels: NDArray[np.int64] | None, seed: int, device: torch.device | str
+) -> tuple[Classifier, Plan]:
     side = min(max(images.shape[1:3]), LARGEST_SIDE)
     channels = images.shape[3]
     parts = [
@@ -136,7 +142,7 @@ def _train(images: NDArray[Any], labels: NDArray[np.int64] | None, seed: int) ->
     ]
     outputs = 4 if labels is None else int(labels.max()) + 1
     targets = None if labels is None else torch.from_numpy(np.array(labels))
-    network, quality = train(torch.cat(parts), targets, outputs, seed)
+    network, quality = train(torch.cat(parts), targets, outputs, seed, device)
     task = "rotations" if labels is None else "classes"
     return network, Plan(task, outputs, channels, side, round(quality, 4))
 
@@ -145,7 +151,7 @@ def _store(folder: Path, network: Classifier, plan: Plan) -> None:
     """Write the weights, and beside them the plan and their digest."""
     from safetensors.torch import save
 
-    content = save({key: value.contiguous() for key, value in network.state_dict().items()})
+    content = save({key: value.cpu().contiguous() for key, value in network.state_dict().items()})
     card = json.dumps({**asdict(plan), "sha256": hashlib.sha256(content).hexdigest()}, indent=2)
     (folder / "model.safetensors").write_bytes(content)
     (folder / "plan.json").write_text(card, encoding="utf-8")

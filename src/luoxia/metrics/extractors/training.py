@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.metrics.extractors.pixels import channels_last
+from luoxia.training.hardware import autocast
 
 WIDTH = 32
 BATCH = 128
@@ -40,17 +41,20 @@ class Classifier(nn.Module):
         return logits
 
 
-def train(images: Tensor, labels: Tensor | None, outputs: int, seed: int) -> tuple[Classifier, float]:
-    """Train on images, uint8 (n, channels, side, side); return the network and its held-out accuracy.
+def train(
+    images: Tensor, labels: Tensor | None, outputs: int, seed: int, device: torch.device | str = "cpu"
+) -> tuple[Classifier, float]:
+    """Train on images, uint8 (n, channels, side, side), on a device; return the network and its held-out accuracy.
 
     ``labels`` (n,) are classes; None asks for the four rotations. Draws nothing from torch's global
-    generator.
+    generator, and the same on every device.
     """
+    images, labels = images.to(device), None if labels is None else labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(images.shape[1], outputs, images.shape[2])
-    network = channels_last(network)
+    network = channels_last(network.to(device))
     order = torch.randperm(len(images), generator=generator)
     count = max(1, int(len(images) * HELD_OUT))
     _fit(network, images, labels, order[count:], generator)
@@ -71,10 +75,10 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.2)
     network.train()
     for _ in range(steps):
-        chosen = rows[torch.randint(len(rows), (BATCH,), generator=generator)]
+        chosen = rows[torch.randint(len(rows), (BATCH,), generator=generator)].to(images.device)
         pixels = _shifted(images[chosen], images.shape[2] // 14, generator)
         pixels, targets = _with_targets(pixels, None if labels is None else labels[chosen])
-        with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_pays()):
+        with autocast(images.device, torch.bfloat16 if _bfloat16_pays(images.device) else torch.float32):
             logits = network(_scaled(pixels))
         loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad()
@@ -94,10 +98,10 @@ def _with_targets(pixels: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor
     """Return the labels as they are; without labels, turn a quarter of the batch each way and ask which."""
     if labels is not None:
         return pixels, labels
-    turns = torch.arange(len(pixels)) % 4
+    turns = torch.arange(len(pixels), device=pixels.device) % 4
     turned = torch.empty_like(pixels)
     for k in range(4):
-        turned[turns == k] = torch.rot90(pixels[turns == k], k, (2, 3))
+        turned[k::4] = torch.rot90(pixels[k::4], k, (2, 3))
     return turned, turns
 
 
@@ -105,8 +109,9 @@ def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """Shift each image (n, c, side, side) by up to ``most`` pixels each way, repeating its border."""
     n, channels, side, _ = images.shape
     offsets = torch.randint(-most, most + 1, (2, n, 1), generator=generator)
-    rows, columns = (torch.arange(side) + offsets).clamp_(0, side - 1)
-    index = torch.arange(n)[:, None, None, None], torch.arange(channels)[None, :, None, None]
+    rows, columns = (torch.arange(side) + offsets).clamp_(0, side - 1).to(images.device)
+    each, channel = (torch.arange(count, device=images.device) for count in (n, channels))
+    index = each[:, None, None, None], channel[None, :, None, None]
     return images[(*index, rows[:, None, :, None], columns[:, None, None, :])]
 
 
@@ -117,13 +122,15 @@ def _scaled(images: Tensor) -> Tensor:
 def _accuracy(network: Classifier, images: Tensor, labels: Tensor | None, rows: Tensor) -> float:
     right = 0
     with torch.inference_mode():
-        for chosen in torch.split(rows, 250):
+        for chosen in torch.split(rows.to(images.device), 250):
             pixels, targets = _with_targets(images[chosen], None if labels is None else labels[chosen])
             right += int((network(_scaled(pixels)).argmax(1) == targets).sum())
     return right / len(rows)
 
 
-def _bfloat16_pays() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+def _bfloat16_pays(device: torch.device) -> bool:
+    """Whether a CPU multiplies bfloat16 in hardware: elsewhere it is slower than float32, and on a GPU not needed."""
+    if device.type != "cpu":
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
