@@ -16,6 +16,7 @@ from luoxia.data.files import in_words
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.interchange.bert import BERT
 from luoxia.opening import opening, using
+from luoxia.provenance.files import recover
 from luoxia.recipes import Recipe, find, own, recorded
 from luoxia.runs.display import Display
 from luoxia.runs.folder import described, is_foreign, model_folder
@@ -125,6 +126,7 @@ def _resumed(run: Run, settings: Mapping[str, Any], display: Display) -> Any:
     if (
         origin is not None and not Path(origin).exists()
     ):  # form and tokeniser lie in the run too, all weights as well
+        recover(run.model)
         config = config.model_copy(update={"init": str(run.model.resolve())})
     return config
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.interchange.config import Config
 from luoxia.interchange.rules import Rule
-from luoxia.interchange.saving import fitting, refuse_taken, store, whole_folder
+from luoxia.interchange.saving import fitting, refuse_taken, store
 from luoxia.interchange.tensors import FolderTensors
 from luoxia.networks.lora import LoRALinear, adapters, replace_module
 from luoxia.networks.transformer import Decoder, Encoder
+from luoxia.provenance.files import whole_folder
 
 FILE = "adapter_model.safetensors"
 OUTER = "base_model.model."

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +19,7 @@ from luoxia.interchange.tensors import INDEX, SINGLE
 from luoxia.interchange.tokenisers import special_ids, write_tokeniser
 from luoxia.networks.lora import merged_state
 from luoxia.networks.transformer import Decoder, Encoder, Shape
+from luoxia.provenance.files import whole_folder
 
 if TYPE_CHECKING:
     from luoxia.data.text.tokeniser import Tokeniser
@@ -87,21 +85,6 @@ def refuse_taken(path: Path) -> None:
         raise UsageError(f"{path} is there already: choose a new folder, or remove it first")
 
 
-@contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into, which is flushed and becomes ``path`` at the end, or is removed if anything fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise LuoxiaError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def their_tensors(network: Decoder | Encoder, family: Family, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """Every tensor under the family's name, on the CPU."""
     state = merged_state(network)
@@ -157,15 +140,6 @@ def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]
         part[name] = tensor
         size += tensor.nbytes
     yield part
-
-
-def _flush(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def fitting(shape: Shape, architecture: str | None, encoder: bool) -> Family:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from luoxia.errors import LuoxiaError
@@ -26,3 +28,92 @@ def write_file(path: Path, content: bytes | str) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink()
     return path
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to write into, which is flushed and becomes ``path`` at the end, or is removed if anything fails."""
+    with _beside(path) as temporary:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+        _flush_one(path.parent)
+
+
+@contextlib.contextmanager
+def new_version(path: Path, ours: Collection[str]) -> Iterator[Path]:
+    """A folder to write into, which at the end stands at ``path`` instead of the one that is there.
+
+    Until it is whole, the old one is in force. Between two renames the old one stands aside, where ``in_force`` finds
+    it, so that a process killed at any moment leaves one of them whole. What the old one holds beside ``ours``, the
+    names that are written here, is carried over.
+    """
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):  # of killed writers
+        shutil.rmtree(stale, ignore_errors=True)
+    with _beside(path) as temporary:
+        recover(path)
+        _retire(path, ours)
+        yield temporary
+        _flush(temporary)
+        try:
+            if path.is_dir() and not path.is_symlink():
+                path.rename(_aside(path))
+            else:
+                path.unlink(missing_ok=True)  # never write through a link
+            temporary.rename(path)
+        finally:
+            recover(path)
+        _flush_one(path.parent)
+        _retire(path, ours)
+
+
+def in_force(path: Path) -> Path:
+    """The folder at ``path``, or the one that a killed ``new_version`` left aside."""
+    return path if path.exists() or not _aside(path).is_dir() else _aside(path)
+
+
+def recover(path: Path) -> None:
+    """Put a folder back that a killed ``new_version`` left aside."""
+    if not path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            _aside(path).rename(path)
+
+
+def _retire(path: Path, ours: Collection[str]) -> None:
+    """Remove the folder that stands aside, once what is the user's in it lies at ``path``."""
+    aside = _aside(path)
+    for entry in sorted(aside.iterdir()) if aside.is_dir() else ():
+        if entry.name not in ours and not (path / entry.name).exists():
+            entry.rename(path / entry.name)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.old")
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A folder beside ``path``, removed if it is still there in the end."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+    except OSError as error:
+        raise LuoxiaError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Everything in a folder onto the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

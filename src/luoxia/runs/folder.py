@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.errors import UsageError
+from luoxia.provenance.files import in_force
 from luoxia.runs.run import Run
 
 
@@ -22,7 +23,7 @@ def described(path: str | Path) -> dict[str, Any]:
 def model_folder(path: str | Path) -> Path:
     """The folder ``model`` of a run; any other folder itself."""
     path = Path(path)
-    return path / "model" if (path / "run.json").exists() else path
+    return in_force(path / "model" if (path / "run.json").exists() else path)
 
 
 def is_foreign(path: str | Path) -> bool:

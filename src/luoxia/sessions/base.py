@@ -15,8 +15,9 @@ import torch
 
 from luoxia import __version__
 from luoxia.errors import UsageError
+from luoxia.interchange.saving import store
 from luoxia.objectives.base import Objective, Phase, Rng
-from luoxia.provenance.files import write_file
+from luoxia.provenance.files import new_version, write_file
 from luoxia.recipes import Recipe, own
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
@@ -29,6 +30,8 @@ from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
 from luoxia.training.stopping import Stopper
 from luoxia.training.trainer import Trainer
 
+MODEL_FILES = ("model.safetensors", "config.json", "README.md", "tokeniser.json", "huggingface", "adapter")
+"""What a model folder may hold; anything else in it is the user's."""
 NO_LIMIT = 1_000_000_000
 """Steps of a run that only its budget ends."""
 
@@ -145,8 +148,11 @@ class Session:
         raise NotImplementedError
 
     def describe_model(self) -> dict[str, Any]:
-        """What ``luoxia.load`` needs besides the weights and the recipe."""
+        """What ``luoxia.load`` needs besides the weights and the recipe, for config.json."""
         raise NotImplementedError
+
+    def write_model(self, folder: Path) -> None:
+        """Write what lies beside the weights; nothing by default."""
 
     def describe_data(self) -> dict[str, Any]:
         """The data set, for run.json."""
@@ -260,9 +266,7 @@ class Session:
         write_report(self.run.path)
 
     def _export(self, step: int) -> None:
-        """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else."""
-        from safetensors.torch import save
-
+        """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else. It changes as a whole."""
         weights = self.weights()
         tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
         config = {
@@ -276,9 +280,12 @@ class Session:
             "step": step,
             **self.describe_model(),
         }
-        write_file(self.run.model / "model.safetensors", save(tensors))
-        write_file(self.run.model / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-        write_file(self.run.model / "README.md", self.card())
+        told = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        with new_version(self.run.model, MODEL_FILES) as folder:
+            store(tensors, folder / "model.safetensors")
+            (folder / "config.json").write_text(told, encoding="utf-8")
+            (folder / "README.md").write_text(self.card(), encoding="utf-8")
+            self.write_model(folder)
 
     # ------------------------------------------------------------------ descriptions
 

@@ -180,9 +180,9 @@ class ClassificationSession(ExaminedSession):
             device=self.world.device,
         )
 
-    def describe_spec(self) -> dict[str, Any]:
+    def describe_model(self) -> dict[str, Any]:
         """The vocabulary and the classes."""
-        return super().describe_spec() | {"classes": list(self.dataset.data.classes)}
+        return super().describe_model() | {"classes": list(self.dataset.data.classes)}
 
     def describe_data(self) -> dict[str, Any]:
         """The texts, for run.json."""

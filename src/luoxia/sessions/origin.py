@@ -121,14 +121,18 @@ def learnt_ends(folder: Path, tokeniser: Tokeniser) -> tuple[int, ...]:
     return (*own, *end_tokens(folder / FOREIGN))
 
 
-def copy_foreign(origin: Origin, model: Path) -> None:
-    """Keep the small files of the toolkit that the weights began in, so that they can go back there."""
-    if origin.foreign is None or (model / FOREIGN).exists():
+def copy_foreign(origin: Origin, model: Path, new: Path) -> None:
+    """Keep the small files of the toolkit that the weights began in, so that they can go back there.
+
+    Into the ``new`` model folder, from where they began, or from the ``model`` folder so far.
+    """
+    if origin.foreign is None:
         return
-    (model / FOREIGN).mkdir(parents=True)
+    (new / FOREIGN).mkdir()
     for name in ("config.json", *FILES):
-        if (origin.foreign / name).is_file():
-            shutil.copyfile(origin.foreign / name, model / FOREIGN / name)
+        found = (place / name for place in (origin.foreign, model / FOREIGN) if (place / name).is_file())
+        if (source := next(found, None)) is not None:
+            shutil.copyfile(source, new / FOREIGN / name)
 
 
 def write_adapter(network: Decoder, origin: Origin, base: str, model: Path) -> None:
@@ -138,7 +142,6 @@ def write_adapter(network: Decoder, origin: Origin, base: str, model: Path) -> N
         fitting(network.shape, kind, encoder=False)
     except LuoxiaError:
         return
-    shutil.rmtree(model / ADAPTER, ignore_errors=True)
     save_adapter(network, model / ADAPTER, kind, base)
 
 

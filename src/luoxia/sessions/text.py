@@ -226,19 +226,18 @@ class TextSession(TokenSession):
         """The adapters merged."""
         return merged_state(self.averaged(self.network))
 
-    def describe_spec(self) -> dict[str, Any]:
+    def describe_model(self) -> dict[str, Any]:
         """What the network's form needs."""
         return {"spec": asdict(self.spec)}
 
-    def describe_model(self) -> dict[str, Any]:
-        """What lies beside the weights: the tokeniser, the adapters, what another toolkit must be given back."""
-        told = super().describe_model()
+    def write_model(self, folder: Path) -> None:
+        """The tokeniser, the adapters, what another toolkit must be given back."""
+        super().write_model(folder)
         if self.origin is not None:
-            copy_foreign(self.origin, self.run.model)
+            copy_foreign(self.origin, self.run.model, folder)
             if self.recipe.lora:
                 network: Any = self.averaged(self.network)
-                write_adapter(network, self.origin, str(self.recipe.init), self.run.model)
-        return told
+                write_adapter(network, self.origin, str(self.recipe.init), folder)
 
     def card(self) -> str:
         """The model card, with the fields that texts are asked for by."""

@@ -67,14 +67,12 @@ class TokenSession(Session):
         return str(dataset.data.skips.amount())
 
     def describe_model(self) -> dict[str, Any]:
-        """The vocabulary, and the tokeniser beside the weights."""
-        self.run.model.mkdir(parents=True, exist_ok=True)
-        self.dataset.tokeniser.save(self.run.model)
-        return self.describe_spec()
-
-    def describe_spec(self) -> dict[str, Any]:
         """What the network's form and the model need of the data."""
         return {"spec": asdict(self.dataset.spec)}
+
+    def write_model(self, folder: Path) -> None:
+        """The tokeniser beside the weights."""
+        self.dataset.tokeniser.save(folder)
 
     def describe_tokens(self) -> dict[str, Any]:
         """The text and its tokens, for run.json."""

@@ -1,0 +1,126 @@
+"""The model folder changes as a whole: whatever ends its writing, the old one or the new one is there."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from foreign import save_model
+
+import luoxia
+from luoxia.data.text.tokeniser import Tokeniser
+from luoxia.errors import LuoxiaError
+from luoxia.sessions import base, origin, text
+
+SMALL = {
+    "batch": 4,
+    "context": 24,
+    "score_samples": 0,
+    "sample_every": 0,
+    "device": "cpu",
+    "precision": "fp32",
+}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that goes on from a Hugging Face folder, with adapters; to be read."""
+    folder = tmp_path_factory.mktemp("tuned")
+    save_model(folder / "theirs", "Qwen2")
+    (folder / "words.txt").write_text("the cat sat on the mat, and the dog sat too. " * 50)
+    luoxia.finetune(
+        folder / "theirs",
+        data=str(folder / "words.txt"),
+        steps=1,
+        lora=2,
+        out=str(folder / "run"),
+        quiet=True,
+        **SMALL,
+    )
+    return folder
+
+
+@pytest.fixture
+def lora(tuned: Path, here: Path) -> Path:
+    """A copy of it, whose origin is as it was."""
+    shutil.copytree(tuned / "run", here / "lora")
+    return here / "lora"
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (base, "store"),
+        (text, "copy_foreign"),
+        (text, "write_adapter"),
+        (Tokeniser, "save"),
+        (text.TextSession, "card"),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_model(
+    lora: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
+) -> None:
+    before = content(lora / "model")
+    assert {"model.safetensors", "config.json", "README.md", "huggingface/tokenizer.json"} <= before.keys()
+    assert "adapter/adapter_model.safetensors" in before
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, full)
+        with pytest.raises(LuoxiaError, match=r"^cannot write .*model: No space left on device"):
+            luoxia.resume(lora, steps=2, quiet=True)
+    assert content(lora / "model") == before
+    assert not list(lora.glob(".model*"))
+    luoxia.resume(lora, steps=3, quiet=True)
+    after = content(lora / "model")
+    assert after.keys() == before.keys()
+    assert after["model.safetensors"] != before["model.safetensors"]
+
+
+def test_what_the_user_keeps_there_stays(run: Path) -> None:
+    (run / "model" / "generated").mkdir()
+    (run / "model" / "generated" / "001.png").write_bytes(b"mine")
+    (run / "model" / "notes.txt").write_text("mine")
+    luoxia.resume(run, steps=21, quiet=True)
+    assert (run / "model" / "generated" / "001.png").read_bytes() == b"mine"
+    assert (run / "model" / "notes.txt").read_text() == "mine"
+    assert not (run / "model.old").exists()
+
+
+def test_one_that_was_put_aside_when_the_writer_was_killed_is_used(
+    run: Path, luoxia_command: Callable
+) -> None:
+    expected = luoxia.load(run).sample(2, seed=0)
+    (run / "model").rename(run / "model.old")
+    assert (luoxia.load(run).sample(2, seed=0) == expected).all()
+    assert (luoxia.load(run / "model").sample(2, seed=0) == expected).all()
+    assert luoxia_command("sample", run, "n=1", "out=a.png").exit_code == 0
+    assert luoxia_command("resume", run, "steps=21").exit_code == 0
+    assert [path.name for path in run.glob("*model*")] == ["model"]
+
+
+def test_a_half_copy_of_their_files_is_made_whole(lora: Path, tuned: Path) -> None:
+    before = content(lora / "model" / origin.FOREIGN)
+    (lora / "model" / origin.FOREIGN / "tokenizer.json").unlink()
+    luoxia.resume(lora, steps=2, quiet=True)
+    assert content(lora / "model" / origin.FOREIGN) == before
+
+
+def test_their_files_stay_when_the_origin_is_gone(
+    lora: Path, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(lora / "model" / origin.FOREIGN)
+    theirs = tuned / "theirs"
+    theirs.rename(tuned / "away")
+    (lora / "model").rename(lora / "model.old")  # and the last writer was killed
+    try:
+        luoxia.resume(lora, steps=2, quiet=True)
+    finally:
+        (tuned / "away").rename(theirs)
+    assert content(lora / "model" / origin.FOREIGN) == before
