@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from pictures import encode, noise, png_header_only
@@ -173,3 +176,41 @@ def test_grey_is_told_from_the_header(content: bytes, grey: bool) -> None:
 def test_bad_files_say_why(content: bytes, reason: str) -> None:
     with pytest.raises(Unusable, match=reason):
         run(content)
+
+
+def with_chunk(content: bytes, name: bytes, data: bytes, *, end: bool = False, right: bool = True) -> bytes:
+    """A PNG with a chunk more, after the header or before the end."""
+    at = len(content) - 12 if end else 33
+    checksum = zlib.crc32(name + data) + (not right)
+    return (
+        content[:at] + struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum) + content[at:]
+    )
+
+
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize(
+    ("name", "data", "right"),
+    [
+        (b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3_000_000)), True),
+        (b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(3_000_000)), True),
+        (b"iCCP", b"icc\0\0" + zlib.compress(bytes(2_000_000)), True),
+        (b"iCCP", b"icc\0\1junk", True),
+        (b"tEXt", b"workflow\0text", False),
+        (b"eXIf", b"junk", False),
+        (b"pHYs", b"", True),
+    ],
+)
+def test_what_is_remarked_in_a_png_never_decides(name: bytes, data: bytes, right: bool, end: bool) -> None:
+    image = noise(8, 8)
+    content = with_chunk(encode(image), name, data, end=end, right=right)
+    assert read_header(content).mode == "RGB"
+    assert (run(content) == np.asarray(image)).all()
+
+
+def test_transparency_and_rotation_outlast_damaged_remarks() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = noise(8, 12, "L").convert("P")
+    content = encode(image, transparency=0, exif=exif)
+    damaged = with_chunk(content, b"iCCP", b"icc\0\0" + zlib.compress(bytes(2_000_000)))
+    assert (run(damaged, (12, 8), channels=4) == run(content, (12, 8), channels=4)).all()

@@ -3,8 +3,9 @@
 In this order:
 
 1. the first frame is read, and rotated as its EXIF orientation says; colour profiles are not applied;
-2. 16-bit samples are scaled to 8 bits, not clipped (0 … 65535 → 0 … 255); palettes, 1-bit, CMYK and other
-   colour spaces become grey or RGB; grey of RGB is ITU-R 601-2 luma;
+2. samples of 16 bits and more, signed ones and floats are scaled to 8 bits, by one range for the whole data set (see
+   ``luoxia.data.ranges``; 0 … 65535 → 0 … 255); palettes, 1-bit, CMYK and other colour spaces become grey or RGB; grey
+   of RGB is ITU-R 601-2 luma;
 3. transparency is kept for 2 channels (grey + alpha) and 4 (RGBA), and composited on white for
    1 (grey) and 3 (RGB);
 4. ``crop``: "center" scales the image until it just covers the size, and cuts off the overhang evenly;
@@ -15,17 +16,21 @@ In this order:
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from luoxia.data.formats import HEAD_BYTES, why_unread
+from luoxia.data.png import PNG_START, without_remarks
+from luoxia.data.ranges import Depth, Range, depth_of, to_bytes
 
 Crop = Literal["center", "random", "pad"]
 CROPS: tuple[str, ...] = get_args(Crop)
+Result = TypeVar("Result")
 Pixels = NDArray[np.uint8]
 Payload = bytes | Pixels  # an encoded file, or pixels (height, width) or (height, width, channels)
 
@@ -57,6 +62,7 @@ class Conversion:
     width: int
     channels: int
     crop: Crop
+    ranges: tuple[Range, ...] = ()  # of numbers that are no bytes, but for the usual one
 
 
 @dataclass(frozen=True)
@@ -67,19 +73,38 @@ class Header:
     width: int
     mode: str
     grey: bool
+    depth: Depth | None = None  # where its numbers are no bytes; for this the image is decoded
 
 
 def read_header(payload: Payload) -> Header:
-    """Return the header of ``payload`` without decoding it.
+    """Return the header of ``payload``; only images whose numbers are no bytes are decoded for it.
 
     Raises:
         Unusable: not an image, or one of more than ``MAX_PIXELS``.
     """
+    return _whatever_is_remarked(payload, _header)
+
+
+def _header(payload: Payload) -> Header:
     image = _open(payload)
     width, height = image.size
     if _orientation(image) >= 5:
         width, height = height, width
-    return Header(height, width, image.mode, _is_grey(image))
+    mode, grey = image.mode, _is_grey(image)
+    try:
+        return Header(height, width, mode, grey, depth_of(image))
+    except Exception as error:  # as in convert
+        raise Unusable(f"cannot be decoded: {_words(error)}") from error
+
+
+def _whatever_is_remarked(payload: Payload, work: Callable[[Payload], Result]) -> Result:
+    """``work(payload)``; where that fails, that of a PNG without texts and colour profiles, which never decide."""
+    try:
+        return work(payload)
+    except Unusable:
+        if not isinstance(payload, bytes) or not payload.startswith(PNG_START):
+            raise
+        return work(without_remarks(payload))
 
 
 def convert(payload: Payload, name: str, to: Conversion) -> Pixels:
@@ -90,13 +115,17 @@ def convert(payload: Payload, name: str, to: Conversion) -> Pixels:
     """
     if isinstance(payload, np.ndarray) and payload.shape == (to.height, to.width, to.channels):
         return payload
+    return _whatever_is_remarked(payload, lambda content: _converted(content, name, to))
+
+
+def _converted(payload: Payload, name: str, to: Conversion) -> Pixels:
     image = _open(payload)
     try:
         if image.format == "JPEG":  # decoding at a reduced scale, still twice the size that is needed
             side = 2 * max(to.height, to.width)
             image.draft(None, (side, side))
         orientation = _orientation(image)
-        image = _flatten(_to_8_bits(image), to.channels)
+        image = _flatten(to_bytes(image, to.ranges), to.channels)
         if orientation in TURNS:
             image = image.transpose(TURNS[orientation])
         image = _pad(image, to) if to.crop == "pad" else _cover(image, to, name)
@@ -147,26 +176,6 @@ def _is_grey(image: Image.Image) -> bool:
         colours = colours[: len(colours) // 3 * 3].reshape(-1, 3)
         return bool((colours == colours[:, :1]).all())
     return image.mode in GREY_MODES or image.mode.startswith("I;16")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-        return Image.fromarray(_scale_floats(values))
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.clip(np.asarray(image).astype(np.float32), 0, 65535)
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    return image
-
-
-def _scale_floats(values: NDArray[np.float32]) -> Pixels:
-    """Scale by the smallest usual white (1, 255, 65535) that nothing exceeds, else by their own range."""
-    low, high = float(values.min()), float(values.max())
-    white = next((white for white in (1.0, 255.0, 65535.0) if low >= 0 and high <= white), None)
-    if white is None:
-        values, white = values - low, high - low
-    eight_bits: Pixels = np.rint(values / white * 255).astype(np.uint8)
-    return eight_bits
 
 
 def _flatten(image: Image.Image, channels: int) -> Image.Image:

@@ -3,17 +3,24 @@
 import os
 import warnings
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from luoxia.data.convert import Header
+import numpy as np
+
+from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
 from luoxia.data.files import Skipped
 from luoxia.data.images import cached, class_names, fingerprint_of, plan
 from luoxia.data.plan import Request, Size
+from luoxia.data.ranges import in_words
 from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_source
 
 MOST_COMMON = 10
+SHOWN = 32
+"""Images that are looked at for their greys."""
+FEW = 26
+"""Greys: a tenth of 256."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,11 @@ def _described(source: Source, survey: Survey, request: Request) -> Description:
     headers = [header for _, header in pairs if isinstance(header, Header)]
     sizes = Counter(f"{header.height}x{header.width}" for header in headers)
     labels = Counter(item.label for item in items)
+    notes = [*source.notes, *in_words(to.ranges)]
+    if _few_greys(known.images[:: 1 + len(known) // SHOWN] if known else _some(source, survey, to)):
+        notes.append(
+            "the images use fewer than a tenth of the greys: convert them where they should not be so flat"
+        )
     common = dict(sizes.most_common(MOST_COMMON))
     return Description(
         source=source.title,
@@ -98,7 +110,25 @@ def _described(source: Source, survey: Survey, request: Request) -> Description:
         skipped=skipped,
         ignored=source.others.total(),
         other_files=dict(source.others.most_common()),
-        notes=source.notes,
+        notes=notes,
         fingerprint=fingerprint_of(survey, to),
         cached=known is not None,
     )
+
+
+def _some(source: Source, survey: Survey, to: Conversion) -> Pixels:
+    """At most ``SHOWN`` of the images, evenly spread, (n, height, width, channels)."""
+    usable = [index for index, header in enumerate(survey.headers) if isinstance(header, Header)]
+    found = []
+    for index in usable[:: 1 + len(usable) // SHOWN]:
+        with suppress(Unusable):
+            found.append(convert(source.payload(index), source.items[index].name, to))
+    return np.stack(found) if found else np.zeros((0, to.height, to.width, to.channels), np.uint8)
+
+
+def _few_greys(images: Pixels) -> bool:
+    """Whether nearly all values lie within a tenth of the range, and there are few of them."""
+    colours = images[..., :-1] if images.shape[3] in (2, 4) else images
+    counts = np.bincount(colours.reshape(-1), minlength=256)
+    low, high = np.searchsorted(np.cumsum(counts), [0.01 * counts.sum(), 0.99 * counts.sum()])
+    return bool(counts.sum() and (counts > 0).sum() < FEW and high - low < FEW)

@@ -90,5 +90,6 @@ def _ending_by_brands(head: bytes) -> str:
 
 
 def why_unread(head: bytes) -> str | None:
-    """What a file is that no ending betrays, and what to do with it; None where its first bytes do not tell."""
-    return UNREAD.get(ending_by(head))
+    """What an image is that cannot be read, by its first bytes, and what to do with it; None where they do not tell."""
+    ending = ending_by(head)
+    return "TIFF of a kind that is not read: save it as PNG" if ending == ".tif" else UNREAD.get(ending)

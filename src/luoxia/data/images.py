@@ -18,6 +18,7 @@ from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
 from luoxia.data.files import Skipped
 from luoxia.data.parallel import in_order
 from luoxia.data.plan import Request, Size
+from luoxia.data.ranges import in_words
 from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_source
 from luoxia.errors import LuoxiaError
 
@@ -104,14 +105,14 @@ def decode(source: Source, survey: Survey, to: Conversion, progress: Progress | 
     """Convert a source that was surveyed, or take what the cache has of it; raises what ``open_images`` does."""
     return entry_of(
         _entry(survey, to),
-        lambda entry: _read(entry, source),
+        lambda entry: _read(entry, source, to),
         lambda folder: _Builder(source, survey, to, progress).build(folder),
     )
 
 
 def cached(source: Source, survey: Survey, to: Conversion) -> ImageDataset | None:
     """What the cache has of a source that was surveyed; a damaged entry is removed."""
-    return read_entry(_entry(survey, to), lambda entry: _read(entry, source))
+    return read_entry(_entry(survey, to), lambda entry: _read(entry, source, to))
 
 
 def plan(source: Source, survey: Survey, request: Request) -> Conversion:
@@ -130,15 +131,17 @@ def usable_headers(source: Source, survey: Survey) -> list[Header]:
 
 def fingerprint_of(survey: Survey, to: Conversion) -> str:
     """Return 32 hex digits that stand for the content and for the conversion."""
-    key = json.dumps([CACHE_VERSION, survey.digest, *astuple(to)])
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
+    key: list[object] = [CACHE_VERSION, survey.digest, to.height, to.width, to.channels, to.crop]
+    if to.ranges:  # they came later, and data without them keeps its fingerprint
+        key.append([astuple(found) for found in to.ranges])
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
 def _entry(survey: Survey, to: Conversion) -> Path:
     return cache_folder() / "images" / fingerprint_of(survey, to)
 
 
-def _read(entry: Path, source: Source) -> ImageDataset:
+def _read(entry: Path, source: Source, to: Conversion) -> ImageDataset:
     facts = json.loads((entry / "dataset.json").read_text("utf-8"))
     images = np.load(entry / "images.npy", mmap_mode="r")
     labels = np.load(entry / "labels.npy", mmap_mode="r") if facts["classes"] else None
@@ -157,7 +160,7 @@ def _read(entry: Path, source: Source) -> ImageDataset:
             [*(Skipped(**skip) for skip in facts["skipped"]), *source.unread], key=lambda skip: skip.name
         ),
         texts=facts["texts"],
-        notes=tuple(source.notes),
+        notes=(*source.notes, *in_words(to.ranges)),
     )
 
 

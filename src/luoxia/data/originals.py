@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import PurePosixPath
 
-from luoxia.data.convert import Conversion, Pixels, Unusable, convert, read_header
+from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
 from luoxia.data.files import Files, FolderFiles, OneFile, Skipped, ZipFiles
+from luoxia.data.looks import look_at
+from luoxia.data.ranges import Range, ranges_of
 from luoxia.data.sources import ignore_decoder_warnings
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, printable
@@ -41,16 +43,23 @@ class Originals:
         for skip in self.skipped:
             yield skip.name, "", skip.reason
         with closing(self._files):
-            for name in self._names:
+            with warnings.catch_warnings():
+                ignore_decoder_warnings()
+                headers = {name: look_at(self._files, name).header for name in self._names}
+            ranges = ranges_of(header.depth for header in headers.values() if isinstance(header, Header))
+            for name, header in headers.items():
                 with warnings.catch_warnings():
                     ignore_decoder_warnings()
-                    yield name, self._targets[name], self._pixels(name, channels)
+                    yield name, self._targets[name], self._pixels(name, header, channels, ranges)
 
-    def _pixels(self, name: str, channels: int) -> Pixels | str:
+    def _pixels(
+        self, name: str, header: Header | str, channels: int, ranges: tuple[Range, ...]
+    ) -> Pixels | str:
+        if isinstance(header, str):
+            return header
         try:
-            payload = self._files.read(name)
-            header = read_header(payload)
-            return convert(payload, name, Conversion(header.height, header.width, channels, "center"))
+            to = Conversion(header.height, header.width, channels, "center", ranges)
+            return convert(self._files.read(name), name, to)
         except Unusable as reason:
             return str(reason)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from luoxia.data.convert import CROPS, Conversion, Crop, Header
+from luoxia.data.ranges import ranges_of
 from luoxia.errors import UsageError
 
 Size = int | str | tuple[int, int]
@@ -46,7 +47,8 @@ class Request:
         """Fill in what was not asked for from the ``headers`` (at least one) of the usable images."""
         height, width = self.size or _default_size(headers)
         channels = self.channels or (1 if all(header.grey for header in headers) else 3)
-        return Conversion(height, width, channels, self.crop)
+        ranges = ranges_of(header.depth for header in headers)
+        return Conversion(height, width, channels, self.crop, ranges)
 
 
 def _sides(size: Size) -> tuple[int, int]:

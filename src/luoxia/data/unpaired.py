@@ -117,8 +117,10 @@ def open_unpaired(
                 f"load={spelt(whole)} is smaller than size={spelt(crops)}: raise load= or lower size="
             )
         depth = max(to.channels for to in plans)
-        to = Conversion(*whole, depth, crop)
-        a, b = (decode(*both, to, progress) for both in zip(sources, surveys, strict=True))
+        a, b = (
+            decode(source, survey, Conversion(*whole, depth, crop, own.ranges), progress)
+            for source, survey, own in zip(sources, surveys, plans, strict=True)
+        )
     return UnpairedDataset(a, b, ImageSpec(*crops, depth))
 
 
