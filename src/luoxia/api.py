@@ -24,7 +24,7 @@ from luoxia.runs.run import Run
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
-from luoxia.sessions.origin import load_foreign
+from luoxia.sessions.origin import load_foreign, refuse_adapter
 from luoxia.sessions.stored import Stored, usable
 from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
@@ -188,6 +188,7 @@ def export(
     dtype: str | None = None,
     direction: str | None = None,
     use: str | None = None,
+    adapter: str | None = None,
 ) -> Path:
     """Write a model for other toolkits.
 
@@ -195,7 +196,8 @@ def export(
     ``onnx``, a file, or ``tensorflow``, a SavedModel folder, both compared with PyTorch before they are written; of an
     image translator ``onnx``, one ``direction`` of it (None: a2b). None: the first that the model has. ``dtype``, of a
     language model's weights: float32, bfloat16 or float16; None: as they are. ``use``: the file of a recipe of one's
-    own. ``UsageError`` for a model or a form of network that the format cannot hold.
+    own. ``adapter``: a PEFT folder, merged into a Hugging Face folder's weights. ``UsageError`` for a model or a form
+    of network that the format cannot hold.
     """
     model = named_path(model, "export")
     given = {"out": out, "format": format, "dtype": dtype, "direction": direction}
@@ -214,7 +216,8 @@ def export(
     if direction is not None and kind != UnpairedSession.exported:
         raise UsageError(f"direction={direction} is for image translators")
     if kind == TextSession.exported:
-        return export_huggingface(model, str(out), dtype)
+        return export_huggingface(model, str(out), dtype, adapter)
+    refuse_adapter(model, adapter)
     if dtype is not None:
         raise UsageError(
             f"dtype={dtype} is for language models: a model of images is exported as it is, in float32"
@@ -301,7 +304,12 @@ def _word(value: Any) -> str:
 
 
 def load(
-    path: str | Path | Run, *, ema: bool = True, device: str | torch.device = "auto", use: str | None = None
+    path: str | Path | Run,
+    *,
+    ema: bool = True,
+    device: str | torch.device = "auto",
+    use: str | None = None,
+    adapter: str | Path | None = None,
 ) -> Any:
     """The generator of a run, or of the ``model`` folder inside it: an ``ImageGenerator``, an ``ImageTranslator``,
     a ``TextGenerator``, a ``Translator``, a ``TextClassifier`` or a ``TextEmbedder``. Of a Hugging Face folder:
@@ -309,7 +317,8 @@ def load(
 
     ``device``: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1 or mps. ``ema=False`` takes the weights of the
     last checkpoint instead of their average (a run's folder only). ``use`` is the file of a recipe of one's own, which
-    a model never names itself: see ``luoxia.use``.
+    a model never names itself: see ``luoxia.use``. ``adapter``: a PEFT folder of LoRA adapters, which are merged into
+    the weights of a Hugging Face folder.
     """
     path = Path(named_path(path, "load"))
     chosen = LoadSettings.from_settings({"ema": ema, "device": device})
@@ -319,7 +328,8 @@ def load(
     if not ema and folder == path:
         raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
     if is_foreign(folder):
-        return load_foreign(folder, place)
+        return load_foreign(folder, place, adapter)
+    refuse_adapter(path, adapter)
     with usable(folder):
         return _load_model(folder, None if ema else path / "checkpoints", place)
 

@@ -68,7 +68,7 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
     decoding = Decoding(**{name: getattr(chosen, name) for name in names})
     out = None if chosen.out is None else free_path(chosen.out, (".txt", ".jsonl"), chosen.overwrite)
-    generator = api.load(run, ema=chosen.ema, device=chosen.device)
+    generator = api.load(run, ema=chosen.ema, device=chosen.device, adapter=chosen.adapter)
     generator.lighten(bf16=chosen.precision == "bf16", int8=chosen.int8)
     rule = generator.rule(
         poem=chosen.poem, readings=chosen.readings, schema=chosen.schema_, grammar=chosen.grammar
@@ -212,7 +212,7 @@ def export(run: str, /, **settings: Any) -> Path:
         )
     from luoxia import api
 
-    return api.export(run, chosen.out, format=chosen.format, dtype=chosen.dtype, direction=chosen.direction)
+    return api.export(run, **chosen.model_dump(exclude_none=True, exclude={"use"}))
 
 
 def measure(run: str | None, /, **settings: Any) -> Any:

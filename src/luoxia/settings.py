@@ -73,6 +73,9 @@ class TextSettings(Config):
         None, description="a file with a grammar to keep, in Lark's notation"
     )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    adapter: Annotated[str | None, Unset] = Field(
+        None, description="a PEFT folder of LoRA adapters for a Hugging Face folder, merged into its weights"
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the weights: bf16 is half the bytes")
     int8: bool = Field(False, description="matrices of 8 bits: a quarter of the bytes, less exact")
     out: Annotated[str | None, Unset] = Field(
@@ -133,6 +136,9 @@ class ExportSettings(Config):
         None, description="of an image translator: a2b (if unset) or b2a"
     )
     use: Annotated[str | None, Unset] = USE
+    adapter: Annotated[str | None, Unset] = Field(
+        None, description="a PEFT folder of LoRA adapters for a Hugging Face folder, merged into its weights"
+    )
 
 
 class LoadSettings(Config):

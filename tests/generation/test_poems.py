@@ -7,7 +7,7 @@ from decoders import decoder
 
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import UsageError
-from luoxia.generation.poems import Form, Poem, Readings, keeps_form, read_readings
+from luoxia.generation.poems import Form, Poem, Readings, read_readings
 from luoxia.generation.text import Decoding, complete
 
 POEMS = [
@@ -45,6 +45,18 @@ def write(tokeniser: Tokeniser, poem: Poem, n: int, **options: object) -> list[s
     )
     assert {c.reason for c in done} == {"complete"}
     return [c.text for c in done]
+
+
+def keeps_form(text: str, form: Form) -> bool:
+    """Whether a text is one whole poem of a form and nothing else; spaces and line breaks do not count."""
+    hypotheses = form.start()
+    characters = "".join(text.split())
+    for place, character in enumerate(characters):
+        after = form.advance(place, hypotheses, character)
+        if after is None:
+            return False
+        hypotheses = after
+    return len(characters) == form.size
 
 
 HAN = "[\u4e00-\u9fff\u3400-\u4dbf\u3007\U00020000-\U000323af]"

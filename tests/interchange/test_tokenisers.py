@@ -31,7 +31,7 @@ def test_ours_opens_there_and_here_again(tmp_path, kind):
     tokeniser = Tokeniser.train(kind, texts, vocabulary=300 if kind == "bpe" else None, specials=["<sep>"])
     save_folder(small(tokeniser.vocabulary), tmp_path / "m", tokeniser=tokeniser)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
-    here = load_folder(tmp_path / "m").tokeniser()
+    here = Tokeniser.from_huggingface(tmp_path / "m")
     for text in TEXTS:
         ids = tokeniser.encode(text)
         assert theirs.encode(text, add_special_tokens=False) == ids == here.encode(text)
@@ -50,9 +50,14 @@ def test_theirs_is_copied_and_written(tmp_path):
     save_folder(network, tmp_path / "first", tokeniser=tokeniser)
     loaded = load_folder(tmp_path / "first")
     copied = save_folder(loaded.network, tmp_path / "copied", like=loaded)
-    written = save_folder(loaded.network, tmp_path / "written", tokeniser=loaded.tokeniser())
+    written = save_folder(
+        loaded.network, tmp_path / "written", tokeniser=Tokeniser.from_huggingface(loaded.folder)
+    )
     for folder in (copied, written):
-        for source in (transformers.AutoTokenizer.from_pretrained(folder), load_folder(folder).tokeniser()):
+        for source in (
+            transformers.AutoTokenizer.from_pretrained(folder),
+            Tokeniser.from_huggingface(folder),
+        ):
             assert source.decode(tokeniser.encode(TEXTS[0])) == TEXTS[0]
             assert source.encode(TEXTS[1]) == tokeniser.encode(TEXTS[1])
     first, second = ((tmp_path / name / "tokenizer.json").read_bytes() for name in ("first", "copied"))

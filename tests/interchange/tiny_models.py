@@ -92,3 +92,13 @@ def outputs(model: Any, ids: torch.Tensor, **more: Any) -> torch.Tensor:
     with torch.no_grad():
         result = model(ids, **more)
     return result.logits if "logits" in result else result.last_hidden_state
+
+
+def shift_adapters(network: Any) -> None:
+    """Bring our network's adapters away from their start."""
+    from luoxia.networks.lora import adapters
+
+    with torch.no_grad():
+        for _, layer in adapters(network):
+            for tensor in (layer.a, layer.b):
+                tensor.add_(torch.randn_like(tensor) * 0.2)

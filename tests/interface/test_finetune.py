@@ -67,6 +67,15 @@ def test_adapters_are_saved_beside_the_merged_weights(words, luoxia_command):
     assert (merged - before).abs().max() > 1e-3
     torch.testing.assert_close(adapted, merged, atol=1e-5, rtol=0)
     torch.testing.assert_close(luoxia.load("run", ema=False).logits(ids), merged, atol=1e-6, rtol=0)
+    greedy = ("prompt=the", "temperature=0", "max_tokens=6")
+    said = [
+        luoxia_command("sample", *given, *greedy).stdout
+        for given in (("run",), ("model", "adapter=run/model/adapter"))
+    ]
+    assert said[0] == said[1] and said[0].startswith("the")
+    assert (
+        "needs a Hugging Face folder" in luoxia_command("sample", "run", "adapter=run/model/adapter").stderr
+    )
 
 
 @pytest.mark.parametrize("lora", [(), ("lora=4", "dropout=0.1")])

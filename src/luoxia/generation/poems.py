@@ -166,18 +166,6 @@ def han() -> frozenset[str]:
     return frozenset(chr(code) for low, high in HAN for code in range(ord(low), ord(high) + 1))
 
 
-def keeps_form(text: str, form: Form) -> bool:
-    """Whether a text is one whole poem of a form and nothing else; spaces and line breaks do not count."""
-    hypotheses = form.start()
-    characters = "".join(text.split())
-    for place, character in enumerate(characters):
-        after = form.advance(place, hypotheses, character)
-        if after is None:
-            return False
-        hypotheses = after
-    return len(characters) == form.size
-
-
 def read_readings(path: str | Path) -> Readings:
     """Read a table of UTF-8 lines: character, rhyme group, tone (平 or 仄), between tabs; a line for each reading.
 

@@ -63,8 +63,7 @@ class Config:
         """Refuse the keys that nothing has read, unless they are harmless or empty; ``of``: whose they would be."""
         for key, value in self.values.items():
             known = key in self._read or key in HARMLESS or key in harmless
-            empty = value is None or value is False or value in ("", [], {})
-            if not (known or empty or NEUTRAL.get(key) == value):
+            if not (known or _empty(value) or NEUTRAL.get(key) == value):
                 raise LuoxiaError(
                     f"{self.path}: {key}={str(value)[:60]} is no setting of {of} that Luoxia knows, and may change "
                     "what the model computes: remove the key if it does not"
@@ -120,6 +119,16 @@ class Config:
                 raise LuoxiaError(
                     f"{self.path}: {key}={str(self.values[key])[:60]} is not supported, only {key}={value} is"
                 )
+
+    def without(self, *keys: str) -> None:
+        """Refuse these keys unless they are empty: what is known not to be built."""
+        for key in keys:
+            if not _empty(self.get(key)):
+                raise LuoxiaError(f"{self.path}: {key}={str(self.values[key])[:60]} is not supported")
+
+
+def _empty(value: object) -> bool:
+    return value is None or value is False or value in ("", [], {})
 
 
 def rope(config: Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,9 +24,6 @@ from luoxia.interchange.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from luoxia.interchange.rules import Family, Rule, matrix
 from luoxia.interchange.tensors import FLOATS, Entry, FolderTensors
 from luoxia.networks.transformer import Decoder, Encoder, Shape
-
-if TYPE_CHECKING:
-    from luoxia.data.text.tokeniser import Tokeniser
 
 FAMILIES = {family.kind: family for family in (GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT)}
 HEAD = "lm_head.weight"
@@ -43,24 +40,11 @@ class Loaded:
     kept: dict[str, Tensor] = field(
         default_factory=dict
     )  # BERT's pooler: not in the network, but saved again
-    ignored: list[str] = field(default_factory=list)  # tensors that are not read: heads of other tasks, masks
 
     @property
     def shape(self) -> Shape:
         """The network's shape."""
         return self.network.shape
-
-    def tokeniser(self) -> Tokeniser:
-        """What ``tokenizer.json`` describes; needs the extra ``text``."""
-        from luoxia.data.text.tokeniser import Tokeniser
-
-        return Tokeniser.from_huggingface(self.folder)
-
-
-def is_folder(path: str | Path) -> bool:
-    """Whether ``path`` looks like a Hugging Face folder: a config.json with a model_type."""
-    file = Path(path) / "config.json"
-    return file.is_file() and "model_type" in Config(file).values
 
 
 def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> Loaded:
@@ -80,8 +64,6 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     for name, stored in names.items():
         if re.fullmatch(family.kept, name):
             loaded.kept[name] = tensors.read(stored).clone()
-        elif re.fullmatch(family.ignored, name):
-            loaded.ignored.append(stored)
     return loaded
 
 

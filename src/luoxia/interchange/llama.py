@@ -31,6 +31,7 @@ def base_shape(config: Config, defaults: Defaults) -> Shape:
     count, width = config.size("num_attention_heads", 32), config.size("hidden_size", 4096)
     if config.get("hidden_act") != "swish":  # another name of the same
         config.only(hidden_act="silu")
+    config.without("attn_logit_softcapping", "final_logit_softcapping")
     return Shape(
         vocabulary=config.size("vocab_size", defaults.vocabulary),
         width=width,

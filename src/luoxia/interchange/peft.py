@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.interchange.config import Config
+from luoxia.interchange.adapter_config import AdapterSettings
 from luoxia.interchange.rules import Rule
 from luoxia.interchange.saving import fitting, refuse_taken, store
 from luoxia.interchange.tensors import FolderTensors
@@ -102,12 +102,12 @@ def _their_adapters(layer: LoRALinear, rule: Rule, prefix: str, rank: int) -> di
 def load_adapter(network: Decoder | Encoder, path: str | Path, architecture: str | None = None) -> list[str]:
     """Put the adapters of a PEFT folder around the layers of ``network``; returns the names of these layers.
 
-    ``UsageError`` for kinds of adapters that are not plain LoRA, ``LuoxiaError`` for tensors that do not fit.
+    ``LuoxiaError`` for kinds of adapters that are not plain LoRA, and for tensors that do not fit.
     """
     folder = Path(path)
     if any(True for _ in adapters(network)):
         raise UsageError("the network has LoRA adapters already: fold them into its weights first")
-    scale, dropout = settings(folder)
+    settings = AdapterSettings.read(folder)
     file = folder / FILE
     if not file.is_file():
         raise UsageError(f"{folder} holds no {FILE}")
@@ -115,7 +115,7 @@ def load_adapter(network: Decoder | Encoder, path: str | Path, architecture: str
     left = set(tensors.entries)
     found: dict[str, list[Pair]] = {}
     for name, rule, prefix in projections(network, architecture):
-        parts = _parts(tensors, rule, prefix)
+        parts = _parts(tensors, rule, prefix, settings)
         if any(len(a) for a, _ in parts):
             found[name] = parts
         for pair, (a, _) in zip(_pairs(rule, prefix), parts, strict=True):
@@ -125,24 +125,9 @@ def load_adapter(network: Decoder | Encoder, path: str | Path, architecture: str
         raise LuoxiaError(f"{file} adapts what this network does not have: {told}")
     network.requires_grad_(False)
     for name, parts in found.items():
-        replace_module(network, name, _ours(network.get_submodule(name), parts, scale, dropout))
+        layer = _ours(network.get_submodule(name), parts, settings.scale, settings.dropout)
+        replace_module(network, name, layer)
     return list(found)
-
-
-def settings(folder: Path) -> tuple[float, float]:
-    """Scale and dropout from adapter_config.json."""
-    config = Config(folder / "adapter_config.json")
-    config.only(
-        peft_type="LORA",
-        bias="none",
-        use_dora=False,
-        rank_pattern={},
-        alpha_pattern={},
-        modules_to_save=[],
-        lora_bias=False,
-    )
-    rank, alpha = config.size("r"), config.number("lora_alpha")
-    return alpha / (rank**0.5 if config.flag("use_rslora", False) else rank), config.share("lora_dropout")
 
 
 def _pairs(rule: Rule, prefix: str) -> list[tuple[str, str]]:
@@ -151,19 +136,30 @@ def _pairs(rule: Rule, prefix: str) -> list[tuple[str, str]]:
     return [(f"{name}.lora_A.weight", f"{name}.lora_B.weight") for name in outer]
 
 
-def _parts(tensors: FolderTensors, rule: Rule, prefix: str) -> list[Pair]:
+def _parts(tensors: FolderTensors, rule: Rule, prefix: str, settings: AdapterSettings) -> list[Pair]:
     """A (r, in) and B (rows, r) of each of their projections; r = 0 where it has no adapter."""
     inputs, parts = rule.shape[1], []
     for (a, b), rows in zip(_pairs(rule, prefix), rule.rows, strict=True):
         if a not in tensors.entries or b not in tensors.entries:
             parts.append((torch.zeros(0, inputs), torch.zeros(rows, 0)))
             continue
+        layer = a.removeprefix(OUTER).removesuffix(".lora_A.weight")
+        if not settings.adapts(layer):
+            raise LuoxiaError(
+                f"{settings.config.path} does not target {layer}, which has an adapter in {FILE}: "
+                "name it in target_modules, or remove its tensors"
+            )
         rank = prod(tensors.entries[a].shape) // inputs
         if tensors.entries[a].shape != (rank, inputs) or tensors.entries[b].shape != (rows, rank):
             raise LuoxiaError(
                 f"the adapter's tensors {a} and {b} do not fit a layer of {inputs} inputs and {rows} outputs"
             )
-        parts.append((tensors.read(a).float(), tensors.read(b).float()))
+        said, scale = settings.of(layer)
+        if rank != said:
+            raise LuoxiaError(
+                f"{settings.config.path} gives {layer} the rank {said}, and {FILE} has one of {rank}"
+            )
+        parts.append((tensors.read(a).float(), tensors.read(b).float() * scale))
     return parts
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.errors import UsageError
 
 
 class LoRALinear(nn.Module):
@@ -18,8 +18,6 @@ class LoRALinear(nn.Module):
     A (r, in) starts at random and B (out, r) at zero, so that training starts from W₀ itself. Both stay in float32
     where W₀ is shorter, for small steps would be rounded away. ``dropout`` is of the adapter's input.
     """
-
-    kept: Tensor | None
 
     def __init__(
         self,
@@ -36,29 +34,19 @@ class LoRALinear(nn.Module):
         self.a = nn.Parameter(torch.empty(rank, base.in_features, device=device, dtype=torch.float32))
         self.b = nn.Parameter(torch.zeros(base.out_features, rank, device=device, dtype=torch.float32))
         self.dropout = nn.Dropout(dropout)
-        self.register_buffer("kept", None)  # W₀ while merged: subtracting BA would not restore it to the bit
         # U(±1/√in), as the paper's public code; section 4.1 says only "a random Gaussian initialization"
         draw = torch.empty(self.a.shape).uniform_(-1, 1, generator=generator)
         with torch.no_grad():
             self.a.copy_(draw / math.sqrt(base.in_features))
 
     @property
-    def merged(self) -> bool:
-        """Whether ``base`` holds W₀ + (α/r)·BA."""
-        return self.kept is not None
-
-    @property
     def weight(self) -> Tensor:
         """W₀ + (α/r)·BA (out, in), in the type of W₀."""
-        if self.merged:
-            return self.base.weight
         return (self.base.weight.float() + self.scale * (self.b @ self.a)).to(self.base.weight.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """X (..., in) → (..., out)."""
         h: Tensor = self.base(x)
-        if self.merged:
-            return h
         low = F.linear(self.dropout(x).to(self.a.dtype), self.a)
         return h + (self.scale * F.linear(low, self.b)).to(h.dtype)
 
@@ -111,28 +99,10 @@ def adapters(network: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
 
 
 @torch.no_grad()
-def merge(network: nn.Module) -> None:
-    """Add every adapter to its matrix, so that sampling costs no more than without; ``unmerge`` before training on."""
-    for _, layer in adapters(network):
-        if not layer.merged:
-            merged = layer.weight
-            layer.kept = layer.base.weight.clone()
-            layer.base.weight.copy_(merged)
-
-
-@torch.no_grad()
-def unmerge(network: nn.Module) -> None:
-    """Give every matrix back as it was before ``merge``, to the bit."""
-    for _, layer in adapters(network):
-        if layer.kept is not None:
-            layer.base.weight.copy_(layer.kept)
-            layer.kept = None
-
-
 def fold(network: nn.Module) -> None:
     """Merge for good: plain linear layers take the adapted ones' places, and all weights can train again."""
-    merge(network)
     for name, layer in list(adapters(network)):
+        layer.base.weight.copy_(layer.weight)
         replace_module(network, name, layer.base)
     network.requires_grad_(True)
 
@@ -147,29 +117,3 @@ def merged_state(network: nn.Module) -> dict[str, Tensor]:
         if layer.base.bias is not None:
             state[f"{name}.bias"] = layer.base.bias.detach()
     return state
-
-
-def lora_state(network: nn.Module) -> dict[str, Tensor]:
-    """The adapters alone: ``layer.a`` (r, in) and ``layer.b`` (out, r) for each layer."""
-    state = {}
-    for name, layer in adapters(network):
-        state[f"{name}.a"], state[f"{name}.b"] = layer.a.detach(), layer.b.detach()
-    return state
-
-
-@torch.no_grad()
-def load_lora_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Take over what `lora_state` gave; ``LuoxiaError`` names the adapters that differ in name or shape."""
-    ours = lora_state(network)
-    if any(layer.merged for _, layer in adapters(network)):
-        raise UsageError("the network's adapters are merged: unmerge them before others are loaded")
-    for problem, names in (
-        ("lacks", ours.keys() - state.keys()),
-        ("has, and the network lacks,", state.keys() - ours.keys()),
-        ("has another shape of", {n for n in ours.keys() & state.keys() if ours[n].shape != state[n].shape}),
-    ):
-        if names:
-            told = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise LuoxiaError(f"the adapter {problem} {told}: use the rank and targets it was made with")
-    for name, tensor in ours.items():
-        tensor.copy_(state[name])

@@ -35,13 +35,13 @@ def export_images(model: ImageGenerator | ImageTranslator, out: Path, format: st
     return write_onnx(to_onnx(model), out) if format == "onnx" else write_saved_model(model, out)
 
 
-def export_huggingface(model: str, out: str, dtype: str | None = None) -> Path:
-    """Write a language model as a Hugging Face folder, its tokeniser included.
+def export_huggingface(model: str, out: str, dtype: str | None = None, adapter: str | None = None) -> Path:
+    """Write a language model as a Hugging Face folder, its tokeniser included, and a PEFT ``adapter`` merged.
 
     What began in such a folder keeps its architecture and its other files. ``UsageError`` for a network that no
     architecture there can express.
     """
-    origin = Origin.open(model, TextSession)
+    origin = Origin.open(model, TextSession, adapter)
     like = origin.like
     shape = origin.network.shape
     if like is None:

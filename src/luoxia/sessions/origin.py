@@ -15,7 +15,7 @@ from luoxia.generation.encoder import TextEncoder
 from luoxia.generation.language import TextGenerator
 from luoxia.interchange.config import Config
 from luoxia.interchange.huggingface import Loaded, load_folder, read_shape
-from luoxia.interchange.peft import save_adapter
+from luoxia.interchange.peft import load_adapter, save_adapter
 from luoxia.interchange.saving import fitting
 from luoxia.interchange.tensors import read_json
 from luoxia.interchange.tokenisers import FILES, end_tokens
@@ -38,16 +38,17 @@ class Origin:
     foreign: Path | None
 
     @classmethod
-    def open(cls, path: str, session: type[Session]) -> Origin:
-        """Of a run or model folder of that session's, or of a Hugging Face folder."""
+    def open(cls, path: str, session: type[Session], adapter: str | None = None) -> Origin:
+        """Of a run or model folder of that session's, or of a Hugging Face folder, with a PEFT ``adapter`` merged."""
         require_model(Path(path))
         folder = model_folder(path)
         if is_foreign(folder):
             foreign_tokeniser(folder)  # refuses one that does not fit
-            loaded = load_folder(folder)
+            loaded = merged(load_folder(folder), adapter)
             if not isinstance(loaded.network, Decoder):
                 raise UsageError(f"{path} is an encoder, which writes no text: give a model that does")
             return cls(loaded.network, folder)
+        refuse_adapter(path, adapter)
         with usable(folder):
             stored = Stored.read(folder)
             if stored.config["kind"] != session.exported:
@@ -103,16 +104,34 @@ def foreign_tokeniser(folder: Path) -> Tokeniser | None:
     return tokeniser
 
 
-def load_foreign(folder: Path, device: torch.device) -> TextGenerator | TextEncoder:
-    """The model of a Hugging Face folder, with its tokeniser where one lies there."""
-    tokeniser, loaded = foreign_tokeniser(folder), load_folder(folder)
-    common: dict[str, Any] = {
-        "details": {"architecture": loaded.architecture, "folder": folder.resolve().name},
-        "device": device,
-    }
+def load_foreign(
+    folder: Path, device: torch.device, adapter: str | Path | None = None
+) -> TextGenerator | TextEncoder:
+    """The model of a Hugging Face folder, with its tokeniser where one lies there and a PEFT ``adapter`` merged."""
+    tokeniser, loaded = foreign_tokeniser(folder), merged(load_folder(folder), adapter)
+    details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
+    details |= {} if adapter is None else {"adapter": Path(adapter).resolve().name}
+    common: dict[str, Any] = {"details": details, "device": device}
     if isinstance(loaded.network, Decoder):
         return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), **common)
     return TextEncoder(loaded.network, tokeniser, **common)
+
+
+def merged(loaded: Loaded, adapter: str | Path | None) -> Loaded:
+    """The network with the adapter of a PEFT folder in its weights."""
+    if adapter is not None:
+        load_adapter(loaded.network, adapter, loaded.architecture)
+        fold(loaded.network)
+    return loaded
+
+
+def refuse_adapter(path: str | Path, adapter: str | Path | None) -> None:
+    """PEFT's adapters are made for the folders of its toolkit."""
+    if adapter is not None:
+        raise UsageError(
+            f"adapter={adapter} needs a Hugging Face folder, the one it was trained on, and {path} is none: "
+            f"write one with luoxia export {path} out=FOLDER"
+        )
 
 
 def learnt_ends(folder: Path, tokeniser: Tokeniser) -> tuple[int, ...]:
