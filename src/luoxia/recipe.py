@@ -46,7 +46,8 @@ class Schedule(Config):
     images: Whole = Field(
         0,
         ge=0,
-        description="samples, over all processes, in which it runs its course and annealed values theirs; 0: the run",
+        description="samples seen, over all processes, in which it runs its course and annealed values theirs; "
+        "0: the run",
     )
     hold: float = Field(
         0.0, ge=0, lt=1, description="share of the run at lr before it falls (linear, cosine)"
@@ -88,7 +89,7 @@ class Recipe(Config):
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
     )
     batch: Whole = Field(64, ge=1, description="real images a phase and process")
-    accumulate: Whole = Field(1, ge=1, description="batches whose gradients are averaged into one update")
+    accumulate: Whole = Field(1, ge=1, description="batches that make one update, as if they were one batch")
     lr: float = Field(2e-4, gt=0, description="learning rate")
     seed: Whole = Field(0, ge=0, lt=2**63, description="seed of everything random")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

@@ -9,13 +9,16 @@ from torch import nn
 
 from luoxia.data import ImageSpec
 from luoxia.data.batches import Order
+from luoxia.data.text.spec import TextSpec
+from luoxia.data.text.tokens import IGNORED
 from luoxia.metrics.extractors.pixels import resize
 from luoxia.networks import dcgan, mlp, resnet
 from luoxia.objectives.adversarial import Adversarial
 from luoxia.objectives.base import Batch, Rng
+from luoxia.objectives.language import TokenBatch
 from luoxia.objectives.losses import LOSSES
 from luoxia.objectives.penalties import PENALTIES, UnitNorm, ZeroCentred
-from luoxia.recipes import RECIPES, ImageGAN
+from luoxia.recipes import GPT, RECIPES, ImageGAN
 from luoxia.recipes.gan import DCGAN, GAN
 from luoxia.training import checkpoint
 from luoxia.training.distributed import World
@@ -184,6 +187,32 @@ def test_each_discriminator_step_sees_fresh_real_images(tmp_path):
         trainer.step()
     shown = [row for name, _, rows in trainer.batches.rows if name == "discriminator" for row in rows]
     assert len(shown) == 64 and len(set(shown)) == 64
+
+
+# ---------------------------------------------------------------------- accumulation
+
+
+def test_accumulated_gradients_are_those_of_the_joint_batch():
+    """A mean of means weighs a token of a short text more than one of a long (Transformers until October 2024)."""
+    torch.manual_seed(0)
+    recipe = GPT(layers=1, heads=2, width=8, context=8, accumulate=2, optimiser={"name": "sgd"}, lr=1.0)
+    objective = recipe.build(TextSpec(20))
+    network = objective.networks["decoder"]
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    ids = torch.randint(0, 20, (2, 8))
+    targets = ids.roll(-1, 1)
+    targets[0, 1:] = IGNORED  # one token counts in the first row, eight in the second
+    start = [p.detach().clone() for p in network.parameters()]
+    joint = objective.losses(TokenBatch(ids, targets), Rng(0))["nll"]
+    slopes = torch.autograd.grad(joint, list(network.parameters()))
+    rows = [TokenBatch(ids[i : i + 1], targets[i : i + 1]) for i in range(2)]
+    trainer = Trainer(objective, recipe, lambda phase, index: rows[index], WORLD, None, torch.float32)
+    trainer.step()
+    lr = trainer.optimisers["decoder"].param_groups[0]["lr"]
+    for new, old, slope in zip(network.parameters(), start, slopes, strict=True):
+        torch.testing.assert_close(new, old - lr * slope, rtol=1e-5, atol=1e-6)
+    assert trainer.read_tally()["losses"]["prediction"]["nll"] == pytest.approx(joint.item(), rel=1e-5)
 
 
 # ---------------------------------------------------------------------- checkpoint and resume

@@ -1,11 +1,13 @@
 """Muon beside AdamW: who learns by which, the update against float64, and its state out and back."""
 
+import copy
 import math
 
 import pytest
 import torch
 from torch import nn
 
+from luoxia.networks.linear import LastLayer
 from luoxia.recipe import Optimiser
 from luoxia.training.muon import Muon, hidden_matrices
 from luoxia.training.optimisers import load_state_tensors, make_optimiser, state_tensors
@@ -20,10 +22,10 @@ class Toy(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(11, 6)
         self.hidden = nn.Linear(6, 10)
-        self.head = nn.Linear(10, 11)
+        self.outwards = LastLayer(10, 11)
 
     def forward(self, ids):
-        return self.head(self.hidden(self.tokens(ids)).relu())
+        return self.outwards(self.hidden(self.tokens(ids)).relu())
 
 
 def learn(network, optimiser, steps, seed=0):
@@ -45,6 +47,27 @@ def test_only_hidden_matrices_are_muons():
     assert rates.pop(id(network.hidden.weight)) == 0.02
     assert len(rates) == 4
     assert set(rates.values()) == {0.01}
+
+
+def test_it_is_an_optimiser_like_any_other():
+    """Hooks, its own state, and groups that are added later."""
+    torch.manual_seed(0)
+    one, two = Toy(), Toy()
+    two.load_state_dict(one.state_dict())
+    first, second = (make_optimiser(network, SETTINGS, 0.02) for network in (one, two))
+    heard = []
+    first.register_step_post_hook(lambda optimiser, args, settings: heard.append(len(optimiser.state)))
+    learn(one, first, 3)
+    assert heard == [5, 5, 5]
+    two.load_state_dict(one.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    extra = nn.Parameter(torch.ones(3))
+    first.add_param_group({"params": [extra]})
+    extra.grad = torch.ones(3)
+    learn(one, first, 2, seed=1)
+    learn(two, second, 2, seed=1)
+    assert all(map(torch.equal, one.parameters(), two.parameters()))
+    assert (extra < 1).all(), "what is added learns by AdamW"
 
 
 def orthogonalised(matrix):

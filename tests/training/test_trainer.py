@@ -12,7 +12,9 @@ from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Objective, Phase, hashed
 from luoxia.objectives.unpaired import UnpairedBatch
 from luoxia.recipe import Recipe
+from luoxia.recipes import RECIPES
 from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.recipes.images import ImageRecipe
 from luoxia.recipes.r3gan import R3GAN
 from luoxia.recipes.stylegan2 import StyleGAN2
 from luoxia.recipes.transformer_gan import TransformerGAN
@@ -174,6 +176,83 @@ def test_an_average_may_follow_every_few_steps():
     both = zip(start, trainer.networks["one"].parameters(), strict=True)
     expected = [kept * old + (1 - kept) * new.detach() for old, new in both]
     torch.testing.assert_close(list(trainer.averages["one"].module.parameters()), expected)
+
+
+def test_an_average_that_has_not_moved_is_not_shown():
+    """A run of fewer steps than ``ema.every`` is sampled from what it has learnt, not from where it began."""
+    trainer = make_trainer(ema={"halflife": 30, "every": 3})
+    for step in range(4):
+        shown = trainer.networks["one"] if step < 3 else trainer.averages["one"].module
+        assert trainer.shown("one") is shown
+        trainer.step()
+
+
+class Rows(Batch):
+    """Counted by something else than its length, as tokens are."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.seen = int(self.images.abs().sum())
+
+
+def test_what_was_seen_is_counted_and_survives_a_resume(tmp_path):
+    """By the averages, the log and the schedule; as the batches are, not as ``batch`` says."""
+
+    def make(folder):
+        inner = points(8)
+        settings = {"ema": {"halflife": 40, "every": 2}, "schedule": {"name": "cosine", "images": 200}}
+        return make_trainer(
+            folder, batches=lambda p, i: Rows(inner(p, i).images[: 2 + i % 5]), accumulate=2, **settings
+        )
+
+    trainer = make(tmp_path)
+    sizes = [trainer.batches(trainer.phases[0], i).seen for i in range(6)]
+    counted = [sum(sizes[i : i + 2]) for i in (0, 2, 4)]
+    for _ in range(3):
+        trainer.step()
+    assert trainer.images_seen == sum(counted) != 3 * trainer.images_per_step
+    assert trainer.progress.averaged == sum(counted[:2])
+    assert trainer.read_tally()["images"] == sum(counted)
+    assert_resumes(tmp_path / "resumed", make, first=3)
+
+
+def test_a_run_from_before_the_counting_goes_on_in_nominal_numbers(tmp_path):
+    settings = {"ema": {"halflife": 40, "every": 2}, "batch": 8}
+    trainer = make_trainer(tmp_path, **settings)
+    for _ in range(3):
+        trainer.step()
+    trainer.progress.nominal = True
+    trainer.save()
+    assert "seen" not in checkpoint.load_latest(tmp_path).state
+    inner = points(8)
+    later = make_trainer(tmp_path, batches=lambda p, i: Rows(inner(p, i).images), **settings)
+    later.restore(checkpoint.load_latest(tmp_path))
+    assert (later.images_seen, later.progress.averaged) == (24, 16)
+    trainer.step()
+    later.step()
+    assert later.images_seen == 32
+    assert same(trainer.averages["one"].module.parameters(), later.averages["one"].module.parameters())
+    later.save()
+    assert "seen" not in checkpoint.load_latest(tmp_path).state
+
+
+def test_all_parts_of_an_update_are_in_the_log():
+    inner = points(8)
+    trainer = make_trainer(None, (("first", "one", 1, 1),), accumulate=2, optimiser={"name": "sgd"})
+    trainer.objective.statistics = {}
+    phase, losses = trainer.phases[0], []
+
+    def heard(batch, rng):
+        found = phase.losses(batch, rng)
+        losses.append(found["error"].item())
+        trainer.objective.statistics["error"] = found["error"].detach()
+        return found
+
+    trainer.phases = [Phase("first", heard, "one")]
+    trainer.batches = inner
+    trainer.step()
+    log = trainer.read_tally()
+    assert log["losses"]["first"]["error"] == log["statistics"]["error"] == pytest.approx(sum(losses) / 2)
 
 
 def test_learning_rate_follows_the_schedule():
@@ -519,6 +598,21 @@ def test_convolutions_stay_channels_last(tmp_path):
         assert len(kernels) >= 5, "a kernel, its average and a moment of G; a kernel and a moment of D"
         layouts = {k: v.is_contiguous(memory_format=torch.channels_last) for k, v in kernels.items()}
         assert all(layouts.values()), [k for k, ok in layouts.items() if not ok]
+
+
+@pytest.mark.parametrize("name", [name for name, r in RECIPES.items() if issubclass(r, ImageRecipe)])
+def test_networks_say_how_their_weights_lie(name):
+    """Channels last wherever there is a kernel; a network that says nothing is left as it is."""
+    recipe = RECIPES[name]()
+    objective = recipe.build(ImageSpec(32, 32, 3, 3))
+    for network in objective.networks.values():
+        kernels = any(p.dim() == 4 for p in network.parameters())
+        assert getattr(network, "memory_format", None) == (torch.channels_last if kernels else None)
+    plain = nn.Conv2d(3, 4, 3)
+    objective.networks = {"one": plain}
+    objective.phases = list
+    Trainer(objective, Recipe(ema={"halflife": 0}), points(2), WORLD, None, torch.float32)
+    assert plain.weight.is_contiguous()
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

@@ -17,6 +17,8 @@ class ContrastiveGenerator(nn.Module):
     A head is an MLP of two layers of 256 units; its results have length 1 (appendix C.1).
     """
 
+    memory_format = torch.channels_last
+
     def __init__(self, a2b: Generator, dimensions: int = 256) -> None:
         super().__init__()
         self.a2b = a2b

@@ -79,6 +79,8 @@ class Generator(nn.Module):
     Checkerboard Artifacts").
     """
 
+    memory_format = torch.channels_last
+
     def __init__(self, channels: int, width: int = 64, blocks: int = 9, *, resize: bool = False) -> None:
         super().__init__()
         widths = (width, 2 * width, 4 * width)
@@ -164,6 +166,8 @@ class Discriminator(nn.Module):
     (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2).
     """
 
+    memory_format = torch.channels_last
+
     def __init__(self, channels: int, width: int = 64, patch: int = 70) -> None:
         super().__init__()
         halvings = PATCHES[patch]
@@ -185,6 +189,8 @@ class Discriminator(nn.Module):
 
 class Together(nn.ModuleDict):
     """Named networks that one phase updates: to the optimiser and to other processes they are one."""
+
+    memory_format = torch.channels_last
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """An input for each → a result of each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from luoxia.networks.layers import (
@@ -55,6 +56,8 @@ class Generator(nn.Module):
     al. 2016, arXiv:1609.05158): a better image for the same time of training.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         latent: int,
@@ -102,6 +105,8 @@ class Generator(nn.Module):
 
 class Discriminator(nn.Module):
     """The mirror image: stride-2 4 × 4 convolutions that double the channels; LeakyReLU 0.2, one logit."""
+
+    memory_format = torch.channels_last
 
     def __init__(
         self,

@@ -29,3 +29,7 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """X (..., in) → (..., out)."""
         return project(x, self.weight, self.bias)
+
+
+class LastLayer(nn.Linear):
+    """The layer to the logits; being no hidden one, it is left to AdamW where Muon trains the rest."""

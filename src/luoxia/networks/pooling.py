@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luoxia.networks.linear import LastLayer
 from luoxia.networks.transformer import Encoder
 
 
@@ -38,7 +39,7 @@ class SentenceClassifier(nn.Module):
         self.shape = encoder.shape
         self.columns = classes
         self.dropout = nn.Dropout(encoder.shape.dropout)
-        self.head = nn.Linear(encoder.shape.width, classes)
+        self.head = LastLayer(encoder.shape.width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -140,6 +140,8 @@ class Generator(nn.Module):
     No tanh at the end. ``width``: channels of the finest stage; each coarser one has twice as many, at most ``widest``.
     """
 
+    memory_format = torch.channels_last
+
     kernel: Tensor
 
     def __init__(
@@ -189,6 +191,8 @@ class Discriminator(nn.Module):
 
     With classes, what the last layer makes of the image is compared with the label's vector.
     """
+
+    memory_format = torch.channels_last
 
     kernel: Tensor
 

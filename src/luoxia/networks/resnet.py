@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -61,6 +62,8 @@ class DownBlock(nn.Module):
 class Generator(nn.Module):
     """z → a small map → residual blocks that double it → BN, ReLU, 3 × 3 convolution, tanh."""
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         latent: int,
@@ -99,6 +102,8 @@ class Generator(nn.Module):
 
 class Discriminator(nn.Module):
     """Residual blocks: halving while 7 pixels a side are left, then two at that size; mean over pixels, one output."""
+
+    memory_format = torch.channels_last
 
     def __init__(
         self,

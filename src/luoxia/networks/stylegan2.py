@@ -89,6 +89,8 @@ class Generator(nn.Module):
     last contribution to the image. ``mean_w`` (styles,) follows the w of training: truncation pulls towards it.
     """
 
+    memory_format = torch.channels_last
+
     mean_w: Tensor
     constant_noise: Tensor
 
@@ -219,6 +221,8 @@ class Discriminator(nn.Module):
     With classes the logit is ⟨features, map(class)⟩/√d, by a mapping network of its own (public code of Karras et al.
     2020, arXiv:2006.06676). ``group`` images are compared by the minibatch standard deviation; 0: none.
     """
+
+    memory_format = torch.channels_last
 
     def __init__(
         self,

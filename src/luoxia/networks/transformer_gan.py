@@ -119,6 +119,8 @@ class Discriminator(nn.Module):
     have no second derivative.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         shape: Image,

@@ -75,6 +75,7 @@ class Adversarial(Objective):
         self.ada = ada(self.state) if ada else None
         self.clip_weights = clip_weights
         self._seen: list[Seen] = []
+        self._signs: list[Tensor] = []  # of the parts of an update, for ``ada``
         self.has_batch_statistics = any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) for m in discriminator.modules()
         )
@@ -95,9 +96,17 @@ class Adversarial(Objective):
             self.d_steps,
             twice=twice,
             traces=() if fresh else ("generator",),
+            role="critic",
         )
         if lazy and self.penalties:
-            yield Phase("penalty", self.lazy_penalties, "discriminator", every=self.penalty_every, twice=True)
+            yield Phase(
+                "penalty",
+                self.lazy_penalties,
+                "discriminator",
+                every=self.penalty_every,
+                twice=True,
+                role="regularizer",
+            )
         yield Phase("generator", self.generator_losses, "generator", batched=fresh)
 
     def advance(self, images_seen: int) -> None:
@@ -120,7 +129,7 @@ class Adversarial(Objective):
         real_logits, fake_logits = self.criticise(real, fake, rng)
         real_sign, fake_sign = signs(self.loss, real_logits.detach(), fake_logits.detach())
         if self.ada is not None:
-            self.ada.hear(real_sign)
+            self._signs.append(real_sign)
         if self.g_update != "fresh":
             self._seen = [Seen(real, made, fake, real_logits.detach(), fake_logits.detach())]
         self.statistics |= {
@@ -199,7 +208,10 @@ class Adversarial(Objective):
         }
 
     def after_update(self, network: str) -> None:
-        """WGAN's weight clipping (Arjovsky et al. 2017, algorithm 1, line 7)."""
+        """Augmentation hears of the whole batch; WGAN's clipping (Arjovsky et al. 2017, algorithm 1, line 7)."""
+        if self.ada is not None and self._signs:
+            self.ada.hear(torch.stack(self._signs).mean())
+            self._signs.clear()
         if self.clip_weights and network == "discriminator":
             parameters = [p.data for p in self.networks["discriminator"].parameters()]
             torch._foreach_clamp_min_(parameters, -self.clip_weights)

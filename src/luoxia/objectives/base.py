@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 Losses = dict[str, Tensor]
+Role = Literal["model", "critic", "regularizer"]
+"""What a phase is for; the doctor asks for this and never for the name."""
+
+
+class BatchLike(Protocol):
+    """What the trainer needs to know of a batch; numbers that the host knows, so that no device is waited for."""
+
+    weight: int
+    """What its loss is a mean over: images, rows, target tokens."""
+    seen: int
+    """What it adds to what was seen, in the unit of the training: images, rows, tokens."""
+
+    def __len__(self) -> int:
+        """Examples."""
+        ...
+
+
+class Examples:
+    """A batch, one tensor or several of n examples: its loss is a mean over them, and they are what was seen."""
+
+    weight: int
+    seen: int
+
+    def __post_init__(self) -> None:
+        self.weight = self.seen = len(self)
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device; its counts go along, so count before moving."""
+        moved = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(moved, name, value.to(device))
+        return moved
 
 
 @dataclass
-class Batch:
+class Batch(Examples):
     """Real images (n, c, h, w), float32 in [-1, 1], and labels (n,) int64 or None."""
 
     images: Tensor
@@ -55,10 +92,15 @@ class Rng:
 class Phase:
     """One loss and the one network it updates.
 
-    ``losses(batch, rng)`` returns named scalars whose sum is minimised. ``repeat``: times a step, each on a fresh
-    batch. ``every``: steps between two runs; a lazy phase's losses already carry that gain. ``twice``: the loss
-    differentiates a gradient, which compiled networks cannot. ``traces``: networks that run here and are updated
-    through this very run by a later phase of the step, one that is not ``batched``: it gets None for a batch.
+    ``losses(batch, rng)`` returns named scalars whose sum is minimised, each a mean over the batch's ``weight``: the
+    trainer weighs the parts of an accumulated update, and of several processes, so that their gradient is that of the
+    joint batch. ``weighting="batch"``: the loss compares the examples of a batch with each other (those of all
+    processes, if it gathers them), so that parts cannot make a whole, and accumulation is refused.
+    ``role``: whether it trains the model, judges it (``critic``), or only restrains a network (``regularizer``).
+    ``repeat``: times a step, each on a fresh batch. ``every``: steps between two runs; a lazy phase's losses already
+    carry that gain. ``twice``: the loss differentiates a gradient, which compiled networks cannot. ``traces``: networks
+    that run here and are updated through this very run by a later phase of the step, one that is not ``batched``: it
+    gets None for a batch.
     """
 
     name: str
@@ -69,6 +111,8 @@ class Phase:
     twice: bool = False
     traces: tuple[str, ...] = ()
     batched: bool = True
+    role: Role = "model"
+    weighting: Literal["example", "batch"] = "example"
 
 
 class Objective:
@@ -103,8 +147,8 @@ class Objective:
     def advance(self, images_seen: int) -> None:
         """Before a step: become what this point of training asks for; nothing by default.
 
-        It depends on ``images_seen`` alone, the real images of all steps so far in all processes, so that a resumed run
-        goes on as it would have.
+        It depends on ``images_seen`` alone, what all steps so far have seen in all processes (images, rows or tokens),
+        so that a resumed run goes on as it would have.
         """
 
     def after_update(self, network: str) -> None:

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.data.text.tokens import IGNORED
-from luoxia.objectives.base import Losses, Objective, Phase, Rng
+from luoxia.objectives.base import Examples, Losses, Objective, Phase, Rng
 
 
 @dataclass
-class TokenBatch:
+class TokenBatch(Examples):
     """Rows of tokens: ``inputs`` and ``targets`` (n, t) int64, ``segments`` (n, t) the document of each or None.
 
     A target of ``IGNORED`` costs nothing.
@@ -25,21 +25,36 @@ class TokenBatch:
     targets: Tensor
     segments: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.weight = counted(self.targets)
+
     def __len__(self) -> int:
         return len(self.inputs)
 
 
 @dataclass
-class PairBatch:
-    """Sentence pairs: ``source`` (n, s) int64 with ``source_mask`` bool, ``inputs`` and ``targets`` (n, t) int64."""
+class PairBatch(Examples):
+    """Sentence pairs: ``source`` (n, s) int64 with ``source_mask`` bool, ``inputs`` and ``targets`` (n, t) int64.
+
+    What is seen is counted in target tokens.
+    """
 
     source: Tensor
     source_mask: Tensor
     inputs: Tensor
     targets: Tensor
 
+    def __post_init__(self) -> None:
+        self.weight = self.seen = counted(self.targets)
+
     def __len__(self) -> int:
         return len(self.source)
+
+
+def counted(targets: Tensor) -> int:
+    """How many targets cost something: waits for the device, so count before they move there."""
+    return int((targets != IGNORED).sum())
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:

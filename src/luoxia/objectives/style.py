@@ -39,6 +39,8 @@ class Style(Adversarial):
         self.mixing = mixing
         self.path_weight = path_weight
         self.path_every = path_every
+        self._lengths: list[Tensor] = []  # of the parts of an update, before which the mean was ``_before``
+        self._before = torch.tensor(0.0)
         if path_weight:
             self.state["path_length"] = torch.tensor(0.0)
 
@@ -46,7 +48,14 @@ class Style(Adversarial):
         """D, its penalties, G, and lazily the length of its paths."""
         yield from super().phases()
         if self.path_weight:
-            yield Phase("path length", self.path_losses, "generator", every=self.path_every, twice=True)
+            yield Phase(
+                "path length",
+                self.path_losses,
+                "generator",
+                every=self.path_every,
+                twice=True,
+                role="regularizer",
+            )
 
     def generate(self, real: Batch, rng: Rng) -> Tensor:
         """As many generated images as real ones, with their labels: (n, c, h, w)."""
@@ -61,14 +70,21 @@ class Style(Adversarial):
             images, w = self._generated(n, labels, rng, with_w=True)
             lengths = path_lengths(images, w, rng)
         mean = self.state["path_length"]
-        penalty = (lengths - mean).square().mean()
-        with torch.no_grad():
-            mean.lerp_(lengths.mean(), LENGTH_DECAY)
+        if not self._lengths:
+            self._before = mean.clone()
+        penalty = (lengths - self._before).square().mean()
+        self._lengths.append(lengths.detach())
+        mean.copy_(torch.lerp(self._before, torch.cat(self._lengths).mean(), LENGTH_DECAY))
         self.statistics["path_length"] = mean.clone()
         gain = self.path_weight * self.path_every
         return {
             "path_length": gain * penalty + 0 * images.sum()
         }  # as for penalties: a gradient for every parameter
+
+    def after_update(self, network: str) -> None:
+        """The next update's mean length begins with what this one left."""
+        super().after_update(network)
+        self._lengths.clear()
 
     def _generated(self, n: int, labels: Tensor | None, rng: Rng, **settings: Any) -> Any:
         z = rng.normal(n, self.latent)

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luoxia.objectives.base import Losses, Objective, Phase, Rng
+from luoxia.objectives.base import Examples, Losses, Objective, Phase, Rng
 from luoxia.objectives.gathering import gather_rows, processes
 
 
 @dataclass
-class LabelledTexts:
-    """Texts ``ids`` (n, t) int64 with ``mask`` (n, t) bool, True = real token, and their ``labels`` (n,) int64."""
+class LabelledTexts(Examples):
+    """Texts ``ids`` (n, t) int64 with ``mask`` (n, t) bool, True = real token, and their ``labels`` (n,) int64.
+
+    What is seen is counted in real tokens.
+    """
 
     ids: Tensor
     mask: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.seen = int(self.mask.sum())
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 @dataclass
-class TextPairs:
+class TextPairs(Examples):
     """Pairs of texts: ``first`` (n, s) and ``second`` (n, t) int64, each with its mask, True = real token."""
 
     first: Tensor
@@ -79,6 +86,7 @@ class Understanding(Objective):
     """One network, one loss. A subclass says what a batch costs."""
 
     phase: str
+    weighting: Literal["example", "batch"] = "example"
 
     def __init__(self, name: str, network: nn.Module) -> None:
         self.name = name
@@ -92,7 +100,7 @@ class Understanding(Objective):
 
     def phases(self) -> Iterator[Phase]:
         """One."""
-        yield Phase(self.phase, self.losses, self.name)
+        yield Phase(self.phase, self.losses, self.name, weighting=self.weighting)
 
     def losses(self, batch: Any, rng: Rng) -> Losses:
         """Nats an answer."""
@@ -140,6 +148,7 @@ class Contrastive(Understanding):
     """
 
     phase = "contrast"
+    weighting = "batch"
 
     def __init__(self, encoder: nn.Module, temperature: float = 0.05) -> None:
         super().__init__("encoder", encoder)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from luoxia.networks.cut import ContrastiveGenerator
 from luoxia.networks.cyclegan import Together
 from luoxia.objectives.adversarial import spread
-from luoxia.objectives.base import Losses, Objective, Phase, Rng
+from luoxia.objectives.base import Examples, Losses, Objective, Phase, Rng
 from luoxia.objectives.losses import LeastSquares, Loss, signs
 
 Judged = dict[str, tuple[Tensor, Tensor]]
@@ -21,7 +21,7 @@ Judged = dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclass
-class UnpairedBatch:
+class UnpairedBatch(Examples):
     """As many images of side A as of side B, (n, c, h, w) each, float32 in [−1, 1]; no two belong together."""
 
     a: Tensor
@@ -50,7 +50,9 @@ class Unpaired(Objective):
     def phases(self) -> Iterator[Phase]:
         """Generators, then discriminators."""
         yield Phase("generators", self.generator_losses, "generators")
-        yield Phase("discriminators", self.discriminator_losses, "discriminators", batched=False)
+        yield Phase(
+            "discriminators", self.discriminator_losses, "discriminators", batched=False, role="critic"
+        )
 
     def generator_losses(self, real: UnpairedBatch, rng: Rng) -> Losses:
         """What the generators minimise."""

@@ -245,7 +245,7 @@ class Translate(TextRecipe):
     lr: float = 0.02
     optimiser: Optimiser = Optimiser(name="muon", adam_lr=3e-3, betas=(0.9, 0.98))
     schedule: Schedule = Schedule(name="cosine", warmup=100, final=0.02)
-    ema: Average = Average(halflife=1_000_000, ramp=0.1)  # in tokens
+    ema: Average = Average(halflife=1_000_000, ramp=0.1)  # in target tokens
 
     @model_validator(mode="before")
     @classmethod

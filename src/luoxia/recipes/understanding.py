@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from luoxia.config import Unset, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
@@ -56,7 +56,7 @@ class ClassifyText(Understanding):
     )
     batch: Whole = Field(4096, ge=16, description="tokens in a batch, padding counted")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
-    ema: Average = Average(halflife=400_000, ramp=0.1)  # in tokens
+    ema: Average = Average(halflife=400_000, ramp=0.1)  # in tokens read
 
     def build_generator(self, data: TextSpec) -> Any:
         """Encoder and head."""
@@ -91,6 +91,15 @@ class EmbedText(Understanding):
     )
     temperature: float = Field(0.05, gt=0, le=1, description="of the softmax over cosines")
     ema: Average = Average(halflife=10_000, ramp=0.1)  # in pairs
+
+    @model_validator(mode="after")
+    def _contrasts_whole_batches(self) -> Self:
+        if self.accumulate > 1:
+            raise ValueError(
+                f"accumulate={self.accumulate} would leave a text only the others of its part as wrong answers: "
+                "raise batch= instead, with checkpoint_activations=true if memory runs out"
+            )
+        return self
 
     def build_generator(self, data: TextSpec) -> Any:
         """One encoder for both sides."""

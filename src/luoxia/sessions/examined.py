@@ -49,7 +49,7 @@ class ExaminedSession(TokenSession):
 
     def on_device(self, batch: Any) -> Any:
         """A batch as the objective takes it."""
-        return self.examples(*(torch.from_numpy(side).to(self.world.device) for side in batch))
+        return self.examples(*map(torch.from_numpy, batch)).to(self.world.device)
 
     # ------------------------------------------------------------------ what each kind says for itself
 

@@ -39,9 +39,9 @@ class TextMeasurement(Scores):
 
 def to_batch(windows: Windows, device: torch.device) -> TokenBatch:
     """Rows of tokens on the device; rows that hold one document each need no segments."""
-    segments = torch.from_numpy(windows.segments).to(device) if windows.segments.any() else None
-    inputs, targets = (torch.from_numpy(side).to(device) for side in (windows.inputs, windows.targets))
-    return TokenBatch(inputs, targets, segments)
+    segments = torch.from_numpy(windows.segments) if windows.segments.any() else None
+    inputs, targets = map(torch.from_numpy, (windows.inputs, windows.targets))
+    return TokenBatch(inputs, targets, segments).to(device)
 
 
 def prediction_scores(

@@ -100,6 +100,19 @@ class World:
         dist.all_reduce(stacked)
         return dict(zip(values, (stacked / self.size).unbind(), strict=True))
 
+    def adding(self, *counts: int) -> Callable[[], list[int]]:
+        """Start to add counts over all processes; what is returned waits for the sums. No device takes part."""
+        if self.size == 1:
+            return lambda: list(counts)
+        sums = torch.tensor(counts)
+        work = dist.all_reduce(sums, async_op=True)
+
+        def wait() -> list[int]:
+            work.wait()
+            return [int(value) for value in sums.tolist()]
+
+        return wait
+
     def average_(self, tensor: Tensor) -> None:
         """Replace a tensor by its mean over all processes, the same bits in each."""
         if self.size > 1:

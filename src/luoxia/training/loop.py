@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from luoxia.errors import LuoxiaError
-from luoxia.objectives.base import Batch, Rng, hashed
+from luoxia.objectives.base import BatchLike, Rng, hashed
 from luoxia.recipe import Recipe
 from luoxia.runs.run import Run
 from luoxia.training.doctor import Doctor, Finding
 from luoxia.training.stopping import Stopper, StopRequested
-from luoxia.training.trainer import Tally, Trainer
+from luoxia.training.tally import Tally
+from luoxia.training.trainer import Trainer
 
 
 @dataclass
@@ -41,7 +42,7 @@ class QuickScore:
 class Hooks:
     """What happens beside training; each changes no training state, and runs in the main process only."""
 
-    observe: Callable[[Rng], tuple[Batch, Batch | None]]
+    observe: Callable[[Rng], tuple[BatchLike, BatchLike | None]]
     """A batch of training and one of held-out data."""
     sample: Callable[[int], None]
     score: Callable[[int], QuickScore | None]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luoxia.networks.linear import LastLayer
 from luoxia.training.hardware import has_fast_bf16
 from luoxia.training.sharding import like, whole
 
@@ -113,38 +114,32 @@ class MuonAdamW(torch.optim.Optimizer):
         momentum: float,
         weight_decay: float,
     ) -> None:
-        """``rest``: AdamW's parameter groups. The base class is not initialised: each part does what it would."""
-        self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(rest, lr=adam_lr, betas=betas, eps=eps, fused=True)
-        ]
-        if hidden:
-            self.parts.insert(0, Muon(hidden, lr, momentum, weight_decay))
-        self.state: defaultdict[Tensor, Any] = defaultdict(dict)
-        self.param_groups = []
-        self.defaults: dict[str, Any] = {"fused": True}  # heeds ``found_inf``
-        for part in self.parts:
-            part.state = self.state
-            self.param_groups += part.param_groups
+        """``rest``: AdamW's parameter groups. A group that is added later is AdamW's too, unless it has ``muon``."""
+        self._adam = torch.optim.AdamW(rest, lr=adam_lr, betas=betas, eps=eps, fused=True)
+        self._muon = Muon(hidden, lr, momentum, weight_decay) if hidden else None
+        groups = [{**group, "muon": True} for group in self._muon.param_groups] if self._muon else []
+        super().__init__([*groups, *self._adam.param_groups], {**self._adam.defaults, "muon": False})
+
+    @property
+    def _parts(self) -> list[torch.optim.Optimizer]:
+        return [part for part in (self._muon, self._adam) if part is not None]
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One update of all parameters."""
-        for part in self.parts:
+        for part in self._parts:
+            part.state = self.state
+            part.param_groups = [g for g in self.param_groups if g["muon"] == (part is self._muon)]
             part.found_inf, part.grad_scale = self.found_inf, None  # type: ignore[attr-defined]
             part.step()
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-        for part in self.parts:
-            part.zero_grad(set_to_none)
-
 
 def hidden_matrices(network: nn.Module) -> list[Tensor]:
-    """The weights of linear layers, but for the head's: what lies between an embedding and the logits."""
+    """The weights of linear layers, but for a ``LastLayer``: what lies between an embedding and the logits."""
     embedded = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     return [
         module.weight
-        for name, module in network.named_modules()
+        for module in network.modules()
         if isinstance(module, nn.Linear)
-        and name.split(".")[-1] != "head"
+        and not isinstance(module, LastLayer)
         and id(module.weight) not in embedded
     ]

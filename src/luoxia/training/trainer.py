@@ -8,16 +8,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from luoxia.errors import LuoxiaError
-from luoxia.objectives.base import Batch, Objective, Phase, Rng, hashed
+from luoxia.objectives.base import BatchLike, Objective, Phase, Rng, hashed
 from luoxia.recipe import Recipe
 from luoxia.training import checkpoint, objective_state, optimisers
 from luoxia.training.checkpoint import Checkpoint
@@ -25,38 +23,13 @@ from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
 from luoxia.training.hardware import autocast, seed_device
+from luoxia.training.progress import Progress
 from luoxia.training.sharding import check_shardable, collect, load_weights, local, shard, whole
+from luoxia.training.tally import Tally
+from luoxia.training.weighing import Weighing, check_accumulation
 
 ROLLBACKS = 3
 """Roll-backs, each at half the learning rate, before training gives up."""
-
-
-@dataclass
-class Progress:
-    """How far training is: everything that resuming needs besides tensors."""
-
-    step: int = 0
-    seconds: float = 0.0  # set by the loop, whose log, samples and scores count too
-    rollbacks: int = 0
-    lr_scale: float = 1.0
-
-
-@dataclass
-class Tally:
-    """What accumulates between two log lines, on the device, unread until then."""
-
-    losses: dict[str, dict[str, list[Tensor]]] = field(default_factory=dict)
-    gradients: dict[str, list[Tensor]] = field(default_factory=dict)
-    statistics: dict[str, list[Tensor]] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
-    images: int = 0
-
-    def add(self, phase: str, losses: dict[str, Tensor], norm: Tensor) -> None:
-        """One update."""
-        named = self.losses.setdefault(phase, {})
-        for name, value in losses.items():
-            named.setdefault(name, []).append(value.detach())
-        self.gradients.setdefault(phase, []).append(norm)
 
 
 class Trainer:
@@ -69,7 +42,7 @@ class Trainer:
         self,
         objective: Objective,
         recipe: Recipe,
-        batches: Callable[[Phase, int], Batch],
+        batches: Callable[[Phase, int], BatchLike],
         world: World,
         folder: Any,
         dtype: torch.dtype,
@@ -89,6 +62,7 @@ class Trainer:
         self.averages = self._make_averages()
         objective_state.place(objective, world.device)
         self.phases = list(objective.phases())
+        check_accumulation(self.phases, recipe)
         if self.sharded:
             self._shard()
         self.parameters = {  # what is frozen from the beginning stays so
@@ -113,47 +87,68 @@ class Trainer:
         seed_device(self.world.device, hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
         self._follow_schedule()
         self.objective.advance(self.images_seen)
+        self._weighed: Weighing | None = None  # the step's first, whose batches are what it has seen
         for phase in self.phases:
             if step % phase.every == 0:
                 for repetition in range(phase.repeat):
                     self._update(phase, step // phase.every * phase.repeat + repetition)
         objective_state.agree(self.objective, self.world)
-        images, every = self.images_per_step, self.recipe.ema.every
-        if (step + 1) % every == 0:
-            for average in self._moving().values():
-                average.update(images * every, self.images_seen + images)
-        for name, value in self.objective.statistics.items():
-            self.tally.statistics.setdefault(name, []).append(value)
-        self.tally.images += images
+        self._count()
+        self.tally.hear(self.objective.statistics, ends_step=True)
         self.progress.step += 1
+
+    def _count(self) -> None:
+        """Add what the step has seen, and let the averages follow if it is their turn."""
+        progress, weighed = self.progress, self._weighed
+        seen = self.images_per_step if weighed is None or progress.nominal else weighed.seen
+        progress.seen += seen
+        self.tally.seen += seen
+        if (progress.step + 1) % self.recipe.ema.every == 0:
+            for average in self._moving().values():
+                average.update(progress.seen - progress.averaged, progress.seen)
+            progress.averaged = progress.seen
 
     @property
     def images_per_step(self) -> int:
-        """Real images that the averages count for a step, over all processes."""
+        """Nominal: what a step sees where ``batch`` counts what is seen and is always full."""
         return self.recipe.batch * self.recipe.accumulate * self.world.size
 
     @property
     def images_seen(self) -> int:
-        """Real images of all steps so far, over all processes."""
-        return self.progress.step * self.images_per_step
+        """Images, rows or tokens of all steps so far, over all processes."""
+        return self.progress.seen
 
     def _update(self, phase: Phase, number: int) -> None:
         """Accumulate gradients of one phase and apply them."""
         for name, parameters in self.parameters.items():
             for parameter in parameters:
                 parameter.requires_grad = name == phase.updates or name in phase.traces
-        accumulate = self.recipe.accumulate
-        for part in range(accumulate):
-            index = number * accumulate + part
+        indices = range(number * self.recipe.accumulate, (number + 1) * self.recipe.accumulate)
+        batches = [self.batches(phase, index) for index in indices] if phase.batched else []
+        weighing = self._weigh(batches)
+        told: dict[str, Tensor] = {}
+        for part, index in enumerate(indices):
             rng = Rng(hashed(self.recipe.seed, phase.name, index, self.world.rank), self.world.device)
-            batch = self.batches(phase, index) if phase.batched else None
-            with self._synchronising(phase, last=part == accumulate - 1):
+            batch = batches.pop(0) if phase.batched else None
+            with self._synchronising(phase, last=index == indices[-1]):
                 with self._mode(phase), autocast(self.world.device, self.dtype):
                     losses = phase.losses(batch, rng)
-                (sum(losses.values(), torch.zeros((), device=self.world.device)) / accumulate).backward()  # type: ignore[no-untyped-call]
+                divisor = weighing.divisor(part)
+                (sum(losses.values(), torch.zeros((), device=self.world.device)) / divisor).backward()  # type: ignore[no-untyped-call]
+            for name, value in losses.items():
+                share = value.detach() if divisor == 1.0 else value.detach() / divisor
+                told[name] = told[name] + share if name in told else share
+            self.tally.hear(self.objective.statistics)
         norm = self._apply(phase.updates)
         self.objective.after_update(phase.updates)
-        self.tally.add(phase.name, losses, norm)
+        self.tally.add(phase.name, told, norm)
+
+    def _weigh(self, batches: list[BatchLike]) -> Weighing:
+        """What the parts of an update count; without batches of its own it is made of those of the one before."""
+        if batches:
+            self._weighing = Weighing(batches, self.world)
+            self._weighed = self._weighed or self._weighing
+        return self._weighing
 
     def _apply(self, name: str) -> Tensor:
         """Clip, step unless a gradient is not finite, and clear; returns the gradient's norm before clipping."""
@@ -207,33 +202,10 @@ class Trainer:
     def read_tally(self) -> dict[str, Any]:
         """The means since the last call, one log line's content; waits for the device."""
         tally, self.tally = self.tally, Tally()
-        means = {
-            **{
-                f"losses/{p}/{n}": torch.stack(v).float().mean()
-                for p, d in tally.losses.items()
-                for n, v in d.items()
-            },
-            **{f"gradients/{p}": torch.stack(v).float().nanmean() for p, v in tally.gradients.items()},
-            **{f"statistics/{n}": torch.stack(v).float().mean() for n, v in tally.statistics.items()},
-            **{
-                f"skipped/{p}": (~torch.stack(v).isfinite()).float().mean()
-                for p, v in tally.gradients.items()
-            },
-        }
-        values = {key: value.item() for key, value in self.world.mean(means).items()}
-        elapsed = time.perf_counter() - tally.started
         return {
             "images": self.images_seen,
-            "rate": round(tally.images / max(elapsed, 1e-9), 1),
-            "losses": {
-                p.name: {n: values[f"losses/{p.name}/{n}"] for n in tally.losses[p.name]}
-                for p in self.phases
-                if p.name in tally.losses
-            },
-            "gradients": {p: values[f"gradients/{p}"] for p in tally.gradients},
-            "skipped": max((values[f"skipped/{p}"] for p in tally.gradients), default=0.0),
+            **tally.read(self.world.mean, (phase.name for phase in self.phases)),
             "lr": {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()},
-            "statistics": {n: values[f"statistics/{n}"] for n in tally.statistics},
         }
 
     def is_finite(self) -> bool:
@@ -261,12 +233,7 @@ class Trainer:
             collected["objective"] = objective_state.collect(self.objective, self.world)
         if not self.world.main:
             return
-        state = {
-            "seconds": self.progress.seconds,
-            "rollbacks": self.progress.rollbacks,
-            "lr_scale": self.progress.lr_scale,
-            "world_size": self.world.size,
-        }
+        state = {**self.progress.as_state(), "world_size": self.world.size}
         step, recipe = self.progress.step, self.recipe
         spared = averaged_steps(step, recipe.checkpoint_every, recipe.average_checkpoints)
         checkpoint.save(self.folder, step, collected, state, recipe.keep, spared, frozen)
@@ -285,8 +252,9 @@ class Trainer:
         except (KeyError, RuntimeError, IndexError) as error:
             first = str(error).splitlines()[0]
             raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {first}") from None
-        state = saved.state
-        self.progress = Progress(saved.step, state["seconds"], state["rollbacks"], state["lr_scale"])
+        self.progress = Progress.recalled(
+            saved.step, saved.state, per_step=self.images_per_step, every=self.recipe.ema.every
+        )
         self.tally = Tally()
         self._average_checkpoints()
         self.gather()
@@ -324,6 +292,8 @@ class Trainer:
         Of a sharded network it is the whole copy that ``gather`` last collected.
         """
         average = self.averages.get(name)
+        if isinstance(average, EMA) and self.progress.averaged == 0:  # it has not moved yet: ema.every
+            average = None
         if name in self.views and not isinstance(average, CheckpointAverage):
             return self.views[name]
         return average.module if average else self.networks[name]
@@ -363,10 +333,10 @@ class Trainer:
     # ------------------------------------------------------------------ construction
 
     def _placed(self, network: nn.Module) -> nn.Module:
+        """On the device, laid out in memory as the network says by ``memory_format``."""
         network = network.to(self.world.device).train()
-        has_images = any(p.dim() == 4 for p in network.parameters())
-        if has_images:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if (layout := getattr(network, "memory_format", None)) is not None:
+            network.to(memory_format=layout)  # type: ignore[call-overload]
         return network
 
     def _make_averages(self) -> dict[str, EMA | CheckpointAverage]:

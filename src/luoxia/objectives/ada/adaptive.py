@@ -81,7 +81,7 @@ class Ada:
 
     @torch.no_grad()
     def hear(self, real_sign: Tensor) -> None:
-        """E[sign D(real)] of one batch of augmented images, a scalar."""
+        """E[sign D(real)] of the augmented images of one update of D, a scalar."""
         if self.fixed is None:
             self.state["ada_signs"] += real_sign
             self.state["ada_batches"] += 1
