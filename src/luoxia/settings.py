@@ -274,7 +274,7 @@ class ClassifySettings(Config):
         None, description="FILE.jsonl or FILE.csv; the terminal if unset"
     )
     text: Annotated[str | None, Unset] = Field(
-        None, description="field of a file of rows (.jsonl, .csv, .tsv); text if unset"
+        None, description="field of a file of rows (.json, .jsonl, .csv, .tsv); text if unset"
     )
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

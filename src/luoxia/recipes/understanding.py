@@ -48,7 +48,7 @@ class ClassifyText(Understanding):
     source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805"
 
     data: Annotated[str | None, Unset] = Field(
-        None, description="a folder of class folders of texts, or .jsonl, .csv or .tsv with label="
+        None, description="a folder of class folders of texts, or .json, .jsonl, .csv or .tsv with label="
     )
     text: Annotated[str | None, Unset] = Field(None, description="field that holds the text; text if unset")
     label: Annotated[str | None, Unset] = Field(

@@ -95,7 +95,7 @@ def test_a_field_that_stands_twice(tmp_path: Path) -> None:
     path.write_text('{"text": "a", "text": "b"}\n' + '{"text": "c"}\n' * 200)
     source = read_texts(path)
     assert len(list(source.documents())) == 200
-    assert source.skips.listed[0].reason == "invalid JSON: the field 'text' twice"
+    assert source.skips.listed[0].reason == "the field 'text' stands twice"
 
 
 def test_pairs_that_are_broken_or_have_one_side(tmp_path: Path) -> None:

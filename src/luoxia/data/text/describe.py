@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.data.cells import is_missing
-from luoxia.data.files import Skipped, is_hidden
+from luoxia.data.files import Skipped, walk
 from luoxia.data.formats import EXTENSIONS
 from luoxia.data.reading import Skips, TextFile, blocks, kind_of
 from luoxia.data.tables import SEPARATOR_NAMES
@@ -54,9 +54,8 @@ def holds_text(path: str | os.PathLike[str]) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for root, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
-        yield from (Path(root) / name for name in names if not is_hidden(name))
+    for place, names in walk(folder, lambda *_: None):
+        yield from (place / name for name in names)
 
 
 def describe_text(path: str | os.PathLike[str]) -> TextDescription:

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from luoxia.config import nearest
-from luoxia.data.cells import MissingError, kind_of_value, text_of
+from luoxia.data.cells import MissingError, text_of
 from luoxia.data.convert import Unusable
 from luoxia.data.reading import Skips, TextFile, lines
 from luoxia.data.tables import Table
+from luoxia.data.text.json_rows import JSON, Record, json_rows
 from luoxia.errors import UsageError
 
 TABLES = frozenset({"csv", "tsv"})
-RECORDS = TABLES | {"jsonl", "ndjson"}
+RECORDS = TABLES | JSON
 LOOK_AHEAD = 1000  # rows in which a field must appear to be known
-Record = dict[str, object]
 
 
 def records(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
     """Yield (line number, fields); rows that cannot be read are noted in ``skips``.
 
-    The first row of a table names its columns; see ``luoxia.data.tables`` for what is read.
+    The first row of a table names its columns; see ``luoxia.data.tables`` and ``json_rows`` for what is read.
 
     Raises:
         UsageError: a table has two columns of one name, or a header that cannot be read.
+        NotRowsError: a file is one value of JSON without rows.
     """
     if file.kind not in TABLES:
-        yield from _json_lines(file, skips)
+        yield from json_rows(file, skips)
         return
     for number, row in table(file, skips).records():
         yield number, dict(row)
@@ -79,32 +78,3 @@ def as_text(record: Record, name: str) -> str:
         raise MissingError(f"the field '{name}' is {reason}") from None
     except ValueError as reason:
         raise ValueError(f"the field '{name}' is {reason}") from None
-
-
-def _json_lines(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
-    for number, line in lines(file, skips):
-        if line is None or not line.strip():
-            continue
-        try:
-            record = json.loads(line, object_pairs_hook=_object)
-        except json.JSONDecodeError as error:
-            skips.add(f"{file.name}:{number}", f"invalid JSON: {error.msg} at column {error.colno}")
-        except UsageError as reason:
-            skips.add(f"{file.name}:{number}", str(reason))
-        except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
-            skips.add(f"{file.name}:{number}", "invalid JSON: a number too long or nesting too deep")
-        else:
-            if isinstance(record, dict):
-                yield number, record
-            else:
-                skips.add(f"{file.name}:{number}", f"not a JSON object but {kind_of_value(record)}")
-
-
-def _object(pairs: list[tuple[str, object]]) -> Record:
-    """An object whose names are in Unicode's normal form C."""
-    named = {name if name.isascii() else unicodedata.normalize("NFC", name): value for name, value in pairs}
-    if len(named) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next((name for name in names if names.count(name) > 1), names[0])
-        raise UsageError(f"invalid JSON: the field '{twice}' twice")
-    return named

@@ -13,10 +13,12 @@ from pathlib import Path, PurePosixPath
 
 from luoxia.data.cells import MissingError, label_of
 from luoxia.data.convert import Unusable
-from luoxia.data.files import is_hidden
+from luoxia.data.files import walk
 from luoxia.data.listing import SPLITS
+from luoxia.data.ours import SAMPLE, is_label
 from luoxia.data.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
-from luoxia.data.text.records import RECORDS, Record, as_text, known_fields, records, require
+from luoxia.data.text.json_rows import JSON, NotRowsError, Record, json_rows
+from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
@@ -158,9 +160,9 @@ def read_texts(
     """Open the text at ``path``; every file is read once, for its digest and its encoding.
 
     Args:
-        path: a file or a folder, looked through, of ``.txt`` and ``.md`` (each file one document), ``.jsonl``,
-            ``.csv`` and ``.tsv`` (each row one document; the first row of a table names its columns), each
-            perhaps packed as ``.gz``. A single file with another ending is read as plain text. None for the
+        path: a file or a folder, looked through, of ``.txt`` and ``.md`` (each file one document), ``.json``,
+            ``.jsonl``, ``.csv`` and ``.tsv`` (each row one document; the first row of a table names its columns),
+            each perhaps packed as ``.gz``. A single file with another ending is read as plain text. None for the
             help pages that Python itself carries.
         condition: the fields that stand before the text, such as ``("form", "author")``.
         target: the field that holds the text; None for "text".
@@ -182,6 +184,7 @@ def read_texts(
     files = open_files(Path(path).expanduser(), skips)
     wanted = target or DEFAULT_TARGET
     named = [*condition, *((target,) if target else ()), *((label,) if label else ())]
+    files = _with_rows(files, wanted, skips)
     _check_fields(files, [*dict.fromkeys(named)], wanted, str(path))
     folders = {} if label else class_folders([file.name for file in files], str(path))
     content = [[file.name, file.digest, file.encoding.name] for file in files]
@@ -230,10 +233,12 @@ def open_files(place: Path, skips: Skips) -> list[TextFile]:
     try:
         place.stat()
         if not place.is_dir():
-            return [open_text(place, place.name)]
-        paths = _text_paths(place)
+            return [_open_file(place, place.name)]
+        paths = _text_paths(place, skips)
     except FileNotFoundError:
         raise UsageError(f"there is nothing at {place}{_near(place)}") from None
+    except NotRowsError as reason:
+        raise UsageError(f"{place} {reason}") from reason
     except Unusable as reason:
         raise UsageError(f"{place} {reason}: give a text file, or a folder of them") from None
     except OSError as error:
@@ -242,7 +247,7 @@ def open_files(place: Path, skips: Skips) -> list[TextFile]:
     for path in paths:
         name = path.relative_to(place).as_posix()
         try:
-            files.append(open_text(path, name))
+            files.append(_open_file(path, name))
         except Unusable as reason:
             skips.add(name, str(reason), "file")
         except OSError as error:
@@ -251,10 +256,10 @@ def open_files(place: Path, skips: Skips) -> list[TextFile]:
         why = (
             f"; {skips.listed[0].name} {skips.listed[0].reason}"
             if skips.listed
-            else ", no file ending in .txt, .md, .jsonl, .csv or .tsv, perhaps with .gz"
+            else ", no file ending in .txt, .md, .json, .jsonl, .csv or .tsv, perhaps with .gz"
         )
         raise LuoxiaError(f"{place} has no text{why}: give a folder of text files")
-    return files
+    return _without_made(files, skips)
 
 
 def class_folders(names: Sequence[str], where: str) -> dict[str, str]:
@@ -275,12 +280,53 @@ def class_folders(names: Sequence[str], where: str) -> dict[str, str]:
     return classes
 
 
-def _text_paths(folder: Path) -> list[Path]:
-    found = []
-    for root, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
-        found += [Path(root) / name for name in names if not is_hidden(name)]
+def _open_file(path: Path, name: str) -> TextFile:
+    file = open_text(path, name)
+    if file.kind in JSON:
+        next(json_rows(file, Skips()), None)  # NotRowsError where there are none
+    return file
+
+
+def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
+    """Without what ``luoxia sample`` wrote, unless it is all there is."""
+    made = [file for file in files if file.kind in JSON and _is_made(file)]
+    if len(made) == len(files):
+        return files
+    for file in made:
+        skips.add(file.name, SAMPLE, "file")
+    return [file for file in files if file not in made]
+
+
+def _is_made(file: TextFile) -> bool:
+    _, row = next(json_rows(file, Skips()), (0, {}))
+    return is_label(row)
+
+
+def _text_paths(folder: Path, skips: Skips) -> list[Path]:
+    """The files of text below a folder, links followed; what Luoxia made and what cannot be listed is noted."""
+
+    def made(place: Path, reason: str) -> None:
+        if place.resolve() != folder.resolve():
+            skips.add(place.relative_to(folder).as_posix(), reason, "file")
+
+    def failed(error: OSError) -> None:
+        place = Path(error.filename)
+        if place == folder:
+            raise error
+        skips.add(place.relative_to(folder).as_posix(), f"cannot be listed: {error.strerror}", "file")
+
+    found = [place / name for place, names in walk(folder, made, failed) for name in names]
     return sorted(path for path in found if kind_of(path) in PLAIN | RECORDS)
+
+
+def _with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFile]:
+    """Without those in JSON that hold no texts, such as settings beside the texts, if there are others."""
+    beside = [file for file in files if file.kind == "json" and target not in known_fields(file)]
+    if len(beside) == len(files):
+        return files
+    for file in beside:
+        skips.add(file.name, f"no field '{target}'", "file")
+    return [file for file in files if file not in beside]
 
 
 def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, where: str) -> None:
