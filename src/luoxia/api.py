@@ -21,6 +21,7 @@ from luoxia.recipes import Recipe, find, own, recorded
 from luoxia.runs.display import Display
 from luoxia.runs.folder import described, is_foreign, model_folder
 from luoxia.runs.run import Run
+from luoxia.runs.trackers import check_installed
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
@@ -36,7 +37,7 @@ from luoxia.training.hardware import choose_device, peak_memory
 from luoxia.training.trainer import Trainer
 
 RESUMABLE = (
-    "steps", "budget", "data", "against", "device", "compile", "log_every", "sample_every", "score_every",
+    "steps", "budget", "data", "against", "device", "compile", "log", "log_every", "sample_every", "score_every",
     "checkpoint_every", "keep", "allow_skipped",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
@@ -61,6 +62,7 @@ def train(recipe: str | Recipe | type[Recipe], *, quiet: bool = False, **setting
     with told_once():
         config = configure(recipe, nest(using(settings)))
         Run.check_free(config.out)
+        check_installed(config.log)
     display = Display(quiet)
     world = join_world(config.device)
     try:

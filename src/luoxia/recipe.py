@@ -102,6 +102,10 @@ class Recipe(Config):
     shard: bool = Field(
         False, description="with torchrun: weights and optimiser cut up over the processes (FSDP2)"
     )
+    log: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
+        "none",
+        description="show the log in another tool too, in the run's folder: tensorboard, wandb, mlflow",
+    )
     log_every: Whole = Field(50, ge=1, description="steps between lines of metrics.jsonl")
     sample_every: Whole = Field(250, ge=0, description="steps between sample grids; 0: only at the end")
     score_every: Whole = Field(500, ge=0, description="steps between quick scores; 0: only at the end")

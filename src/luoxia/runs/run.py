@@ -12,6 +12,7 @@ from typing import Any
 
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.provenance.files import write_file
+from luoxia.runs.trackers import Write, scalars
 
 FORMAT = 1
 """The version of the folder's layout; a run of a newer one is refused."""
@@ -23,6 +24,7 @@ class Run:
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
+        self.tracker: Write | None = None
 
     def __fspath__(self) -> str:
         """The folder: a run may be given wherever a path may."""
@@ -140,6 +142,21 @@ class Run:
                 file.write(f"{line}\n".encode())
         except OSError as error:
             raise LuoxiaError(f"cannot write {self.path}/metrics.jsonl: {error.strerror}") from error
+
+        self._track(record)
+
+    def _track(self, record: dict[str, Any]) -> None:
+        """Hand the numbers of a record to the tracker; one that fails is dropped, and training continues."""
+        values = scalars(record) if self.tracker else {}
+        if self.tracker is None or not values:
+            return
+        try:
+            self.tracker(values, record["step"])
+        except Exception as error:  # a full disk, a lost server, a fault of the tool's own
+            self.tracker = None
+            self.append(
+                "event", record["step"], record["seconds"], event="log stopped", detail=f"{error}"[:300]
+            )
 
     def records(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """The lines of metrics.jsonl, all or of one kind; a line cut short by a crash is passed over."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from luoxia import __version__
+from luoxia.config import flatten
 from luoxia.errors import UsageError
 from luoxia.interchange.saving import store
 from luoxia.objectives.base import Objective, Phase, Rng
@@ -22,6 +23,7 @@ from luoxia.recipes import Recipe, own
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run, with_nan
+from luoxia.runs.trackers import open_tracker
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
 from luoxia.training.doctor import Doctor
@@ -229,6 +231,10 @@ class Session:
             self.observe, self.sample, self._quick_score, self._export, self.display.log, self.display.tell
         )
         doctor = self._doctor()
+        if self.world.main and self.recipe.log != "none":
+            config = flatten(self.recipe.model_dump(mode="json"))
+            step = self.trainer.progress.step
+            self.run.tracker = open_tracker(self.recipe.log, self.run.path, config, step)
         with self.stopper.listening(), self._showing():
             finished = Loop(self.trainer, self.recipe, self.run, doctor, hooks, self.stopper).go()
         if self.world.main:
