@@ -25,6 +25,7 @@ from luoxia.runs.trackers import check_installed
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
+from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import load_foreign, refuse_adapter
 from luoxia.sessions.stored import Stored, usable
 from luoxia.sessions.sweep import settled_by_trial
@@ -310,6 +311,8 @@ def load(
     *,
     ema: bool = True,
     device: str | torch.device = "auto",
+    dtype: str | torch.dtype | None = None,
+    quantize: str | None = None,
     use: str | None = None,
     adapter: str | Path | None = None,
 ) -> Any:
@@ -318,22 +321,38 @@ def load(
     a ``TextGenerator``, or of a BERT a ``TextEncoder``.
 
     ``device``: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1 or mps. ``ema=False`` takes the weights of the
-    last checkpoint instead of their average (a run's folder only). ``use`` is the file of a recipe of one's own, which
-    a model never names itself: see ``luoxia.use``. ``adapter``: a PEFT folder of LoRA adapters, which are merged into
-    the weights of a Hugging Face folder.
+    last checkpoint instead of their average (a run's folder only). ``dtype``: float32 or bfloat16, of the products of a
+    model of images, or of the weights of one that writes text; ``quantize``: int8, of the matrices of one that writes
+    text. ``use`` is the file of a recipe of one's own, which a model never names itself: see ``luoxia.use``.
+    ``adapter``: a PEFT folder of LoRA adapters, which are merged into the weights of a Hugging Face folder. Several
+    threads may use what is returned.
     """
     path = Path(named_path(path, "load"))
     chosen = LoadSettings.from_settings({"ema": ema, "device": device})
     ema, place = chosen.ema, choose_device(chosen.device)
     folder = model_folder(path)
     opening(path, {"use": use})
+    precise = _precision(path, dtype, quantize)
     if not ema and folder == path:
         raise UsageError(f"ema=false needs a run's folder, with its checkpoints; {path} holds only the model")
     if is_foreign(folder):
-        return load_foreign(folder, place, adapter)
+        return load_foreign(folder, place, adapter, **precise)
     refuse_adapter(path, adapter)
     with usable(folder):
-        return _load_model(folder, None if ema else path / "checkpoints", place)
+        return _load_model(folder, None if ema else path / "checkpoints", place, precise)
+
+
+def _precision(path: Path, dtype: str | torch.dtype | None, quantize: str | None) -> dict[str, Any]:
+    """What a model is built with."""
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    chosen = known.get(str(dtype).removeprefix("torch."))
+    if dtype is not None and chosen is None:
+        raise UsageError(f"dtype={dtype}: must be float32 or bfloat16")
+    if quantize not in (None, "int8"):
+        raise UsageError(f"quantize={quantize}: must be int8")
+    if quantize and kind_of(path) in (ImageSession.exported, UnpairedSession.exported):
+        raise UsageError(f"quantize={quantize} is for models that write text: leave it out")
+    return {key: value for key, value in (("dtype", chosen), ("quantize", quantize)) if value is not None}
 
 
 def kind_of(path: str | Path) -> str:
@@ -365,7 +384,9 @@ def condition_of(path: str | Path) -> tuple[str, ...]:
     return tuple(config.get("condition") or ()) if isinstance(config, dict) else ()
 
 
-def _load_model(folder: Path, checkpoints: Path | None, device: torch.device) -> Any:
+def _load_model(
+    folder: Path, checkpoints: Path | None, device: torch.device, precise: Mapping[str, Any]
+) -> Any:
     """What the model folder holds, with the weights of the last of ``checkpoints`` if these are given."""
     stored = Stored.read(folder)
     kind = session_of(stored.recipe)
@@ -374,7 +395,7 @@ def _load_model(folder: Path, checkpoints: Path | None, device: torch.device) ->
             f"{folder} holds a model of kind '{stored.config['kind']}', which this Luoxia does not know"
         )
     weights = stored.weights(checkpoints, kind.network)
-    common = {"details": stored.details, "device": device}
+    common = {"details": stored.details, "device": device, **precise}
     return kind.open_model(stored.recipe, stored.config, weights, folder, **common)
 
 

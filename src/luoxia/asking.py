@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +15,84 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def classify(run: str, what: str, /, **settings: Any) -> Path | list[dict[str, Any]]:
-    """Classify a text or those in a file; ``settings`` are those of ``ClassifySettings``.
+def classify(
+    run: str,
+    /,
+    *,
+    text: str | None = None,
+    file: str | Path | None = None,
+    field: str | None = None,
+    **settings: Any,
+) -> Path | list[dict[str, Any]]:
+    """Classify a ``text``, or those in a ``file``: its lines, or a ``field`` of its rows.
 
-    Returns where the answers were written, or a row for each text: ``text``, ``label``, ``probability``, and
-    ``probabilities`` by class.
+    ``settings`` are the others of ``ClassifySettings``. Returns where the answers were written, or a row for each text:
+    ``text``, ``label``, ``probability``, and ``probabilities`` by class.
     """
     opening(run, settings)
-    chosen: ClassifySettings = ClassifySettings.from_settings(settings)
-    from luoxia.provenance.files import write_file
-    from luoxia.sampling import free_path
+    return _classify(run, _given("classify", text, file), _settings(ClassifySettings, settings, field))
 
-    out = None if chosen.out is None else free_path(chosen.out, (".jsonl", ".csv"), chosen.overwrite)
+
+def classify_word(run: str, what: str, /, **settings: Any) -> Path | list[dict[str, Any]]:
+    """The same for a word of the command line, which may be a text or name a file; ``text=`` is the field."""
+    opening(run, settings)
+    return _classify(run, _guessed(what), ClassifySettings.from_settings(settings))
+
+
+def embed(
+    run: str,
+    /,
+    *,
+    text: str | None = None,
+    file: str | Path | None = None,
+    against: str | None = None,
+    against_file: str | Path | None = None,
+    field: str | None = None,
+    **settings: Any,
+) -> Path | list[float]:
+    """Embed a ``text``, or those in a ``file``: its lines, or a ``field`` of its rows.
+
+    ``settings`` are the others of ``EmbedSettings``. Returns where the embeddings were written, or the cosine of each
+    text with its counterpart: the text ``against``, or those in ``against_file``.
+    """
+    opening(run, settings)
+    other = None if against is against_file is None else _given("embed against", against, against_file)
+    return _embed(run, _given("embed", text, file), other, _settings(EmbedSettings, settings, field))
+
+
+def embed_word(run: str, what: str, /, **settings: Any) -> Path | list[float]:
+    """The same for words of the command line, which may be texts or name files; ``text=`` is the field."""
+    opening(run, settings)
+    chosen: EmbedSettings = EmbedSettings.from_settings(settings)
+    other = None if chosen.against is None else _guessed(chosen.against)
+    return _embed(run, _guessed(what), other, chosen)
+
+
+def _settings(kind: type[ClassifySettings], settings: dict[str, Any], field: str | None) -> Any:
+    """Those of Python, where the text itself is ``text`` and the field of a row is ``field``."""
+    return kind.from_settings({**settings, **({} if field is None else {"text": field})})
+
+
+def _given(verb: str, text: str | None, file: str | Path | None) -> str | Path:
+    if (text is None) == (file is None):
+        raise UsageError(f"{verb} needs a text or a file, one of them")
+    return text if text is not None else Path(str(file))
+
+
+def _guessed(what: str) -> str | Path:
+    from luoxia.sampling import named_file
+
+    return named_file(what) or what
+
+
+def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | list[dict[str, Any]]:
+    from luoxia.provenance.files import to_json, write_file
+    from luoxia.provenance.labels import write_beside
+    from luoxia.provenance.places import claim
+
+    out = (
+        None if chosen.out is None else claim(chosen.out, (".jsonl", ".csv"), chosen.overwrite, _files(what))
+    )
     classifier = _open(run, "classify", chosen.device)
     texts = _texts(what, chosen.text)
     rows = [
@@ -41,33 +106,40 @@ def classify(run: str, what: str, /, **settings: Any) -> Path | list[dict[str, A
     ]
     if out is None:
         return rows
-    return write_file(out, _as_table(rows) if out.suffix.lower() == ".csv" else _as_lines(rows))
+    if out.suffix.lower() == ".csv":
+        return write_beside(out, _as_table(rows), classifier.details)
+    return write_file(out, "".join(to_json({**row, **classifier.details}) + "\n" for row in rows))
 
 
-def embed(run: str, what: str, /, **settings: Any) -> Path | list[float]:
-    """Embed a text or those in a file; ``settings`` are those of ``EmbedSettings``.
+def _embed(run: str, what: str | Path, other: str | Path | None, chosen: EmbedSettings) -> Path | list[float]:
+    from luoxia.provenance.images import write_arrays
+    from luoxia.provenance.labels import write_beside
+    from luoxia.provenance.places import claim
 
-    Returns where the embeddings were written, or the cosine of each text with its counterpart in ``against``.
-    """
-    opening(run, settings)
-    chosen: EmbedSettings = EmbedSettings.from_settings(settings)
-    from luoxia.provenance.files import write_file
-    from luoxia.sampling import free_path
-
-    if (chosen.out is None) == (chosen.against is None):
+    if (chosen.out is None) == (other is None):
         raise UsageError('embed needs out=FILE.npy or out=FILE.npz, or else against="another text"')
-    out = None if chosen.out is None else free_path(chosen.out, (".npy", ".npz"), chosen.overwrite)
+    out = None if chosen.out is None else claim(chosen.out, (".npy", ".npz"), chosen.overwrite, _files(what))
     embedder = _open(run, "embed", chosen.device)
     texts = _texts(what, chosen.text)
+    embeddings = embedder.embed(texts)
     if out is not None:
-        return write_file(out, _as_arrays(out.suffix.lower(), embedder.embed(texts), texts))
-    others = _texts(str(chosen.against), chosen.text)
+        if out.suffix.lower() == ".npy":
+            return write_beside(out, _as_npy(embeddings), embedder.details)
+        import numpy as np
+
+        return write_arrays(out, {"embeddings": embeddings, "texts": np.array(texts)}, embedder.details)
+    assert other is not None
+    others = _texts(other, chosen.text)
     if len(texts) != len(others):
         raise UsageError(
             f"{what} holds {len(texts):,} texts and against= {len(others):,}: give as many of one as of the other"
         )
-    cosines = (embedder.embed(texts) * embedder.embed(others)).sum(1)
+    cosines = (embeddings * embedder.embed(others)).sum(1)
     return [float(value) for value in cosines]
+
+
+def _files(*given: str | Path | None) -> list[Path]:
+    return [path for path in given if isinstance(path, Path)]
 
 
 def _open(run: str, verb: str, device: str) -> Any:
@@ -85,17 +157,16 @@ def _open(run: str, verb: str, device: str) -> Any:
     return model
 
 
-def _texts(what: str, field: str | None) -> list[str]:
+def _texts(what: str | Path, field: str | None) -> list[str]:
     """The text itself, the lines of a file, or a field of its rows; ``UsageError`` where one is empty or unreadable."""
     from luoxia.data.reading import kind_of
     from luoxia.data.text.alignment import read_lines
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import read_texts
-    from luoxia.sampling import named_file
 
-    path = named_file(what)
-    if path is None:
+    if isinstance(what, str):
         return [what]
+    path = what
     if kind_of(path) in RECORDS:
         source = read_texts(path, target=field, allow_skipped=1)  # what is skipped is named below
         texts = [document.text for document in source.documents()]
@@ -112,10 +183,6 @@ def _texts(what: str, field: str | None) -> list[str]:
     return lines
 
 
-def _as_lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def _as_table(rows: list[dict[str, Any]]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -124,13 +191,10 @@ def _as_table(rows: list[dict[str, Any]]) -> str:
     return table.getvalue()
 
 
-def _as_arrays(ending: str, embeddings: NDArray[Any], texts: list[str]) -> bytes:
-    """``embeddings`` (n, d) as .npy; in an .npz the ``texts`` (n,) beside them."""
+def _as_npy(embeddings: NDArray[Any]) -> bytes:
+    """``embeddings`` (n, d) as .npy."""
     import numpy as np
 
     buffer = io.BytesIO()
-    if ending == ".npy":
-        np.save(buffer, embeddings, allow_pickle=False)
-    else:
-        np.savez(buffer, embeddings=embeddings, texts=np.array(texts), allow_pickle=False)
+    np.save(buffer, embeddings, allow_pickle=False)
     return buffer.getvalue()

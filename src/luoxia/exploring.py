@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from luoxia.errors import MissingExtraError, UsageError
 from luoxia.opening import opening
-from luoxia.sampling import free_path, numbered
-from luoxia.settings import DirectionsSettings, InterpolateSettings, MixSettings, ProjectSettings
+from luoxia.sampling import numbered
+from luoxia.settings import (
+    DirectionsSettings,
+    InterpolateSettings,
+    LatentSettings,
+    MixSettings,
+    ProjectSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,19 +34,18 @@ def interpolate(run: str, /, **settings: Any) -> Path:
     from luoxia.provenance.images import write_gif
     from luoxia.provenance.video import write_mp4
 
-    out = numbered(run, ".gif")
-    if chosen.out is not None:
-        out = free_path(chosen.out, (".mp4", ".gif"), chosen.overwrite)
-    if out.suffix.lower() == ".mp4":
-        _require_av()
+    if chosen.out is not None and Path(chosen.out).suffix.lower() == ".mp4":
+        _require_av()  # which reads the label of what is there, too
+    out = _output(run, chosen, (".mp4", ".gif"), *map(Path, chosen.latents))
     generator = _open(run, chosen.ema, chosen.device)
     points, labels = _points(generator, chosen)
     if len(points) < 2:
         raise UsageError("interpolate needs two latents or more: seeds=1,2 or latents=a.npz,b.npz")
-    frames = generator.walk(points, chosen.frames, labels, closed=chosen.closed)
+    frames = generator.stream_walk(points, chosen.frames, labels, closed=chosen.closed)
     told = {
         **generator.details, "seeds": list(chosen.seeds), "latents": [Path(p).name for p in chosen.latents],
-        "label": chosen.label, "truncation": chosen.truncation, "frames": chosen.frames, "ema": chosen.ema,
+        "label": generator.class_asked(chosen.label), "truncation": chosen.truncation, "frames": chosen.frames,
+        "ema": chosen.ema,
     }  # fmt: skip
     if out.suffix.lower() == ".mp4":
         return write_mp4(out, frames, told, chosen.fps)
@@ -51,17 +56,19 @@ def mix(run: str, /, **settings: Any) -> Path:
     """Write a grid of style mixing; ``settings`` are those of ``MixSettings``. Returns where."""
     opening(run, settings)
     chosen: MixSettings = MixSettings.from_settings(settings)
-    from luoxia.provenance.images import write_grid
+    from luoxia.provenance.images import check_grid, write_grid
 
-    out = numbered(run, ".png") if chosen.out is None else free_path(chosen.out, (".png",), chosen.overwrite)
+    out = _output(run, chosen, (".png",))
     generator = _open(run, chosen.ema, chosen.device)
-    controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
+    rows, columns = len(chosen.rows) + 1, len(chosen.columns) + 1
+    check_grid(rows * columns, generator.shape, columns)
+    controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
     images = generator.mix(chosen.rows, chosen.columns, chosen.layers, **controls)
     told = {
         **generator.details, "rows": list(chosen.rows), "columns": list(chosen.columns),
         "layers": chosen.layers, **controls, "ema": chosen.ema,
     }  # fmt: skip
-    return write_grid(out, images, told, columns=len(chosen.columns) + 1)
+    return write_grid(out, images, told, columns)
 
 
 def directions(run: str, /, **settings: Any) -> dict[str, Any]:
@@ -73,17 +80,20 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
     chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
     import numpy as np
 
-    from luoxia.provenance.images import write_arrays, write_grid
+    from luoxia.provenance.images import check_grid, write_arrays, write_grid
 
-    out = numbered(run, ".npz") if chosen.out is None else free_path(chosen.out, (".npz",), chosen.overwrite)
+    out = _output(run, chosen, (".npz",))
+    beside = _beside(out, chosen.overwrite)
     generator = _open(run, chosen.ema, chosen.device)
     found = generator.directions(chosen.n)
-    controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
-    rows = [
+    count = len(found.vectors) * SHOWN
+    check_grid(count, generator.shape, SHOWN)
+    controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
+    shown = (
         generator.along(number, float(strength), 1, chosen.seed, **controls)
         for number in range(len(found.vectors))
         for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
-    ]
+    )
     told = {
         **generator.details,
         "seed": chosen.seed,
@@ -91,7 +101,7 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
         "strength": chosen.strength,
         "ema": chosen.ema,
     }
-    picture = write_grid(out.with_suffix(".png"), np.concatenate(rows), told, columns=SHOWN)
+    picture = write_grid(beside, shown, told, SHOWN, count)
     arrays = {
         "directions": found.vectors.numpy(), "eigenvalues": found.eigenvalues.numpy(),
         "spread": found.spread.numpy(), "space": np.array(found.space),
@@ -113,9 +123,8 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     from luoxia.generation.images import to_uint8
     from luoxia.provenance.images import write_arrays, write_grid
 
-    wanted = (
-        numbered(run, ".npz") if chosen.out is None else free_path(chosen.out, (".npz",), chosen.overwrite)
-    )
+    wanted = _output(run, chosen, (".npz",), Path(image))
+    beside = _beside(wanted, chosen.overwrite, Path(image))
     generator = _open(run, chosen.ema, chosen.device)
     height, width, channels = generator.shape
     target = read_image(Path(image), height, width, channels)
@@ -128,9 +137,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
         **generator.details, "image": Path(image).name, "steps": chosen.steps, "seed": chosen.seed,
         "extractor": said, "distance": found.distance, "pixels": found.pixels, "ema": chosen.ema,
     }  # fmt: skip
-    picture = write_grid(
-        wanted.with_suffix(".png"), np.concatenate([target[None], course]), told, columns=len(course) + 1
-    )
+    picture = write_grid(beside, np.concatenate([target[None], course]), told, len(course) + 1)
     arrays = {found.space: found.point.numpy(), "image": course[-1:]}
     arrays |= {} if found.label is None else {"labels": np.array([found.label])}
     arrays |= {} if found.noise is None else {"noise": found.noise.numpy()}
@@ -142,6 +149,22 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------ what is given, read and checked
+
+
+def _output(run: str, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: Path) -> Path:
+    """Where to write, checked before work starts: out=, or the next of RUN/generated."""
+    from luoxia.provenance.places import claim
+
+    if chosen.out is None:
+        return numbered(run, wanted[-1])
+    return claim(chosen.out, wanted, chosen.overwrite, inputs)
+
+
+def _beside(out: Path, overwrite: bool, *inputs: Path) -> Path:
+    """Where the picture of ``out`` is written, checked as ``out`` itself."""
+    from luoxia.provenance.places import claim
+
+    return claim(str(out.with_suffix(".png")), (".png",), overwrite, inputs)
 
 
 def read_image(path: Path, height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -187,12 +210,20 @@ def _points(
         labels.append(own)
     if seeds:
         z = torch.cat([generator.latents(1, seed) for seed in seeds])
-        label = 0 if chosen.label is None and generator.conditional else chosen.label
-        own = generator.labels(len(z), label)
+        own = generator.labels_of_one(len(z), chosen.label)
+        given = next((one for one in labels if one is not None), None)
+        if generator.space.name == "z" and given is not None and generator.class_asked(chosen.label) is None:
+            own = given[:1].expand(len(z))  # z holds no class: that of the files
         points.append(generator.points(z, own, Controls(truncation=chosen.truncation)))
         labels.append(own)
-    first = next((own for own in labels if own is not None), None)  # a walk in z keeps to one class
-    return torch.cat(points), None if first is None else first[:1]
+    known = {int(number) for own in labels if own is not None for number in own}
+    if len(known) > 1 and generator.space.name == "z":  # where a point does not hold its class
+        names = ", ".join(generator.classes[number] for number in sorted(known))
+        raise UsageError(
+            f"these latents are of the classes {names}, and a walk of this model keeps to one: leave out the others, "
+            "or set label= to that of the files"
+        )
+    return torch.cat(points), torch.tensor([min(known)]) if known else None
 
 
 def _require_av() -> None:

@@ -203,8 +203,8 @@ def _measure_translator(
         _check_unchanged(run, dataset)
     else:
         splits = {side: (np.arange(len(images)), np.arange(0)) for side, images in sides.items()}
-    translator = load(run.path, device=device)
-    translator.dtype = choose_precision(config.precision, translator.device)  # that of training
+    dtype = choose_precision(config.precision, device)  # that of training
+    translator = load(run.path, device=device, dtype=dtype)
     seed = config.seed + 1 if seed is None else seed
     extractor = extractor or (config.extractor if config.extractor != "none" else "self")
     measurement, made, real = examine(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +32,7 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
     opening(run, settings)
     from luoxia import api
     from luoxia.sessions.text import TextSession
+    from luoxia.training.hardware import choose_device, choose_precision
 
     kind = api.kind_of(run)
     if told := api.other_verb(run):
@@ -42,7 +42,8 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
         return _sample_text(run, TextSettings.from_settings(others), condition)
     chosen: SampleSettings = SampleSettings.from_settings(settings)
     out = _output(run, chosen)
-    return _sample_images(api.load(run, ema=chosen.ema, device=chosen.device), out, chosen)
+    dtype = choose_precision(chosen.precision, choose_device(chosen.device))
+    return _sample_images(api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype), out, chosen)
 
 
 def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -63,13 +64,21 @@ def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[s
 def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> Path | Iterator[str]:
     from luoxia import api
     from luoxia.generation.text import Decoding
-    from luoxia.provenance.files import write_file
+    from luoxia.provenance.files import to_json, write_file
+    from luoxia.provenance.labels import write_beside
+    from luoxia.provenance.places import claim
 
     names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
     decoding = Decoding(**{name: getattr(chosen, name) for name in names})
-    out = None if chosen.out is None else free_path(chosen.out, (".txt", ".jsonl"), chosen.overwrite)
-    generator = api.load(run, ema=chosen.ema, device=chosen.device, adapter=chosen.adapter)
-    generator.lighten(bf16=chosen.precision == "bf16", int8=chosen.int8)
+    read = [
+        None if path is None else Path(path) for path in (chosen.readings, chosen.schema_, chosen.grammar)
+    ]
+    out = None if chosen.out is None else claim(chosen.out, (".txt", ".jsonl"), chosen.overwrite, read)
+    precise = {
+        "dtype": "bfloat16" if chosen.precision == "bf16" else None,
+        "quantize": "int8" if chosen.int8 else None,
+    }
+    generator = api.load(run, ema=chosen.ema, device=chosen.device, adapter=chosen.adapter, **precise)
     rule = generator.rule(
         poem=chosen.poem, readings=chosen.readings, schema=chosen.schema_, grammar=chosen.grammar
     )
@@ -77,67 +86,93 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     if out is None and chosen.n == 1:
         written = generator.stream(seed=chosen.seed, **asked)
         first = next(written, "")  # what is wrong with the prompt is said before anything is written
-        return itertools.chain([chosen.prompt, first], written)
+        return itertools.chain([chosen.prompt + first], written)
     texts = generator.sample(chosen.n, chosen.seed, **asked)
+    whole = "\n\n".join(chosen.prompt + text for text in texts)
     if out is None:
-        return iter("\n\n".join(chosen.prompt + text for text in texts))
+        return iter([whole])
+    told = {"prompt": chosen.prompt, **({"condition": condition} if condition else {}), "seed": chosen.seed}
     if out.suffix.lower() == ".txt":
-        write_file(out, "\n\n".join(chosen.prompt + text for text in texts) + "\n")
-    else:
-        told = {
-            "prompt": chosen.prompt,
-            **({"condition": condition} if condition else {}),
-            "seed": chosen.seed,
-        }
-        rows = ({"text": text, **told, "index": i, **generator.details} for i, text in enumerate(texts))
-        write_file(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return out
+        return write_beside(out, whole + "\n", {**told, "n": chosen.n, **generator.details})
+    rows = ({"text": text, **told, "index": i, **generator.details} for i, text in enumerate(texts))
+    return write_file(out, "".join(to_json(row) + "\n" for row in rows))
 
 
 def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
+    """Write images as they are made."""
     from luoxia.provenance import images as writer
-    from luoxia.training.hardware import choose_precision
+    from luoxia.provenance.places import form_of
 
-    generator.dtype = choose_precision(chosen.precision, generator.device)
-    controls: dict[str, Any] = {"label": chosen.label, "truncation": chosen.truncation}
+    label = generator.class_asked(chosen.label)
+    controls: dict[str, Any] = {"label": label, "truncation": chosen.truncation}
     given = {"mix": chosen.mix, "mix_layers": chosen.mix_layers}
     controls |= {key: value for key, value in given.items() if value is not None}
     controls |= {} if chosen.noise == "const" else {"noise": chosen.noise}
     parameters = {**generator.details, "seed": chosen.seed, **controls, "ema": chosen.ema}
     parameters |= {} if chosen.precision == "fp32" else {"precision": chosen.precision}
     if chosen.interpolate:
-        frames = generator.interpolate(chosen.n, chosen.interpolate, chosen.seed, **controls)
+        frames = generator.stream_interpolation(chosen.n, chosen.interpolate, chosen.seed, **controls)
         return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})
-    if chosen.direction is None:
-        images = generator.sample(chosen.n, chosen.seed, **controls)
-    else:
-        images = generator.along(chosen.direction, chosen.strength, chosen.n, chosen.seed, **controls)
-        parameters |= {"direction": chosen.direction, "strength": chosen.strength}
-    kind = _kind(out, chosen.out)
-    if kind == ".npz":
-        labels = generator.labels(chosen.n, chosen.label)
-        return writer.write_npz(out, images, None if labels is None else labels.numpy(), parameters)
+    kind = form_of(out, chosen.out or "")
     if kind == ".png":
-        return writer.write_grid(out, images, {**parameters, "n": chosen.n}, chosen.columns)
+        writer.check_grid(chosen.n, generator.shape, chosen.columns)
+    shift = None
+    if chosen.direction is not None:
+        shift = generator.towards(chosen.direction, chosen.strength)
+        parameters |= {"direction": chosen.direction, "strength": chosen.strength}
+    images = generator.stream(chosen.n, chosen.seed, shift=shift, **controls)
+    if kind == ".npz":
+        labels = generator.labels(chosen.n, label)
+        own = None if labels is None else labels.numpy()
+        return writer.write_npz(out, images, own, parameters, chosen.n)
+    if kind == ".png":
+        return writer.write_grid(out, images, {**parameters, "n": chosen.n}, chosen.columns, chosen.n)
     return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
 
 
-def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str, Any]:
-    """Translate a text, or a file line by line; or an image, or a folder or zip of them, by a translator of images.
+def translate(
+    run: str, /, *, text: str | None = None, file: str | Path | None = None, **settings: Any
+) -> Path | str | dict[str, Any]:
+    """Translate a ``text``, or a ``file`` line by line; or images: a file, a folder or a zip.
 
     ``settings`` are those of ``TranslateSettings`` or ``TranslateImageSettings``. Returns a text's translation, or
     where it was written: a line in is a line out, an empty one too. Of images: ``out``, ``translated``, ``skipped``.
     """
     opening(run, settings)
     from luoxia import api
-    from luoxia.data.text.alignment import read_lines
-    from luoxia.generation.translation import Translator
-    from luoxia.provenance.files import write_file
+
+    if (text is None) == (file is None):
+        raise UsageError("translate needs text= or file=, one of them")
+    if api.kind_of(run) != "image translator":
+        return _translate_text(run, text, file, TranslateSettings.from_settings(settings))
+    if file is None:
+        raise UsageError(f"{run} translates images: give file=PATH, an image, or a folder or zip of them")
+    return _translate_images(run, str(file), TranslateImageSettings.from_settings(settings))
+
+
+def translate_word(run: str, what: str, /, **settings: Any) -> Path | str | dict[str, Any]:
+    """The same for a word of the command line, which may be a text or name a file."""
+    opening(run, settings)
+    from luoxia import api
 
     if api.kind_of(run) == "image translator":
         return _translate_images(run, what, TranslateImageSettings.from_settings(settings))
-    chosen: TranslateSettings = TranslateSettings.from_settings(settings)
-    out = None if chosen.out is None else _unoccupied(chosen.out, chosen.overwrite)
+    file = named_file(what)
+    text = what if file is None else None
+    return _translate_text(run, text, file, TranslateSettings.from_settings(settings))
+
+
+def _translate_text(
+    run: str, text: str | None, file: str | Path | None, chosen: TranslateSettings
+) -> Path | str:
+    from luoxia import api
+    from luoxia.data.text.alignment import read_lines
+    from luoxia.generation.translation import Translator
+    from luoxia.provenance.labels import write_beside
+    from luoxia.provenance.places import claim
+
+    read = None if file is None else Path(file)
+    out = None if chosen.out is None else claim(chosen.out, None, chosen.overwrite, [read])
     translator = api.load(run, device=chosen.device)
     if not isinstance(translator, Translator):
         raise UsageError(
@@ -145,23 +180,33 @@ def translate(run: str, what: str, /, **settings: Any) -> Path | str | dict[str,
             or f"{run} is no translator; train one of sentences with luoxia train translate data=… against=…, "
             "or of images with luoxia train cyclegan data=… against=…"
         )
-    file = named_file(what)
-    lines = [what] if file is None else read_lines(file)
+    lines = [text or ""] if read is None else read_lines(read)
     found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
-    text = "\n".join(" ".join(line.splitlines()) for line in found)
-    return text if out is None else write_file(out, text + "\n")
+    made = "\n".join(" ".join(line.splitlines()) for line in found)
+    if out is None:
+        return made
+    told = {"of": None if read is None else read.name, "beams": chosen.beams, "alpha": chosen.alpha}
+    return write_beside(out, made + "\n", {**told, **translator.details})
 
 
 def named_file(what: str) -> Path | None:
-    """The file that ``what`` names, None where it is a text itself; ``UsageError`` for a path with nothing to read."""
+    """The file that a word of the command line names, None where it is a text itself.
+
+    ``UsageError`` for a path with nothing to read, and for a word that may be either.
+    """
     from luoxia.data.reading import kind_of
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import PLAIN
 
     path = Path(what)
-    with contextlib.suppress(OSError):  # a text may be too long to be asked for as a name
+    with contextlib.suppress(OSError, ValueError):  # a text may be too long to be asked for as a name
         if path.is_file():
-            return path
+            if path.suffix or path.name != what:
+                return path
+            raise UsageError(
+                f"'{what}' may be a text, and a file here has that name: write ./{what} for the file, "
+                f"or '{what} ' with a space for the text"
+            )
     if what.endswith(("/", os.sep)) and path.is_dir():
         raise UsageError(f"{what} is a folder: give a text, or a file of texts")
     if len(what.split()) == 1 and kind_of(path) in PLAIN | RECORDS:
@@ -174,25 +219,31 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
     from luoxia import api
     from luoxia.data.originals import open_originals
     from luoxia.provenance.images import write_png
-    from luoxia.training.hardware import choose_precision
+    from luoxia.provenance.places import Named, claim, form_of
+    from luoxia.training.hardware import choose_device, choose_precision
 
     originals = open_originals(what)
     if chosen.out is None:
-        place = "FILE.png" if originals.single else "FOLDER"
-        raise UsageError(f"translating images needs out={place}: luoxia translate {run} {what} out={place}")
-    out = free_path(chosen.out, (".png", "") if originals.single else ("",), chosen.overwrite)
-    folder = not originals.single or _kind(out, chosen.out) == ""
-    translator = api.load(run, ema=chosen.ema, device=chosen.device)
+        needed = "FILE.png" if originals.single else "FOLDER"
+        raise UsageError(f"translating images needs out={needed}: luoxia translate {run} {what} out={needed}")
+    wanted = (".png", "") if originals.single else ("",)
+    out = claim(chosen.out, wanted, chosen.overwrite, [Path(what).expanduser()])
+    named = None if originals.single and form_of(out, chosen.out) else Named(out)
+    dtype = choose_precision(chosen.precision, choose_device(chosen.device))
+    translator = api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype)
     translator.network(chosen.direction)
-    translator.dtype = choose_precision(chosen.precision, translator.device)
     skipped, translated = [], 0
     for name, target, pixels in originals.read(translator.channels):
-        if isinstance(pixels, str):
-            skipped.append({"name": name, "reason": pixels})
+        place: Path | str = (
+            pixels if isinstance(pixels, str) else out if named is None else named.place(target)
+        )
+        if isinstance(place, str):
+            skipped.append({"name": name, "reason": place})
             continue
         made = translator.translate(pixels, chosen.direction, tile=chosen.tile)
-        parameters = {**translator.details, "direction": chosen.direction, "ema": chosen.ema, "of": name}
-        write_png(out / target if folder else out, made, parameters)
+        write_png(
+            place, made, {**translator.details, "direction": chosen.direction, "ema": chosen.ema, "of": name}
+        )
         translated += 1
     if not translated:
         first = skipped[0]
@@ -239,41 +290,21 @@ def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
     return describe(path, chosen.size, chosen.crop, chosen.channels).as_dict()
 
 
-def _kind(out: Path, asked: str | None) -> str:
-    """The ending that decides the format, "" for a folder, which may have a dot in its name: v1.2/."""
-    return "" if out.is_dir() or (asked or "").endswith(("/", os.sep)) else out.suffix.lower()
-
-
 def _output(run: str, chosen: SampleSettings) -> Path:
     """Where to write, checked before work starts."""
+    from luoxia.provenance.places import claim
+
     if chosen.out is None:
         return numbered(run, ".gif" if chosen.interpolate else ".png")
     wanted = (".gif",) if chosen.interpolate else (".png", ".npz", "")
-    return free_path(chosen.out, wanted, chosen.overwrite)
+    return claim(chosen.out, wanted, chosen.overwrite)
 
 
 def numbered(run: str, ending: str) -> Path:
-    """The first free of RUN/generated/001, 002 …"""
+    """RUN/generated/001, 002 …: the first number that no file has, whatever its ending."""
     folder, number = Path(run) / "generated", 1
-    while (folder / f"{number:03d}{ending}").exists():
-        number += 1
+    with contextlib.suppress(OSError):
+        taken = {path.name.partition(".")[0] for path in folder.iterdir()}
+        while f"{number:03d}" in taken:
+            number += 1
     return folder / f"{number:03d}{ending}"
-
-
-def free_path(asked: str, wanted: tuple[str, ...], overwrite: bool) -> Path:
-    """The path, if its ending is one of those wanted ("" is a folder) and nothing is lost by writing there."""
-    out = Path(asked)
-    if _kind(out, asked) not in wanted:
-        names = [f"FILE{ending}" if ending else "FOLDER/" for ending in wanted]
-        must = " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
-        raise UsageError(f"out={asked}: must be {must}")
-    return _unoccupied(asked, overwrite)
-
-
-def _unoccupied(asked: str, overwrite: bool) -> Path:
-    """The path, if nothing is lost by writing there."""
-    out = Path(asked)
-    occupied = any(out.iterdir()) if out.is_dir() else out.exists()
-    if occupied and not overwrite:
-        raise UsageError(f"out={asked} is there already; choose another, or add overwrite=true")
-    return out

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from luoxia.config import Bytes, Config, Several, Size, Unset, Whole, Words
 
 USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
+
+
+def _class_name(value: Any) -> Any:
+    if value == "":
+        raise ValueError("is empty: give a class, by name or number")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ClassName = BeforeValidator(_class_name)
+"""A class by name or number. The word none unsets it only where no class has that name, which the model knows."""
 
 
 class SampleSettings(Config):
@@ -18,7 +28,7 @@ class SampleSettings(Config):
         16, ge=1, le=1_000_000, description="images; with interpolate, the latents walked through"
     )
     seed: Whole = Field(0, ge=0, lt=2**63, description="image i is a function of (seed, i)")
-    label: Annotated[str | None, Unset] = Field(
+    label: Annotated[str | None, ClassName] = Field(
         None, description="a class by name or number; all in turn if unset"
     )
     truncation: float = Field(
@@ -151,7 +161,7 @@ class LoadSettings(Config):
 class LatentSettings(Config):
     """What the tools for latents share."""
 
-    label: Annotated[str | None, Unset] = Field(
+    label: Annotated[str | None, ClassName] = Field(
         None, description="a class by name or number; the first if unset"
     )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
@@ -216,7 +226,7 @@ class DirectionsSettings(DrawnSettings):
 class ProjectSettings(LatentSettings):
     """The keys of ``luoxia project``."""
 
-    label: Annotated[str | None, Unset] = Field(
+    label: Annotated[str | None, ClassName] = Field(
         None, description="a class by name or number; the likeliest if unset"
     )
     steps: Whole = Field(300, ge=1, le=100_000, description="steps of the search")

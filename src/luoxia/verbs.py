@@ -138,7 +138,7 @@ VERBS = (
         "translate",
         'Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de; '
         "images: luoxia translate runs/cyclegan-1 photos/ out=translated/ direction=a2b.",
-        "sampling:translate",
+        "sampling:translate_word",
         (
             Word("run", "A translator's run, or its model folder."),
             Word(
@@ -153,7 +153,7 @@ VERBS = (
         "classify",
         "Say the class of texts: "
         'luoxia classify runs/classify-text-1 "A text." | texts.txt out=FILE.jsonl | FILE.csv.',
-        "asking:classify",
+        "asking:classify_word",
         (
             Word("run", "A text classifier's run, or its model folder."),
             Word("text", "A text, or a file of them, one a line or row."),
@@ -166,7 +166,7 @@ VERBS = (
         "embed",
         "Embed texts, or compare two: "
         'luoxia embed runs/embed-text-1 texts.txt out=FILE.npy | "One." against="Another".',
-        "asking:embed",
+        "asking:embed_word",
         (
             Word("run", "A text embedder's run, or its model folder."),
             Word("text", "A text, or a file of them, one a line or row."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -28,7 +29,8 @@ class ImageTranslator:
     """A network for each direction, and what is needed to describe what they make.
 
     ``details`` says where it comes from: recipe, run, step, fingerprint of the data. ``dtype`` is that of matrix
-    products and convolutions.
+    products and convolutions, unless a call names another. No call changes the translator, so that several threads may
+    use one.
     """
 
     def __init__(
@@ -53,22 +55,25 @@ class ImageTranslator:
         return tuple(self.networks)
 
     @checked(TranslateImageSettings, "tile")
-    def translate(self, images: Images, direction: str = "a2b", *, tile: int = TILE) -> Images:
+    def translate(
+        self, images: Images, direction: str = "a2b", *, tile: int = TILE, dtype: torch.dtype | None = None
+    ) -> Images:
         """Images to the other side, each at its own size.
 
         ``images`` is uint8, (n, height, width, channels) or one (height, width, channels), or a sequence of such single
         images of any sizes; what comes back has the same form. An image of more than ``tile`` × ``tile`` pixels is
-        translated in overlapping tiles of that size. ``UsageError`` for a direction that the model does not know, other
-        channels than its own, or a tile that is too small.
+        translated in overlapping tiles of that size. ``dtype``: of this call; None: the model's own. ``UsageError`` for
+        a direction that the model does not know, other channels than its own, or a tile that is too small.
         """
         network = self.network(direction)
         if tile < smallest_tile(network):
             raise UsageError(f"tile={tile} is too small: this model needs {smallest_tile(network)} or more")
+        whole = partial(self._whole, network, tile=tile, dtype=dtype or self.dtype)
         if not isinstance(images, np.ndarray):
-            return cast(Images, [self._whole(network, image[None], tile)[0] for image in images])
+            return cast(Images, [whole(image[None])[0] for image in images])
         if images.ndim == 3:
-            return cast(Images, self._whole(network, images[None], tile)[0])
-        parts = [self._whole(network, images[i : i + CHUNK], tile) for i in range(0, len(images), CHUNK)]
+            return cast(Images, whole(images[None])[0])
+        parts = [whole(images[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
         return cast(Images, np.concatenate(parts) if parts else images)
 
     def network(self, direction: str) -> Generator:
@@ -83,7 +88,7 @@ class ImageTranslator:
         return cast(Generator, self.networks[direction])
 
     @torch.inference_mode()
-    def _whole(self, network: Generator, images: Image, tile: int) -> Image:
+    def _whole(self, network: Generator, images: Image, *, tile: int, dtype: torch.dtype) -> Image:
         """Images of one size, (n, h, w, c)."""
         if images.ndim != 4 or images.shape[3] != self.channels or images.dtype != np.uint8:
             raise UsageError(
@@ -91,8 +96,7 @@ class ImageTranslator:
             )
         own = np.require(images, requirements=["C", "W"])  # torch warns of arrays that are read-only
         x = torch.from_numpy(own).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        enabled = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=enabled):
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             if x.shape[2] * x.shape[3] > tile * tile:
                 made = torch.cat([translate_in_tiles(network, one, tile, self.device) for one in x[:, None]])
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from luoxia.config import checked, nearest
 from luoxia.errors import UsageError
 from luoxia.generation.projection import Projection, project
-from luoxia.generation.spaces import Directions, Space, factorised, space_of, walk
+from luoxia.generation.spaces import Directions, Space, factorised, space_of, ways
 from luoxia.generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
 from luoxia.metrics.perceptual import Perceptual
 from luoxia.settings import InterpolateSettings, MixSettings, ProjectSettings, SampleSettings
@@ -30,10 +30,10 @@ class ImageGenerator:
     """A trained image generator: a network z, labels → images, and what is needed to describe its samples.
 
     ``details`` says where it comes from: recipe, run, step, fingerprint of the data. ``dtype`` is that of matrix
-    products and convolutions where it is set to another: in bfloat16 a seed's image differs by rounding.
+    products and convolutions, unless a call names another: in bfloat16 a seed's image differs by rounding. ``shape`` is
+    that of an image, (height, width, channels); None: found by making one. No call changes the generator, so that
+    several threads may use one.
     """
-
-    dtype = torch.float32
 
     def __init__(
         self,
@@ -42,12 +42,16 @@ class ImageGenerator:
         classes: tuple[str, ...],
         details: dict[str, Any],
         device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        shape: tuple[int, int, int] | None = None,
     ) -> None:
         self.network = network.to(device).eval().requires_grad_(False)
         self.classes = classes
         self.details = details
         self.device = torch.device(device)
+        self.dtype = dtype
         self.latent: int = network.latent  # type: ignore[assignment]
+        self.shape = shape or self._found_shape()
 
     @property
     def conditional(self) -> bool:
@@ -61,23 +65,51 @@ class ImageGenerator:
         """N images, uint8 (n, height, width, channels).
 
         Image i is a pure function of (seed, i) and the controls. ``label``: a class by name or number, or None for all
-        in turn. ``controls``: ``truncation``, and with styles ``mix``, ``mix_layers`` and ``noise``, as in
-        ``luoxia.generation.styles.Controls``.
+        in turn. ``controls``: ``truncation`` and ``dtype``, and with styles ``mix``, ``mix_layers`` and ``noise``, as
+        in ``luoxia.generation.styles.Controls``.
         """
-        return self.render(self.latents(n, seed), self.labels(n, label), Controls(seed=seed, **controls))
+        return self._joined(self.stream(n, seed, label=label, **controls), n)
 
-    def latents(self, n: int, seed: int) -> Tensor:
-        """z (n, latent), standard normal, float32; row i is a pure function of (seed, i)."""
-        if n < 1 or not 0 <= seed < 2**64:
-            raise UsageError(f"cannot draw n={n} samples of seed={seed}; give n ≥ 1 and 0 ≤ seed < 2^64")
+    @checked(SampleSettings, "n", "seed", *CONTROLS)
+    def stream(
+        self,
+        n: int = 16,
+        seed: int = 0,
+        *,
+        label: str | int | None = None,
+        shift: Tensor | None = None,
+        **controls: Any,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The images of ``sample``, at most ``CHUNK`` at a time, each chunk made when it is asked for.
+
+        ``shift`` is added to each point of ``space``, as by ``towards``. A wrong request is refused at once.
+        """
+        chosen = Controls(seed=seed, **controls)
+        chosen.check(self.network)
+        self._check_draw(n, seed)
+        self.labels(1, label)
+
+        def made() -> Iterator[NDArray[np.uint8]]:
+            for first in range(0, n, CHUNK):
+                many = min(CHUNK, n - first)
+                labels = self.labels(many, label, first)
+                points = self.points(self.latents(many, seed, first), labels, chosen, first)
+                yield self.images_at(points if shift is None else points + shift, labels, chosen, first)
+
+        return made()
+
+    def latents(self, n: int, seed: int, first: int = 0) -> Tensor:
+        """z (n, latent), standard normal, float32; row i is a pure function of (seed, first + i)."""
+        self._check_draw(n, seed)
         rows = [
             np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(self.latent)
-            for i in range(n)
+            for i in range(first, first + n)
         ]
         return torch.from_numpy(np.array(rows, dtype=np.float32).reshape(n, self.latent))
 
-    def labels(self, n: int, label: str | int | None = None) -> Tensor | None:
-        """Labels (n,) int64, or None for an unconditional generator."""
+    def labels(self, n: int, label: str | int | None = None, first: int = 0) -> Tensor | None:
+        """Labels (n,) int64 of the images from number ``first`` on, or None for an unconditional generator."""
+        label = self.class_asked(label)
         if not self.conditional:
             if label is not None:
                 raise UsageError(
@@ -85,8 +117,12 @@ class ImageGenerator:
                 )
             return None
         if label is None:
-            return torch.arange(n) % len(self.classes)
+            return torch.arange(first, first + n) % len(self.classes)
         return torch.full((n,), self._class_number(label))
+
+    def class_asked(self, label: str | int | None) -> str | int | None:
+        """The class that is asked for: "none" is the class of that name where there is one, and else no class."""
+        return None if label in ("none", "None") and label not in self.classes else label
 
     def render(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN) -> NDArray[np.uint8]:
         """Latents (n, latent) → uint8 (n, height, width, channels), in chunks of one fixed size."""
@@ -99,20 +135,14 @@ class ImageGenerator:
         """Where latents are edited: z, or w where the network has styles."""
         return space_of(self.network)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        label = None if (labels := self.labels(1)) is None else labels.to(self.device)
-        with torch.inference_mode():
-            point = self.space.points(self.latents(1, 0).to(self.device), label)
-            channels, height, width = self.space.images(point, label).shape[1:]
-        return height, width, channels
-
     @torch.inference_mode()
-    def points(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN) -> Tensor:
-        """z (n, latent), labels (n,) → points of ``space`` (n, …): z (n, latent) or w (n, layers, d)."""
+    def points(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN, first: int = 0) -> Tensor:
+        """z (n, latent), labels (n,) → points of ``space`` (n, …): z (n, latent) or w (n, layers, d).
+
+        ``first``: the number of the first of them, which the style of ``mix`` goes by.
+        """
         controls.check(self.network)
-        second = None if controls.mix is None else self.latents(len(z), controls.mix)
+        second = None if controls.mix is None else self.latents(len(z), controls.mix, first)
         pieces = [
             self.space.points(part, own, controls, other)
             for _, part, own, other in self._chunks(z, labels, second)
@@ -121,13 +151,17 @@ class ImageGenerator:
 
     @torch.inference_mode()
     def images_at(
-        self, points: Tensor, labels: Tensor | None, controls: Controls = PLAIN
+        self, points: Tensor, labels: Tensor | None, controls: Controls = PLAIN, first: int = 0
     ) -> NDArray[np.uint8]:
-        """Points of ``space`` (n, …), labels (n,) where they are conditional → uint8 (n, height, width, channels)."""
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        """Points of ``space`` (n, …), labels (n,) where they are conditional → uint8 (n, height, width, channels).
+
+        ``first``: the number of the first of them, which random noise goes by.
+        """
+        dtype = controls.dtype or self.dtype
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             pieces = [
                 to_uint8(self.space.images(part, own, noise_for(self.network, controls, rows))).cpu().numpy()
-                for rows, part, own in self._chunks(points, labels)
+                for rows, part, own in self._chunks(points, labels, first=first)
             ]
         return np.concatenate(pieces)[: len(points)]
 
@@ -143,10 +177,29 @@ class ImageGenerator:
         **controls: Any,
     ) -> NDArray[np.uint8]:
         """A closed walk through ``keys`` latents with ``frames`` images between two: uint8 (keys · frames, h, w, c)."""
+        return self._joined(
+            self.stream_interpolation(keys, frames, seed, label=label, **controls), keys * frames
+        )
+
+    def stream_interpolation(
+        self,
+        keys: int = 8,
+        frames: int = 16,
+        seed: int = 0,
+        *,
+        label: str | int | None = None,
+        **controls: Any,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The images of ``interpolate``, at most ``CHUNK`` at a time."""
         chosen = Controls(seed=seed, **controls)
-        labels = self.labels(keys, 0 if label is None and self.conditional else label)
+        labels = self.labels_of_one(keys, label)
         points = self.points(self.latents(keys, seed), labels, chosen)
-        return self.walk(points, frames, None if labels is None else labels[:1], controls=chosen)
+        return self.stream_walk(points, frames, None if labels is None else labels[:1], controls=chosen)
+
+    def labels_of_one(self, n: int, label: str | int | None = None) -> Tensor | None:
+        """Labels (n,) all of one class, the first if ``label`` is None; None for an unconditional generator."""
+        first = self.conditional and self.class_asked(label) is None
+        return torch.zeros(n, dtype=torch.int64) if first else self.labels(n, label)
 
     @checked(InterpolateSettings, "frames", "closed")
     def walk(
@@ -162,8 +215,24 @@ class ImageGenerator:
 
         ``labels`` (1,): the class of all, where a point does not hold it. ``closed``: back to the first.
         """
-        way = walk(self.space, points, frames, closed)
-        return self.images_at(way, None if labels is None else labels.expand(len(way)), controls)
+        steps = len(points) * frames if closed else (len(points) - 1) * frames + 1
+        return self._joined(self.stream_walk(points, frames, labels, closed=closed, controls=controls), steps)
+
+    def stream_walk(
+        self,
+        points: Tensor,
+        frames: int = 24,
+        labels: Tensor | None = None,
+        *,
+        closed: bool = True,
+        controls: Controls = PLAIN,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The images of ``walk``, at most ``CHUNK`` at a time."""
+        first = 0
+        for part in _regrouped(ways(self.space, points, frames, closed)):
+            own = None if labels is None else labels.expand(len(part))
+            yield self.images_at(part, own, controls, first)
+            first += len(part)
 
     @checked(MixSettings, "rows", "columns", "layers", "truncation")
     def mix(
@@ -184,7 +253,7 @@ class ImageGenerator:
             raise UsageError("mix needs a model with styles; train one with: luoxia train stylegan2")
         chosen = layers_of(layers, int(self.network.layers), "layers")  # type: ignore[arg-type]
         z = torch.cat([self.latents(1, seed) for seed in (*rows, *columns)])
-        labels = self.labels(len(z), 0 if label is None and self.conditional else label)
+        labels = self.labels_of_one(len(z), label)
         w = self.points(z, labels, Controls(truncation=truncation))
         down, across = w[: len(rows)], w[len(rows) :]
         mixed = down[:, None].expand(-1, len(columns), -1, -1).clone()
@@ -212,15 +281,17 @@ class ImageGenerator:
         **controls: Any,
     ) -> NDArray[np.uint8]:
         """``sample``, each latent moved along a direction by ``strength`` standard deviations."""
+        shift = self.towards(direction, strength)
+        return self._joined(self.stream(n, seed, label=label, shift=shift, **controls), n)
+
+    def towards(self, direction: int, strength: float) -> Tensor:
+        """What moves a point of ``space`` along a direction by ``strength`` standard deviations (d,)."""
         found = self.directions(direction + 1)
         if direction >= len(found.vectors):
             raise UsageError(
                 f"direction={direction}: this model has the directions 0 to {len(found.vectors) - 1}"
             )
-        labels, chosen = self.labels(n, label), Controls(seed=seed, **controls)
-        points = self.points(self.latents(n, seed), labels, chosen)
-        step = strength * found.spread[direction] * found.vectors[direction]
-        return self.images_at(points + step, labels, chosen)
+        return strength * found.spread[direction] * found.vectors[direction]
 
     @checked(ProjectSettings, "steps", "seed")
     def project(
@@ -242,7 +313,7 @@ class ImageGenerator:
                 f"not {image.dtype} {image.shape}"
             )
         target = torch.tensor(image, device=self.device).permute(2, 0, 1)[None].float() / 127.5 - 1
-        labels = None
+        labels, label = None, self.class_asked(label)
         if self.conditional:
             labels = torch.arange(len(self.classes)) if label is None else self.labels(1, label)
         elif label is not None:
@@ -252,16 +323,35 @@ class ImageGenerator:
             extractor.to(self.device)
         return project(self.space, target, labels, self.latent, Perceptual(extractor), steps, seed)
 
-    def _chunks(self, *parts: Tensor | None) -> Iterator[Any]:
-        """(numbers, each tensor's next rows): always ``CHUNK`` of them, the first repeated at the end."""
-        first = parts[0]
-        assert first is not None
-        for start in range(0, len(first), CHUNK):
-            rows = range(start, start + CHUNK)
+    def _chunks(self, *parts: Tensor | None, first: int = 0) -> Iterator[Any]:
+        """(numbers from ``first`` on, each tensor's next rows): always ``CHUNK``, the first repeated at the end."""
+        leading = parts[0]
+        assert leading is not None
+        for start in range(0, len(leading), CHUNK):
+            rows = range(first + start, first + start + CHUNK)
             yield (
                 rows,
                 *(None if x is None else _padded(x[start : start + CHUNK]).to(self.device) for x in parts),
             )
+
+    def _joined(self, chunks: Iterable[NDArray[np.uint8]], n: int) -> NDArray[np.uint8]:
+        """N images in one array, (n, height, width, channels)."""
+        images, done = np.empty((n, *self.shape), np.uint8), 0
+        for chunk in chunks:
+            images[done : done + len(chunk)] = chunk
+            done += len(chunk)
+        return images
+
+    def _found_shape(self) -> tuple[int, int, int]:
+        label = None if (labels := self.labels(1)) is None else labels.to(self.device)
+        with torch.inference_mode():
+            point = self.space.points(self.latents(1, 0).to(self.device), label)
+            channels, height, width = self.space.images(point, label).shape[1:]
+        return height, width, channels
+
+    def _check_draw(self, n: int, seed: int) -> None:
+        if n < 1 or not 0 <= seed < 2**64:
+            raise UsageError(f"cannot draw n={n} samples of seed={seed}; give n ≥ 1 and 0 ≤ seed < 2^64")
 
     def _class_number(self, label: str | int) -> int:
         name = str(label)
@@ -277,6 +367,20 @@ class ImageGenerator:
 def to_uint8(images: Tensor) -> Tensor:
     """Float (n, c, h, w) in [−1, 1] → uint8 (n, h, w, c), rounded."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _regrouped(pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same rows, ``CHUNK`` at a time."""
+    held: list[Tensor] = []
+    for piece in pieces:
+        held.append(piece)
+        while sum(map(len, held)) >= CHUNK:
+            rows = torch.cat(held)
+            yield rows[:CHUNK]
+            held = [rows[CHUNK:]]
+    rows = torch.cat(held)
+    if len(rows):
+        yield rows
 
 
 def _padded(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -130,9 +131,16 @@ class TextGenerator(TokenModel[Decoder]):
         }
 
     def lighten(self, *, bf16: bool = False, int8: bool = False) -> TextGenerator:
-        """Shorten the weights, in place: bfloat16 for half the bytes, 8-bit matrices for a quarter; returns itself."""
-        lighten(self.network, bf16=bf16, int8=int8)
-        return self
+        """A copy with shorter weights: bfloat16 for half the bytes, 8-bit matrices for a quarter."""
+        return TextGenerator(
+            copy.deepcopy(self.network), self._tokeniser, condition=self.condition, ends=self.ends,
+            details=self.details, device=self.device, dtype=torch.bfloat16 if bf16 else None, quantize="int8" if int8 else None,
+        )  # fmt: skip
+
+    @staticmethod
+    def lightened(network: Decoder, dtype: torch.dtype | None, quantize: str | None) -> Decoder:
+        """The network in bfloat16, with 8-bit matrices, or both; in place."""
+        return lighten(network, bf16=dtype == torch.bfloat16, int8=quantize == "int8")
 
     def rule(self, **named: Any) -> Rule | None:
         """What texts are to keep to: ``poem="七言"``, ``schema=FILE`` or ``grammar=FILE``; see ``open_rule``."""

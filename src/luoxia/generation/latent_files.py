@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ def read_points(path: Path, generator: ImageGenerator) -> tuple[Tensor, Tensor |
 
     The file holds an array ``z`` or ``w``, and ``labels``. ``UsageError`` for what is none, or of another model.
     """
-    name, shape, held = generator.space.name, generator.space.shape(), _arrays(path)
+    name, shape = generator.space.name, generator.space.shape()
+    held = _arrays(path, (name, "labels"))
     values = held.get(name)
     if values is None or values.shape[1:] != shape or values.dtype.kind != "f" or len(values) == 0:
         sizes = " × ".join(map(str, ("n", *shape)))
@@ -39,10 +42,33 @@ def read_points(path: Path, generator: ImageGenerator) -> tuple[Tensor, Tensor |
     return torch.from_numpy(values).float(), torch.from_numpy(labels).long()
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+MOST = 2**28
+"""Bytes of an array that are read at most, whatever a file says."""
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """These arrays, as far as the file has them."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as file:
+            members = {name: f"{name}.npy" for name in names if f"{name}.npy" in file.namelist()}
+            return {name: _array(file, member) for name, member in members.items()}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         told = getattr(error, "strerror", None) or "it is no .npz of luoxia project"
         raise UsageError(f"latents={path} cannot be read: {told}") from None
+
+
+def _array(file: zipfile.ZipFile, member: str) -> Any:
+    with file.open(member) as packed:
+        content = packed.read(MOST + 1)
+    if len(content) > MOST:
+        raise ValueError("an array is larger than a file of latents can be")
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -169,10 +170,16 @@ def walk(space: Space, points: Tensor, frames: int, closed: bool = True) -> Tens
 
     An open way ends with the last point: (n − 1) · frames + 1 points; a closed one has n · frames.
     """
+    return torch.cat(list(ways(space, points, frames, closed)))
+
+
+def ways(space: Space, points: Tensor, frames: int, closed: bool = True) -> Iterator[Tensor]:
+    """The same, from one point to the next at a time."""
     t = torch.arange(frames, dtype=torch.float32, device=points.device) / frames
-    stops = len(points) if closed else len(points) - 1
-    ways = [space.between(points[i], points[(i + 1) % len(points)], t) for i in range(stops)]
-    return torch.cat(ways if closed else [*ways, points[-1:]])
+    for i in range(len(points) if closed else len(points) - 1):
+        yield space.between(points[i], points[(i + 1) % len(points)], t)
+    if not closed:
+        yield points[-1:]
 
 
 def _latent_weights(network: Any) -> Tensor:

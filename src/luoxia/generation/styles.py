@@ -26,8 +26,9 @@ def has_styles(network: Any) -> bool:
 class Controls:
     """How an image is made of its latents. ``truncation`` ψ pulls z towards 0 or, with styles, w towards its mean.
 
-    The rest needs styles: layers ``mix_layers`` (``4-7``, ``4-``, ``-3``, ``5``; if unset the second half) take the
-    style of seed ``mix``; ``noise`` is the same in all images, drawn for each by ``seed``, or left out.
+    ``dtype`` is that of matrix products and convolutions; None: the generator's own. The rest needs styles: layers
+    ``mix_layers`` (``4-7``, ``4-``, ``-3``, ``5``; if unset the second half) take the style of seed ``mix``; ``noise``
+    is the same in all images, drawn for each by ``seed``, or left out.
     """
 
     truncation: float = 1.0
@@ -35,6 +36,7 @@ class Controls:
     mix_layers: str | None = None
     noise: NoiseName = "const"
     seed: int = 0
+    dtype: torch.dtype | None = None
 
     def check(self, network: Any) -> None:
         """``UsageError`` for what this network cannot do."""

@@ -14,7 +14,11 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class TokenModel(Generic[NetworkT]):
-    """A network and its tokeniser. ``details`` says where it comes from: recipe, run, step, fingerprint of the data."""
+    """A network and its tokeniser. ``details`` says where it comes from: recipe, run, step, fingerprint of the data.
+
+    ``dtype`` and ``quantize`` shorten the weights, of models that can be. No call changes a model, so that several
+    threads may use one.
+    """
 
     def __init__(
         self,
@@ -23,11 +27,21 @@ class TokenModel(Generic[NetworkT]):
         *,
         details: dict[str, Any],
         device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        quantize: str | None = None,
     ) -> None:
-        self.network: NetworkT = network.to(device).eval().requires_grad_(False)
+        network = network.to(device).eval().requires_grad_(False)
+        self.network: NetworkT = self.lightened(network, dtype, quantize) if dtype or quantize else network
         self._tokeniser = tokeniser
         self.details = details
         self.device = torch.device(device)
+
+    @staticmethod
+    def lightened(network: Any, dtype: torch.dtype | None, quantize: str | None) -> Any:
+        """The network with weights of another type, in place; ``UsageError`` where that is not done."""
+        if dtype in (None, torch.float32) and quantize is None:
+            return network
+        raise UsageError("dtype= and quantize= are for models that write text: leave them out")
 
     @property
     def tokenizer(self) -> Tokeniser:

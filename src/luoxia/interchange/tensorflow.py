@@ -6,6 +6,7 @@ Converters between the two are no longer kept up; a generator needs some forty o
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ def write_saved_model(generator: ImageGenerator, out: Path) -> Path:
     module = as_module(tf, to_onnx(generator))
     facts = list(map("=".join, metadata(generator).items()))
     module.facts = tf.function(lambda: tf.constant(facts), input_signature=[])
-    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    beside = out.with_name(f".{out.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         tf.saved_model.save(module, str(beside), signatures={"serving_default": module.by_name})
         loaded = tf.saved_model.load(str(beside))

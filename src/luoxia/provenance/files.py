@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from luoxia.errors import LuoxiaError
 
 
-def write_file(path: Path, content: bytes | str) -> Path:
-    """Write beside, flush to disk, rename over ``path``; ``LuoxiaError`` says what the system refused."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside ``path``, to write and seek in; at the end it is flushed to the disk and renamed to ``path``.
+
+    If anything fails, it is removed and what was at ``path`` stays. ``LuoxiaError`` says what the system refused.
+    """
+    # its own in each thread, and never too long where the name of ``path`` is as long as it may be
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
+        with temporary.open("x+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -27,7 +35,21 @@ def write_file(path: Path, content: bytes | str) -> Path:
     finally:  # a signal may end the work too
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_file(path: Path, content: bytes | str) -> Path:
+    """Write ``content``, a text as UTF-8; see ``staged``. Lone surrogates of a text are escaped."""
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    with staged(path) as file:
+        file.write(data)
     return path
+
+
+def to_json(value: Any) -> str:
+    """One line of JSON that UTF-8 can hold: names of files may have lone surrogates, which stay escaped."""
+    return re.sub(
+        "[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )
 
 
 @contextlib.contextmanager
@@ -95,7 +117,7 @@ def _aside(path: Path) -> Path:
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A folder beside ``path``, removed if it is still there in the end."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luoxia.errors import LuoxiaError, MissingExtraError
-from luoxia.provenance.files import write_file
-from luoxia.provenance.images import enlarge
+from luoxia.provenance.files import staged, to_json
+from luoxia.provenance.images import Chunks, chunks, enlarge
 
 SIDE = 256
 """Small frames are enlarged to about this: players smooth what is smaller."""
@@ -21,7 +19,7 @@ CODECS = ("libx264", "mpeg4")
 QUALITY = {"libx264": {"crf": "18", "preset": "medium"}, "mpeg4": {"qscale": "3"}}
 
 
-def write_mp4(path: Path, frames: NDArray[np.uint8], parameters: dict[str, Any], fps: float = 24.0) -> Path:
+def write_mp4(path: Path, frames: Chunks, parameters: dict[str, Any], fps: float = 24.0) -> Path:
     """Write frames (n, h, w, 1 to 4) as H.264 (MPEG-4 where PyAV has no encoder of it), parameters in the comment.
 
     Transparent frames are laid over white. The sides become even, as the format wants, by repeating the last row or
@@ -31,23 +29,32 @@ def write_mp4(path: Path, frames: NDArray[np.uint8], parameters: dict[str, Any],
         import av
     except ImportError:
         raise MissingExtraError("out=FILE.mp4", "video") from None
-    pictures = _even(_rgb(enlarge(frames, SIDE)))
     codec = next((name for name in CODECS if name in av.codecs_available), None)
     if codec is None:
         raise LuoxiaError("this PyAV can write no MP4: install av from PyPI, or choose out=FILE.gif")
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        container.metadata["comment"] = json.dumps(parameters, ensure_ascii=False)
+    with staged(path) as file, av.open(file, "w", format="mp4") as container:
+        container.metadata["comment"] = to_json(parameters)
         stream: Any = container.add_stream(
             codec, rate=Fraction(fps).limit_denominator(1000), options=QUALITY[codec]
         )
-        stream.height, stream.width, stream.pix_fmt = pictures.shape[1], pictures.shape[2], "yuv420p"
-        for picture in pictures:
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
-            )
+        stream.pix_fmt = "yuv420p"
+        for picture in (picture for chunk in chunks(frames) for picture in _even(_rgb(enlarge(chunk, SIDE)))):
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    return write_file(path, buffer.getvalue())
+    return path
+
+
+def read_comment(path: Path) -> str:
+    """The comment of a video, "" without; ``OSError`` where it is none, ``MissingExtraError`` without PyAV."""
+    try:
+        import av
+    except ImportError:
+        raise MissingExtraError("reading the label of a video", "video") from None
+    with av.open(str(path)) as container:
+        return container.metadata.get("comment", "")
 
 
 def _rgb(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

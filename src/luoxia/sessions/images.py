@@ -115,8 +115,13 @@ class ImageSession(PictureSession):
         network = self.averaged(self.network)
         if network is self.trainer.networks[self.network]:
             network = copy.deepcopy(network)
+        spec = self.dataset.spec
         return ImageGenerator(
-            network, classes=self.dataset.classes, details=self.details(), device=self.world.device
+            network,
+            classes=self.dataset.classes,
+            details=self.details(),
+            device=self.world.device,
+            shape=(spec.height, spec.width, spec.channels),
         )
 
     def sample(self, step: int) -> None:
@@ -150,9 +155,11 @@ class ImageSession(PictureSession):
         **common: Any,
     ) -> ImageGenerator:
         """The generator of images."""
-        network = recipe.build_generator(ImageSpec(**config["spec"]))
+        spec = ImageSpec(**config["spec"])
+        network = recipe.build_generator(spec)
         network.load_state_dict(weights)
-        return ImageGenerator(network, classes=tuple(config["classes"]), **common)
+        shape = (spec.height, spec.width, spec.channels)
+        return ImageGenerator(network, classes=tuple(config["classes"]), shape=shape, **common)
 
     def describe_model(self) -> dict[str, Any]:
         """The shape of the images, and the classes."""

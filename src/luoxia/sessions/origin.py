@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from luoxia import __version__
 from luoxia.data.text.tokeniser import FILE, Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.generation.encoder import TextEncoder
@@ -105,13 +106,14 @@ def foreign_tokeniser(folder: Path) -> Tokeniser | None:
 
 
 def load_foreign(
-    folder: Path, device: torch.device, adapter: str | Path | None = None
+    folder: Path, device: torch.device, adapter: str | Path | None = None, **precise: Any
 ) -> TextGenerator | TextEncoder:
     """The model of a Hugging Face folder, with its tokeniser where one lies there and a PEFT ``adapter`` merged."""
     tokeniser, loaded = foreign_tokeniser(folder), merged(load_folder(folder), adapter)
     details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
+    details["generator"] = f"Luoxia {__version__}"
     details |= {} if adapter is None else {"adapter": Path(adapter).resolve().name}
-    common: dict[str, Any] = {"details": details, "device": device}
+    common: dict[str, Any] = {"details": details, "device": device, **precise}
     if isinstance(loaded.network, Decoder):
         return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), **common)
     return TextEncoder(loaded.network, tokeniser, **common)

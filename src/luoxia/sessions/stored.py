@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from luoxia import __version__
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.recipes import Recipe, recorded
 from luoxia.runs.display import Display
@@ -45,6 +46,7 @@ class Stored:
             "recipe": type(self.recipe).name
             or type(self.recipe).__name__,  # the path of a file stays private
             **{key: self.config[key] for key in ("run", "step", "data")},
+            "generator": f"Luoxia {__version__}",
         }
 
     def weights(self, checkpoints: Path | None = None, network: str = "") -> dict[str, torch.Tensor]:
