@@ -58,7 +58,7 @@ def print_stream(pieces: Iterable[str]) -> None:
 def print_translation(made: Any) -> None:
     """A translated text; or how many images were translated, where they are, and which files could not be."""
     if isinstance(made, str):
-        typer.echo(made)
+        say(made)
         return
     for skipped in made["skipped"][:SHOWN]:
         say(f"skipped {skipped['name']}: {skipped['reason']}", err=True)

@@ -134,7 +134,8 @@ class TextGenerator(TokenModel[Decoder]):
         """A copy with shorter weights: bfloat16 for half the bytes, 8-bit matrices for a quarter."""
         return TextGenerator(
             copy.deepcopy(self.network), self._tokeniser, condition=self.condition, ends=self.ends,
-            details=self.details, device=self.device, dtype=torch.bfloat16 if bf16 else None, quantize="int8" if int8 else None,
+            details=self.details, device=self.device,
+            dtype=torch.bfloat16 if bf16 else None, quantize="int8" if int8 else None,
         )  # fmt: skip
 
     @staticmethod
