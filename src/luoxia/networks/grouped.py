@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from luoxia.networks.torch_private import weight_gradient
+
 
 class GroupedConv2d(nn.Conv2d):
     """A k × k convolution in groups, stride 1, that keeps the image's size; equal to ``nn.Conv2d(groups=…)``.
@@ -49,9 +51,5 @@ class _Grouped(torch.autograd.Function):
         (g,), (x, weight), padding = gradients, ctx.saved_tensors, ctx.saved_tensors[1].shape[2] // 2
         in_x, in_weight, in_bias, _ = ctx.needs_input_grad
         dx = F.conv_transpose2d(g, weight, padding=padding, groups=ctx.groups) if in_x else None
-        dw = None
-        if in_weight:
-            around = ([1, 1], [padding, padding], [1, 1], False, [0, 0], ctx.groups)
-            wanted = [False, True, False]
-            _, dw, _ = torch.ops.aten.convolution_backward(g, x, weight, None, *around, wanted)
+        dw = weight_gradient(g, x, weight, padding, ctx.groups) if in_weight else None
         return dx, dw, g.sum((0, 2, 3)) if in_bias else None, None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from luoxia.errors import LuoxiaError
 from luoxia.networks.light import replace_linear
+from luoxia.networks.torch_private import int8_products
 
 FEW = 16
 """Rows of input up to which torch's kernel is faster than making the matrix anew (2 cores with AVX-512)."""
@@ -60,7 +61,7 @@ class Int8Linear(nn.Module):
             y = F.linear(x, self.weight.to(x.dtype)) * self.scale.to(x.dtype)
         else:
             few = x.reshape(rows, self.in_features).bfloat16().contiguous()
-            y = torch._weight_int8pack_mm(few, self.weight, self.scale)
+            y = int8_products(few, self.weight, self.scale)
             y = y.to(x.dtype).view(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias.to(y.dtype)
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from luoxia.networks import torch_private
 from luoxia.networks.light import replace_linear
 from luoxia.networks.transformer import FeedForward, gelu_tanh
 
 
 def packable(device: torch.device) -> bool:
     """Whether oneDNN multiplies bfloat16 matrices here."""
-    return (
-        device.type == "cpu"
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    )
+    return device.type == "cpu" and torch_private.packs_bfloat16()
 
 
 class PackedLinear(nn.Module):
@@ -31,14 +28,12 @@ class PackedLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.then = ("none", "")
         # no buffer: neither saved nor cast, and no Tensor method knows its layout
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().bfloat16().contiguous())
+        self.packed = torch_private.packed(weight.detach().bfloat16().contiguous())
         self.register_buffer("bias", None if bias is None else bias.detach().bfloat16())
 
     def forward(self, x: Tensor) -> Tensor:
         """X (..., in) → (..., out), both bfloat16."""
-        name, algorithm = self.then
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, name, [], algorithm)
-        return y
+        return torch_private.packed_products(x, self.packed, self.bias, self.then)
 
 
 def pack(network: nn.Module) -> nn.Module:

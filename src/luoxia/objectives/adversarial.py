@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.config import Annealed
+from luoxia.networks.torch_private import each
 from luoxia.objectives.ada import Ada
 from luoxia.objectives.augment import augment
 from luoxia.objectives.base import Batch, Losses, Objective, Phase, Rng
@@ -214,8 +215,8 @@ class Adversarial(Objective):
             self._signs.clear()
         if self.clip_weights and network == "discriminator":
             parameters = [p.data for p in self.networks["discriminator"].parameters()]
-            torch._foreach_clamp_min_(parameters, -self.clip_weights)
-            torch._foreach_clamp_max_(parameters, self.clip_weights)
+            each("clamp_min_", parameters, -self.clip_weights)
+            each("clamp_max_", parameters, self.clip_weights)
 
     @torch.no_grad()
     def observe(self, train: Batch, heldout: Batch | None, rng: Rng) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.config import Annealed, value_at
+from luoxia.networks.torch_private import each
 from luoxia.training.sharding import local
 
 
@@ -44,7 +45,7 @@ class EMA:
         """Move the average towards the network."""
         floating, others = self._pairs
         averages, values = [a for a, _ in floating], [b.detach() for _, b in floating]
-        torch._foreach_lerp_(averages, values, 1.0 - self.beta(images, seen))
+        each("lerp_", averages, values, 1.0 - self.beta(images, seen))
         for old, new in others:
             old.copy_(new)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from luoxia.errors import UsageError
+from luoxia.networks.torch_private import has_bfloat16_units
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,7 +34,7 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return has_bfloat16_units()
     return False
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.networks.linear import LastLayer
+from luoxia.networks.torch_private import each
 from luoxia.training.hardware import has_fast_bf16
 from luoxia.training.sharding import like, whole
 
@@ -57,7 +58,7 @@ class Muon(torch.optim.Optimizer):
             lr, weights = group["lr"], [p for p in group["params"] if p.grad is not None]
             directions = [whole(matrix) for matrix in self._directions(weights, group["momentum"], bad)]
             if group["weight_decay"]:
-                torch._foreach_mul_(weights, 1.0 - lr * group["weight_decay"] * keep)
+                each("mul_", weights, 1.0 - lr * group["weight_decay"] * keep)
             for shape, members in _by_shape(directions).items():
                 steps = orthogonalise(torch.stack([_wide(directions[i]) for i in members]))
                 if bad is not None:
@@ -77,8 +78,8 @@ class Muon(torch.optim.Optimizer):
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         if bad is not None:  # a buffer moved towards itself stays
             gradients = [torch.where(bad > 0, b, g) for b, g in zip(buffers, gradients, strict=True)]
-        torch._foreach_lerp_(buffers, gradients, 1.0 - momentum)
-        return list(torch._foreach_lerp(gradients, buffers, momentum))
+        each("lerp_", buffers, gradients, 1.0 - momentum)
+        return each("lerp", gradients, buffers, momentum)
 
 
 def _wide(matrix: Tensor) -> Tensor:

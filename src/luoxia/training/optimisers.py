@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.config import Annealed, value_at
+from luoxia.networks.torch_private import adam_
 from luoxia.training.muon import MuonAdamW, hidden_matrices
 from luoxia.training.sharding import like, whole
 
@@ -88,15 +89,11 @@ class MomentlessAdam(torch.optim.Adam):
             gradients = [p.grad for p in moved]
             states = [self._state_of(parameter) for parameter in moved]
             steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, 1)
-            torch._fused_adam_(
-                moved, gradients, gradients, [state["exp_avg_sq"] for state in states], [], steps,
-                lr=group["lr"], beta1=0.0, beta2=group["betas"][1], weight_decay=group["weight_decay"],
-                eps=group["eps"], amsgrad=False, maximize=False,
+            adam_(
+                moved, gradients, [state["exp_avg_sq"] for state in states], steps,
+                lr=group["lr"], beta2=group["betas"][1], weight_decay=group["weight_decay"], eps=group["eps"],
                 grad_scale=self.grad_scale, found_inf=self.found_inf,
             )  # fmt: skip
-            if self.found_inf is not None:  # an update that was skipped does not count
-                torch._foreach_sub_(steps, [self.found_inf] * len(steps))
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]

@@ -44,7 +44,11 @@ def whole(tensor: Tensor) -> Tensor:
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a sharded tensor, in place."""
-    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
+    if not isinstance(tensor, DTensor):
+        return tensor
+    with torch.no_grad():  # or it is a view that is differentiated
+        part: Tensor = tensor.to_local()
+    return part
 
 
 def like(value: Tensor, target: Tensor) -> Tensor:

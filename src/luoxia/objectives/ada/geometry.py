@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from luoxia.networks.resampling import upfirdn
+from luoxia.networks.torch_private import spread_samples
 from luoxia.objectives.ada.draws import chosen, lognormal, maybe
 from luoxia.objectives.base import Rng
 
@@ -140,9 +141,6 @@ def sampled_down(x: Tensor) -> Tensor:
     return upfirdn(upfirdn(x, line[:, None], down=(2, 1)), line[None, :], down=(1, 2))
 
 
-SETTINGS = (0, 1, True)  # bilinear, clamped to the border, corners at ±1
-
-
 def _interpolated(x: Tensor, places: Tensor) -> Tensor:
     y: Tensor = _Interpolated.apply(x, places)  # type: ignore[no-untyped-call]
     return y
@@ -169,11 +167,7 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, places: Tensor, size: torch.Size) -> Tensor:
         ctx.save_for_backward(places)
-        unread = y.new_zeros(()).expand(size)
-        spread: Tensor = torch.ops.aten.grid_sampler_2d_backward(y, unread, places, *SETTINGS, [True, False])[
-            0
-        ]
-        return spread
+        return spread_samples(y, places, size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
