@@ -35,11 +35,6 @@ def printable(name: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
-def encoded(text: str) -> bytes:
-    """Text as UTF-8 for a file; lone surrogates become escapes, which JSON reads back as they were."""
-    return text.encode("utf-8", "backslashreplace")
-
-
 def inner(name: str, *, drives: bool = True) -> tuple[str, bool]:
     """A name that a file or an archive gives, as a relative path with ``/``; and whether it pointed outside.
 

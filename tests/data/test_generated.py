@@ -15,7 +15,7 @@ from luoxia.errors import LuoxiaError
 from luoxia.provenance.images import write_folder, write_gif, write_grid
 
 Photos = Callable[..., Path]
-LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "generator": "Luoxia 0.1"}
+LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "data": "0123"}
 IMAGES = np.stack([np.asarray(noise(20, 20, seed=seed)) for seed in range(4)])
 
 
@@ -52,9 +52,10 @@ def test_generated_files_in_a_folder_of_their_own_are_data_but_for_sheets(tmp_pa
     folder = make_samples(tmp_path / "run" / "made")
     make_run(tmp_path / "run")
     write_grid(folder / "sheet.png", IMAGES, {**LABEL, "n": 4})
+    write(folder / "damaged.png", b"")
     dataset = open_images(folder)
     assert len(dataset) == 4
-    assert [skip.name for skip in dataset.skipped] == ["sheet.png"]
+    assert [skip.name for skip in dataset.skipped] == ["damaged.png", "sheet.png"]
 
 
 def test_a_run_that_is_named_itself_is_looked_into(tmp_path: Path) -> None:

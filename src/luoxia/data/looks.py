@@ -41,8 +41,8 @@ def look_at(files: Files, name: str) -> Look:
         content = files.read(name)
     except Unusable as reason:
         return Look("unreadable", str(reason))
-    digest = hashlib.sha256(content).hexdigest()
+    digest, made = hashlib.sha256(content).hexdigest(), made_image(content)
     try:
-        return Look(digest, read_header(content), made_image(content))
+        return Look(digest, read_header(content), made)
     except Unusable as reason:
-        return Look(digest, str(reason))
+        return Look(digest, str(reason), made)

@@ -46,19 +46,24 @@ def made_on_disk(folder: Path, names: Collection[str]) -> str | None:
 
 
 def is_label(parameters: Any) -> bool:
-    """Whether these are the parameters that Luoxia writes into what it generates."""
-    return isinstance(parameters, dict) and str(parameters.get("generator", "")).startswith("Luoxia ")
+    """Whether these are the parameters that Luoxia writes into what it generates, a row of JSON lines for one."""
+    return isinstance(parameters, dict) and (
+        str(parameters.get("generator", "")).startswith("Luoxia ")
+        or {"recipe", "run", "step"} <= parameters.keys()
+    )
 
 
 def made_image(content: bytes) -> str | None:
     """SHEET or SAMPLE where the bytes of an image carry Luoxia's label, else None."""
     if content.startswith(PNG_START):
-        label = _label_of_png(content)
+        label = _label_of_png(content)  # the name of the field is ours
+        ours = isinstance(label, dict)
     elif content.startswith(b"GIF8"):
         label = _label_of_gif(content)
+        ours = is_label(label)
     else:
         return None
-    if not is_label(label):
+    if not ours:
         return None
     return SAMPLE if {"index", "of"} & label.keys() else SHEET
 

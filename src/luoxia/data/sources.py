@@ -6,7 +6,7 @@ import os
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from luoxia.data.arrays import IDX_IMAGES, Arrays, find_idx, read_digits, read_i
 from luoxia.data.convert import Header, Payload, Pixels, read_header
 from luoxia.data.files import Files, FolderFiles, Skipped, ZipFiles
 from luoxia.data.listing import Item, list_items
-from luoxia.data.looks import look_at_all
+from luoxia.data.looks import Look, look_at_all
 from luoxia.data.ours import SAMPLE, SHEET
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, nearby, printable
@@ -36,7 +36,7 @@ class FileSource:
     def __init__(self, title: str, files: Files):
         """Read every file once, and decide what the samples are; raises what ``list_items`` does."""
         self._looks = look_at_all(files)
-        _leave_out_ours(files, {name: look.made for name, look in self._looks.items()})
+        _leave_out_ours(files, self._looks)
         listing = list_items(files)
         self.title = title
         self.kind = files.kind
@@ -67,12 +67,17 @@ class FileSource:
         return Survey([look.header for look in looks], everything.hexdigest())
 
 
-def _leave_out_ours(files: Files, made: dict[str, str | None]) -> None:
+def _leave_out_ours(files: Files, looks: Mapping[str, Look]) -> None:
     """Take from the images the sheets that Luoxia made, and its samples unless there is nothing else."""
-    only_samples = all(kind is not None for kind in made.values())
-    left_out = {name for name, kind in made.items() if kind == SHEET or (kind == SAMPLE and not only_samples)}
-    files.images = [name for name in files.images if name not in left_out]
-    files.unread += [Skipped(name, made[name] or "") for name in sorted(left_out)]
+    others = any(look.made is None and isinstance(look.header, Header) for look in looks.values())
+    kept = []
+    for name in files.images:
+        made = looks[name].made
+        if made == SHEET or (made == SAMPLE and others):
+            files.unread.append(Skipped(name, made))
+        else:
+            kept.append(name)
+    files.images = kept
 
 
 class ArraySource:
