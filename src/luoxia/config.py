@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from luoxia.errors import UsageError
+from luoxia.names import expanded
 
 P = ParamSpec("P")
 Made = TypeVar("Made")
@@ -156,7 +157,8 @@ def plain(value: Any) -> Any:
 def named_path(value: Any, verb: str) -> str:
     """A path, or the folder of a run, as text; ``UsageError`` for anything else."""
     if isinstance(value, str | os.PathLike) and value != "":
-        return os.fsdecode(os.fspath(value))
+        path: str = _home(os.fsdecode(os.fspath(value)))
+        return path
     raise UsageError(f"{verb} needs the path of a run or of a model, not {shown(value)}")
 
 
@@ -198,6 +200,13 @@ def _none(value: Any) -> Any:
     if value == "":
         raise ValueError("is empty: give a value, or none")
     return None if value in ("none", "None") else value
+
+
+def _home(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith("~"):
+        return value
+    slash = "/" if value.endswith(("/", os.sep)) else ""  # which says that it is to be a folder
+    return f"{expanded(value)}{slash}"
 
 
 def _whole(value: Any) -> Any:
@@ -310,6 +319,8 @@ Several = BeforeValidator(_several)
 """Marks a tuple that may be given as words joined by commas."""
 Unset = BeforeValidator(_none)
 """Marks an optional value: the word ``none`` means that it is not set."""
+Place = BeforeValidator(lambda value: _home(_none(value)))
+"""Marks an optional path: as ``Unset``, and ``~`` is the home folder, unless something is called so."""
 
 
 # ------------------------------------------------------------------ key=value and YAML
@@ -323,7 +334,7 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UsageError(f"'{word}' is no setting: write key=value, such as steps=1000")
         pairs.append((key.strip(), value))
-    files = [read_yaml(Path(value)) for key, value in pairs if key == "config"]
+    files = [read_yaml(expanded(value)) for key, value in pairs if key == "config"]
     return functools.reduce(
         merge, [*files, *(nest({key: value}) for key, value in pairs if key != "config")], {}
     )

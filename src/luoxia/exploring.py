@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luoxia.errors import MissingExtraError, UsageError
+from luoxia.names import expanded
 from luoxia.opening import opening
 from luoxia.sampling import numbered
 from luoxia.settings import (
@@ -127,7 +128,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     beside = _beside(wanted, chosen.overwrite, Path(image))
     generator = _open(run, chosen.ema, chosen.device)
     height, width, channels = generator.shape
-    target = read_image(Path(image), height, width, channels)
+    target = read_image(expanded(image), height, width, channels)
     extractor, said = _extractor(run, chosen.extractor, generator.device)
     found = generator.project(
         target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
@@ -205,7 +206,7 @@ def _points(
     seeds = chosen.seeds or (() if chosen.latents else tuple(range(8)))
     points, labels = [], []
     for path in chosen.latents:
-        values, own = read_points(Path(path), generator)
+        values, own = read_points(expanded(path), generator)
         points.append(values)
         labels.append(own)
     if seeds:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from luoxia.config import AnnealableWeight, Annealed, Betas, Config, Seconds, Unset, Whole, shortest
+from luoxia.config import AnnealableWeight, Annealed, Betas, Config, Place, Seconds, Unset, Whole, shortest
 
 if TYPE_CHECKING:
     from luoxia.objectives.base import Objective
@@ -80,10 +80,10 @@ class Recipe(Config):
         cls.name = cls.__dict__.get("name", cls.__name__)  # a recipe of one's own is not its parent
         cls.published = cls.__dict__.get("published", "")
 
-    data: Annotated[str | None, Unset] = Field(
+    data: Annotated[str | None, Place] = Field(
         None, description="files to learn from; the 5,000 embedded digits if unset"
     )
-    out: Annotated[str | None, Unset] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
+    out: Annotated[str | None, Place] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
     steps: Whole = Field(10_000, ge=1, description="training steps in all")
     budget: Annotated[Seconds | None, Unset] = Field(
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from luoxia.config import Bytes, Config, Several, Size, Unset, Whole, Words
+from luoxia.config import Bytes, Config, Place, Several, Size, Unset, Whole, Words
 
 USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
 
@@ -51,7 +51,7 @@ class SampleSettings(Config):
     interpolate: Whole = Field(0, ge=0, le=1000, description="frames between two latents; makes a GIF")
     columns: Annotated[Whole | None, Unset] = Field(None, ge=1, description="columns of the grid")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
-    out: Annotated[str | None, Unset] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
+    out: Annotated[str | None, Place] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
@@ -73,13 +73,13 @@ class TextSettings(Config):
     poem: Annotated[str | None, Unset] = Field(
         None, description="a form of verse to keep: 五言, 七言, 五绝, 七绝, 五律, 七律"
     )
-    readings: Annotated[str | None, Unset] = Field(
+    readings: Annotated[str | None, Place] = Field(
         None, description="with poem: a table of character, rhyme group, tone (平 or 仄), for rhyme and tones"
     )
-    schema_: Annotated[str | None, Unset] = Field(  # pydantic has a ``schema`` of its own
+    schema_: Annotated[str | None, Place] = Field(  # pydantic has a ``schema`` of its own
         None, alias="schema", description="a file with a JSON schema to keep"
     )
-    grammar: Annotated[str | None, Unset] = Field(
+    grammar: Annotated[str | None, Place] = Field(
         None, description="a file with a grammar to keep, in Lark's notation"
     )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
@@ -88,7 +88,7 @@ class TextSettings(Config):
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the weights: bf16 is half the bytes")
     int8: bool = Field(False, description="matrices of 8 bits: a quarter of the bytes, less exact")
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="FILE.txt or FILE.jsonl; the terminal if unset"
     )
     overwrite: bool = Field(False, description="replace what is at out")
@@ -99,7 +99,7 @@ class TextSettings(Config):
 class TranslateSettings(Config):
     """The keys of ``luoxia translate`` for a translator of text."""
 
-    out: Annotated[str | None, Unset] = Field(None, description="a file; the terminal if unset")
+    out: Annotated[str | None, Place] = Field(None, description="a file; the terminal if unset")
     beams: Whole = Field(5, ge=1, le=64, description="translations followed at once; 1 is greedy")
     alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
     max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
@@ -112,7 +112,7 @@ class TranslateImageSettings(Config):
     """The keys of ``luoxia translate`` for a translator of images."""
 
     direction: Literal["a2b", "b2a"] = Field("a2b", description="from side A to B, or back")
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="FILE.png for one image, FOLDER/ for a folder or zip, whose names are kept"
     )
     tile: Whole = Field(
@@ -136,7 +136,7 @@ class ExportSettings(Config):
         description="huggingface (language models: what transformers and vLLM open), onnx (image generators "
         "and translators), tensorflow (image generators); huggingface or onnx, as the model is, if unset",
     )
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="the folder to write, of onnx the FILE.onnx; it must be new"
     )
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Unset] = Field(
@@ -165,7 +165,7 @@ class LatentSettings(Config):
         None, description="a class by name or number; the first if unset"
     )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
-    out: Annotated[str | None, Unset] = Field(None, description="a file; RUN/generated/001… if unset")
+    out: Annotated[str | None, Place] = Field(None, description="a file; RUN/generated/001… if unset")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
@@ -193,7 +193,7 @@ class InterpolateSettings(DrawnSettings):
     frames: Whole = Field(24, ge=1, le=1000, description="frames from one latent to the next")
     fps: float = Field(24.0, gt=0, le=240, description="frames a second")
     closed: bool = Field(True, description="go back to the first latent, so that it can be played in a loop")
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="FILE.mp4 or FILE.gif; RUN/generated/ if unset"
     )
 
@@ -207,7 +207,7 @@ class MixSettings(DrawnSettings):
         "coarse",
         description="layers that take the column's style: coarse, middle, fine, or numbers such as 0-3,6",
     )
-    out: Annotated[str | None, Unset] = Field(None, description="FILE.png; RUN/generated/ if unset")
+    out: Annotated[str | None, Place] = Field(None, description="FILE.png; RUN/generated/ if unset")
 
 
 class DirectionsSettings(DrawnSettings):
@@ -218,7 +218,7 @@ class DirectionsSettings(DrawnSettings):
     strength: float = Field(
         3.0, gt=0, description="how far either way, in standard deviations of the latents"
     )
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="FILE.npz, with a picture beside it; RUN/generated/ if unset"
     )
 
@@ -235,7 +235,7 @@ class ProjectSettings(LatentSettings):
         None,
         description="what compares images: effnet-lite0, self or pixels; the first that is installed if unset",
     )
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="FILE.npz, with a picture beside it; RUN/generated/ if unset"
     )
 
@@ -243,10 +243,10 @@ class ProjectSettings(LatentSettings):
 class MeasureSettings(Config):
     """The keys of ``luoxia measure``."""
 
-    data: Annotated[str | None, Unset] = Field(
+    data: Annotated[str | None, Place] = Field(
         None, description="other data to measure a run against; or the images to measure"
     )
-    against: Annotated[str | None, Unset] = Field(
+    against: Annotated[str | None, Place] = Field(
         None, description="the reference images, when no run is given; or the other side of a run's data="
     )
     extractor: Annotated[str | None, Unset] = Field(None, description="self, effnet-lite0 or inception:FILE")
@@ -280,7 +280,7 @@ class DataSettings(Config):
 class ClassifySettings(Config):
     """The keys of ``luoxia classify``."""
 
-    out: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(
         None, description="FILE.jsonl or FILE.csv; the terminal if unset"
     )
     text: Annotated[str | None, Unset] = Field(
@@ -294,8 +294,8 @@ class ClassifySettings(Config):
 class EmbedSettings(ClassifySettings):
     """The keys of ``luoxia embed``."""
 
-    out: Annotated[str | None, Unset] = Field(None, description="FILE.npy, or FILE.npz with the texts in it")
-    against: Annotated[str | None, Unset] = Field(
+    out: Annotated[str | None, Place] = Field(None, description="FILE.npy, or FILE.npz with the texts in it")
+    against: Annotated[str | None, Place] = Field(
         None, description="a text, or a file of as many: prints cosines"
     )
 

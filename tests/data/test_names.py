@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from luoxia.errors import UsageError
+from luoxia.data import cache_folder
+from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, inner, printable
+from luoxia.recipes import find
+from luoxia.settings import MeasureSettings, SampleSettings
+
+DCGAN = find("dcgan")
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,28 @@ def test_what_is_there_comes_before_a_home(tmp_path: Path, monkeypatch: pytest.M
     assert expanded("~root") == Path("~root")
     with pytest.raises(UsageError, match="no home folder here"):
         expanded("~nobody-of-that-name/x")
+
+
+def test_paths_in_settings_have_their_home_and_keep_their_slash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert SampleSettings.from_settings({"out": "~/x/"}).out == f"{tmp_path}/x/"
+    assert MeasureSettings.from_settings({"data": "~/x", "against": "none"}).data == f"{tmp_path}/x"
+    assert DCGAN.from_settings({"data": "~", "out": "a~b"}).data == str(tmp_path)
+    (tmp_path / "~backup").mkdir()
+    assert DCGAN.from_settings({"data": "~backup"}).data == "~backup"
+    with pytest.raises(UsageError, match="~nobody-of-that-name has no home folder"):
+        DCGAN.from_settings({"data": "~nobody-of-that-name/x"})
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("LUOXIA_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", missing)
+    with pytest.raises(LuoxiaError, match="set LUOXIA_CACHE"):
+        cache_folder()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from luoxia.errors import LuoxiaError
+from luoxia.names import expanded
 
 TEMPORARY_PREFIX = ".building-"
 STALE_SECONDS = 24 * 3600
@@ -28,12 +29,20 @@ def cache_folder() -> Path:
     """Return Luoxia's cache folder.
 
     It is ``$LUOXIA_CACHE``, else ``$XDG_CACHE_HOME/luoxia``, else ``~/.cache/luoxia``; it may not exist yet.
+
+    Raises:
+        LuoxiaError: none of these is set, and the user has no home.
     """
     if own := os.environ.get("LUOXIA_CACHE"):
-        return Path(own).expanduser()
+        return expanded(own)
     if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared).expanduser() / "luoxia"
-    return Path("~/.cache/luoxia").expanduser()
+        return expanded(shared) / "luoxia"
+    try:
+        return Path.home() / ".cache" / "luoxia"
+    except RuntimeError as error:
+        raise LuoxiaError(
+            "this user has no home folder for the cache: set LUOXIA_CACHE to a folder"
+        ) from error
 
 
 def entry_of(entry: Path, read: Callable[[Path], Content], build: Callable[[Path], None]) -> Content:

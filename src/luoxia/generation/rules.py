@@ -8,6 +8,7 @@ from typing import Protocol
 from luoxia.errors import UsageError
 from luoxia.generation.constraints import Constraint, Grammar, Tokens
 from luoxia.generation.poems import Form, Poem, read_readings
+from luoxia.names import expanded
 
 
 class Rule(Protocol):
@@ -60,7 +61,7 @@ def _form(name: str, readings: str | Path | None) -> Form:
 
 def _read(key: str, path: str | Path) -> str:
     try:
-        return Path(path).expanduser().read_text("utf-8-sig")
+        return expanded(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise UsageError(f"{key}={path} cannot be read: {told}") from None

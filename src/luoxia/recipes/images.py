@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.config import Annealable, AnnealableWeight, Annealed, Unset, Whole, Words, value_at
+from luoxia.config import Annealable, AnnealableWeight, Annealed, Place, Unset, Whole, Words, value_at
 from luoxia.recipe import Recipe
 from luoxia.settings import DataSettings
 
@@ -84,7 +84,7 @@ class AdversarialRecipe(ImageRecipe):
     clip_weights: float = Field(
         0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
     )
-    init: Annotated[str | None, Unset] = Field(
+    init: Annotated[str | None, Place] = Field(
         None,
         description="a run to go on from: its averaged generator and its last discriminator, where they fit",
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from luoxia.config import nearest
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded
 from luoxia.recipe import Recipe
 
 Kind = type[Recipe]
@@ -75,7 +76,7 @@ def alone() -> Iterator[None]:
 
 
 def _recipes_in(file: str) -> dict[str, Kind]:
-    path = Path(file).resolve()
+    path = expanded(file).resolve()
     if not path.is_file():
         raise UsageError(f"recipe file {file} is not there")
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from luoxia.config import Unset, Whole, Words, merge
+from luoxia.config import Place, Unset, Whole, Words, merge
 from luoxia.recipe import Average, Optimiser, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ ADAPTED: dict[str, Any] = {**TUNED, "lr": 2e-4}
 class TextRecipe(Recipe):
     """What all recipes on text share."""
 
-    data: Annotated[str | None, Unset] = Field(
+    data: Annotated[str | None, Place] = Field(
         None, description="text to learn from; Python's own documentation if unset"
     )
     size: SizeName = Field(
@@ -138,7 +138,7 @@ class GPT(TextRecipe):
         lt=1,
         description="share of rows learnt without a field, and without all, to do without them",
     )
-    init: Annotated[str | None, Unset] = Field(
+    init: Annotated[str | None, Place] = Field(
         None, description="a run or Hugging Face folder to go on from, its form and its tokeniser taken over"
     )
     lora: Whole = Field(0, ge=0, description="with init: train adapters of this rank only; 0: all weights")
@@ -226,7 +226,7 @@ class Translate(TextRecipe):
         "checkpoint_every=1500"
     )
 
-    against: Annotated[str | None, Unset] = Field(
+    against: Annotated[str | None, Place] = Field(
         None, description="the other language, line by line; unset: data has two columns"
     )
     style: Literal["modern", "vaswani"] = Field(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.config import Unset, Whole
+from luoxia.config import Place, Unset, Whole
 from luoxia.recipe import Average, Optimiser, Schedule
 from luoxia.recipes.text import TextRecipe
 
@@ -47,7 +47,7 @@ class ClassifyText(Understanding):
     title: ClassVar[str] = "text classifier"
     source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805"
 
-    data: Annotated[str | None, Unset] = Field(
+    data: Annotated[str | None, Place] = Field(
         None, description="a folder of class folders of texts, or .json, .jsonl, .csv or .tsv with label="
     )
     text: Annotated[str | None, Unset] = Field(None, description="field that holds the text; text if unset")
@@ -80,10 +80,10 @@ class EmbedText(Understanding):
         "van den Oord et al. 2018, arXiv:1807.03748; Reimers & Gurevych 2019; Gao et al. 2021"
     )
 
-    data: Annotated[str | None, Unset] = Field(
+    data: Annotated[str | None, Place] = Field(
         None, description="texts, line by line, with against=; or a .tsv of two columns"
     )
-    against: Annotated[str | None, Unset] = Field(
+    against: Annotated[str | None, Place] = Field(
         None, description="texts that mean the same, line by line; unset: data has two columns"
     )
     batch: Whole = Field(

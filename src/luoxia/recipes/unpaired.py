@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.config import Size, Unset, Whole
+from luoxia.config import Place, Size, Unset, Whole
 from luoxia.recipe import Average, Schedule
 from luoxia.recipes.images import ImageRecipe
 
@@ -31,8 +31,8 @@ class UnpairedRecipe(ImageRecipe):
     directions: ClassVar[tuple[str, ...]]
     """The ways it translates: of a2b and b2a."""
 
-    data: Annotated[str | None, Unset] = Field(None, description="images of side A: any source")
-    against: Annotated[str | None, Unset] = Field(None, description="images of side B: any source")
+    data: Annotated[str | None, Place] = Field(None, description="images of side A: any source")
+    against: Annotated[str | None, Place] = Field(None, description="images of side B: any source")
     size: Annotated[Size | None, Unset] = Field(
         None, description="pixels of the crops that are trained on, 64 or 48x64; from the data if unset"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from pathlib import Path
 
 from luoxia.data.cells import MissingError
 from luoxia.data.convert import Unusable
@@ -13,6 +12,7 @@ from luoxia.data.reading import ALLOWED, Skips, TextFile, lines
 from luoxia.data.text.records import RECORDS, as_text, known_fields, records, table
 from luoxia.data.text.sources import PathLike, fingerprint_of, open_files
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _source(
 
 
 def _one_file(path: PathLike) -> TextFile:
-    place = Path(path).expanduser()
+    place = expanded(path)
     if place.is_dir():
         raise UsageError(f"{path} is a folder: give a file of pairs, or two aligned files")
     return open_files(place, Skips())[0]

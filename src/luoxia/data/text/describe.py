@@ -16,6 +16,7 @@ from luoxia.data.reading import Skips, TextFile, blocks, kind_of
 from luoxia.data.tables import SEPARATOR_NAMES
 from luoxia.data.text.records import RECORDS, TABLES, records, table
 from luoxia.data.text.sources import PLAIN, class_folders, open_files
+from luoxia.names import expanded
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class TextDescription:
 
 def holds_text(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a file of text, by its name, or a folder with some and without any image."""
-    place = Path(path).expanduser()
+    place = expanded(path)
     if not place.is_dir():
         return place.is_file() and kind_of(place) in PLAIN | RECORDS
     text = False
@@ -65,7 +66,7 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
         UsageError, LuoxiaError: as ``read_texts``.
     """
     skips = Skips()
-    files = open_files(Path(path).expanduser(), skips)
+    files = open_files(expanded(path), skips)
     documents = characters = 0
     fields: Counter[str] = Counter()
     separators: Counter[str] = Counter()

@@ -20,6 +20,7 @@ from luoxia.data.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_
 from luoxia.data.text.json_rows import JSON, NotRowsError, Record, json_rows
 from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
 DEFAULT_TARGET = "text"
@@ -181,7 +182,7 @@ def read_texts(
             raise UsageError("condition=, target= and label= need data=: Python's own text has no fields")
         return _own_text()
     skips = Skips()
-    files = open_files(Path(path).expanduser(), skips)
+    files = open_files(expanded(path), skips)
     wanted = target or DEFAULT_TARGET
     named = [*condition, *((target,) if target else ()), *((label,) if label else ())]
     files = _with_rows(files, wanted, skips)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from luoxia.errors import UsageError
+from luoxia.names import expanded
 
 
 class Extractor(Protocol):
@@ -66,7 +66,7 @@ def open_extractor(
     if kind == "inception" and path:
         from luoxia.metrics.extractors.inception import Inception
 
-        inception = Inception(Path(path).expanduser())
+        inception = Inception(expanded(path))
         inception.to(device)
         return inception
     raise UsageError(f"extractor={name} is unknown: use self, effnet-lite0 or inception:WEIGHTS_FILE")
