@@ -1,0 +1,106 @@
+"""What is recognised as Luoxia's own: by the label that a file carries, never by its name."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from luoxia.errors import UsageError
+from luoxia.provenance.files import to_json, write_file
+from luoxia.provenance.images import read_parameters, write_arrays, write_gif, write_png
+from luoxia.provenance.labels import is_ours, read_sidecar, sidecar, write_beside
+
+LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "generator": "Luoxia 0.1.0"}
+IMAGE = np.zeros((5, 7, 3), np.uint8)
+
+
+def test_each_format_carries_a_label_that_is_found(tmp_path: Path) -> None:
+    row = json.dumps({"text": "x", **LABEL}) + "\n"
+    written = [
+        write_png(tmp_path / "a.png", IMAGE, LABEL),
+        write_gif(tmp_path / "a.gif", np.zeros((2, 8, 8, 3), np.uint8), LABEL),
+        write_arrays(tmp_path / "a.npz", {"z": np.zeros(3)}, LABEL),
+        write_file(tmp_path / "a.jsonl", row * 3),
+        write_beside(tmp_path / "a.txt", "text\n", LABEL),
+        write_beside(tmp_path / "a.npy", b"\x93NUMPY", LABEL),
+        write_beside(tmp_path / "no ending", "text\n", LABEL),
+    ]
+    assert all(map(is_ours, written))
+    assert is_ours(sidecar(tmp_path / "a.txt"))
+
+
+def test_a_video_carries_its_label(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from luoxia.provenance.video import write_mp4
+
+    label = {**LABEL, "run": "落霞"}
+    assert is_ours(write_mp4(tmp_path / "a.mp4", np.zeros((2, 16, 16, 3), np.uint8), label))
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    assert not is_ours(tmp_path / "b.mp4")
+
+
+def test_what_others_wrote_is_not_ours(tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    Image.fromarray(IMAGE).save(tmp_path / "a.gif", comment=b'{"workflow": 1}')
+    np.savez(tmp_path / "a.npz", parameters=np.array('{"lr": 1}'))
+    np.savez(tmp_path / "b.npz", z=np.zeros(3))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x", "recipe": "soup"}) + "\n")
+    (tmp_path / "a.txt").write_text("mine")
+    (tmp_path / "a.txt.label.json").write_text("{}")
+    (tmp_path / "empty.txt").touch()
+    for path in [*tmp_path.iterdir(), tmp_path, tmp_path / "not there.png"]:
+        assert not is_ours(path), path
+
+
+def test_what_was_changed_or_added_to_is_no_longer_ours(tmp_path: Path) -> None:
+    text = write_beside(tmp_path / "a.txt", "text\n", LABEL)
+    text.write_text("text, mended by hand\n")
+    assert not is_ours(text)
+    rows = write_file(tmp_path / "a.jsonl", json.dumps(LABEL) + "\n")
+    with rows.open("a") as file:
+        file.write('{"text": "mine"}\n')
+    assert not is_ours(rows)
+
+
+def test_a_link_is_never_ours(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", IMAGE, LABEL)
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    assert not is_ours(tmp_path / "link.png")
+
+
+def test_a_label_beside_says_of_which_content_it_is(tmp_path: Path) -> None:
+    write_beside(tmp_path / "a.csv", "a\n1\n", {**LABEL, "of": "b.csv"})
+    label = read_sidecar(tmp_path / "a.csv.label.json")
+    assert label is not None and label["of"] == "b.csv" and len(label["sha256"]) == 64
+    assert (tmp_path / "a.csv").read_text() == "a\n1\n"
+
+
+def test_names_of_bytes_that_are_no_text_are_escaped(tmp_path: Path) -> None:
+    label = {**LABEL, "of": "\udcc9\udcbd.png", "run": "落霞"}
+    assert json.loads(to_json(label)) == label
+    assert read_parameters(write_png(tmp_path / "a.png", IMAGE, label)) == label
+    assert is_ours(write_beside(tmp_path / "a.txt", "half \udcc9", label))
+
+
+def test_hostile_images_are_one_sentence(tmp_path: Path) -> None:
+    deep, bomb = tmp_path / "deep.png", tmp_path / "bomb.png"
+    info = PngInfo()
+    info.add_text("luoxia", "[" * 100_000)
+    Image.fromarray(IMAGE).save(deep, pnginfo=info)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    bomb.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(deep.read_bytes()[:30])
+    for path in (deep, bomb, cut):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_parameters(path)
+        assert not is_ours(path)
