@@ -92,6 +92,10 @@ def test_an_adapter_adds_what_it_adds_there(saved, tmp_path, config):
         ({"rank_pattern": {"v_proj": 3}}, "v_proj the rank 3"),
         ({"rank_pattern": {"(": 3}}, "rank_pattern must be"),
         ({"alpha_pattern": [1]}, "alpha_pattern must be"),
+        ({"target_modules": 3}, "target_modules must be"),
+        ({"target_modules": "("}, "target_modules must be"),
+        ({"layers_to_transform": "all"}, "layers_to_transform must be"),
+        ({"layers_to_transform": [0], "layers_pattern": "("}, "layers_pattern must be"),
     ],
 )
 def test_other_adapters_are_refused_by_name(saved, tmp_path, config, told):

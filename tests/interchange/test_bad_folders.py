@@ -180,6 +180,34 @@ def test_a_tensor_in_two_shards(saved):
     refused(folder, LuoxiaError, "twice, in b.safetensors and model.safetensors")
 
 
+def test_weights_twice(saved):
+    folder = saved("gpt2")
+    (folder / "b.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "b.safetensors"}}))
+    refused(folder, LuoxiaError, "holds model.safetensors and model.safetensors.index.json")
+
+
+def test_a_head_that_is_missing(saved):
+    folder = saved("llama")
+    edit_tensors(folder, lambda t: t.pop("lm_head.weight"))
+    refused(folder, LuoxiaError, "lacks the tensors lm_head.weight")
+    edit_config(folder, tie_word_embeddings=True)
+    assert load_folder(folder).shape.tied
+
+
+def test_biases_that_the_config_does_not_know(saved):
+    folder = saved("llama")
+    name = "model.layers.0.self_attn.q_proj.bias"
+    edit_tensors(folder, lambda t: t.update({name: torch.zeros(24)}))
+    refused(folder, LuoxiaError, "beyond", "layers.0.self_attn.q_proj.bias")
+
+
+def test_weights_of_8_bits(saved):
+    folder = saved("llama")
+    edit_tensors(folder, lambda t: t.update({n: x.to(torch.float8_e4m3fn) for n, x in t.items()}))
+    refused(folder, LuoxiaError, "'F8_E4M3'", "quantised")
+
+
 def entry(start, stop, shape=None, dtype="F32"):
     return {
         "dtype": dtype,

@@ -54,8 +54,11 @@ class AdapterSettings:
             config.flag("use_rslora", False),
             config.share("lora_dropout"),
         )
-        for key in ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"):
-            config.get(key)  # read for each layer
+        for key in ("target_modules", "exclude_modules", "layers_pattern", "layers_to_transform"):
+            given, kind = config.get(key), int if key == "layers_to_transform" else str
+            several = given if isinstance(given, list) else [] if given is None else [given]
+            if not all(type(one) is kind for one in several):
+                raise config.wrong(key, "numbers of layers" if kind is int else "names or patterns of layers")
         config.refuse_unread("a LoRA adapter", HARMLESS)
         return settings
 
@@ -77,15 +80,15 @@ class AdapterSettings:
 
     def _of_pattern(self, key: str, layer: str, usual: float) -> float:
         for pattern, value in (self.config.get(key) or {}).items():
-            if self._matches(rf"(.*\.)?({pattern})$", layer, key):
+            if self._match(rf"(.*\.)?({pattern})$", layer, key):
                 if type(value) not in (int, float) or value <= 0:
                     raise self.config.wrong(key, "positive numbers for layers")
                 return float(value)
         return usual
 
-    def _matches(self, pattern: str, layer: str, key: str) -> bool:
+    def _match(self, pattern: str, layer: str, key: str) -> re.Match[str] | None:
         try:
-            return re.match(pattern, layer) is not None
+            return re.match(pattern, layer)
         except re.error:
             raise self.config.wrong(key, "names or patterns of layers") from None
 
@@ -101,13 +104,13 @@ class AdapterSettings:
             return True
         patterns = self.config.get("layers_pattern") or "[^.]*"
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            found = re.match(rf"(?:^|.*?\.){pattern}\.(\d+)\.", layer)
+            found = self._match(rf"(?:^|.*?\.){pattern}\.(?P<index>\d+)\.", layer, "layers_pattern")
             if found is not None:
-                return int(found[1]) in (only if isinstance(only, list) else [only])
+                return int(found["index"]) in (only if isinstance(only, list) else [only])
         return False
 
     def _named(self, key: str, layer: str) -> bool:
         names = self.config.get(key) or []
         if isinstance(names, str):
-            return names == "all-linear" or self._matches(f"({names})$", layer, key)
+            return names == "all-linear" or self._match(f"({names})$", layer, key) is not None
         return any(layer == name or layer.endswith(f".{name}") for name in names)

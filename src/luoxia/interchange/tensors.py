@@ -111,6 +111,10 @@ def _shards(folder: Path) -> list[Path]:
     for name in sorted(names):
         if not (folder / name).is_file():
             raise LuoxiaError(f"{folder} lacks the shard {name} that {INDEX} names; copy it there too")
+    if SINGLE not in names and (folder / SINGLE).is_file():
+        raise LuoxiaError(
+            f"{folder} holds {SINGLE} and {INDEX}, which names other files: remove the weights that do not count"
+        )
     return [folder / name for name in sorted(names)]
 
 
@@ -158,7 +162,8 @@ def _entry(file: Path, name: str, described: Any) -> Entry:
     dtype, shape, places = (described[key] for key in keys)
     if not isinstance(dtype, str) or dtype not in BYTES:
         raise ValueError(
-            f"the tensor {name[:100]} has the type {str(dtype)[:20]!r}; only {', '.join(BYTES)} are known"
+            f"the tensor {name[:100]} has the type {str(dtype)[:20]!r}; only {', '.join(BYTES)} are known, for shorter "
+            "ones are of quantised weights: give the folder that these were made from"
         )
     if not _naturals(shape) or not _naturals(places) or len(places) != 2:
         raise ValueError(f"the shape or place of the tensor {name[:100]} is not made of whole numbers")
