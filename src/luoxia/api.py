@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from luoxia.config import flatten, merge, named_path, nearest, nest, shown
+from luoxia.config import as_words, flatten, merge, named_path, nearest, nest, shown
 from luoxia.data.files import in_words
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.interchange.bert import BERT
@@ -299,7 +299,7 @@ def _word(value: Any) -> str:
     if value is None or value == []:
         return "none"
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return as_words(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

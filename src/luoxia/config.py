@@ -176,9 +176,18 @@ def _size(value: Any) -> Any:
 
 
 def _words(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(word.strip() for word in re.split(r"[,+]", value) if word.strip() not in ("", "none"))
-    return value
+    if not isinstance(value, str):
+        return value
+    quoted = r'\s*"((?:[^"]|"")*)"\s*(?=[,+]|$)'
+    found = re.findall(rf"(?:^|(?<=[,+]))(?:{quoted}|([^,+]*))", value)
+    words = [inside.replace('""', '"') or plain.strip() for inside, plain in found]
+    return tuple(word for word in words if word not in ("", "none"))
+
+
+def as_words(values: Iterable[object]) -> str:
+    """What is joined by commas on the command line; a word that holds a separator stands in quotation marks."""
+    words = [str(value) for value in values]
+    return ",".join('"' + word.replace('"', '""') + '"' if set(word) & set(',+"') else word for word in words)
 
 
 def _two_numbers(value: Any) -> Any:

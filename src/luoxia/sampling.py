@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from luoxia.config import nearest
+from luoxia.config import flatten, nearest
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.opening import opening, using
 from luoxia.runs.folder import require_run
@@ -49,11 +50,17 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
 def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what the fields say, all other settings): a field is a key, or condition.FIELD where a key has its name."""
     keys = [field.alias or name for name, field in TextSettings.model_fields.items()]
-    said = {key: settings[key] for key in known if key in settings and key not in keys}
-    others = {key: value for key, value in settings.items() if key != "condition" and key not in said}
-    prefixed = settings.get("condition", {})
+    given = dict(settings)
+    prefixed = given.pop("condition", {})
     if not isinstance(prefixed, dict):
         raise UsageError(f"condition={prefixed}: write condition.FIELD=VALUE, or FIELD=VALUE")
+    # The dot in the name of a field has made a section of it.
+    fields, prefixed = (
+        {unicodedata.normalize("NFC", key): value for key, value in flatten(nested).items()}
+        for nested in (given, prefixed)
+    )
+    said = {key: fields[key] for key in known if key in fields and key not in keys}
+    others = {key: value for key, value in fields.items() if key not in said}
     for key in others:
         if known and key not in keys:
             hint = nearest(key, [*known, *keys]) or f"; the fields of this model are {', '.join(known)}"

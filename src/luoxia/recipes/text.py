@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from luoxia.config import Place, Unset, Whole, Words, merge
 from luoxia.recipe import Average, Optimiser, Recipe, Schedule
@@ -151,6 +152,11 @@ class GPT(TextRecipe):
     lr: float = 0.02
     optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
     schedule: Schedule = Schedule(name="linear", final=0.05)
+
+    @field_validator("condition")
+    @classmethod
+    def _normal_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(unicodedata.normalize("NFC", name) for name in names)
 
     @model_validator(mode="after")
     def _condition_apart(self) -> GPT:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import posixpath
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -176,7 +177,8 @@ def read_texts(
         UsageError: nothing is there, it is binary, or a field is in none of the rows.
         LuoxiaError: it cannot be read, or holds no text.
     """
-    condition = tuple(condition)
+    condition = tuple(unicodedata.normalize("NFC", name) for name in condition)
+    target, label = (name and unicodedata.normalize("NFC", name) for name in (target, label))
     if path is None:
         if condition or target or label:
             raise UsageError("condition=, target= and label= need data=: Python's own text has no fields")
