@@ -245,6 +245,7 @@ def _measure_text(
         condition=config.condition,
         target=config.target,
         allow_skipped=config.allow_skipped,
+        template=generator.chat,
     )
     corpus = corpus_of(source, generator.tokenizer)
     if data is None:
@@ -285,7 +286,7 @@ def _measure_foreign(
     if against or extractor or n:
         raise UsageError(f"against=, extractor= and n= have no meaning for {folder}: {told}")
     generator = load(folder, device=device)
-    corpus = corpus_of(read_texts(data), generator.tokenizer)
+    corpus = corpus_of(read_texts(data, template=generator.chat), generator.tokenizer)
     scores = prediction_scores(
         generator.network, corpus.whole(), corpus,
         context=min(FOREIGN_CONTEXT, generator.network.shape.context), device=generator.device,

@@ -70,6 +70,7 @@ def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[s
 
 def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> Path | Iterator[str]:
     from luoxia import api
+    from luoxia.data.text.chat import read_messages
     from luoxia.generation.text import Decoding
     from luoxia.provenance.files import to_json, write_file
     from luoxia.provenance.labels import write_beside
@@ -80,6 +81,7 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     read = [
         None if path is None else Path(path) for path in (chosen.readings, chosen.schema_, chosen.grammar)
     ]
+    messages = None if chosen.messages is None else read_messages(chosen.messages)
     out = None if chosen.out is None else claim(chosen.out, (".txt", ".jsonl"), chosen.overwrite, read)
     precise = {
         "dtype": "bfloat16" if chosen.precision == "bf16" else None,
@@ -89,7 +91,13 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     rule = generator.rule(
         poem=chosen.poem, readings=chosen.readings, schema=chosen.schema_, grammar=chosen.grammar
     )
-    asked = {"prompt": chosen.prompt, "condition": condition, "constraint": rule, "decoding": decoding}
+    asked = {
+        "prompt": chosen.prompt,
+        "messages": messages,
+        "condition": condition,
+        "constraint": rule,
+        "decoding": decoding,
+    }
     if out is None and chosen.n == 1:
         written = generator.stream(seed=chosen.seed, **asked)
         first = next(written, "")  # what is wrong with the prompt is said before anything is written
@@ -98,7 +106,8 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     whole = "\n\n".join(chosen.prompt + text for text in texts)
     if out is None:
         return iter([whole])
-    told = {"prompt": chosen.prompt, **({"condition": condition} if condition else {}), "seed": chosen.seed}
+    told = {"prompt": chosen.prompt, "messages": messages, "condition": condition, "seed": chosen.seed}
+    told = {key: value for key, value in told.items() if value or key in ("prompt", "seed")}
     if out.suffix.lower() == ".txt":
         return write_beside(out, whole + "\n", {**told, "n": chosen.n, **generator.details})
     rows = ({"text": text, **told, "index": i, **generator.details} for i, text in enumerate(texts))

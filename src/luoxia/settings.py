@@ -61,6 +61,9 @@ class TextSettings(Config):
     """The keys of ``luoxia sample`` for a language model; the fields of its condition are further ones: form=七言."""
 
     prompt: str = Field("", description="what the text goes on from")
+    messages: Annotated[Any, Unset] = Field(
+        None, description="a chat to answer: FILE.json, or JSON: a list of objects with role and content"
+    )
     n: Whole = Field(1, ge=1, le=1_000_000, description="texts")
     seed: Whole = Field(0, ge=0, lt=2**63, description="text i is a function of (seed, i)")
     max_tokens: Whole = Field(256, ge=1, description="tokens of a text at most")

@@ -1,6 +1,7 @@
 """A language model of texts under conditions: trained, resumed, asked by fields, measured, loaded."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,27 @@ def test_constraints_go_with_conditions(learnt, refused, luoxia_command):
     Path("any.json").write_text("{}", encoding="utf-8")
     both = refused(2, "sample", learnt, "grammar=c.lark", "schema=any.json")
     assert both == "schema= and grammar= exclude each other: give one of them"
+
+
+def test_fields_of_any_name(here, luoxia_command, refused):
+    names = ["poem form", "meta.kind", "seed", "作者", "a,b", 'c+"d"', "cafe\u0301"]
+    rows = [{"body": "abcd"[i % 4] * 6, **dict.fromkeys(names, "xy"[i % 2])} for i in range(200)]
+    write_rows(Path("rows.jsonl"), rows)
+    condition = 'poem form,meta.kind,seed,作者,"a,b","c+""d""",café'
+    settings = {**RULE, "context": 96, "data": "rows.jsonl", "condition": condition, "steps": 2, "out": "run"}
+    train(luoxia_command, **settings)
+    model = luoxia.load("run")
+    assert model.condition == (*names[:-1], "café")
+    asked = [f"{name}=x" for name in names if name != "seed"]
+    greedy = ("temperature=0", "max_tokens=4")
+    wanted = model.sample(
+        condition=dict.fromkeys(model.condition, "x"), decoding=Decoding(temperature=0, max_tokens=4)
+    )
+    for words in ([*asked, "condition.seed=x"], [f"condition.{name}=x" for name in names]):
+        told = luoxia_command("sample", "run", "seed=3", *greedy, *words)
+        assert told.exit_code == 0, told.stderr
+        assert told.stdout.removesuffix("\n") == wanted[0]
+    assert "did you mean poem form" in refused(2, "sample", "run", "poem frm=x")
+    assert "did you mean meta.kind" in refused(2, "sample", "run", "meta.knd=x")
+    command = json.loads(Path("run/run.json").read_text())["command"]
+    assert shlex.split(command)[3:].count(f"condition={condition}") == 1, command

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from luoxia.config import checked, nearest
+from luoxia.data.text.chat import PLAIN, ChatTemplate, Message, messages_of
+from luoxia.data.text.chats import chat_ids
 from luoxia.data.text.conditions import condition_prompt
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
@@ -29,7 +31,7 @@ Condition = Mapping[str, str]
 class TextGenerator(TokenModel[Decoder]):
     """A decoder that writes. ``condition`` names the fields that tell it what; it has learnt to do without them too.
 
-    ``ends`` are the tokens that end a text; by default the tokeniser's own.
+    ``ends`` are the tokens that end a text; by default the tokeniser's own. ``chat`` is how it writes chats.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class TextGenerator(TokenModel[Decoder]):
         *,
         condition: Sequence[str] = (),
         ends: Collection[int] = (),
+        chat: ChatTemplate = PLAIN,
         **common: Any,
     ) -> None:
         super().__init__(network, tokeniser, **common)
         self.condition = tuple(condition)
+        self.chat = chat
         own = None if tokeniser is None else tokeniser.eos
         self.ends = frozenset(ends or (() if own is None else (own,)))
 
@@ -70,6 +74,7 @@ class TextGenerator(TokenModel[Decoder]):
         seed: int = 0,
         *,
         prompt: str = "",
+        messages: Sequence[Message] | None = None,
         condition: Condition | Sequence[Condition] | None = None,
         constraint: Rule | None = None,
         decoding: Decoding | None = None,
@@ -80,6 +85,7 @@ class TextGenerator(TokenModel[Decoder]):
             n: texts.
             seed: of the texts, all of them.
             prompt: how each text begins.
+            messages: a chat that each text answers, in place of ``prompt``: [{"role": "user", "content": "Hello"}].
             condition: what the fields in ``self.condition`` say of all texts, or of each; any may be left out.
             constraint: what each text keeps to: a ``Poem``, ``Grammar`` or ``Choices``, or what ``rule`` gives.
             decoding: how tokens are chosen.
@@ -91,7 +97,11 @@ class TextGenerator(TokenModel[Decoder]):
         each = [condition] * n if condition is None or isinstance(condition, Mapping) else list(condition)
         if len(each) != n:
             raise UsageError(f"{len(each)} conditions for n={n} texts: give one for all, or one for each")
-        prompts = [self.prompt_ids(prompt, said) for said in each]
+        if messages is None:
+            prompts = [self.prompt_ids(prompt, said) for said in each]
+        else:
+            prompts = [self._reply_ids(messages, prompt, condition)] * n
+            decoding = self._until_reply_ends(decoding)
         rows = None if constraint is None else [constraint.begin(prompt) for _ in prompts]
         completions = complete(
             self.network, prompts, _seeded(decoding, seed),
@@ -107,14 +117,19 @@ class TextGenerator(TokenModel[Decoder]):
         prompt: str = "",
         seed: int = 0,
         *,
+        messages: Sequence[Message] | None = None,
         condition: Condition | None = None,
         constraint: Rule | None = None,
         decoding: Decoding | None = None,
     ) -> Iterator[str]:
         """The first of these texts, piece by piece as it is written."""
+        if messages is None:
+            ids = self.prompt_ids(prompt, condition)
+        else:
+            ids, decoding = self._reply_ids(messages, prompt, condition), self._until_reply_ends(decoding)
         row = None if constraint is None else constraint.begin(prompt)
         yield from stream_text(
-            self.network, self.prompt_ids(prompt, condition), _seeded(decoding, seed),
+            self.network, ids, _seeded(decoding, seed),
             constraints=None if row is None else [row], **self._tokens(),
         )  # fmt: skip
         if row is not None:
@@ -162,6 +177,23 @@ class TextGenerator(TokenModel[Decoder]):
         if self.tokenizer.unk is not None and self.tokenizer.unk in ids:
             self._refuse_unseen({"prompt": prompt, **stated})
         return ids or [self.tokenizer.eos or 0]
+
+    def _reply_ids(self, messages: Sequence[Message], prompt: str, condition: object) -> list[int]:
+        """The tokens of a chat, up to where the answer begins."""
+        if prompt or condition:
+            raise UsageError("messages= is a chat to answer: give it without prompt= and without a condition")
+        try:
+            text = self.chat.render(messages_of(messages), reply=True)
+        except ValueError as reason:
+            raise UsageError(f"messages= holds {reason}") from reason
+        ids = chat_ids(self.tokenizer, text, self.chat.source is not None)
+        if self.tokenizer.unk is not None and self.tokenizer.unk in ids:
+            self._refuse_unseen({"messages": text})
+        return ids
+
+    def _until_reply_ends(self, decoding: Decoding | None) -> Decoding:
+        decoding = decoding or Decoding()
+        return replace(decoding, stop=(*decoding.stop, *self.chat.stop))
 
     def _refuse_unseen(self, said: Mapping[str, str]) -> None:
         """Say which character of what was said is in no text that the model has learnt from."""

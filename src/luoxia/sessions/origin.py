@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from luoxia import __version__
+from luoxia.data.text.chat import ChatTemplate
 from luoxia.data.text.tokeniser import FILE, Tokeniser
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.generation.encoder import TextEncoder
@@ -82,6 +83,13 @@ def origin_tokeniser(path: str) -> Tokeniser:
     return found
 
 
+def origin_chat(path: str) -> ChatTemplate:
+    """How the model of such a folder writes chats."""
+    require_model(Path(path))
+    folder = model_folder(path)
+    return ChatTemplate.of(folder if is_foreign(folder) else folder / FOREIGN)
+
+
 def foreign_tokeniser(folder: Path) -> Tokeniser | None:
     """The tokeniser of a Hugging Face folder; None where none lies there.
 
@@ -115,7 +123,8 @@ def load_foreign(
     details |= {} if adapter is None else {"adapter": Path(adapter).resolve().name}
     common: dict[str, Any] = {"details": details, "device": device, **precise}
     if isinstance(loaded.network, Decoder):
-        return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), **common)
+        chat = ChatTemplate.of(folder)
+        return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), chat=chat, **common)
     return TextEncoder(loaded.network, tokeniser, **common)
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from luoxia.config import merge
+from luoxia.data.text.chat import ChatTemplate
 from luoxia.data.text.corpus import LanguageCorpus, corpus_of, open_corpus
 from luoxia.data.text.sources import read_texts
 from luoxia.data.text.spec import TextSpec
@@ -28,10 +29,12 @@ from luoxia.recipes.text import FORM
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
 from luoxia.sessions.origin import (
+    FOREIGN,
     Origin,
     copy_foreign,
     learnt_ends,
     load_adapted,
+    origin_chat,
     origin_tokeniser,
     write_adapter,
 )
@@ -71,6 +74,7 @@ class TextSession(TokenSession):
                 condition=recipe.condition,
                 target=recipe.target,
                 allow_skipped=recipe.allow_skipped,
+                template=origin_chat(recipe.init),
             )
             return corpus_of(source, origin_tokeniser(recipe.init), recipe.condition_dropout)
         return open_corpus(
@@ -106,8 +110,8 @@ class TextSession(TokenSession):
 
     @staticmethod
     def beside(folder: Path, tokeniser: Tokeniser) -> dict[str, Any]:
-        """What ends its texts."""
-        return {"ends": learnt_ends(folder, tokeniser)}
+        """What ends its texts, and how it writes chats."""
+        return {"ends": learnt_ends(folder, tokeniser), "chat": ChatTemplate.of(folder / FOREIGN)}
 
     @staticmethod
     def settle(recipe: GPT, dataset: LanguageCorpus[Any]) -> dict[str, Any]:

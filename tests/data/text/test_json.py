@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -72,10 +73,19 @@ def test_json_beside_texts_is_named_not_learnt(tmp_path: Path) -> None:
     put(tmp_path / "broken.json", "{")
     made = {"text": "x", "seed": 0, "index": 0, "recipe": "gpt", "generator": "Luoxia 1.0"}
     put(tmp_path / "samples.jsonl", json.dumps(made))
+    put(tmp_path / "b.txt", "made")
+    digest = hashlib.sha256(b"made").hexdigest()
+    put(tmp_path / "b.txt.label.json", {"seed": 0, "generator": "Luoxia 1.0", "sha256": digest})
     source = read_texts(tmp_path)
     assert [document.text for document in source.documents()] == ["one"]
-    assert [skip.name for skip in source.skips.listed] == ["broken.json", "samples.jsonl", "package.json"]
-    assert source.skips.amount() == "3 files" and source.skips.broken == 0
+    assert [skip.name for skip in source.skips.listed] == [
+        "broken.json",
+        "b.txt",
+        "b.txt.label.json",
+        "samples.jsonl",
+        "package.json",
+    ]
+    assert source.skips.amount() == "5 files" and source.skips.broken == 0
 
 
 def test_links_are_followed_and_runs_are_not_entered(tmp_path: Path) -> None:

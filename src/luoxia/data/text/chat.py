@@ -42,7 +42,9 @@ def _message(given: object, number: int) -> Message:
     role, content = given.get("role", given.get("from")), given.get("content", given.get("value"))
     if not isinstance(role, str):
         raise ValueError(f"message {number} has no role")
-    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and part.get("type") == "text" for part in content
+    ):
         content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
         what = "no content" if content is None else f"a content that is no text but {kind_of_value(content)}"
@@ -90,7 +92,9 @@ class ChatTemplate:
         if source is None:
             return cls()
         names = {name: value for name, value in settings.items() if name.endswith("_token")}
-        words = {name: value.get("content") if isinstance(value, dict) else value for name, value in names.items()}
+        words = {
+            name: value.get("content") if isinstance(value, dict) else value for name, value in names.items()
+        }
         return cls(source, {name: word for name, word in words.items() if isinstance(word, str)})
 
     def render(self, messages: Sequence[Message], *, reply: bool = False) -> str:
@@ -104,8 +108,9 @@ class ChatTemplate:
             return told + "assistant:\n" * reply
         from jinja2 import TemplateError
 
+        known = {"add_generation_prompt": reply, "tools": None, "documents": None, **self.specials}
         try:
-            return str(self._template.render(messages=messages, add_generation_prompt=reply, **self.specials))
+            return str(self._template.render(messages=messages, **known))
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
             raise ValueError(f"the chat template refuses it: {error}") from error
 
@@ -140,7 +145,9 @@ def read_messages(given: object) -> list[Message]:
         except OSError as error:
             raise UsageError(f"messages={given} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
-            raise UsageError(f"messages={given[:80]} is no JSON ({error}): give a list of messages") from error
+            raise UsageError(
+                f"messages={given[:80]} is no JSON ({error}): give a list of messages"
+            ) from error
     if isinstance(value, dict):
         value = next((value[name] for name in FIELDS if name in value), value)
     try:

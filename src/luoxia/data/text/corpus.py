@@ -15,6 +15,7 @@ from luoxia.data.cache import cache_folder, publish
 from luoxia.data.files import Skipped
 from luoxia.data.reading import ALLOWED
 from luoxia.data.text.alignment import PairSource, read_pairs
+from luoxia.data.text.chats import ChatDataset
 from luoxia.data.text.conditions import ConditionedBatches, ConditionedDataset, Documents
 from luoxia.data.text.labelled import LabelledDataset
 from luoxia.data.text.pairs import PairDataset
@@ -200,6 +201,14 @@ class ConditionedCorpus(LanguageCorpus[Documents]):
 
 
 @dataclass(frozen=True)
+class ChatCorpus(ConditionedCorpus):
+    """Chats, a row each."""
+
+    def conditions(self, part: Documents, n: int, context: int, seed: int) -> None:
+        """There are none."""
+
+
+@dataclass(frozen=True)
 class PairCorpus(Tokenised):
     """Sentence pairs and the one tokeniser of both languages."""
 
@@ -275,6 +284,8 @@ def open_corpus(
 
 def corpus_of(source: TextSource, tokeniser: Tokeniser, omitted: float = 0.0) -> LanguageCorpus[Any]:
     """A source in a tokeniser's tokens; see ``ConditionedCorpus`` for ``omitted``."""
+    if source.chat is not None:
+        return ChatCorpus(ChatDataset.open(source, tokeniser), tokeniser)
     if source.condition:
         return ConditionedCorpus(ConditionedDataset.open(source, tokeniser), tokeniser, omitted)
     return Corpus(TokenDataset.open(source, tokeniser), tokeniser)

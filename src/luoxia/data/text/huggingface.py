@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ class HuggingFaceTokeniser(Tokeniser):
         whole = [whole_characters(text) for text in texts]
         encodings = self._backend.encode_batch_fast(whole, add_special_tokens=False)
         return [np.array(encoding.ids, np.uint32) for encoding in encodings]
+
+    def encode_marked(self, text: str) -> list[int]:
+        """The ids of a text that a template wrote, in which the names of special tokens are these tokens."""
+        ids: list[int] = self._marking.encode(whole_characters(text), add_special_tokens=False).ids
+        return ids
+
+    @cached_property
+    def _marking(self) -> Any:
+        backend = library().Tokenizer.from_str(json.dumps(self.model))
+        backend.no_padding()
+        backend.no_truncation()
+        return backend
 
     def _encode(self, text: str) -> Ids:
         return np.array(self._backend.encode(text, add_special_tokens=False).ids, np.uint32)

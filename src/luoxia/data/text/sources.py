@@ -18,6 +18,8 @@ from luoxia.data.files import walk
 from luoxia.data.listing import SPLITS
 from luoxia.data.ours import SAMPLE, is_label
 from luoxia.data.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
+from luoxia.data.text.chat import FIELDS, ChatTemplate, messages_of
+from luoxia.data.text.chat import PLAIN as PLAIN_CHAT
 from luoxia.data.text.json_rows import JSON, NotRowsError, Record, json_rows
 from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
@@ -48,6 +50,7 @@ class TextSource:
     fingerprint: str  # hex digest of the content and of how it is read
     condition: tuple[str, ...] = ()
     labelled: bool = False
+    chat: ChatTemplate | None = None  # how chats are written, where the documents are chats
     skips: Skips = field(default_factory=Skips)  # by the latest whole pass; before one: unusable files
     allowed: float = ALLOWED  # share of the rows that may be broken
 
@@ -144,11 +147,19 @@ class _Files(TextSource):
                 yield document
 
     def _document(self, name: str, record: Record, label: str | None) -> Document:
-        text = as_text(record, self.target)
+        text = as_text(record, self.target) if self.chat is None else self._chat(record, self.chat)
         fields = tuple((key, _stated(record, key)) for key in self.condition)
         if self.label is not None:
             label = label_of(as_text(record, self.label))
         return Document(name, text, fields, label)
+
+    def _chat(self, record: Record, template: ChatTemplate) -> str:
+        if not record.get(self.target):
+            raise MissingError(f"no field '{self.target}'")
+        try:
+            return template.render(messages_of(record[self.target]))
+        except ValueError as reason:
+            raise ValueError(f"the field '{self.target}' holds {reason}") from None
 
 
 def read_texts(
@@ -158,6 +169,7 @@ def read_texts(
     target: str | None = None,
     label: str | None = None,
     allow_skipped: float = ALLOWED,
+    template: ChatTemplate = PLAIN_CHAT,
 ) -> TextSource:
     """Open the text at ``path``; every file is read once, for its digest and its encoding.
 
@@ -172,6 +184,8 @@ def read_texts(
             and no file outside them.
         allow_skipped: the share of the rows that may be broken; rows whose text or label is missing are
             skipped, and do not count.
+        template: how chats are written: lists of messages in the field "messages" or "conversations", which hold
+            the text where no row has a field "text".
 
     Raises:
         UsageError: nothing is there, it is binary, or a field is in none of the rows.
@@ -185,18 +199,23 @@ def read_texts(
         return _own_text()
     skips = Skips()
     files = open_files(expanded(path), skips)
-    wanted = target or DEFAULT_TARGET
+    chat = _chat_field(files, target)
+    if chat and condition:
+        raise UsageError(f"condition= goes with texts, and {path} holds chats in '{chat}': leave it out")
+    wanted = chat or target or DEFAULT_TARGET
     named = [*condition, *((target,) if target else ()), *((label,) if label else ())]
     files = _with_rows(files, wanted, skips)
     _check_fields(files, [*dict.fromkeys(named)], wanted, str(path))
     folders = {} if label else class_folders([file.name for file in files], str(path))
     content = [[file.name, file.digest, file.encoding.name] for file in files]
     key = ["texts", condition, wanted, label, sorted(folders.items()), content]
+    key += [template.digest] if chat else []
     return _Files(
         title=str(path),
         fingerprint=fingerprint_of(key),
         condition=condition,
         labelled=bool(label or folders),
+        chat=template if chat else None,
         skips=skips,
         allowed=allow_skipped,
         files=files,
@@ -291,8 +310,10 @@ def _open_file(path: Path, name: str) -> TextFile:
 
 
 def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
-    """Without what ``luoxia sample`` wrote, unless it is all there is."""
-    made = [file for file in files if file.kind in JSON and _is_made(file)]
+    """Without what ``luoxia sample`` wrote, unless it is all there is: rows that say so, and files with labels."""
+    labels = {file.name: row for file in files if file.kind in JSON and is_label(row := _first_row(file))}
+    texts = {name.removesuffix(".label.json"): row.get("sha256") for name, row in labels.items()}
+    made = [file for file in files if file.name in labels or texts.get(file.name) == file.digest]
     if len(made) == len(files):
         return files
     for file in made:
@@ -300,9 +321,8 @@ def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
     return [file for file in files if file not in made]
 
 
-def _is_made(file: TextFile) -> bool:
-    _, row = next(json_rows(file, Skips()), (0, {}))
-    return is_label(row)
+def _first_row(file: TextFile) -> Record:
+    return next(json_rows(file, Skips()), (0, {}))[1]
 
 
 def _text_paths(folder: Path, skips: Skips) -> list[Path]:
@@ -330,6 +350,14 @@ def _with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFil
     for file in beside:
         skips.add(file.name, f"no field '{target}'", "file")
     return [file for file in files if file not in beside]
+
+
+def _chat_field(files: Sequence[TextFile], target: str | None) -> str | None:
+    """The field that holds chats: the one that is asked for, or where none is and no row has a text, any."""
+    if target is not None:
+        return target if target in FIELDS else None
+    known = {name for file in files if file.kind in JSON for name in known_fields(file)}
+    return None if DEFAULT_TARGET in known else next((name for name in FIELDS if name in known), None)
 
 
 def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, where: str) -> None:

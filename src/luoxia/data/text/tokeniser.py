@@ -64,6 +64,10 @@ class Tokeniser:
         """Return the ids of each text."""
         return [self.encode_array(text) for text in texts]
 
+    def encode_marked(self, text: str) -> list[int]:
+        """The ids of a text that a template wrote, in which the names of special tokens are these tokens."""
+        return self.encode(text)
+
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text; bytes that are no character become U+FFFD.
 
