@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from luoxia.data.formats import HEAD_BYTES, why_unread
+from luoxia.data.formats import HEAD_BYTES, ending_of, why_unread
 from luoxia.data.png import PNG_START, without_remarks
 from luoxia.data.ranges import Depth, Range, depth_of, to_bytes
 
@@ -36,6 +36,7 @@ Payload = bytes | Pixels  # an encoded file, or pixels (height, width) or (heigh
 
 MAX_PIXELS = 100_000_000  # of one image, checked in the header before anything is decoded
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "QOI", "PCX")
+JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 ORIENTATION_TAG = 0x0112
@@ -132,6 +133,15 @@ def _converted(payload: Payload, name: str, to: Conversion) -> Pixels:
     except Exception as error:  # Pillow's decoders raise nearly any type on corrupt files
         raise Unusable(f"cannot be decoded: {_words(error)}") from error
     return np.asarray(image).reshape(to.height, to.width, to.channels)
+
+
+def decoded_bytes(header: Header, name: str, to: Conversion) -> int:
+    """About the most memory that ``convert`` needs: eight bytes a pixel; JPEG is decoded at a reduced scale."""
+    reduced = 1
+    if ending_of(name) in JPEG:
+        while reduced < 8 and min(header.height, header.width) >= 4 * reduced * max(to.height, to.width):
+            reduced *= 2
+    return 8 * header.height * header.width // reduced**2
 
 
 def _open(payload: Payload) -> Image.Image:

@@ -61,6 +61,18 @@ def in_words(skipped: Sequence[Skipped]) -> str:
     return ", ".join(told) + more
 
 
+Stamp = tuple[int, int, int, int]
+"""Size, times of the last change of the content and of the file's entry in nanoseconds, number of the file."""
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 class Files(Protocol):
     """Named files, with ``/`` between folders."""
 
@@ -79,6 +91,12 @@ class Files(Protocol):
 
     def called(self, name: str) -> str:
         """Return what the disk or the archive calls a file."""
+
+    def size(self, name: str) -> int:
+        """Return the stated bytes of a file, at most ``MAX_FILE_BYTES``; 0 if unknown."""
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what changes when a file does, None if unknown."""
 
     def close(self) -> None:
         """Let go of the source: nothing is read any more."""
@@ -130,6 +148,15 @@ class _Listing:
     def called(self, name: str) -> str:
         """Return what the disk or the archive calls a file."""
         return self._called.get(name, name)
+
+    def size(self, name: str) -> int:
+        """Return the stated bytes of a file, at most ``MAX_FILE_BYTES``."""
+        stamp = self.stamp(name)
+        return 0 if stamp is None else min(stamp[0], MAX_FILE_BYTES)
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what changes when a file does."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of the source."""
@@ -202,6 +229,10 @@ class FolderFiles(_Listing):
         """Return the content of a file; raise Unusable where it cannot be read or is too large."""
         return _content(self.path / self.called(name))
 
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what changes when a file does."""
+        return _stamp(self.path / self.called(name))
+
     def _head(self, called: str) -> bytes:
         try:
             return _content(self.path / called, HEAD_BYTES)
@@ -234,6 +265,10 @@ class OneFile(_Listing):
     def read(self, name: str) -> bytes:
         """Return its content; raise Unusable where it cannot be read or is too large."""
         return _content(self.path)
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what changes when the file does."""
+        return _stamp(self.path)
 
 
 def _content(path: Path, head: int | None = None) -> bytes:
@@ -275,6 +310,7 @@ class ZipFiles(_Listing):
             self.close()
             raise LuoxiaError(f"{path} has {len(entries):,} entries, more than {MAX_ENTRIES:,}: split it")
         self._entries = entries
+        self._stamp = _stamp(path)
         names = self._names()
         folders: dict[str, dict[str, str]] = {}  # folder: name of a file: what the archive calls it
         for called, (name, _) in names.items():
@@ -289,6 +325,14 @@ class ZipFiles(_Listing):
     def close(self) -> None:
         """Close the archive."""
         self._zip.close()
+
+    def size(self, name: str) -> int:
+        """Return the bytes that an entry states, at most ``MAX_FILE_BYTES``."""
+        return min(self._entries[self.called(name)].file_size, MAX_FILE_BYTES)
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what changes when the archive does."""
+        return self._stamp
 
     def read(self, name: str) -> bytes:
         """Return the content of an entry; raise Unusable where it is damaged, too large or a bomb."""

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luoxia.data.cache import cache_folder, entry_of, read_entry
-from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
+from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert, decoded_bytes
 from luoxia.data.files import Skipped
-from luoxia.data.parallel import in_order
+from luoxia.data.parallel import MEMORY, in_order
 from luoxia.data.plan import Request, Size
 from luoxia.data.ranges import in_words
 from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_source
@@ -233,10 +233,12 @@ class _Builder:
         header = self.headers[index]
         if isinstance(header, str):
             return header
-        try:
-            return convert(self.source.payload(index), self.source.items[index].name, self.to)
-        except Unusable as reason:
-            return str(reason)
+        name = self.source.items[index].name
+        with MEMORY.hold(self.source.size(index) + decoded_bytes(header, name, self.to)):
+            try:
+                return convert(self.source.payload(index), name, self.to)
+            except Unusable as reason:
+                return str(reason)
 
     def _write_facts(self, folder: Path) -> None:
         items = [self.source.items[index] for index in self.kept]

@@ -1,6 +1,8 @@
 """Work in threads, results in order, memory bounded."""
 
+import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +11,33 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 MAX_WORKERS = 8
+
+
+class ByteBudget:
+    """Bytes that threads may hold at one time, all together."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._held = 0
+        self._freed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Wait until so many bytes are free, and hold them meanwhile; what is larger than all has all to itself."""
+        size = min(size, self.total)
+        with self._freed:
+            self._freed.wait_for(lambda: self._held + size <= self.total)
+            self._held += size
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._held -= size
+                self._freed.notify_all()
+
+
+MEMORY = ByteBudget(2**30)
+"""For files and images while they are decoded: an image of 100 million pixels takes most of it."""
 
 
 def in_order(

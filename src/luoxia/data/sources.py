@@ -56,6 +56,10 @@ class FileSource:
         """Return the content of a sample's file; raise Unusable where it cannot be read."""
         return self._files.read(self.items[index].name)
 
+    def size(self, index: int) -> int:
+        """Return the bytes of a sample's file."""
+        return self._files.size(self.items[index].name)
+
     def survey(self) -> Survey:
         """Digest the samples and what was skipped; not what Luoxia made, for a run may grow in the folder."""
         looks = [self._looks[item.name] for item in self.items]
@@ -104,6 +108,10 @@ class ArraySource:
         """Return the pixels of a sample, (height, width, channels)."""
         row: Pixels = self._images[index]
         return row
+
+    def size(self, index: int) -> int:
+        """Return 0: the pixels are held already."""
+        return 0
 
     def survey(self) -> Survey:
         """Digest the pixels; one header serves all rows."""
