@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny_models import make, outputs
 
 import luoxia
-from luoxia.errors import LuoxiaError
+from luoxia.errors import LuoxiaError, UsageError
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.peft import load_adapter
 
@@ -114,5 +114,7 @@ def test_an_adapter_is_given_by_key(saved, tmp_path):
     model = luoxia.load(folder, adapter=adapter)
     torch.testing.assert_close(model.logits(IDS), wanted, atol=1e-4, rtol=0)
     assert model.details["adapter"] == "adapter"
+    with pytest.raises(UsageError, match="holds adapters and no model"):
+        luoxia.load(adapter)
     luoxia.export(folder, tmp_path / "whole", adapter=adapter)
     torch.testing.assert_close(luoxia.load(tmp_path / "whole").logits(IDS), wanted, atol=1e-4, rtol=0)

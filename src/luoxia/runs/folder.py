@@ -44,6 +44,10 @@ def require_model(path: Path) -> None:
         return
     if not path.exists():
         raise UsageError(f"{path} is not there: give the folder of a run or of a model")
+    if (path / "adapter_config.json").exists():
+        raise UsageError(
+            f"{path} holds adapters and no model: give the folder that they were trained on, and adapter={path}"
+        )
     if not (path / "run.json").exists():
         raise UsageError(f"{path} is neither a run nor a model: it has no run.json and no config.json")
     Run.open(path)
