@@ -11,19 +11,17 @@ from typing import Any
 
 import torch
 
-from luoxia.config import as_words, flatten, merge, named_path, nearest, nest, shown
+from luoxia.config import as_words, flatten, named_path, nest
 from luoxia.data.files import in_words
-from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
-from luoxia.interchange.bert import BERT
-from luoxia.opening import opening, using
-from luoxia.provenance.files import recover
-from luoxia.recipes import Recipe, find, own, recorded
+from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError, told_once
+from luoxia.opening import opening, resumed, using
+from luoxia.recipes import Recipe, configure
 from luoxia.runs.display import Display
-from luoxia.runs.folder import described, is_foreign, model_folder
+from luoxia.runs.folder import is_foreign, kind_of, model_folder
 from luoxia.runs.run import Run
 from luoxia.runs.trackers import check_installed
 from luoxia.sessions import SESSIONS, Session, session_of
-from luoxia.sessions.base import NO_LIMIT, command_line, count, resolve
+from luoxia.sessions.base import command_line, count, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import load_foreign, refuse_adapter
@@ -33,17 +31,9 @@ from luoxia.sessions.text import TextSession
 from luoxia.sessions.unpaired import UnpairedSession
 from luoxia.settings import ExportSettings, LoadSettings
 from luoxia.training.checkpoint import load_latest
-from luoxia.training.distributed import World, join_world, leave_world, told_once
+from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.hardware import choose_device, peak_memory
 from luoxia.training.trainer import Trainer
-
-RESUMABLE = (
-    "steps", "budget", "data", "against", "device", "compile", "log", "log_every", "sample_every", "score_every",
-    "checkpoint_every", "keep", "allow_skipped",
-)  # fmt: skip
-"""What ``resume`` may change without making it another run."""
-ENCODER = "text encoder"
-"""What ``kind_of`` calls another toolkit's BERT."""
 
 
 class Interrupted(LuoxiaError):  # noqa: N818  (a request, not an error)
@@ -94,7 +84,7 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
     display = Display(quiet)
     with told_once():
         opened = run if isinstance(run, Run) else Run.open(named_path(run, "resume"))
-        config = _resumed(opened, using(settings), display)
+        config = resumed(opened, using(settings), display.tell)
     world = join_world(config.device)
     try:
         display.console.quiet = quiet or not world.main
@@ -107,31 +97,6 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
         return _go(session, display)
     finally:
         leave_world()
-
-
-def _resumed(run: Run, settings: Mapping[str, Any], display: Display) -> Any:
-    """The config of a run, to go on with these settings."""
-    recipe, settings = recorded(run.manifest, run.path, display.tell), nest(settings)
-    for key in settings:
-        if key not in RESUMABLE:
-            known = recipe.model_fields
-            if key not in known:
-                raise UsageError(f"unknown key '{key}'{nearest(key, known)}")
-            raise UsageError(f"resume cannot change {key}; start a new run for that")
-    if not any(run.checkpoints.glob("step_*")):
-        raise LuoxiaError(
-            f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
-        )
-    config = configure(recipe, merge(run.manifest["config"], settings))
-    if config.budget is not None and "budget" in settings and "steps" not in settings:
-        config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
-    origin = getattr(config, "init", None)
-    if (
-        origin is not None and not Path(origin).exists()
-    ):  # form and tokeniser lie in the run too, all weights as well
-        recover(run.model)
-        config = config.model_copy(update={"init": str(run.model.resolve())})
-    return config
 
 
 def _check_unfinished(run: Run, config: Recipe, dataset: Any) -> None:
@@ -247,22 +212,6 @@ def _session(config: Recipe, run: Run, dataset: Any, world: World, display: Disp
     return kind(resolve(config, kind.settle(config, dataset)), run, dataset, world, display)
 
 
-def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) -> Any:
-    """The recipe with these settings; ``UsageError`` for a wrong one, or one that could not be opened again."""
-    if not isinstance(recipe, str | Recipe | type):
-        raise UsageError(f"a recipe is a name such as dcgan, or a Recipe, not {shown(recipe)}")
-    base = {}
-    if isinstance(recipe, Recipe):
-        chosen, base = type(recipe), recipe.model_dump(exclude_unset=True)
-    else:
-        chosen = recipe if isinstance(recipe, type) else find(recipe)
-    own.check_at_rest()
-    own.check_kept(chosen)
-    config = chosen.from_settings(merge(base, settings))
-    session_of(config)  # says what is wrong with a user's own
-    return config
-
-
 def _open_together(config: Recipe, world: World, display: Display) -> Any:
     """The main process decodes, the others then find the cache filled."""
     kind = session_of(config)
@@ -353,35 +302,6 @@ def _precision(path: Path, dtype: str | torch.dtype | None, quantize: str | None
     if quantize and kind_of(path) in (ImageSession.exported, UnpairedSession.exported):
         raise UsageError(f"quantize={quantize} is for models that write text: leave it out")
     return {key: value for key, value in (("dtype", chosen), ("quantize", quantize)) if value is not None}
-
-
-def kind_of(path: str | Path) -> str:
-    """What the model of a run or of a model folder is: "image generator", "language model"."""
-    if is_foreign(path):
-        return TextSession.exported if described(path).get("model_type") != BERT.kind else ENCODER
-    return str(described(path).get("kind", ""))
-
-
-def other_verb(path: str | Path) -> str:
-    """The sentence that says with which verb the model of a run is asked; "" where that is ``sample``."""
-    verbs = {"translator": "translate", "text classifier": "classify", "text embedder": "embed"}
-    kind = kind_of(path)
-    if kind == ENCODER:
-        return f"{path} is an encoder, which writes nothing: ask it in Python, luoxia.load(…).hidden(ids)"
-    if kind == "image translator":
-        return (
-            f"{path} is a translator of images: ask it with luoxia translate {path} IMAGE_OR_FOLDER out=PATH"
-        )
-    if kind not in verbs:
-        return ""
-    more = " out=FILE.npy" if kind == "text embedder" else ""
-    return f'{path} is a {kind}: ask it with luoxia {verbs[kind]} {path} "a text"{more}'
-
-
-def condition_of(path: str | Path) -> tuple[str, ...]:
-    """The fields that the texts of a run or of a model folder are learnt by; () without."""
-    config = described(path).get("config")
-    return tuple(config.get("condition") or ()) if isinstance(config, dict) else ()
 
 
 def _load_model(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from luoxia.errors import UsageError
 from luoxia.opening import opening
+from luoxia.runs.folder import kind_of, other_verb
 from luoxia.settings import ClassifySettings, EmbedSettings
 
 if TYPE_CHECKING:
@@ -144,22 +145,18 @@ def _files(*given: str | Path | None) -> list[Path]:
 
 def _open(run: str, verb: str, device: str) -> Any:
     """The model that answers to a verb."""
-    from luoxia import api
-    from luoxia.generation.understanding import TextClassifier, TextEmbedder
-
-    wanted = {"classify": TextClassifier, "embed": TextEmbedder}[verb]
-    model = api.load(run, device=device)
-    if not isinstance(model, wanted):
+    if kind_of(run) not in ("", {"classify": "text classifier", "embed": "text embedder"}[verb]):
         raise UsageError(
-            api.other_verb(run)
-            or f"{run} cannot {verb}: train what can, with luoxia train {verb}-text data=…"
+            other_verb(run) or f"{run} cannot {verb}: train what can, with luoxia train {verb}-text data=…"
         )
-    return model
+    from luoxia import api
+
+    return api.load(run, device=device)
 
 
 def _texts(what: str | Path, field: str | None) -> list[str]:
     """The text itself, the lines of a file, or a field of its rows; ``UsageError`` where one is empty or unreadable."""
-    from luoxia.data.reading import kind_of
+    from luoxia.data import reading
     from luoxia.data.text.alignment import read_lines
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import read_texts
@@ -167,7 +164,7 @@ def _texts(what: str | Path, field: str | None) -> list[str]:
     if isinstance(what, str):
         return [what]
     path = what
-    if kind_of(path) in RECORDS:
+    if reading.kind_of(path) in RECORDS:
         source = read_texts(path, target=field, allow_skipped=1)  # what is skipped is named below
         texts = [document.text for document in source.documents()]
         if source.skips.count:

@@ -1,5 +1,9 @@
 """The errors a user reads: one sentence each, no traceback."""
 
+import contextlib
+import os
+from collections.abc import Iterator
+
 
 class LuoxiaError(Exception):
     """Something went wrong that the user can act on; the command line exits with 1.
@@ -30,3 +34,14 @@ class MissingExtraError(LuoxiaError):
     def __init__(self, feature: str, extra: str) -> None:
         """Name the ``feature`` that was asked for and the ``extra`` that brings it."""
         super().__init__(f"{feature} needs the extra '{extra}': pip install 'luoxia[{extra}]'")
+
+
+@contextlib.contextmanager
+def told_once() -> Iterator[None]:
+    """Before there is a world every process finds the same error: the first alone raises it as it is."""
+    try:
+        yield
+    except LuoxiaError as error:
+        if os.environ.get("RANK", "0") != "0":
+            raise ToldElsewhereError(error.exit_code) from None
+        raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from luoxia.errors import MissingExtraError, UsageError
 from luoxia.names import expanded
 from luoxia.opening import opening
+from luoxia.runs.folder import kind_of
 from luoxia.sampling import numbered
 from luoxia.settings import (
     DirectionsSettings,
@@ -184,11 +185,11 @@ def read_image(path: Path, height: int, width: int, channels: int) -> NDArray[np
 
 def _open(run: str, ema: bool, device: str) -> ImageGenerator:
     """The image generator of a run; ``UsageError`` if it is another model."""
+    if (kind := kind_of(run)) not in ("", "image generator"):
+        raise UsageError(f"{run} holds a model of the kind '{kind}', which has no latents of images")
     from luoxia import api
     from luoxia.generation.images import ImageGenerator
 
-    if (kind := api.kind_of(run)) not in ("", "image generator"):
-        raise UsageError(f"{run} holds a model of the kind '{kind}', which has no latents of images")
     generator = api.load(run, ema=ema, device=device)
     assert isinstance(generator, ImageGenerator)
     return generator
@@ -253,9 +254,8 @@ def _extractor(run: str, asked: str | None, device: torch.device) -> tuple[Any, 
 
 def _own_extractor(run: str, device: torch.device) -> Any:
     """The extractor ``self`` of the run's data, which must still be there."""
-    from luoxia.api import configure
     from luoxia.metrics.extractors.selftaught import SelfTaught
-    from luoxia.recipes import recorded
+    from luoxia.recipes import configure, recorded
     from luoxia.runs.run import Run
     from luoxia.sessions import session_of
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from luoxia.api import configure, kind_of, load
+from luoxia.api import load
 from luoxia.config import named_path
 from luoxia.data import ImageDataset, holdout_split, open_images
 from luoxia.data.text.corpus import corpus_of
@@ -24,9 +24,9 @@ from luoxia.metrics.images import measure as measure_against
 from luoxia.metrics.reference import Reference
 from luoxia.metrics.score import Score
 from luoxia.opening import using
-from luoxia.recipes import recorded
+from luoxia.recipes import configure, recorded
 from luoxia.runs.display import Display
-from luoxia.runs.folder import is_foreign
+from luoxia.runs.folder import is_foreign, kind_of
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
 from luoxia.sessions.classification import ClassificationSession

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from luoxia.recipes import own
+from luoxia.config import merge, nearest, nest
+from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded, nearby
+from luoxia.provenance.files import recover
+from luoxia.recipe import NO_LIMIT
+from luoxia.recipes import configure, own, recorded
 from luoxia.runs.folder import require_model
+from luoxia.runs.run import Run
+
+RESUMABLE = (
+    "steps", "budget", "data", "against", "device", "compile", "log", "log_every", "sample_every", "score_every",
+    "checkpoint_every", "keep", "allow_skipped",
+)  # fmt: skip
+"""What ``resume`` may change without making it another run."""
 
 
 def opening(path: str | PathLike[str], settings: Mapping[str, Any]) -> None:
@@ -26,3 +38,34 @@ def using(settings: Mapping[str, Any]) -> dict[str, Any]:
     if file not in (None, "none"):
         own.use(file)
     return {key: value for key, value in settings.items() if key != "use"}
+
+
+def require_data(path: str | None) -> None:
+    """``UsageError`` where ``path`` names nothing; None is the data that comes with Luoxia."""
+    if path is not None and not (place := expanded(path)).exists():
+        raise UsageError(f"there is nothing at {path}{nearby(place)}")
+
+
+def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) -> Any:
+    """The config of a run, to go on with these settings; ``UsageError`` for one that cannot be changed."""
+    recipe, settings = recorded(run.manifest, run.path, tell), nest(settings)
+    for key in settings:
+        if key not in RESUMABLE:
+            known = recipe.model_fields
+            if key not in known:
+                raise UsageError(f"unknown key '{key}'{nearest(key, known)}")
+            raise UsageError(f"resume cannot change {key}; start a new run for that")
+    if not any(run.checkpoints.glob("step_*")):
+        raise LuoxiaError(
+            f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
+        )
+    config = configure(recipe, merge(run.manifest["config"], settings))
+    if config.budget is not None and "budget" in settings and "steps" not in settings:
+        config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
+    origin = getattr(config, "init", None)
+    if (
+        origin is not None and not Path(origin).exists()
+    ):  # form and tokeniser lie in the run too, all weights as well
+        recover(run.model)
+        config = config.model_copy(update={"init": str(run.model.resolve())})
+    return config

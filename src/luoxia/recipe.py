@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from luoxia.objectives.base import Objective
 
 
+NO_LIMIT = 1_000_000_000
+"""Steps of a run that only its budget ends."""
+
+
 class Optimiser(Config):
     """How gradients become updates."""
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from luoxia.config import flatten, nearest
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.opening import opening, using
-from luoxia.runs.folder import require_run
+from luoxia.opening import opening, require_data, using
+from luoxia.runs.folder import LANGUAGE_MODEL, condition_of, kind_of, other_verb, require_run
 from luoxia.settings import (
     DataSettings,
     ExportSettings,
@@ -31,18 +31,16 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
     ``settings`` are those of ``SampleSettings``, or of ``TextSettings`` for a language model.
     """
     opening(run, settings)
-    from luoxia import api
-    from luoxia.sessions.text import TextSession
-    from luoxia.training.hardware import choose_device, choose_precision
-
-    kind = api.kind_of(run)
-    if told := api.other_verb(run):
+    if told := other_verb(run):
         raise UsageError(told)
-    if kind == TextSession.exported:
-        condition, others = _condition(settings, api.condition_of(run))
+    if kind_of(run) == LANGUAGE_MODEL:
+        condition, others = _condition(settings, condition_of(run))
         return _sample_text(run, TextSettings.from_settings(others), condition)
     chosen: SampleSettings = SampleSettings.from_settings(settings)
     out = _output(run, chosen)
+    from luoxia import api
+    from luoxia.training.hardware import choose_device, choose_precision
+
     dtype = choose_precision(chosen.precision, choose_device(chosen.device))
     return _sample_images(api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype), out, chosen)
 
@@ -69,20 +67,21 @@ def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[s
 
 
 def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> Path | Iterator[str]:
-    from luoxia import api
     from luoxia.data.text.chat import read_messages
-    from luoxia.generation.text import Decoding
-    from luoxia.provenance.files import to_json, write_file
-    from luoxia.provenance.labels import write_beside
     from luoxia.provenance.places import claim
 
-    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
-    decoding = Decoding(**{name: getattr(chosen, name) for name in names})
     read = [
         None if path is None else Path(path) for path in (chosen.readings, chosen.schema_, chosen.grammar)
     ]
     messages = None if chosen.messages is None else read_messages(chosen.messages)
     out = None if chosen.out is None else claim(chosen.out, (".txt", ".jsonl"), chosen.overwrite, read)
+    from luoxia import api
+    from luoxia.generation.text import Decoding
+    from luoxia.provenance.files import to_json, write_file
+    from luoxia.provenance.labels import write_beside
+
+    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
+    decoding = Decoding(**{name: getattr(chosen, name) for name in names})
     precise = {
         "dtype": "bfloat16" if chosen.precision == "bf16" else None,
         "quantize": "int8" if chosen.int8 else None,
@@ -155,11 +154,9 @@ def translate(
     where it was written: a line in is a line out, an empty one too. Of images: ``out``, ``translated``, ``skipped``.
     """
     opening(run, settings)
-    from luoxia import api
-
     if (text is None) == (file is None):
         raise UsageError("translate needs text= or file=, one of them")
-    if api.kind_of(run) != "image translator":
+    if kind_of(run) != "image translator":
         return _translate_text(run, text, file, TranslateSettings.from_settings(settings))
     if file is None:
         raise UsageError(f"{run} translates images: give file=PATH, an image, or a folder or zip of them")
@@ -169,9 +166,7 @@ def translate(
 def translate_word(run: str, what: str, /, **settings: Any) -> Path | str | dict[str, Any]:
     """The same for a word of the command line, which may be a text or name a file."""
     opening(run, settings)
-    from luoxia import api
-
-    if api.kind_of(run) == "image translator":
+    if kind_of(run) == "image translator":
         return _translate_images(run, what, TranslateImageSettings.from_settings(settings))
     file = named_file(what)
     text = what if file is None else None
@@ -181,21 +176,21 @@ def translate_word(run: str, what: str, /, **settings: Any) -> Path | str | dict
 def _translate_text(
     run: str, text: str | None, file: str | Path | None, chosen: TranslateSettings
 ) -> Path | str:
-    from luoxia import api
-    from luoxia.data.text.alignment import read_lines
-    from luoxia.generation.translation import Translator
-    from luoxia.provenance.labels import write_beside
-    from luoxia.provenance.places import claim
-
-    read = None if file is None else Path(file)
-    out = None if chosen.out is None else claim(chosen.out, None, chosen.overwrite, [read])
-    translator = api.load(run, device=chosen.device)
-    if not isinstance(translator, Translator):
+    if kind_of(run) not in ("", "translator"):
         raise UsageError(
-            api.other_verb(run)
+            other_verb(run)
             or f"{run} is no translator; train one of sentences with luoxia train translate data=… against=…, "
             "or of images with luoxia train cyclegan data=… against=…"
         )
+    read = None if file is None else Path(file)
+    from luoxia.provenance.places import claim
+
+    out = None if chosen.out is None else claim(chosen.out, None, chosen.overwrite, [read])
+    from luoxia import api
+    from luoxia.data.text.alignment import read_lines
+    from luoxia.provenance.labels import write_beside
+
+    translator = api.load(run, device=chosen.device)
     lines = [text or ""] if read is None else read_lines(read)
     found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
     made = "\n".join(" ".join(line.splitlines()) for line in found)
@@ -210,7 +205,7 @@ def named_file(what: str) -> Path | None:
 
     ``UsageError`` for a path with nothing to read, and for a word that may be either.
     """
-    from luoxia.data.reading import kind_of
+    from luoxia.data import reading
     from luoxia.data.text.records import RECORDS
     from luoxia.data.text.sources import PLAIN
 
@@ -225,7 +220,7 @@ def named_file(what: str) -> Path | None:
             )
     if what.endswith(("/", os.sep)) and path.is_dir():
         raise UsageError(f"{what} is a folder: give a text, or a file of texts")
-    if len(what.split()) == 1 and kind_of(path) in PLAIN | RECORDS:
+    if len(what.split()) == 1 and reading.kind_of(path) in PLAIN | RECORDS:
         raise UsageError(f"there is nothing at {what}: check the path")
     return None
 
@@ -288,6 +283,8 @@ def measure(run: str | None, /, **settings: Any) -> Any:
         require_run(Path(run))
         using(settings)
     chosen = MeasureSettings.from_settings(settings)
+    for path in (chosen.data, chosen.against):
+        require_data(path)
     from luoxia import measuring
 
     return measuring.measure(run, **chosen.model_dump())

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import luoxia
-from luoxia.api import RESUMABLE
 from luoxia.config import parse_settings
+from luoxia.opening import RESUMABLE
 from luoxia.recipes import find
 from luoxia.settings import (
     ClassifySettings,

@@ -44,6 +44,56 @@ def test_small_questions_import_nothing_heavy(work: str) -> None:
     assert result.stdout.splitlines()[-1] == "loaded []"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "dcgan", "stepz=3"),
+        ("train", "dcgan", "batch=x"),
+        ("train", "nosuch"),
+        ("train", "dcgan", "data=nowhere"),
+        ("train", "cyclegan", "data=photos", "against=nowhere"),
+        ("train", "gpt", "out=run"),
+        ("train", "gan", "optimiser=fast", "--dry-run"),
+        ("resume", "nowhere"),
+        ("resume", "run", "steps=x"),
+        ("resume", "run", "width=3"),
+        ("resume", "run", "data=nowhere"),
+        ("finetune", "nowhere", "data=photos"),
+        ("finetune", "run", "data=photos", "stepz=3"),
+        ("finetune", "run", "data=photos", "lr=x"),
+        ("finetune", "run", "data=photos", "out=run"),
+        ("export", "run", "format=pickle"),
+        ("sample", "nowhere"),
+        ("sample", "run", "n=-1"),
+        ("sample", "run", "nn=1"),
+        ("sample", "run", "out=photos"),
+        ("translate", "run", "a text"),
+        ("translate", "run", "a text", "beams=0"),
+        ("classify", "run", "a text"),
+        ("embed", "run", "a text", "out=a.npy"),
+        ("interpolate", "run", "frames=0"),
+        ("mix", "run", "rows=x"),
+        ("project", "run", "photos", "steps=x"),
+        ("directions", "run", "n=0"),
+        ("measure", "run", "n=1"),
+        ("measure", "data=nowhere", "against=photos"),
+        ("data", "photos", "size=x"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_request_is_told_before_anything_heavy_is_imported(
+    words: tuple[str, ...], run: Path, photos: Path
+) -> None:
+    script = (
+        "import sys\nfrom luoxia.cli import app\n"
+        f"try: app({list(words)!r})\nexcept SystemExit as ended: code = ended.code\n"
+        "print(code, [name for name in ('torch', 'scipy', 'matplotlib', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 []\n"
+    assert done.stderr.count("luoxia: ") == 1 and len(done.stderr.splitlines()) == 1
+
+
 def test_the_recipes_are_listed_without_torch() -> None:
     script = (
         "from luoxia.cli import app\napp(['recipes', 'dcgan'], standalone_mode=False)\n"

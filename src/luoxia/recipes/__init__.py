@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from luoxia.config import nearest
+from luoxia.config import merge, nearest, shown
 from luoxia.errors import UsageError
 from luoxia.recipe import Recipe
 from luoxia.recipes import own
@@ -35,6 +35,8 @@ MENU: tuple[type[Recipe], ...] = (
     ClassifyText,
     EmbedText,
 )
+FAMILIES = (AdversarialRecipe, UnpairedRecipe, GPT, Translate, ClassifyText, EmbedText)
+"""What a recipe is one of: there is a session for each."""
 RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in MENU}
 
 
@@ -55,6 +57,24 @@ def recorded(
     return own.recorded(told, where, RECIPES, warn)
 
 
+def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) -> Any:
+    """The recipe with these settings; ``UsageError`` for a wrong one, or one that could not be opened again."""
+    if not isinstance(recipe, str | Recipe | type):
+        raise UsageError(f"a recipe is a name such as dcgan, or a Recipe, not {shown(recipe)}")
+    base = {}
+    if isinstance(recipe, Recipe):
+        chosen, base = type(recipe), recipe.model_dump(exclude_unset=True)
+    else:
+        chosen = recipe if isinstance(recipe, type) else find(recipe)
+    own.check_at_rest()
+    own.check_kept(chosen)
+    config = chosen.from_settings(merge(base, settings))
+    if not isinstance(config, FAMILIES):
+        kinds = " or ".join(f"luoxia.recipes.{kind.__name__}" for kind in FAMILIES)
+        raise UsageError(f"{type(config).__name__} must be a subclass of {kinds}")
+    return config
+
+
 def menu(name: str | None = None) -> dict[str, type[Recipe]] | type[Recipe]:
     """All recipes by name, or the one of that name."""
     return RECIPES if name is None else find(name)
@@ -62,5 +82,5 @@ def menu(name: str | None = None) -> dict[str, type[Recipe]] | type[Recipe]:
 
 __all__ = [
     "GPT", "RECIPES", "AdversarialRecipe", "ClassifyText", "EmbedText", "ImageGAN", "ImageRecipe", "Recipe",
-    "Translate", "UnpairedRecipe", "find", "recorded",
+    "Translate", "UnpairedRecipe", "configure", "find", "recorded",
 ]  # fmt: skip

@@ -10,6 +10,11 @@ from luoxia.errors import UsageError
 from luoxia.provenance.files import in_force
 from luoxia.runs.run import Run
 
+LANGUAGE_MODEL = "language model"
+"""What ``kind_of`` calls a model that writes text."""
+ENCODER = "text encoder"
+"""What ``kind_of`` calls another toolkit's BERT."""
+
 
 def described(path: str | Path) -> dict[str, Any]:
     """What config.json says; {} where there is none to read."""
@@ -51,3 +56,32 @@ def require_model(path: Path) -> None:
     if not (path / "run.json").exists():
         raise UsageError(f"{path} is neither a run nor a model: it has no run.json and no config.json")
     Run.open(path)
+
+
+def kind_of(path: str | Path) -> str:
+    """What the model of a run or of a model folder is: "image generator", "language model"."""
+    if is_foreign(path):
+        return LANGUAGE_MODEL if described(path).get("model_type") != "bert" else ENCODER
+    return str(described(path).get("kind", ""))
+
+
+def other_verb(path: str | Path) -> str:
+    """The sentence that says with which verb the model of a run is asked; "" where that is ``sample``."""
+    verbs = {"translator": "translate", "text classifier": "classify", "text embedder": "embed"}
+    kind = kind_of(path)
+    if kind == ENCODER:
+        return f"{path} is an encoder, which writes nothing: ask it in Python, luoxia.load(…).hidden(ids)"
+    if kind == "image translator":
+        return (
+            f"{path} is a translator of images: ask it with luoxia translate {path} IMAGE_OR_FOLDER out=PATH"
+        )
+    if kind not in verbs:
+        return ""
+    more = " out=FILE.npy" if kind == "text embedder" else ""
+    return f'{path} is a {kind}: ask it with luoxia {verbs[kind]} {path} "a text"{more}'
+
+
+def condition_of(path: str | Path) -> tuple[str, ...]:
+    """The fields that the texts of a run or of a model folder are learnt by; () without."""
+    config = described(path).get("config")
+    return tuple(config.get("condition") or ()) if isinstance(config, dict) else ()

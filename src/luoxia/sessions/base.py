@@ -19,6 +19,7 @@ from luoxia.errors import UsageError
 from luoxia.interchange.saving import store
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.provenance.files import new_version, write_file
+from luoxia.recipe import NO_LIMIT
 from luoxia.recipes import Recipe, own
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
@@ -34,8 +35,6 @@ from luoxia.training.trainer import Trainer
 
 MODEL_FILES = ("model.safetensors", "config.json", "README.md", "tokeniser.json", "huggingface", "adapter")
 """What a model folder may hold; anything else in it is the user's."""
-NO_LIMIT = 1_000_000_000
-"""Steps of a run that only its budget ends."""
 
 
 class Session:

@@ -27,6 +27,7 @@ from luoxia.provenance.files import write_file
 from luoxia.recipes import GPT, Recipe
 from luoxia.recipes.text import FORM
 from luoxia.runs.display import Display
+from luoxia.runs.folder import LANGUAGE_MODEL
 from luoxia.sessions.base import absolute
 from luoxia.sessions.origin import (
     FOREIGN,
@@ -53,7 +54,7 @@ QUICK = 64
 class TextSession(TokenSession):
     """The training of a language model."""
 
-    exported: ClassVar[str] = "language model"
+    exported: ClassVar[str] = LANGUAGE_MODEL
     network: ClassVar[str] = "decoder"
     model: ClassVar[type[TokenModel[Any]]] = TextGenerator
     unit: ClassVar[str] = "rows"

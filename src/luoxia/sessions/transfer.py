@@ -12,9 +12,9 @@ from luoxia.config import merge
 from luoxia.errors import UsageError
 from luoxia.networks.transfer import carry_over
 from luoxia.objectives.base import Objective
+from luoxia.recipe import NO_LIMIT
 from luoxia.recipes import AdversarialRecipe, Recipe
 from luoxia.runs.folder import model_folder, require_model
-from luoxia.sessions.base import NO_LIMIT
 from luoxia.sessions.stored import Stored, usable
 from luoxia.training.checkpoint import load_latest
 

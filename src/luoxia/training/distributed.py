@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -131,17 +130,6 @@ class World:
         """Wait for all."""
         if self.size > 1:
             dist.barrier()
-
-
-@contextlib.contextmanager
-def told_once() -> Iterator[None]:
-    """Before there is a world every process finds the same error: the first alone raises it as it is."""
-    try:
-        yield
-    except LuoxiaError as error:
-        if os.environ.get("RANK", "0") != "0":
-            raise ToldElsewhereError(error.exit_code) from None
-        raise
 
 
 def join_world(device: str) -> World:

@@ -1,0 +1,83 @@
+"""The calls behind ``train``, ``resume`` and ``finetune``: what is wrong with a request is said before torch is
+imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from luoxia.config import merge, nest
+from luoxia.errors import told_once
+from luoxia.opening import opening, require_data, resumed, using
+from luoxia.recipe import Recipe
+from luoxia.recipes import GPT, AdversarialRecipe, configure, recorded
+from luoxia.runs.folder import described, is_foreign
+from luoxia.runs.run import Run
+
+
+def train(recipe: str, /, **settings: Any) -> Run:
+    """Train a recipe; see ``luoxia.train``."""
+    with told_once():
+        _check(configure(recipe, nest(using(settings))))
+    from luoxia import api
+
+    return api.train(recipe, **settings)
+
+
+def plan(recipe: str, /, **settings: Any) -> dict[str, Any]:
+    """What ``train`` would do; see ``luoxia.plan``."""
+    _check(configure(recipe, nest(using(settings))))
+    from luoxia import api
+
+    return api.plan(recipe, **settings)
+
+
+def resume(run: str, /, **settings: Any) -> Run:
+    """Go on with a run; see ``luoxia.resume``."""
+    with told_once():
+        _check_data(resumed(Run.open(run), using(settings), tell=lambda sentence: None))
+    from luoxia import api
+
+    return api.resume(run, **settings)
+
+
+def finetune(model: str, /, **settings: Any) -> Run:
+    """Go on from a model on other data; see ``luoxia.finetune``."""
+    with told_once():
+        _check_tuning(model, settings)
+    from luoxia import api
+
+    return api.finetune(model, **settings)
+
+
+def plan_finetune(model: str, /, **settings: Any) -> dict[str, Any]:
+    """What ``finetune`` would do; see ``luoxia.plan``."""
+    _check_tuning(model, settings)
+    from luoxia import api
+
+    return api.plan_finetune(model, **settings)
+
+
+def _check(config: Recipe) -> None:
+    """``UsageError`` where the run's folder is taken, or there is no data."""
+    Run.check_free(config.out)
+    _check_data(config)
+
+
+def _check_data(config: Recipe) -> None:
+    for key in ("data", "against"):
+        require_data(getattr(config, key, None))
+
+
+def _check_tuning(model: str, settings: dict[str, Any]) -> None:
+    """``UsageError`` for what can be told of a fine-tuning by the small files of its model."""
+    opening(model, settings)
+    told = described(model)
+    kind: type[Recipe] | None = GPT if is_foreign(model) or told.get("kind") == "language model" else None
+    if kind is None and told.get("kind") == "image generator":
+        found = recorded(told, Path(model))
+        kind = found if issubclass(found, AdversarialRecipe) else None
+    if kind is not None:
+        given = nest({key: value for key, value in settings.items() if key != "use"})
+        kind.check_keys(merge({"init": model}, given))
+        Run.check_free(given.get("out"))
