@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -126,11 +127,13 @@ def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     parameters = {**generator.details, "seed": chosen.seed, **controls, "ema": chosen.ema}
     parameters |= {} if chosen.precision == "fp32" else {"precision": chosen.precision}
     if chosen.interpolate:
+        _tell_need(chosen.n * chosen.interpolate, generator.shape)
         frames = generator.stream_interpolation(chosen.n, chosen.interpolate, chosen.seed, **controls)
         return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})
     kind = form_of(out, chosen.out or "")
     if kind == ".png":
         writer.check_grid(chosen.n, generator.shape, chosen.columns)
+    _tell_need(chosen.n, generator.shape)
     shift = None
     if chosen.direction is not None:
         shift = generator.towards(chosen.direction, chosen.strength)
@@ -143,6 +146,19 @@ def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     if kind == ".png":
         return writer.write_grid(out, images, {**parameters, "n": chosen.n}, chosen.columns, chosen.n)
     return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
+
+
+LARGE = 2**30
+"""Bytes of images from which on is told what will be written."""
+
+
+def _tell_need(n: int, shape: tuple[int, int, int]) -> None:
+    """Say how much many images are, before they are made."""
+    if (size := n * math.prod(shape)) >= LARGE:
+        from luoxia.runs.display import Display
+
+        told = f"{n:,} images of {shape[0]} × {shape[1]} × {shape[2]}"
+        Display().tell(f"{told}: {size / 2**30:,.1f} GiB before they are packed, written as they are made")
 
 
 def translate(

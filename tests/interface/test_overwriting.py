@@ -164,6 +164,89 @@ def test_a_text_comes_in_pieces_not_in_characters(letters: Path) -> None:
     assert len(list(sample(str(letters), n=3, max_tokens=4))) == 1
 
 
+@pytest.fixture(scope="module")
+def answering(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A translator, a classifier and an embedder of text, hardly trained."""
+    folder = tmp_path_factory.mktemp("answering")
+    (folder / "a.tsv").write_text("".join(f"one {i}\teins {i}\n" for i in range(40)))
+    rows = ({"text": f"word {i}", "label": "ab"[i % 2]} for i in range(40))
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys = {"layers": 1, "heads": 1, "width": 16, "vocabulary": 270, "sample_every": 0, "steps": 1}
+    settings = {**keys, "precision": "fp32", "device": "cpu", "quiet": True}
+    for recipe, data in (("translate", "a.tsv"), ("classify-text", "a.jsonl"), ("embed-text", "a.tsv")):
+        own = {"embed-text": {"batch": 8}, "classify-text": {"label": "label"}}.get(recipe, {})
+        luoxia.train(recipe, data=str(folder / data), out=str(folder / recipe), **settings, **own)
+    names = {"translate": "translate", "classify": "classify-text", "embed": "embed-text"}
+    return {verb: folder / recipe for verb, recipe in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        ("translate", "made.de"), ("translate", "made"), ("classify", "made.csv"), ("classify", "made.jsonl"),
+        ("embed", "made.npy"), ("embed", "made.npz"),
+    ],
+)  # fmt: skip
+def test_every_verb_of_text_replaces_only_its_own(
+    luoxia_command: Command, refused: Refusal, answering: dict[str, Path], verb: str, name: str
+) -> None:
+    Path("lines.txt").write_text("one 2\nword 3\n")
+    words = (verb, answering[verb], "lines.txt", f"out={name}")
+    Path(name).write_text("mine\n")
+    assert NOT_OURS in refused(2, *words, "overwrite=true")
+    assert Path(name).read_text() == "mine\n"
+    Path(name).unlink()
+    result = luoxia_command(*words)
+    assert result.exit_code == 0, result.stderr
+    assert is_ours(Path(name))
+    assert luoxia_command(*words, "overwrite=true").exit_code == 0
+    told = refused(2, verb, answering[verb], "lines.txt", "out=lines.txt", "overwrite=true")
+    assert "is what is read" in told or "must be FILE" in told
+
+
+def test_what_was_written_may_be_read_but_not_over_itself(
+    luoxia_command: Command, refused: Refusal, answering: dict[str, Path]
+) -> None:
+    run = answering["classify"]
+    assert luoxia_command("classify", run, "a word", "out=a.jsonl").exit_code == 0
+    before = Path("a.jsonl").read_bytes()
+    assert "is what is read" in refused(2, "classify", run, "a.jsonl", "out=a.jsonl", "overwrite=true")
+    assert Path("a.jsonl").read_bytes() == before
+
+
+def test_a_word_that_is_also_a_file_is_never_guessed(
+    luoxia_command: Command, refused: Refusal, answering: dict[str, Path]
+) -> None:
+    Path("hello").write_text("one 2\none 3\n")
+    Path("hello.txt").write_text("one 2\none 3\n")
+    run = answering["classify"]
+    assert "write ./hello for the file, or 'hello ' with a space for the text" in refused(
+        2, "classify", run, "hello"
+    )
+    count = {"./hello": 2, "hello ": 1, "hello.txt": 2, "-hello": 1, "hello you": 1}
+    for word, texts in count.items():
+        result = luoxia_command("classify", "--json", "--", run, word)
+        assert result.exit_code == 0, (word, result.stderr)
+        assert len(json.loads(result.stdout)["texts"]) == texts
+
+
+def test_python_says_which_it_is(answering: dict[str, Path]) -> None:
+    from luoxia.asking import classify, embed
+    from luoxia.sampling import translate
+
+    Path("hello.txt").write_text("one 2\none 3\n")
+    run, embedder = str(answering["classify"]), str(answering["embed"])
+    assert [row["text"] for row in classify(run, text="hello.txt")] == ["hello.txt"]
+    assert len(classify(run, file="hello.txt")) == len(classify(run, file=Path("hello.txt"))) == 2
+    assert len(embed(embedder, file="hello.txt", against_file="hello.txt")) == 2
+    assert embed(embedder, text="/etc/passwd", against="/etc/passwd") == pytest.approx([1.0], abs=1e-5)
+    assert isinstance(translate(str(answering["translate"]), text="hello.txt", max_tokens=2), str)
+    for call in (classify, embed, translate):
+        for both in ({}, {"text": "a", "file": "hello.txt"}):
+            with pytest.raises(luoxia.UsageError, match="one of them"):
+                call(run, **both)
+
+
 # ------------------------------------------------------------------ images, translated under their names
 
 

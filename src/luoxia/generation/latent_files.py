@@ -44,6 +44,11 @@ def read_points(path: Path, generator: ImageGenerator) -> tuple[Tensor, Tensor |
 
 MOST = 2**28
 """Bytes of an array that are read at most, whatever a file says."""
+UNREADABLE = (
+    OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError, RuntimeError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What a damaged or hostile file brings about."""
 
 
 def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
@@ -52,16 +57,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         with zipfile.ZipFile(path) as file:
             members = {name: f"{name}.npy" for name in names if f"{name}.npy" in file.namelist()}
             return {name: _array(file, member) for name, member in members.items()}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        MemoryError,
-        RuntimeError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except UNREADABLE as error:
         told = getattr(error, "strerror", None) or "it is no .npz of luoxia project"
         raise UsageError(f"latents={path} cannot be read: {told}") from None
 

@@ -25,6 +25,12 @@ ORIGINS = ({"recipe", "run", "step"}, {"architecture", "folder"})
 MOST = 2**24
 """Bytes of a label that are read at most."""
 
+UNREADABLE = (
+    OSError, ValueError, LookupError, EOFError, MemoryError, OverflowError, RecursionError, RuntimeError, LuoxiaError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What a damaged or hostile file brings about."""
+
 
 def names_origin(label: Any) -> bool:
     """Whether a dictionary says that Luoxia made something, or of which model it is."""
@@ -39,18 +45,7 @@ def is_ours(path: Path) -> bool:
         return False
     try:
         return INSIDE.get(path.suffix.lower(), _by_sidecar)(path)
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-        MemoryError,
-        LuoxiaError,
-        zipfile.BadZipFile,
-        zlib.error,
-        KeyError,
-        EOFError,
-        RuntimeError,
-    ):
+    except UNREADABLE:
         return False
 
 
