@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NO_LIMIT = 1_000_000_000
 """Steps of a run that only its budget ends."""
+Illness = Literal["exploding gradients", "vanishing gradients", "non-finite gradients"]
+"""What can befall every training."""
 
 
 class Optimiser(Config):
@@ -160,6 +162,20 @@ class Recipe(Config):
     def build(self, data: Any) -> Objective:
         """The objective for data of this kind; ``data`` is the dataset's spec."""
         raise NotImplementedError(f"{type(self).__name__} must define build()")
+
+    def remedy(self, illness: Illness) -> tuple[str, str]:
+        """(What to do against it, a sentence without its stop; the key to change), whatever is trained."""
+        clip = "" if self.optimiser.clip else ", or set optimiser.clip=1"
+        if illness == "vanishing gradients":
+            told = f"Nothing is left to learn, or lr (now {self.lr:g}) broke the network: stop, or lower it"
+        elif illness == "exploding gradients":
+            told = f"Lower lr (now {self.lr:g}){clip}"
+        else:
+            told = f"Lower lr (now {self.lr:g}){clip}{self._in_full()}"
+        return told, "lr"
+
+    def _in_full(self) -> str:
+        return "" if self.precision == "fp32" else ", or set precision=fp32"
 
     def learning_rates(self) -> dict[str, float]:
         """Learning rates by network, where they differ from ``lr``."""

@@ -1,10 +1,13 @@
 """The doctor's rules on synthetic logs: each illness is named, and nothing else; health is left alone."""
 
-from typing import Any
+import re
+from typing import Any, get_args
 
 import pytest
 
-from luoxia.recipes import find
+from luoxia.data import ImageSpec
+from luoxia.recipe import Illness, Optimiser
+from luoxia.recipes import RECIPES, find
 from luoxia.training.doctor import PATIENCE, YOUNG, Doctor
 
 GROWN = 800
@@ -77,6 +80,48 @@ def test_saturation_under_minimax_points_at_the_loss() -> None:
         found = patient.hear_log(1000 + step, log({"discriminator": 1.0, "generator": 1e-6}))
     assert [(f.name, f.key) for f in found] == [("vanishing gradients", "loss")]
     assert "loss=nonsaturating" in found[0].advice
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "dcgan"])
+def test_what_only_restrains_a_network_may_vanish(name: str) -> None:
+    """By its role, whatever its name: the length of StyleGAN2's paths, a lazy penalty."""
+    recipe = find(name).from_settings({"penalty": "r1", "penalty_every": 4, "lr": 1e-3})
+    objective = recipe.build(ImageSpec(64, 64, 1, 0))
+    roles = {phase.name: phase.role for phase in objective.phases()}
+    assert set(roles.values()) == {"model", "critic", "regularizer"}
+    for phase, role in roles.items():
+        patient = Doctor(recipe, roles)
+        hear(patient, *[log(dict.fromkeys(roles, 1.0))] * 6)
+        later = log(dict.fromkeys(roles, 1.0) | {phase: 1e-9})
+        found = hear(patient, *[later] * PATIENCE, start=1000)
+        assert found == ([] if role == "regularizer" else ["vanishing gradients"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_remedies_are_keys_of_the_recipe_that_are_not_set_already(name: str) -> None:
+    recipe = find(name).from_settings({"lr": 1e-3})
+    for one in (recipe, recipe.model_copy(update={"precision": "fp32", "optimiser": Optimiser(clip=1.0)})):
+        for illness in get_args(Illness):
+            advice, key = one.remedy(illness)
+            named = re.findall(r"\b([a-z_]+(?:\.[a-z_]+)?)=(\w+)", advice)
+            assert key in type(one).model_fields
+            for word, value in named:
+                section, _, field = word.partition(".")
+                assert section in type(one).model_fields, advice
+                present = getattr(one, section)
+                assert str(getattr(present, field) if field else present) not in (value, f"{value}.0"), advice
+
+
+def test_scores_of_another_kind_are_not_compared() -> None:
+    """Such as those of the first rows, which older versions took, with those of rows from everywhere."""
+    patient = doctor()
+    for step in range(6):
+        assert patient.hear_scores(100 * step, 1.0 + step, 0.0, {}, "bits per byte")[1:] == []
+    later = [
+        patient.hear_scores(1000 + step, 9.0, 0.0, {}, "bits per byte of all held-out text")
+        for step in range(8)
+    ]
+    assert later == [[]] * 8
 
 
 def test_a_young_run_is_left_alone() -> None:

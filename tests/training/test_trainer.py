@@ -8,11 +8,12 @@ from torch import nn
 
 from luoxia.data import ImageSpec
 from luoxia.data.batches import Order
+from luoxia.data.text.spec import TextSpec
 from luoxia.errors import LuoxiaError
 from luoxia.objectives.base import Batch, Objective, Phase, hashed
 from luoxia.objectives.unpaired import UnpairedBatch
 from luoxia.recipe import Recipe
-from luoxia.recipes import RECIPES
+from luoxia.recipes import GPT, RECIPES
 from luoxia.recipes.gan import DCGAN, GAN
 from luoxia.recipes.images import ImageRecipe
 from luoxia.recipes.r3gan import R3GAN
@@ -406,6 +407,15 @@ def test_roll_back_halves_the_learning_rate_and_gives_up(tmp_path):
         assert trainer.optimisers["one"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.5**attempt)
     with pytest.raises(LuoxiaError, match=r"not finite.*lower lr"):
         trainer.roll_back("not finite")
+
+
+def test_a_language_model_that_breaks_down_is_not_told_of_penalties(tmp_path):
+    recipe = GPT(layers=1, heads=2, width=8, context=8, precision="fp32")
+    trainer = Trainer(recipe.build(TextSpec(20)), recipe, points(2), WORLD, tmp_path, torch.float32)
+    trainer.progress.rollbacks = ROLLBACKS
+    with pytest.raises(LuoxiaError) as caught:
+        trainer.roll_back("not finite")
+    assert str(caught.value).endswith("lower lr (now 0.02), or set optimiser.clip=1")
 
 
 def test_roll_backs_survive_a_resume(tmp_path):

@@ -80,6 +80,12 @@ def holdout_split(count: int, fraction: float, seed: int) -> tuple[NDArray[np.in
     return np.sort(order[size:]), np.sort(order[:size])
 
 
+def spread(indices: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
+    """At most ``most`` of the indices (None: all), evenly spaced: of every class, from everywhere."""
+    size = len(indices) if most is None else min(most, len(indices))
+    return indices[np.arange(size) * len(indices) // max(size, 1)]
+
+
 def generator_for(*key: object) -> np.random.PCG64:
     """Return a bit generator seeded by a hash of ``key``: unlike keys give unrelated streams."""
     digest = hashlib.sha256(repr(key).encode()).digest()

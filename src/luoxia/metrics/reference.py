@@ -198,7 +198,10 @@ class Reference:
 
     def quick(self, fake: Array) -> list[Score]:
         """Score samples, uint8 (m, h, w, c), in about a second: Fréchet distance and classes."""
-        _, features = self.embed(fake)
+        return self.quick_of(self.embed(fake)[1])
+
+    def quick_of(self, features: Array) -> list[Score]:
+        """``quick`` of sample features (m, d)."""
         return [self.frechet(features), *self.class_scores(self.extractor.probabilities(features))]
 
 

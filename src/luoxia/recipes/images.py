@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from luoxia.config import Annealable, AnnealableWeight, Annealed, Place, Unset, Whole, Words, value_at
-from luoxia.recipe import Recipe
+from luoxia.recipe import Illness, Recipe
 from luoxia.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -133,6 +133,26 @@ class AdversarialRecipe(ImageRecipe):
         if "ada" not in self.augment and self.augment_p is not None:
             raise ValueError("augment_p= is for augment=ada")
         return self
+
+    def remedy(self, illness: Illness) -> tuple[str, str]:
+        """Against what befalls a GAN: mostly by D's penalty and its learning rate."""
+        lower = f"lower lr (now {self.lr:g})"
+        bounded = self.penalty != "none"
+        if illness == "exploding gradients":
+            if bounded:
+                now = "" if self.gamma is None else f" (now {self.gamma:g})"
+                return f"Bound D more: raise gamma{now}; or {lower}", "gamma"
+            gp = "penalty=gp" if self.loss == "wasserstein" else "penalty=gp with loss=wasserstein"
+            return f"Bound D: penalty=r1, or {gp}; or {lower}", "penalty"
+        if illness == "non-finite gradients":
+            return f"Lower{lower[5:]}{'' if bounded else ', add penalty=r1'}{self._in_full()}", "lr"
+        if self.loss == "minimax":
+            return "log(1 − D(G(z))) is flat while D is sure: set loss=nonsaturating", "loss"
+        more = "" if bounded else ", add penalty=r1"
+        return (
+            f"D is too sure to teach: lower d_lr{more}{', or set d_steps=1' if self.d_steps > 1 else ''}",
+            "d_lr",
+        )
 
     def learning_rates(self) -> dict[str, float]:
         """D may learn at its own rate."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from luoxia.config import Place, Size, Unset, Whole
-from luoxia.recipe import Average, Schedule
+from luoxia.recipe import Average, Illness, Schedule
 from luoxia.recipes.images import ImageRecipe
 
 if TYPE_CHECKING:
@@ -89,6 +89,12 @@ class UnpairedRecipe(ImageRecipe):
         ):  # fmt: skip
             raise ValueError("load= must be at least size=, for crops are cut out of it")
         return self
+
+    def remedy(self, illness: Illness) -> tuple[str, str]:
+        """What is too sure here is D, and it has no penalty."""
+        if illness == "vanishing gradients":
+            return "D is too sure to teach: lower d_lr", "d_lr"
+        return super().remedy(illness)
 
     def learning_rates(self) -> dict[str, float]:
         """D may learn at its own rate."""

@@ -246,7 +246,7 @@ class Session:
 
     def _doctor(self) -> Doctor:
         """A doctor who knows the run's past."""
-        doctor = Doctor(self.recipe)
+        doctor = Doctor(self.recipe, {phase.name: phase.role for phase in self.trainer.phases})
         for record in self.run.records() if self.world.main else ():
             if record["kind"] == "log":
                 doctor.hear_log(record["step"], with_nan(record))

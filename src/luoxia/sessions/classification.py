@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from luoxia.data.batches import spread
 from luoxia.data.cells import whole_number
 from luoxia.data.stratified import stratified_split
 from luoxia.data.text.corpus import LabelledCorpus, open_labelled_corpus
@@ -26,7 +27,7 @@ from luoxia.provenance.files import write_file
 from luoxia.recipes import ClassifyText
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
-from luoxia.sessions.examined import ExaminedSession, Examples, Indices, spread
+from luoxia.sessions.examined import ExaminedSession, Examples, Indices
 from luoxia.training.loop import QuickScore
 
 SAMPLES, CHARACTERS = 12, 300

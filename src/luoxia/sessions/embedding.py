@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from luoxia.data.batches import spread
 from luoxia.data.text.counted import CountedPairs
 from luoxia.generation.token_model import TokenModel
 from luoxia.generation.understanding import TextEmbedder
@@ -15,7 +16,6 @@ from luoxia.objectives.base import Rng
 from luoxia.objectives.understanding import TextPairs
 from luoxia.provenance.files import write_file
 from luoxia.recipes import EmbedText
-from luoxia.sessions.examined import spread
 from luoxia.sessions.pairs import PairSession
 from luoxia.sessions.text_scores import TextMeasurement
 from luoxia.training.loop import QuickScore

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from luoxia.data.batches import spread
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.objectives.base import Phase
 from luoxia.runs.run import Run
@@ -93,9 +94,13 @@ class ExaminedSession(TokenSession):
     # ------------------------------------------------------------------ scores
 
     def quick_score(self, step: int) -> QuickScore | None:
-        """Of some held-out examples."""
+        """Of some held-out examples, spread over all of them."""
         measurement = self._examine_heldout(self.quick, quick=True)
-        return None if measurement is None else self.watched(measurement)
+        return (
+            None
+            if measurement is None
+            else self.watched(measurement).of(self.quick, len(self.heldout_indices))
+        )
 
     def measure(self) -> list[dict[str, Any]]:
         """Of the held-out examples."""
@@ -146,12 +151,6 @@ class ExaminedSession(TokenSession):
         questions, answers = ([side[i] for i in chosen] for side in (questions, answers))
         seed = recipe.seed + 1 if seed is None else seed
         return cls.examine(model, questions, answers, name=name, seed=seed, quick=False)
-
-
-def spread(indices: Indices, most: int) -> Indices:
-    """At most ``most`` of the indices, evenly spaced: of every class, from everywhere."""
-    size = min(most, len(indices))
-    return indices[np.arange(size) * len(indices) // max(size, 1)]
 
 
 def held_out_name(corpus: Any, recipe: Any) -> str:

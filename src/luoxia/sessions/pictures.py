@@ -62,14 +62,14 @@ class PictureSession(Session):
     def quick_score(self, step: int) -> QuickScore | None:
         """The Fréchet distance, and the classes seen."""
         fakes = self.made(min(2000, self.recipe.score_samples))
-        scores = self.reference.quick(fakes)
+        features = self.reference.embed(fakes)[1]
+        scores = self.reference.quick_of(features)
         distance = scores[0]
-        shares = self._class_shares(fakes)
+        shares = self._class_shares(features)
         return QuickScore([s.as_dict() for s in scores], distance.value, distance.floor or 0.0, shares)
 
-    def _class_shares(self, fakes: Any) -> dict[str, float]:
-        extractor = self.reference.extractor
-        probabilities = extractor.probabilities(extractor.features(fakes[:500]))
+    def _class_shares(self, features: Any) -> dict[str, float]:
+        probabilities = self.reference.extractor.probabilities(features)
         if probabilities is None:
             return {}
         classes = self.real[0].classes

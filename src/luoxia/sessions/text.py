@@ -178,12 +178,13 @@ class TextSession(TokenSession):
         write_file(path, "\n\n――――――――\n\n".join(headed) + "\n")
 
     def quick_score(self, step: int) -> QuickScore | None:
-        """Bits per byte of some held-out text; no floor is known for it."""
+        """Bits per byte of held-out text, of rows spread over all of it; no floor is known for it."""
         scores = self._prediction_scores(QUICK)
         if not scores:
             return None
         bits = next(score for score in scores if score.name == "bits per byte")
-        return QuickScore([score.as_dict() for score in scores], bits.value, 0.0, {}, "bits per byte")
+        records, rows = [score.as_dict() for score in scores], len(self.heldout.fitting(self.recipe.context))
+        return QuickScore(records, bits.value, 0.0, {}, "bits per byte of all held-out text").of(QUICK, rows)
 
     def measure(self) -> list[dict[str, Any]]:
         """How it predicts all held-out text, and what it writes itself."""

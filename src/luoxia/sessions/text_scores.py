@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,20 +56,19 @@ def prediction_scores(
     seed: int,
     most: int | None = None,
 ) -> list[Score]:
-    """Nats a token, perplexity and bits per byte of a part of a corpus, or of ``most`` rows of it; [] if it is empty.
+    """Nats a token, perplexity and bits per byte of a part of a corpus; [] if it is empty.
 
+    ``most``: of so many rows of it, spread over all.
     ``name`` tells which text it is, for the signature.
     """
     lengths = np.asarray(corpus.tokeniser.byte_lengths())
     training = network.training
     network.eval()
     likelihoods, sizes = [], []
-    for likelihood, targets in _likelihoods(network, part, context, device, dtype):
+    for likelihood, targets in _likelihoods(network, part.in_order(context, ROWS, most), device, dtype):
         counted = targets != IGNORED
         likelihoods.append(likelihood[counted])
         sizes.append(int(lengths[targets[counted]].sum()))
-        if most is not None and len(sizes) >= most:
-            break
     network.train(training)
     if not sum(sizes):
         return []
@@ -79,10 +78,10 @@ def prediction_scores(
 
 @torch.inference_mode()
 def _likelihoods(
-    network: Any, part: TokenStream | Documents, context: int, device: torch.device, dtype: torch.dtype
+    network: Any, rows: Iterable[Windows], device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """(−ln p (t,), targets (t,)) of each row."""
-    for windows in part.in_order(context, ROWS):
+    for windows in rows:
         batch = to_batch(windows, device)
         with autocast(device, dtype):
             logits = network(batch.inputs, segments=batch.segments)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from luoxia.data import ImageDataset, ImageSpec, holdout_split
+from luoxia.data.batches import spread
 from luoxia.data.unpaired import UnpairedDataset, open_unpaired
 from luoxia.errors import UsageError
 from luoxia.generation.image_translation import ImageTranslator
@@ -27,7 +28,6 @@ from luoxia.provenance.images import write_grid
 from luoxia.recipes.unpaired import UnpairedRecipe
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
-from luoxia.sessions.examined import spread
 from luoxia.sessions.pictures import Indices, PictureSession, Real, make_reference, picture_neighbours
 from luoxia.training.batches import CropBatches
 

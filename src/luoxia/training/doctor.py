@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from luoxia.objectives.base import Role
 from luoxia.recipe import Recipe
 
 PATIENCE = 4
 """Log lines in a row that must agree before a finding is made."""
 
 
-ADVERSARIAL = ("discriminator", "generator", "penalty", "discriminators", "generators")
-"""Phases of GANs; their advice is of D and penalties."""
 YOUNG = 150
 """Steps in which nothing but a non-finite gradient is an illness."""
 ALIKE_UNTIL, UNEVEN_UNTIL = (0.1, 600), (0.3, 2000)
@@ -50,13 +49,16 @@ class Doctor:
     A finding is made once, and again only after its evidence has gone and come back.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, roles: Mapping[str, Role] | None = None) -> None:
+        """``roles``: what each phase is for; one that is not named trains the model."""
         self.recipe = recipe
+        self.roles = roles or {}
         self.logs: deque[dict[str, Any]] = deque(maxlen=PATIENCE)
         self.first_gradients: dict[str, list[float]] = {}
         self.best_heldout = math.inf
         self.distances: list[tuple[int, float]] = []
-        self._active: set[str] = set()
+        self._watched = ""
+        self._active: dict[str, set[str]] = {}
 
     def hear_log(self, step: int, log: dict[str, Any]) -> list[Finding]:
         """Take in one log line; the findings that are new."""
@@ -65,19 +67,7 @@ class Doctor:
             early = self.first_gradients.setdefault(phase, [])
             if len(early) < 5:
                 early.append(norm)
-        found = list(self._diagnose(log))
-        return self._new(
-            found,
-            {
-                "mode collapse",
-                "overfitting",
-                "strong discriminator",
-                "weak discriminator",
-                "exploding gradients",
-                "vanishing gradients",
-                "non-finite gradients",
-            },
-        )
+        return self._new("log", list(self._diagnose(log)))
 
     def hear_scores(
         self,
@@ -88,16 +78,18 @@ class Doctor:
         name: str = "Fréchet distance",
     ) -> list[Finding]:
         """Take in a quick score that should fall: its floor and name, and the share of each class."""
+        if name != self._watched:  # what was watched before, as by an older version, does not compare
+            self.distances.clear()
+            self._watched = name
         self.distances.append((step, distance))
         uneven = [] if self._young(step, *UNEVEN_UNTIL) else self._missing_classes(classes)
-        found = [*uneven, *self._stalled(floor, name)]
-        return self._new(found, {"missing classes", "stalled score"})
+        return self._new("scores", [*uneven, *self._stalled(floor, name)])
 
-    def _new(self, found: list[Finding], judged: set[str]) -> list[Finding]:
-        names = {finding.name for finding in found}
-        fresh = [finding for finding in found if finding.name not in self._active]
-        self._active = (self._active - judged) | names
-        return fresh
+    def _new(self, source: str, found: list[Finding]) -> list[Finding]:
+        """Those that the last look at the same source did not find."""
+        before = self._active.get(source, set())
+        self._active[source] = {finding.name for finding in found}
+        return [finding for finding in found if finding.name not in before]
 
     def _young(self, step: int, share: float, most: int) -> bool:
         return step < min(share * self.recipe.steps, most)
@@ -116,52 +108,23 @@ class Doctor:
 
     def _non_finite(self, log: dict[str, Any]) -> Iterator[Finding]:
         if log.get("skipped", 0) > 0:
-            yield Finding(
-                "non-finite gradients",
-                "error",
-                f"{log['skipped']:.0%} of the updates since the last line were skipped",
-                f"Lower lr (now {self.recipe.lr:g}) or set optimiser.clip=1",
-                "lr",
-            )
+            evidence = f"{log['skipped']:.0%} of the updates since the last line were skipped"
+            advice, key = self.recipe.remedy("non-finite gradients")
+            yield Finding("non-finite gradients", "error", evidence, advice, key)
 
     def _gradients(self) -> Iterator[Finding]:
         for phase, early in self.first_gradients.items():
             usual = statistics.median(early)
             recent = [log["gradients"].get(phase, usual) for log in self.logs]
+            began = f"at the start it was {usual:.3g}"
             if min(recent) > max(100 * usual, 10.0):
-                yield Finding(
-                    "exploding gradients",
-                    "error",
-                    f"the {phase}'s gradient norm is {min(recent):.3g}, at the start it was {usual:.3g}",
-                    self._exploding_advice(phase),
-                    "penalty" if phase in ADVERSARIAL and self._bounded else "lr",
-                )
-            elif phase != "penalty" and max(recent) < max(1e-3 * usual, 1e-7):
-                yield Finding(
-                    "vanishing gradients",
-                    "error",
-                    f"the {phase}'s gradient norm is {max(recent):.3g}, at the start it was {usual:.3g}",
-                    self._vanishing_advice(phase),
-                    "lr"
-                    if phase not in ADVERSARIAL
-                    else "loss"
-                    if self._setting("loss") == "minimax"
-                    else "d_lr",
-                )
-
-    def _exploding_advice(self, phase: str) -> str:
-        if phase not in ADVERSARIAL or not self._bounded:
-            return f"Lower lr (now {self.recipe.lr:g}), or set optimiser.clip=1"
-        return (
-            f"Bound D: penalty=r1, or penalty=gp with loss=wasserstein; or lower lr (now {self.recipe.lr:g})"
-        )
-
-    def _vanishing_advice(self, phase: str) -> str:
-        if phase not in ADVERSARIAL:
-            return f"Nothing is left to learn, or lr (now {self.recipe.lr:g}) broke the network: stop, or lower it"
-        if self._setting("loss") == "minimax":
-            return "log(1 − D(G(z))) is flat while D is sure: set loss=nonsaturating"
-        return "D is too sure to teach: lower d_lr" + self._if_bounded(", add penalty=r1, or set d_steps=1")
+                evidence = f"the {phase}'s gradient norm is {min(recent):.3g}, {began}"
+                advice, key = self.recipe.remedy("exploding gradients")
+                yield Finding("exploding gradients", "error", evidence, advice, key)
+            elif self.roles.get(phase) != "regularizer" and max(recent) < max(1e-3 * usual, 1e-7):
+                evidence = f"the {phase}'s gradient norm is {max(recent):.3g}, {began}"
+                advice, key = self.recipe.remedy("vanishing gradients")
+                yield Finding("vanishing gradients", "error", evidence, advice, key)
 
     def _collapsed(self) -> Iterator[Finding]:
         ratios = self._recent("diversity")

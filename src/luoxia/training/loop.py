@@ -32,6 +32,13 @@ class QuickScore:
     classes: dict[str, float]
     name: str = "Fréchet distance"
 
+    def of(self, part: int, whole: int) -> QuickScore:
+        """The same, signed as a score of so many rows of those that the final one takes, where these are fewer."""
+        if part < whole:
+            for record in self.records:
+                record["signature"]["rows"] = f"{part:,} of {whole:,}, spread evenly"
+        return self
+
     @property
     def watched(self) -> dict[str, Any]:
         """What the doctor watches, for the log, so that a resumed run's doctor knows it."""

@@ -273,9 +273,10 @@ class Trainer:
         """Return to the last checkpoint at half the learning rate; ``LuoxiaError`` after too many times."""
         rollbacks, scale, seconds = self.progress.rollbacks, self.progress.lr_scale, self.progress.seconds
         if rollbacks >= ROLLBACKS:
+            advice, _ = self.recipe.remedy("non-finite gradients")
             raise LuoxiaError(
                 f"training stopped at step {self.progress.step}: {reason}, again after {rollbacks} roll-backs; "
-                f"lower lr (now {self.recipe.lr:g}), add penalty=r1, or set precision=fp32"
+                f"{advice[0].lower()}{advice[1:]}"
             )
         self.restore(checkpoint.load_latest(self.folder))
         self.progress.rollbacks, self.progress.lr_scale = rollbacks + 1, scale / 2

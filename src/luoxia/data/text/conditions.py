@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.data.batches import generator_for
+from luoxia.data.batches import generator_for, spread
 from luoxia.data.text.buckets import BucketedBatches
 from luoxia.data.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.data.text.sources import TextSource, condition_lines
@@ -116,9 +116,9 @@ class Documents:
         """Those whose condition leaves room for a text."""
         return self.samples[self.dataset.prefix_lengths[self.samples] < context]
 
-    def in_order(self, context: int, batch: int) -> Iterator[Windows]:
-        """Yield all that fit, ``batch`` at a time."""
-        fitting = self.fitting(context)
+    def in_order(self, context: int, batch: int, most: int | None = None) -> Iterator[Windows]:
+        """Yield all that fit, or at most ``most`` of them, spread over all, ``batch`` at a time."""
+        fitting = spread(self.fitting(context), most)
         for first in range(0, len(fitting), batch):
             yield self.dataset.rows(fitting[first : first + batch], context)
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.data.batches import Order, generator_for, holdout_split
+from luoxia.data.batches import Order, generator_for, holdout_split, spread
 from luoxia.data.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.data.text.sources import TextSource
 from luoxia.data.text.tokeniser import Tokeniser
@@ -60,12 +60,16 @@ class TokenStream:
         segments[:, 1:] = np.cumsum(begins, axis=1)
         return Windows(inputs, tokens[:, 1:], segments)
 
-    def in_order(self, context: int, batch: int) -> Iterator[Windows]:
-        """Yield windows in which each token of the stream but the first is the target exactly once.
+    def fitting(self, context: int) -> Indices:
+        """Where windows begin in which each token of the stream but the first is the target exactly once."""
+        return np.arange(0, max(len(self) - 1, 0), context)
+
+    def in_order(self, context: int, batch: int, most: int | None = None) -> Iterator[Windows]:
+        """Yield the windows that begin there, or at most ``most`` of them, spread over all, ``batch`` at a time.
 
         The last window is filled up with what costs nothing: its targets are -100.
         """
-        starts = np.arange(0, max(len(self) - 1, 0), context)
+        starts = spread(self.fitting(context), most)
         for first in range(0, len(starts), batch):
             chosen = starts[first : first + batch]
             inputs, targets, segments = self.windows(chosen, context)
