@@ -90,6 +90,29 @@ def test_other_channels_and_sizes(luoxia_command: Command, photos: Path, run: Pa
     assert luoxia.load("tuned").sample(2).shape == (2, 6, 8, 1)
 
 
+def test_classes_are_carried_over_by_name(
+    luoxia_command: Command, here: Path, tiny: tuple[str, ...], photographed: Callable[..., Path]
+) -> None:
+    for folder, names in (("old", ("cat", "dog")), ("new", ("ape", "dog"))):
+        for name in names:
+            photographed(here / folder / name, 4)
+    words = ("condition=concat", "holdout=0", "extractor=none")
+    first = luoxia_command("train", "dcgan", "data=old", *tiny, *words, "steps=1", "out=first")
+    assert first.exit_code == 0, first.stderr
+    tuned = luoxia_command(
+        "finetune", "first", "data=new", *FEW, "steps=1", "lr=1e-12", "seed=7", "holdout=0", "out=tuned"
+    )
+    assert tuned.exit_code == 0, tuned.stderr
+    assert "classes: carried over by name dog; learnt afresh ape; left behind cat" in tuned.stderr
+    told = json.loads(Path("tuned/run.json").read_text())["origin"]["classes"]
+    assert told == {"carried": ["dog"], "fresh": ["ape"], "left": ["cat"]}
+    before, after = (load_file(f"{run}/model/model.safetensors") for run in ("first", "tuned"))
+    (key,) = [name for name in before if name.endswith("embedding.weight")]
+    torch.testing.assert_close(after[key][1], before[key][1], rtol=1e-5, atol=1e-7)
+    assert (after[key][0] - before[key][0]).abs().max() > 1e-3, "no ape was a cat"
+    assert "learnt afresh" in Path("tuned/report.html").read_text(encoding="utf-8")
+
+
 def test_new_classes(
     luoxia_command: Command, here: Path, run: Path, photographed: Callable[..., Path]
 ) -> None:

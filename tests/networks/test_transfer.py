@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from luoxia.errors import UsageError
-from luoxia.networks import dcgan, mlp, resnet
+from luoxia.networks import dcgan, mlp, r3gan, resnet, stylegan2
 from luoxia.networks.layers import spectrally_normalised
-from luoxia.networks.transfer import carry_over, freeze
+from luoxia.networks.transfer import Classes, carry_over, class_axes, freeze
 
 DISCRIMINATORS = {
     "dcgan": (lambda: dcgan.Discriminator((3, 32, 32), 4, norm="batch"), 3),
@@ -87,3 +87,37 @@ def test_a_conditional_network_takes_an_unconditional_ones_layers() -> None:
     assert carry_over(conditional, plain.state_dict()).fresh == ("critic.projection.weight",)
     other = mlp.Discriminator((1, 8, 8), classes=4, projection=True)
     assert carry_over(other, conditional.state_dict()).fresh == ("critic.projection.weight",)
+
+
+SHAPE = (1, 8, 8)
+CONDITIONAL = {
+    "joined": lambda n: mlp.Generator(4, SHAPE, (8,), classes=n),
+    "plane": lambda n: dcgan.Discriminator(SHAPE, 4, classes=n),
+    "projection": lambda n: mlp.Discriminator(SHAPE, (8,), classes=n, projection=True),
+    "spectral": lambda n: spectrally_normalised(mlp.Discriminator(SHAPE, (8,), classes=n, projection=True)),
+    "r3gan": lambda n: r3gan.Generator(4, SHAPE, 4, widest=8, group=4, depth=1, classes=n),
+    "stylegan2": lambda n: stylegan2.Generator(
+        4, SHAPE, classes=n, width=4, widest=6, styles=5, mapping_layers=1
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+@pytest.mark.parametrize("now", [("dog", "cat"), ("bird", "cat", "dog"), ("zebra", "dog"), ("bird", "zebra")])
+def test_what_belongs_to_a_class_goes_by_its_name(kind: str, now: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    before = ("cat", "dog")
+    old, new = CONDITIONAL[kind](len(before)), CONDITIONAL[kind](len(now))
+    begun = {name: value.clone() for name, value in new.state_dict().items()}
+    carried = carry_over(new, old.state_dict(), Classes(before, now))
+    axes = {name: axis for name, axis in class_axes(new).items() if name in begun}
+    assert len(axes) == 1
+    ((name, axis),) = axes.items()
+    found, trained = new.state_dict()[name].movedim(axis, 0), old.state_dict()[name].movedim(axis, 0)
+    for place, word in enumerate(now):
+        expected = trained[before.index(word)] if word in before else begun[name].movedim(axis, 0)[place]
+        assert torch.equal(found[place], expected), word
+    assert (name in carried.taken) == any(word in before for word in now)
+    kept = sum(found[0].numel() for word in now if word in before)
+    others = sum(v.numel() for n, v in begun.items() if n in carried.taken and n != name)
+    assert carried.values == kept + others

@@ -81,12 +81,19 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     return nn.Identity()
 
 
+class ClassVectors(nn.Embedding):
+    """A learned vector for each class: a row of the weight."""
+
+    class_axis = 0
+    """The axis of the weight that numbers the classes; a fine-tuning carries what lies along it by name."""
+
+
 class ClassInput(nn.Module):
     """A learned vector for each class, joined to a network's input (Mirza & Osindero 2014, arXiv:1411.1784, fig. 1)."""
 
     def __init__(self, classes: int, features: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(classes, features) if classes else None
+        self.embedding = ClassVectors(classes, features) if classes else None
         self.features = features if classes else 0
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -101,7 +108,7 @@ class ClassPlane(nn.Module):
 
     def __init__(self, classes: int, height: int, width: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(classes, height * width) if classes else None
+        self.embedding = ClassVectors(classes, height * width) if classes else None
         self.channels = 1 if classes else 0
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
@@ -122,7 +129,7 @@ class Critic(nn.Module):
     def __init__(self, features: int, classes: int = 0) -> None:
         super().__init__()
         self.linear = nn.Linear(features, 1)
-        self.projection = nn.Embedding(classes, features) if classes else None
+        self.projection = ClassVectors(classes, features) if classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
         """Features (n, d), labels (n,) or None → logits (n,)."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.networks.grouped import GroupedConv2d
-from luoxia.networks.layers import centre_crop, coarse, halvings
+from luoxia.networks.layers import ClassVectors, centre_crop, coarse, halvings
 from luoxia.networks.resampling import downsample, separable, upsample
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -125,7 +125,7 @@ class Classes(nn.Module):
 
     def __init__(self, classes: int, features: int, gain: float = 1.0) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(classes, features)
+        self.embedding = ClassVectors(classes, features)
         nn.init.normal_(self.embedding.weight, 0.0, gain / math.sqrt(classes))
 
     def forward(self, labels: Tensor) -> Tensor:

@@ -35,12 +35,19 @@ def normalised(z: Tensor) -> Tensor:
     return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
 
 
+class ClassColumns(EqualLinear):
+    """A learned vector for each class, of a label that is 1 in one place: a column of the weight."""
+
+    class_axis = 1
+    """As in ``layers.ClassVectors``."""
+
+
 class Mapping(nn.Module):
     """z and a class → w: fully connected layers at a hundredth of the learning rate. ``latent`` = 0: a class alone."""
 
     def __init__(self, latent: int, classes: int, styles: int, layers: int) -> None:
         super().__init__()
-        self.embedding = EqualLinear(classes, styles) if classes else None
+        self.embedding = ClassColumns(classes, styles) if classes else None
         self.classes = classes
         inputs = latent + (styles if classes else 0)
         sizes = [inputs, *[styles] * layers]

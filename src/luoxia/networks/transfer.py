@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -28,7 +28,7 @@ class Carried:
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
     values: int
-    """Numbers in the tensors taken."""
+    """Numbers that were taken."""
     of: int
     """Numbers in all tensors."""
 
@@ -41,20 +41,71 @@ class Carried:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Classes:
+    """The names of the classes, in order, of the trained network and of the one that goes on from it."""
+
+    before: Sequence[str]
+    now: Sequence[str]
+
+    @property
+    def both(self) -> dict[int, int]:
+        """Place now → place before, of those whose name has stayed."""
+        places = {name: place for place, name in enumerate(self.before)}
+        return {place: places[name] for place, name in enumerate(self.now) if name in places}
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """For run.json: the classes whose vectors were carried over, those that begin afresh, those left behind."""
+        return {
+            "carried": [name for name in self.now if name in self.before],
+            "fresh": [name for name in self.now if name not in self.before],
+            "left": [name for name in self.before if name not in self.now],
+        }
+
+
+def class_axes(network: nn.Module) -> dict[str, int]:
+    """Name of each tensor that holds something of every class → its axis that numbers them."""
+    axes = {name: getattr(module, "class_axis", None) for name, module in network.named_modules()}
+    forms = ("weight", "parametrizations.weight.original")  # the second under spectral normalisation
+    return {f"{name}.{form}": axis for name, axis in axes.items() if axis is not None for form in forms}
+
+
 @torch.no_grad()
-def carry_over(network: nn.Module, trained: Mapping[str, Tensor]) -> Carried:
-    """Give a network every trained tensor whose name and shape it has; the rest stay as they were made."""
-    own = network.state_dict()
-    fitting = {
-        name: value for name, value in trained.items() if name in own and own[name].shape == value.shape
-    }
-    network.load_state_dict({**own, **fitting})
+def carry_over(network: nn.Module, trained: Mapping[str, Tensor], classes: Classes | None = None) -> Carried:
+    """Give a network every trained tensor whose name and shape it has; the rest stay as they were made.
+
+    What belongs to a class goes to the class of the same name, wherever it stands among ``classes``.
+    """
+    own, axes = network.state_dict(), class_axes(network)
+    taken: dict[str, Tensor] = {}
+    values = 0
+    for name, value in trained.items():
+        if classes is not None and name in axes and name in own:
+            fitting = _by_class(own[name], value, axes[name], classes)
+            values += 0 if fitting is None else value.numel() // len(classes.before) * len(classes.both)
+        else:
+            fitting = value if name in own and own[name].shape == value.shape else None
+            values += 0 if fitting is None else value.numel()
+        if fitting is not None:
+            taken[name] = fitting
+    network.load_state_dict({**own, **taken})
     return Carried(
-        tuple(name for name in own if name in fitting),
-        tuple(name for name in own if name not in fitting),
-        sum(value.numel() for value in fitting.values()),
+        tuple(name for name in own if name in taken),
+        tuple(name for name in own if name not in taken),
+        values,
         sum(value.numel() for value in own.values()),
     )
+
+
+def _by_class(own: Tensor, trained: Tensor, axis: int, classes: Classes) -> Tensor | None:
+    """``own`` with the trained vectors of the classes that both know; None where there are none that fit."""
+    new, old = own.clone().movedim(axis, 0), trained.movedim(axis, 0)
+    fits = new.shape[1:] == old.shape[1:] and len(new) == len(classes.now) and len(old) == len(classes.before)
+    if not fits or not classes.both:
+        return None
+    for place, before in classes.both.items():
+        new[place] = old[before]
+    return new.movedim(0, axis).contiguous()
 
 
 def freeze(discriminator: nn.Module, blocks: int) -> None:

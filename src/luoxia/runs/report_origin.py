@@ -21,6 +21,15 @@ def origin(record: RunRecord) -> str:
     ]
     for name, facts in mapping(told.get("networks")).items():
         rows += _network(str(name).capitalize(), mapping(facts))
+    for key, title in (
+        ("carried", "carried over by name"),
+        ("fresh", "learnt afresh"),
+        ("left", "left behind"),
+    ):
+        if names := items(mapping(told.get("classes")).get(key)):
+            rows.append(
+                (f"Classes {title}", ", ".join(map(str, names[:SHOWN])) + " …" * (len(names) > SHOWN))
+            )
     return pairs(rows) if rows else ""
 
 

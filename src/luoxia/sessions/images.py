@@ -78,7 +78,7 @@ class ImageSession(PictureSession):
         objective, recipe = super().objective(), self.recipe
         if recipe.init is not None and not self.resumed:
             origin = transfer.ImageOrigin.open(recipe.init, self.exported)
-            self.origin = origin.carry(objective)
+            self.origin = origin.carry(objective, self.dataset.classes)
         if recipe.freeze_d:
             freeze(objective.networks["discriminator"], recipe.freeze_d)
         return objective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from luoxia.config import merge
 from luoxia.errors import UsageError
-from luoxia.networks.transfer import carry_over
+from luoxia.networks.transfer import Classes, carry_over, class_axes
 from luoxia.objectives.base import Objective
 from luoxia.recipe import NO_LIMIT
 from luoxia.recipes import AdversarialRecipe, Recipe
@@ -27,7 +28,7 @@ ANEW = (
 SHARE_OF_STEPS, SHARE_OF_LR = 4, 2
 """A fine-tuning does this part of its origin's steps, at this part of its learning rate, unless told otherwise."""
 NAMED = 6
-"""Fresh tensors that the terminal names."""
+"""Fresh tensors, or classes, that the terminal names."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,11 @@ class ImageOrigin:
             return cls(Path(path), stored, generator, None)
         return cls(Path(path), stored, generator, load_latest(checkpoints).tensors.get("discriminator"))
 
-    def carry(self, objective: Objective) -> dict[str, Any]:
-        """Give the objective's networks what fits, and return the record of it for run.json."""
+    def carry(self, objective: Objective, classes: Sequence[str]) -> dict[str, Any]:
+        """Give the objective's networks, for data of these ``classes``, what fits; the record of it for run.json."""
         generator, discriminator = (objective.networks[name] for name in ("generator", "discriminator"))
-        carried = carry_over(generator, self.generator)
+        named = Classes(self.stored.config.get("classes") or (), classes)
+        carried = carry_over(generator, self.generator, named)
         if not carried.taken:
             raise UsageError(
                 f"no weight of the generator at {self.path} fits these networks: "
@@ -61,12 +63,14 @@ class ImageOrigin:
             )
         networks = {
             "generator": carried,
-            "discriminator": carry_over(discriminator, self.discriminator or {}),
+            "discriminator": carry_over(discriminator, self.discriminator or {}, named),
         }
+        conditional = class_axes(generator) or class_axes(discriminator)
         return {
             "path": str(self.path.resolve()),
             **self.stored.details,
             "networks": {name: found.as_dict() for name, found in networks.items()},
+            **({"classes": named.as_dict()} if conditional and named.before else {}),
         }
 
 
@@ -91,8 +95,18 @@ def tuned(path: str, exported: str, settings: dict[str, Any]) -> tuple[type[Reci
 
 
 def told(origin: dict[str, Any]) -> list[str]:
-    """What was carried over, a sentence a network."""
-    return [f"{name}: {_sentence(facts, origin)}" for name, facts in origin["networks"].items()]
+    """What was carried over, a sentence a network, and one for the classes."""
+    sentences = [f"{name}: {_sentence(facts, origin)}" for name, facts in origin["networks"].items()]
+    if classes := origin.get("classes"):
+        words = {"carried": "carried over by name", "fresh": "learnt afresh", "left": "left behind"}
+        parts = [f"{word} {_names(classes[key])}" for key, word in words.items() if classes[key]]
+        sentences.append(f"classes: {'; '.join(parts)}")
+    return sentences
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _sentence(facts: dict[str, Any], origin: dict[str, Any]) -> str:
@@ -100,9 +114,7 @@ def _sentence(facts: dict[str, Any], origin: dict[str, Any]) -> str:
         return f"nothing is there to carry over from {origin['run']}; it begins anew"
     share = facts["values"] / facts["of_values"]
     counted = f"{facts['tensors']:,} of {facts['of_tensors']:,} tensors ({share:.1%} of the numbers)"
-    fresh = facts["fresh"]
-    more = f" and {len(fresh) - NAMED:,} more" if len(fresh) > NAMED else ""
-    anew = f"; anew: {', '.join(fresh[:NAMED])}{more}" if fresh else ""
+    anew = f"; anew: {_names(facts['fresh'])}" if facts["fresh"] else ""
     return f"{counted} carried over from {origin['run']}, step {origin['step']:,}{anew}"
 
 
