@@ -51,6 +51,25 @@ def test_it_learns_a_rule_and_writes_by_it(words, luoxia_command):
     assert "AI-generated text" in (Path("run") / "report.html").read_text(encoding="utf-8")
 
 
+def test_resuming_elsewhere_says_what_differs(words, luoxia_command):
+    assert luoxia_command(*TRAIN, "steps=2", "out=run").exit_code == 0
+    alike = luoxia_command("resume", "run", "steps=3")
+    assert alike.exit_code == 0 and "bit-identical" not in alike.stderr
+    record = Path("run/run.json")
+    manifest = json.loads(record.read_text(encoding="utf-8"))
+    threads = manifest["hardware"]["threads"]
+    manifest["hardware"]["threads"] = threads + 3
+    manifest["versions"]["torch"] = "2.0"
+    record.write_text(json.dumps(manifest), encoding="utf-8")
+    unlike = luoxia_command("resume", "run", "steps=4").stderr
+    assert (
+        f"resuming, but results will not be bit-identical: torch {torch.__version__}, was 2.0; {threads} thread"
+        in unlike
+    )
+    assert f", was {threads + 3}" in unlike
+    assert "not bit for bit: torch" in Path("run/metrics.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(words, luoxia_command):
     for out, steps in (("whole", 12), ("parts", 7)):
         assert luoxia_command(*TRAIN, f"steps={steps}", "schedule=constant", f"out={out}").exit_code == 0

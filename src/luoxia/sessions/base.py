@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from luoxia import __version__
@@ -28,7 +26,14 @@ from luoxia.runs.trackers import open_tracker
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
 from luoxia.training.doctor import Doctor
-from luoxia.training.hardware import choose_precision, device_name, keep_freed_memory
+from luoxia.training.hardware import (
+    capability,
+    choose_precision,
+    device_name,
+    differences,
+    keep_freed_memory,
+    versions,
+)
 from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
 from luoxia.training.stopping import Stopper
 from luoxia.training.trainer import Trainer
@@ -190,11 +195,7 @@ class Session:
             command=command,
             data=self.describe_data(),
             parameters={name: count(network) for name, network in self.trainer.networks.items()},
-            versions={
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
+            versions=versions(),
             hardware=self._describe_hardware(),
             seed=self.recipe.seed,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -214,12 +215,17 @@ class Session:
             config = self.recipe.model_dump(mode="json")
             self.run.write_manifest(config=config, **own.record(type(self.recipe)))
             seconds = self.trainer.progress.seconds
-            self.run.append("event", saved.step, seconds, event="resumed", detail=f"from step {saved.step}")
-            if saved.state["world_size"] != self.world.size:
-                self.display.tell(
-                    f"the run had {saved.state['world_size']} processes and has {self.world.size} now: "
-                    "it goes on, but not bit for bit"
-                )
+            detail = f"from step {saved.step}"
+            if unlike := self._unlike(saved.state["world_size"]):
+                self.display.tell(f"resuming, but results will not be bit-identical: {unlike}")
+                detail += f", not bit for bit: {unlike}"
+            self.run.append("event", saved.step, seconds, event="resumed", detail=detail)
+
+    def _unlike(self, processes: int) -> str:
+        """What differs from the machine that the run began on, and from the last checkpoint's number of processes."""
+        manifest = self.run.manifest
+        before = {**manifest["hardware"], **manifest.get("versions", {}), "processes": processes}
+        return differences(before, {**self._describe_hardware(), **versions()})
 
     def go(self) -> bool:
         """Train to the end; False when a signal came first."""
@@ -266,7 +272,7 @@ class Session:
             self.display.tell("measuring")
             if records := self.measure():
                 self.run.append("score", step, seconds, scores=records, final=True)
-        detail = "" if finished else f"by {self.stopper.signal}"
+        detail = "" if finished else f"by {self.stopper.signal or 'another process'}"
         self.run.append("event", step, seconds, event="finished" if finished else "stopped", detail=detail)
         write_report(self.run.path)
 
@@ -327,6 +333,8 @@ class Session:
             "processes": self.world.size,
             "threads": torch.get_num_threads(),
             "precision": {torch.bfloat16: "bf16", torch.float32: "fp32"}[self.dtype],
+            "capability": capability(self.world.device),
+            "compiled": self.trainer.compiled,
         }
 
 

@@ -82,4 +82,5 @@ class _Trial:
         if trainer.is_finite() and self.world.main:
             score = self.session.quick_score(self.steps)
             distance = math.inf if score is None else score.distance
+        self.world.barrier()  # patient with the main process, which trained an extractor, perhaps
         return self.world.from_main(distance)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,10 @@ from luoxia.errors import LuoxiaError, ToldElsewhereError
 from luoxia.training.hardware import choose_device
 
 Made = TypeVar("Made")
+HANGS = timedelta(minutes=10)
+"""How long an exchange within a step may take before the others give up."""
+WORKS = timedelta(hours=12)
+"""How long a process may work alone while the others wait; torchrun ends them at once if it dies."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class World:
     rank: int
     size: int
     device: torch.device
+    patient: Any = None
+    """The group in which processes wait for one that works alone (decodes, samples, measures); None: that of all."""
 
     @property
     def main(self) -> bool:
@@ -44,11 +50,11 @@ class World:
         return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
 
     def any(self, flag: bool) -> bool:
-        """True everywhere if ``flag`` is true anywhere."""
+        """True everywhere if ``flag`` is true anywhere. Patient, as ``agree`` and ``barrier`` are."""
         if self.size == 1:
             return flag
         tensor = torch.tensor([float(flag)])
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self.patient)
         return bool(tensor.item())
 
     def from_main(self, value: float) -> float:
@@ -84,7 +90,7 @@ class World:
             error = caught
         code = 0 if error is None else error.exit_code
         failures = torch.tensor([-1 if error is None else self.size - self.rank, code])
-        dist.all_reduce(failures, op=dist.ReduceOp.MAX)
+        dist.all_reduce(failures, op=dist.ReduceOp.MAX, group=self.patient)
         if error is not None and failures[0] == self.size - self.rank:
             raise error
         if failures[0] > 0:
@@ -129,7 +135,7 @@ class World:
     def barrier(self) -> None:
         """Wait for all."""
         if self.size > 1:
-            dist.barrier()
+            dist.barrier(group=self.patient)
 
 
 def join_world(device: str) -> World:
@@ -143,10 +149,12 @@ def join_world(device: str) -> World:
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     if not dist.is_initialized():
-        # The others wait while the main process decodes and measures; torchrun ends them if it dies.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(hours=12))
-    return World(dist.get_rank(), size, chosen)
+        dist.init_process_group(backend, timeout=HANGS)
+        patient = dist.new_group(backend="gloo", timeout=WORKS)
+    else:
+        patient = None
+    return World(dist.get_rank(), size, chosen, patient)
 
 
 def leave_world() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import platform
+import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from luoxia.errors import UsageError
@@ -50,6 +54,42 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+def capability(device: torch.device) -> str:
+    """What its kernels are chosen by: ``AVX512`` of a CPU, ``9.0`` of a GPU; "" where nothing is known."""
+    if device.type == "cuda":
+        return ".".join(map(str, torch.cuda.get_device_capability(device)))
+    return str(torch.backends.cpu.get_cpu_capability()) if device.type == "cpu" else ""
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What keeps two trainings from being equal to the bit, as in "2 threads, was 4"; "" where nothing does.
+
+    Both are what run.json has of hardware and versions; what one of them lacks is taken for equal.
+    """
+    words = {
+        "device": "device {}",
+        "processes": "{} processes",
+        "torch": "torch {}",
+        "precision": "precision {}",
+    }
+    words["compiled"] = "compiled: {}"
+    if now["device"] == before.get("device"):
+        on_cpu = {"threads": "{} threads", "capability": "CPU instructions {}"}
+        words |= on_cpu if now["device"] == "cpu" else {"name": "{}"}
+    unlike = [key for key in words if key in before and before[key] != now[key]]
+    told = [f"{words[key].format(_plain(now[key]))}, was {_plain(before[key])}" for key in unlike]
+    return re.sub(r"\b1 (thread|process)e?s\b", r"1 \1", "; ".join(told))
+
+
+def _plain(value: Any) -> Any:
+    return ("no", "yes")[value] if isinstance(value, bool) else value
 
 
 def device_name(device: torch.device) -> str:
