@@ -156,28 +156,9 @@ def _open(run: str, verb: str, device: str) -> Any:
 
 def _texts(what: str | Path, field: str | None) -> list[str]:
     """The text itself, the lines of a file, or a field of its rows; ``UsageError`` where one is empty or unreadable."""
-    from luoxia.data import reading
-    from luoxia.data.text.alignment import read_lines
-    from luoxia.data.text.records import RECORDS
-    from luoxia.data.text.sources import read_texts
+    from luoxia.data.text.asked import texts_in
 
-    if isinstance(what, str):
-        return [what]
-    path = what
-    if reading.kind_of(path) in RECORDS:
-        source = read_texts(path, target=field, allow_skipped=1)  # what is skipped is named below
-        texts = [document.text for document in source.documents()]
-        if source.skips.count:
-            first = source.skips.listed[0]
-            raise UsageError(
-                f"{what} has a row without a text ({first.name}: {first.reason}): mend it or leave it out"
-            )
-        return texts
-    lines = read_lines(path)
-    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
-    if empty is not None or not lines:
-        raise UsageError(f"line {empty or 1} of {what} is empty: give every line a text, or leave it out")
-    return lines
+    return [what] if isinstance(what, str) else texts_in(what, field)
 
 
 def _as_table(rows: list[dict[str, Any]]) -> str:

@@ -167,7 +167,8 @@ def translate(
     """Translate a ``text``, or a ``file`` line by line; or images: a file, a folder or a zip.
 
     ``settings`` are those of ``TranslateSettings`` or ``TranslateImageSettings``. Returns a text's translation, or
-    where it was written: a line in is a line out, an empty one too. Of images: ``out``, ``translated``, ``skipped``.
+    where it was written: a line or a row in is a line out, an empty line too. Of images: ``out``, ``translated``,
+    ``skipped``.
     """
     opening(run, settings)
     if (text is None) == (file is None):
@@ -203,11 +204,11 @@ def _translate_text(
 
     out = None if chosen.out is None else claim(chosen.out, None, chosen.overwrite, [read])
     from luoxia import api
-    from luoxia.data.text.alignment import read_lines
+    from luoxia.data.text.asked import texts_in
     from luoxia.provenance.labels import write_beside
 
     translator = api.load(run, device=chosen.device)
-    lines = [text or ""] if read is None else read_lines(read)
+    lines = [text or ""] if read is None else texts_in(read, chosen.field, blank=True)
     found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
     made = "\n".join(" ".join(line.splitlines()) for line in found)
     if out is None:

@@ -41,6 +41,8 @@ def test_it_learns_to_translate(numbers, luoxia_command):
     first, empty, last = Path("out.de").read_text(encoding="utf-8").splitlines()
     assert (empty, last) == ("", "fünf sechs zwei")
     assert first == luoxia.load("run").translate("one one ten")
+    Path("rows.csv").write_text("id;en\n1;one one ten\n", encoding="utf-8")
+    assert luoxia_command("translate", "run", "rows.csv", "field=en").stdout.strip() == first
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(numbers, luoxia_command):

@@ -233,5 +233,5 @@ def test_bad_data_is_one_sentence(words, numbers, refused, luoxia_command):
     assert "line 2 of gap.txt is empty" in refused(2, "classify", "run", "gap.txt")
     assert "has no field 'body'" in refused(2, "classify", "run", "words.jsonl", "text=body")
     Path("hole.jsonl").write_text('{"text": "cat"}\n{"text": ""}\n', encoding="utf-8")
-    assert "hole.jsonl:2: empty text" in refused(2, "classify", "run", "hole.jsonl")
+    assert "hole.jsonl:2: the field 'text' is empty" in refused(2, "classify", "run", "hole.jsonl")
     assert "must be FILE.jsonl or FILE.csv" in refused(2, "classify", "run", "cat", "out=said.txt")

@@ -35,7 +35,7 @@ def test_each_pair_once_a_round_and_both_sides_together(pairs: PairDataset) -> N
     for index in range(30):
         batch = batches(index)
         first, second = (
-            [number(text) for text in read(pairs.source_tokeniser, ids, mask)]
+            [number(text) for text in read(pairs.tokeniser, ids, mask)]
             for ids, mask in ((batch.first, batch.first_mask), (batch.second, batch.second_mask))
         )
         assert first == second and len(first) == 5

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from luoxia.data.text import Tokeniser, read_pairs, read_texts
+from luoxia.data.text.asked import texts_in
 from luoxia.data.text.sources import MOST_SPACE
 from luoxia.data.text.tokens import TokenDataset
-from luoxia.errors import LuoxiaError
+from luoxia.errors import LuoxiaError, UsageError
 from luoxia.recipes import GPT, ClassifyText, Translate
 from luoxia.sessions import session_of
 
@@ -105,6 +106,36 @@ def test_pairs_that_are_broken_or_have_one_side(tmp_path: Path) -> None:
     assert len(list(source.pairs())) == 300
     assert (source.skips.broken, source.skips.amount()) == (1, "101 of 401 rows")
     assert [skip.name for skip in source.skips.listed[:2]] == ["a.tsv:301", "a.tsv:302"]
+
+
+def test_aligned_files_of_unlike_lengths(tmp_path: Path) -> None:
+    left, right = tmp_path / "a.en", tmp_path / "a.de"
+    left.write_text("a\nb\n\nd\n\n \n")
+    right.write_text("A\nB\n\nD\n")  # blank lines at the end pair with nothing, and miss nothing
+    source = read_pairs(left, right)
+    assert [pair.target for pair in source.pairs()] == ["A", "B", "D"]
+    assert source.skips.listed[0].reason == "empty source and target"
+    right.write_text("A\n\nB\n\nD\n")
+    told = r"a\.en has 4 lines and .*a\.de has 5 lines, .*; line 2 is the first that is blank in one of them only"
+    with pytest.raises(UsageError, match=told):
+        read_pairs(left, right)
+
+
+def test_texts_that_a_model_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("a\n\nb\n")
+    assert texts_in(path, None, blank=True) == ["a", "", "b"]
+    with pytest.raises(UsageError, match=r"line 2 of .* is empty"):
+        texts_in(path, None)
+    with pytest.raises(UsageError, match="has lines and no field 'x'"):
+        texts_in(path, "x")
+    path.write_bytes("ä\nö\n".encode() + b"\xe4\n")
+    with pytest.raises(UsageError, match=r"cannot be read \(a\.txt:3: not valid utf-8\)"):
+        texts_in(path, None, blank=True)
+    rows = lines(tmp_path / "a.jsonl", [{"en": "a", "text": "b"}, {"en": "c", "text": None}])
+    assert texts_in(rows, "en") == ["a", "c"]
+    with pytest.raises(UsageError, match=r"a row without a text \(a\.jsonl:2: the field 'text' is null\)"):
+        texts_in(rows, None)
 
 
 def test_bad_lines_of_plain_text(tmp_path: Path) -> None:

@@ -73,11 +73,12 @@ class PairSource:
     def _aligned(self, skips: Skips) -> Iterator[Pair]:
         first, second = self.files
         for left, right in zip_longest(lines(first, skips), lines(second, skips)):
+            number, source = left or (0, "")
+            number, target = right or (number, "")
             if left is None or right is None:
-                raise _misaligned(first, second)
-            number, source = left
-            target = right[1]
-            if source is not None and target is not None:
+                if f"{source}{target}".strip():
+                    raise _misaligned(first, second)
+            elif source is not None and target is not None:
                 yield Pair(f"{first.name}:{number}", source, target)
 
     def _columns(self, skips: Skips) -> Iterator[Pair]:
@@ -124,11 +125,6 @@ def read_pairs(
     return _source(str(path), (first,), fields, allow_skipped)
 
 
-def read_lines(path: PathLike) -> list[str]:
-    """The lines of a file of any ending, to be translated one by one; an unreadable one is empty."""
-    return [line or "" for _, line in lines(_one_file(path), Skips())]
-
-
 def _source(
     title: str, files: tuple[TextFile, ...], fields: tuple[str, str] | None, allowed: float
 ) -> PairSource:
@@ -160,9 +156,15 @@ def _check_aligned(first: TextFile, second: TextFile) -> None:
 
 
 def _misaligned(first: TextFile, second: TextFile) -> UsageError:
-    counts = [f"{file.path} has {_line_count(file):,} lines" for file in (first, second)]
-    return UsageError(f"{' and '.join(counts)}, but line i of one must pair with line i of the other")
+    """What is said of files of unlike numbers of lines: a line may be missing where one is blank on one side only."""
+    counts = " and ".join(f"{file.path} has {_line_count(file):,} lines" for file in (first, second))
+    sides = zip(lines(first, Skips()), lines(second, Skips()), strict=False)
+    lone = (n for (n, left), (_, right) in sides if bool((left or "").strip()) != bool((right or "").strip()))
+    number = next(lone, None)
+    hint = "" if number is None else f"; line {number} is the first that is blank in one of them only"
+    return UsageError(f"{counts}, but line i of one must pair with line i of the other{hint}")
 
 
 def _line_count(file: TextFile) -> int:
-    return sum(1 for _ in lines(file, Skips()))
+    """Up to the last that is not blank."""
+    return max((number for number, line in lines(file, Skips()) if line is None or line.strip()), default=0)

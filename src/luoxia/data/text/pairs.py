@@ -34,29 +34,23 @@ class PairDataset(Packed):
 
     sources: Ragged
     targets: Ragged
-    source_tokeniser: Tokeniser
-    target_tokeniser: Tokeniser
+    tokeniser: Tokeniser  # of both sides
 
     def __len__(self) -> int:
         return len(self.sources)
 
     @classmethod
-    def open(
-        cls, source: PairSource, tokeniser: Tokeniser, target_tokeniser: Tokeniser | None = None
-    ) -> PairDataset:
-        """Tokenise pairs, once for the cache; both sides by one tokeniser unless the target has its own.
+    def open(cls, source: PairSource, tokeniser: Tokeniser) -> PairDataset:
+        """Tokenise pairs, once for the cache.
 
         Raises:
-            UsageError: the files are misaligned, or a tokeniser lacks <eos>, <pad> or, for the target, <bos>.
+            UsageError: the files are misaligned, or the tokeniser lacks <eos>, <pad> or <bos>.
             LuoxiaError: no pair can be used, or the cache cannot be written.
         """
-        other = target_tokeniser or tokeniser
-        if None in (tokeniser.pad, tokeniser.eos, other.pad, other.bos, other.eos):
+        if None in (tokeniser.pad, tokeniser.bos, tokeniser.eos):
             raise UsageError("a tokeniser for pairs needs <pad>, <bos> and <eos>, and this one lacks some")
-        known, _, (sources, targets) = cached(
-            "pairs", source, [tokeniser, other], _build, ["sources", "targets"]
-        )
-        return cls(*known, sources, targets, tokeniser, other)
+        known, _, (sources, targets) = cached("pairs", source, [tokeniser], _build, ["sources", "targets"])
+        return cls(*known, sources, targets, tokeniser)
 
 
 class PairBatches(BucketedBatches):
@@ -87,18 +81,18 @@ class PairBatches(BucketedBatches):
     def __call__(self, index: int) -> PairBatch:
         """Return batch number ``index`` of this rank, from 0."""
         data, chosen = self.dataset, self.samples(index)
-        first, second = data.source_tokeniser, data.target_tokeniser
+        pad, bos, eos = (_id(mark) for mark in (data.tokeniser.pad, data.tokeniser.bos, data.tokeniser.eos))
         rows = np.arange(len(chosen))
         lengths, target_lengths = data.sources.lengths[chosen], data.targets.lengths[chosen]
-        source = np.full((len(rows), lengths.max() + 1), _id(first.pad))
+        source = np.full((len(rows), lengths.max() + 1), pad)
         data.sources.put(source, chosen)
-        source[rows, lengths] = _id(first.eos)
-        target_in = np.full((len(rows), target_lengths.max() + 1), _id(second.pad))
-        target_in[:, 0] = _id(second.bos)
+        source[rows, lengths] = eos
+        target_in = np.full((len(rows), target_lengths.max() + 1), pad)
+        target_in[:, 0] = bos
         data.targets.put(target_in, chosen, at=1)
         target_out = np.full_like(target_in, IGNORED)
         data.targets.put(target_out, chosen)
-        target_out[rows, target_lengths] = _id(second.eos)
+        target_out[rows, target_lengths] = eos
         return PairBatch(source, np.arange(source.shape[1]) <= lengths[:, None], target_in, target_out)
 
 
@@ -108,13 +102,13 @@ def _id(token: int | None) -> int:
     return token
 
 
-def _build(folder: Path, source: PairSource, tokeniser: Tokeniser, other: Tokeniser) -> Facts:
+def _build(folder: Path, source: PairSource, tokeniser: Tokeniser) -> Facts:
     first = RaggedWriter(folder, "sources", tokeniser.vocabulary)
-    second = RaggedWriter(folder, "targets", other.vocabulary)
+    second = RaggedWriter(folder, "targets", tokeniser.vocabulary)
     for pairs in in_chunks(source.pairs(), _pair_size):
         for ids in tokeniser.encode_batch([pair.source for pair in pairs]):
             first.append(ids)
-        for ids in other.encode_batch([pair.target for pair in pairs]):
+        for ids in tokeniser.encode_batch([pair.target for pair in pairs]):
             second.append(ids)
     first.close()
     second.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import UsageError
 
 IGNORED = -100  # the target that costs nothing, as in torch.nn.functional.cross_entropy
-Split = Literal["documents", "tail"]
 
 
 class Windows(NamedTuple):
@@ -100,28 +99,24 @@ class TokenDataset(Packed):
         known, _, (documents,) = cached("tokens", source, [tokeniser], _build, ["documents"])
         return cls(*known, documents, tokeniser.eos)
 
-    def split(
-        self, fraction: float = 0.1, seed: int = 0, by: Split | None = None
-    ) -> tuple[TokenStream, TokenStream]:
+    def split(self, fraction: float = 0.1, seed: int = 0) -> tuple[TokenStream, TokenStream]:
         """Split into (train, held-out), a pure function of the arguments.
 
         Args:
             fraction: the share held out; 0: nothing.
             seed: chooses the documents.
-            by: "documents" holds out ``round(count * fraction)`` of them, at least 1, at most 1,000; "tail"
-                the last tokens. None: documents from 20 documents on, below that the tail.
+
+        From 20 documents on, ``round(count * fraction)`` of them are held out, at least 1, at most 1,000; below that
+        the last tokens.
 
         Raises:
-            UsageError: ``by="documents"`` with fewer than 20 documents.
             ValueError: the fraction is not within 0 … 1 (excluding 1).
         """
         train, heldout = holdout_split(len(self), fraction, seed)
         if fraction == 0:
             return self.whole(), self._stream([])
         starts = self.documents.starts
-        if by == "documents" and not len(heldout):
-            raise UsageError(f"{self.title} has {len(self)} documents, too few to hold out some: take tail")
-        if by == "tail" or not len(heldout):
+        if not len(heldout):
             # The last token of all is the mark that ends the text.
             cut = int((starts[-1] - 1) * (1 - fraction))
             return self._stream([(0, cut)]), self._stream([(cut, starts[-1])])
@@ -152,12 +147,8 @@ class TokenBatches:
         seed: int,
         world_size: int = 1,
         rank: int = 0,
-        mask_crossing: bool = False,
     ) -> None:
         """Prepare batches of ``batch`` windows a rank.
-
-        ``mask_crossing`` makes the first token of each document no target (-100), where the one before it
-        belongs to another document.
 
         Raises:
             UsageError: the stream is not longer than one window.
@@ -168,17 +159,13 @@ class TokenBatches:
                 " give more text, or a smaller context"
             )
         self.stream, self.batch, self.context, self.seed = stream, batch, context, seed
-        self.world_size, self.rank, self.mask_crossing = world_size, rank, mask_crossing
+        self.world_size, self.rank = world_size, rank
         self.per_epoch = len(stream) // context  # windows
         self._order = Order(self.per_epoch, seed)
 
     def __call__(self, index: int) -> Windows:
         """Return batch number ``index`` of this rank, from 0."""
-        windows = self.stream.windows(self.starts(index), self.context)
-        if not self.mask_crossing:
-            return windows
-        crossing = windows.inputs == self.stream.eos
-        return windows._replace(targets=np.where(crossing, IGNORED, windows.targets))
+        return self.stream.windows(self.starts(index), self.context)
 
     def starts(self, index: int) -> Indices:
         """Where in the stream the windows of a batch begin, (batch,)."""
