@@ -1,4 +1,5 @@
 import gzip
+import json
 import os
 import re
 import zipfile
@@ -13,6 +14,7 @@ from luoxia.data import describe, open_images
 from luoxia.data.convert import Unusable
 from luoxia.data.files import ZipFiles
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.runs.run import Run
 
 Photos = Callable[..., Path]
 
@@ -343,3 +345,36 @@ def test_a_folder_without_permission(photos: Photos) -> None:
             open_images(folder)
     finally:
         folder.chmod(0o755)
+
+
+def test_paths_and_numbers_of_all_types(photos: Photos) -> None:
+    folder = photos(".")
+    for path in (str(folder), os.fsencode(folder), np.str_(folder)):
+        assert len(open_images(path, channels=np.int64(3))) == 3  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="data of the type int cannot be opened: give the path"):
+        open_images(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"channels=3\.0 is not possible"):
+        open_images(folder, channels=3.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text elsewhere")
+def test_names_that_are_no_text_are_escaped_everywhere(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"p\xd5")
+    for name in (b"\xc9\xd5/\xd5.png", b"dog/a.png", b"dog/\xd5bad.png"):
+        write(folder / os.fsdecode(name), b"" if b"bad" in name else encode(noise(8, 8)))
+    dataset = open_images(folder)
+    told = [dataset.source, *dataset.classes, *dataset.names, *(skip.name for skip in dataset.skipped)]
+    assert "".join(told).isascii()
+    assert dataset.classes == ("\\udcc9\\udcd5", "dog")
+    assert json.dumps(describe(folder).as_dict(), ensure_ascii=False).isascii()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text elsewhere")
+def test_a_run_with_data_whose_path_is_no_text_is_recorded_and_found_again(tmp_path: Path) -> None:
+    run = Run(tmp_path, {"data": os.fsdecode(b"p\xd5")})
+    run.write_manifest(format=1)
+    run.append("event", 0, 0.0, detail=os.fsdecode(b"data=p\xd5"))
+    assert os.fsencode(Run.open(tmp_path).manifest["data"]) == b"p\xd5"
+    assert [os.fsencode(record["detail"]) for record in run.records()] == [b"data=p\xd5"]
+    with pytest.raises(UsageError, match="the name is no text"):
+        Run.check_free(os.fsdecode(b"run\xd5"))

@@ -37,10 +37,8 @@ class Request:
             close = difflib.get_close_matches(str(crop), CROPS, n=1)
             advice = f"did you mean {close[0]}?" if close else f"give {', '.join(CROPS[:-1])} or {CROPS[-1]}"
             raise UsageError(f"crop={crop} is unknown: {advice}")
-        if channels is not None and channels not in (1, 2, 3, 4):
-            raise UsageError(
-                f"channels={channels} is not possible: give 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)"
-            )
+        if channels is not None:
+            channels = _channels(channels)
         return cls(None if size is None else _sides(size), cast(Crop, crop), channels)
 
     def resolve(self, headers: Sequence[Header]) -> Conversion:
@@ -49,6 +47,18 @@ class Request:
         channels = self.channels or (1 if all(header.grey for header in headers) else 3)
         ranges = ranges_of(header.depth for header in headers)
         return Conversion(height, width, channels, self.crop, ranges)
+
+
+def _channels(channels: int) -> int:
+    try:
+        number = operator.index(channels)
+    except TypeError:
+        number = 0
+    if number not in (1, 2, 3, 4):
+        raise UsageError(
+            f"channels={channels} is not possible: give 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)"
+        )
+    return number
 
 
 def _sides(size: Size) -> tuple[int, int]:

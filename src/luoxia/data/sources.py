@@ -133,9 +133,14 @@ def open_source(path: str | os.PathLike[str] | None) -> Source:
     """
     if path is None:
         return ArraySource(DIGITS_TITLE, read_digits())
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise UsageError(
+            f"data of the type {type(path).__name__} cannot be opened: give the path of a folder or file"
+        )
+    path = os.fsdecode(path)
     place = expanded(path)
     try:
-        return _open_there(place, printable(str(path)))
+        return _open_there(place, printable(path))
     except FileNotFoundError:
         raise UsageError(f"there is nothing at {path}{nearby(place)}") from None
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import printable
 from luoxia.provenance.files import write_file
 from luoxia.runs.trackers import Write, scalars
 
@@ -51,6 +52,8 @@ class Run:
         if out is None:
             return
         path = Path(out)
+        if printable(out) != out:  # safetensors opens only paths that are text
+            raise UsageError(f"out={printable(out)}: the name is no text; choose another")
         if path.exists() and not path.is_dir():
             raise UsageError(f"out={out} is a file; choose a folder")
         if path.is_dir() and any(path.iterdir()):
@@ -139,7 +142,7 @@ class Run:
                     file.seek(-1, os.SEEK_END)
                     if file.read(1) != b"\n":  # a line that a crash cut short stays alone
                         file.write(b"\n")
-                file.write(f"{line}\n".encode())
+                file.write(f"{line}\n".encode("utf-8", "backslashreplace"))  # names that are no text
         except OSError as error:
             raise LuoxiaError(f"cannot write {self.path}/metrics.jsonl: {error.strerror}") from error
 

@@ -294,8 +294,8 @@ class Session:
         told = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         with new_version(self.run.model, MODEL_FILES) as folder:
             store(tensors, folder / "model.safetensors")
-            (folder / "config.json").write_text(told, encoding="utf-8")
-            (folder / "README.md").write_text(self.card(), encoding="utf-8")
+            write_file(folder / "config.json", told)
+            write_file(folder / "README.md", self.card())
             self.write_model(folder)
 
     # ------------------------------------------------------------------ descriptions

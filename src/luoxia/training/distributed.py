@@ -69,12 +69,12 @@ class World:
         """The main process's text, everywhere."""
         if self.size == 1:
             return text
-        data = list(text.encode())
+        data = list(os.fsencode(text))
         buffer = torch.zeros(int(self.from_main(len(data))), dtype=torch.uint8)
         if self.main:
             buffer.copy_(torch.tensor(data, dtype=torch.uint8))
         dist.broadcast(buffer, src=0)
-        return bytes(buffer.tolist()).decode()
+        return os.fsdecode(bytes(buffer.tolist()))
 
     def agree(self, make: Callable[[], Made]) -> Made:
         """What ``make`` returns in this process, once it has returned in all.
