@@ -186,6 +186,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, list) and isinstance(value[0], dict):  # files that were skipped
         shown = [" ".join(["\n   ", f"{v['name']}:", v["reason"]]) for v in value[:SHOWN]]
         return f"{len(value):,}" + "".join(shown) + ("\n    …" if len(value) > SHOWN else "")
+    if isinstance(value, list) and any(" " in str(part) for part in value):  # sentences
+        return "".join(f"\n    {part}" for part in value)
     if isinstance(value, list):
         return ",".join(map(_plain, value))
     if isinstance(value, dict):

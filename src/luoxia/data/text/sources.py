@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from luoxia.data.text.chat import PLAIN as PLAIN_CHAT
 from luoxia.data.text.json_rows import JSON, NotRowsError, Record, json_rows
 from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import expanded
+from luoxia.names import expanded, nearby
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
 DEFAULT_TARGET = "text"
@@ -258,7 +257,7 @@ def open_files(place: Path, skips: Skips) -> list[TextFile]:
             return [_open_file(place, place.name)]
         paths = _text_paths(place, skips)
     except FileNotFoundError:
-        raise UsageError(f"there is nothing at {place}{_near(place)}") from None
+        raise UsageError(f"there is nothing at {place}{nearby(place)}") from None
     except NotRowsError as reason:
         raise UsageError(f"{place} {reason}") from reason
     except Unusable as reason:
@@ -388,12 +387,3 @@ def _own_text() -> TextSource:
 
     title = f"Python's own documentation (pydoc topics, {len(topics)})"
     return _Topics(title, fingerprint_of(["topics", sorted(topics.items())]), topics=topics)
-
-
-def _near(place: Path) -> str:
-    try:
-        names = [entry.name for entry in place.parent.iterdir()]
-    except OSError:
-        return f": {place.parent} cannot be listed either"
-    close = difflib.get_close_matches(place.name, names, n=1, cutoff=0.5)
-    return f": did you mean {place.parent / close[0]}?" if close else ": check the path"
