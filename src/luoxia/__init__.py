@@ -16,10 +16,11 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from luoxia.api import export, finetune, load, plan, resume, train
+    from luoxia.api import export, finetune, load, resume, train
     from luoxia.data import open_images
     from luoxia.errors import LuoxiaError, UsageError
     from luoxia.measuring import measure
+    from luoxia.planning import plan
     from luoxia.recipes import Recipe
     from luoxia.recipes.own import use
     from luoxia.runs.run import Run
@@ -31,7 +32,7 @@ _HOMES = {
     "export": "luoxia.api",
     "load": "luoxia.api",
     "measure": "luoxia.measuring",
-    "plan": "luoxia.api",
+    "plan": "luoxia.planning",
     "open_images": "luoxia.data",
     "LuoxiaError": "luoxia.errors",
     "UsageError": "luoxia.errors",

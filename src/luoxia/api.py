@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from luoxia.runs.folder import is_foreign, kind_of, model_folder
 from luoxia.runs.run import Run
 from luoxia.runs.trackers import check_installed
 from luoxia.sessions import SESSIONS, Session, session_of
-from luoxia.sessions.base import command_line, count, resolve
+from luoxia.sessions.base import command_line, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import load_foreign, refuse_adapter
@@ -32,8 +31,7 @@ from luoxia.sessions.unpaired import UnpairedSession
 from luoxia.settings import ExportSettings, LoadSettings
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World, join_world, leave_world
-from luoxia.training.hardware import choose_device, peak_memory
-from luoxia.training.trainer import Trainer
+from luoxia.training.hardware import choose_device
 
 
 class Interrupted(LuoxiaError):  # noqa: N818  (a request, not an error)
@@ -63,7 +61,7 @@ def train(recipe: str | Recipe | type[Recipe], *, quiet: bool = False, **setting
         run = _create_together(config, world)
         try:
             settled = world.agree(lambda: settled_by_trial(config, run, dataset, world, display))
-            session = world.agree(lambda: _session(settled, run, dataset, world, display))
+            session = world.agree(lambda: settled_session(settled, run, dataset, world, display))
             name = recipe if isinstance(recipe, str) else session.recipe_name
             session.start(command_line("train", name, _given(config)))
             return _go(session, display)
@@ -125,17 +123,13 @@ def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -
     language model the form and the tokeniser are the model's own, of an image generator the weights that fit the data
     are carried over, and run.json says which. ``UsageError`` for a model that cannot be gone on from.
     """
-    recipe, tuned = _tuned(model, settings)
+    recipe, tuned = tuned_settings(model, settings)
     return train(recipe, quiet=quiet, **tuned)
 
 
-def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
-    """What ``finetune`` would do; see ``plan``."""
-    recipe, tuned = _tuned(model, settings)
-    return plan(recipe, **tuned)
-
-
-def _tuned(model: str | Path | Run, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
+def tuned_settings(
+    model: str | Path | Run, settings: dict[str, Any]
+) -> tuple[str | type[Recipe], dict[str, Any]]:
     """The recipe and the settings that go on from a model."""
     model = named_path(model, "finetune")
     opening(model, settings)
@@ -207,7 +201,8 @@ def _go(session: Session, display: Display) -> Run:
     return session.run
 
 
-def _session(config: Recipe, run: Run, dataset: Any, world: World, display: Display) -> Session:
+def settled_session(config: Recipe, run: Run, dataset: Any, world: World, display: Display) -> Session:
+    """The training of a recipe, with every default settled."""
     kind = session_of(config)
     return kind(resolve(config, kind.settle(config, dataset)), run, dataset, world, display)
 
@@ -319,57 +314,6 @@ def _load_model(
     return kind.open_model(stored.recipe, stored.config, weights, folder, **common)
 
 
-# ------------------------------------------------------------------ dry run
-
-
-def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]:
-    """What ``train`` would do: the resolved config, parameters, and memory and time measured on a few real steps."""
-    config = configure(recipe, nest(using(settings)))
-    Run.check_free(config.out)
-    display, world = Display(quiet=True), World(0, 1, choose_device(config.device))
-    dataset = session_of(config).open_data(config, display)
-    unwritten = Run(Path(config.out or "runs"), {})
-    session = _session(config, unwritten, dataset, world, display)
-    resolved, trainer = session.recipe, session.trainer
-    seconds = _seconds_per_step(trainer)
-    return {
-        "recipe": config.name or type(config).__name__,
-        "config": resolved.model_dump(mode="json"),
-        "data": {
-            "description": session.announce(dataset),
-            "source": dataset.source,
-            "count": len(dataset),
-            "fingerprint": dataset.fingerprint,
-        },
-        "parameters": {name: count(network) for name, network in trainer.networks.items()},
-        "seconds_per_step": seconds,
-        "seconds": min(seconds * resolved.steps, resolved.budget or float("inf")),
-        "memory_bytes": peak_memory(world.device),
-        **({"origin": origin} if (origin := session.describe_origin()) else {}),
-    }
-
-
-def _seconds_per_step(trainer: Trainer, steps: int = 4) -> float:
-    """Measured on a few steps: those without the lazy phases, and these phases' share."""
-    lazy = max(phase.every for phase in trainer.phases)
-    _seconds(trainer, 1)  # what is allocated once
-    plain = _seconds(trainer, steps) / steps
-    if lazy == 1:
-        return plain
-    trainer.progress.step = 0  # when lazy phases are due
-    return plain + max(0.0, (_seconds(trainer, 1) - plain) / lazy)
-
-
-def _seconds(trainer: Trainer, steps: int) -> float:
-    """How long so many steps take, the device's work included."""
-    began = time.perf_counter()
-    for _ in range(steps):
-        trainer.step()
-    if trainer.world.device.type == "cuda":
-        torch.cuda.synchronize(trainer.world.device)
-    return time.perf_counter() - began
-
-
 __all__ = [
-    "Interrupted", "Run", "configure", "export", "finetune", "kind_of", "load", "plan", "resume", "train",
+    "Interrupted", "Run", "configure", "export", "finetune", "kind_of", "load", "resume", "train",
 ]  # fmt: skip

@@ -114,9 +114,17 @@ def print_plan(planned: dict[str, Any]) -> None:
     for name, facts in planned.get("origin", {}).get("networks", {}).items():
         carried = f"{facts['tensors']} of {facts['of_tensors']} tensors of the {name}"
         say(f"carried:    {carried} ({facts['values'] / facts['of_values']:.1%} of the numbers)")
+    measured, each = planned["plan"] == "measured", planned["seconds_per_step"]
     if planned["memory_bytes"] is not None:
-        say(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB at the peak of a few steps")
-    each = planned["seconds_per_step"]
+        counted = (
+            "at the peak of a few steps" if measured else "for weights and optimiser; activations come on top"
+        )
+        say(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB {counted}")
+    if each is None:
+        budget = planned["seconds"]
+        known = "not measured" if budget is None else f"{clock(budget)} for training at most"
+        say(f"time:       {known}; plan=measured tries a few steps")
+        return
     say(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
 
 

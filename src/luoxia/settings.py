@@ -164,6 +164,14 @@ class LoadSettings(Config):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
 
 
+class PlanSettings(Config):
+    """What ``--dry-run`` takes beside the keys of a recipe."""
+
+    plan: Literal["estimated", "measured"] = Field(
+        "estimated", description="measured: memory and time by a few real steps"
+    )
+
+
 class LatentSettings(Config):
     """What the tools for latents share."""
 

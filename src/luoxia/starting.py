@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.config import merge, nest
-from luoxia.errors import told_once
+from luoxia.errors import UsageError, told_once
 from luoxia.opening import opening, require_data, resumed, using
 from luoxia.recipe import Recipe
 from luoxia.recipes import GPT, AdversarialRecipe, configure, recorded
 from luoxia.runs.folder import described, is_foreign
 from luoxia.runs.run import Run
+from luoxia.settings import PlanSettings
 
 
 def train(recipe: str, /, **settings: Any) -> Run:
     """Train a recipe; see ``luoxia.train``."""
     with told_once():
+        _refuse_plan(settings)
         _check(configure(recipe, nest(using(settings))))
     from luoxia import api
 
@@ -26,10 +28,11 @@ def train(recipe: str, /, **settings: Any) -> Run:
 
 def plan(recipe: str, /, **settings: Any) -> dict[str, Any]:
     """What ``train`` would do; see ``luoxia.plan``."""
-    _check(configure(recipe, nest(using(settings))))
-    from luoxia import api
+    how, others = _how(settings)
+    _check(configure(recipe, nest(using(others))))
+    from luoxia import planning
 
-    return api.plan(recipe, **settings)
+    return planning.plan(recipe, plan=how, **others)
 
 
 def resume(run: str, /, **settings: Any) -> Run:
@@ -44,6 +47,7 @@ def resume(run: str, /, **settings: Any) -> Run:
 def finetune(model: str, /, **settings: Any) -> Run:
     """Go on from a model on other data; see ``luoxia.finetune``."""
     with told_once():
+        _refuse_plan(settings)
         _check_tuning(model, settings)
     from luoxia import api
 
@@ -52,10 +56,22 @@ def finetune(model: str, /, **settings: Any) -> Run:
 
 def plan_finetune(model: str, /, **settings: Any) -> dict[str, Any]:
     """What ``finetune`` would do; see ``luoxia.plan``."""
-    _check_tuning(model, settings)
-    from luoxia import api
+    how, others = _how(settings)
+    _check_tuning(model, others)
+    from luoxia import planning
 
-    return api.plan_finetune(model, **settings)
+    return planning.plan_finetune(model, plan=how, **others)
+
+
+def _refuse_plan(settings: dict[str, Any]) -> None:
+    if "plan" in settings:
+        raise UsageError(f"plan={settings['plan']} says how --dry-run plans: add --dry-run, or leave it out")
+
+
+def _how(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(``plan``, all other settings)."""
+    chosen = PlanSettings.from_settings({key: settings[key] for key in settings if key == "plan"})
+    return chosen.plan, {key: value for key, value in settings.items() if key != "plan"}
 
 
 def _check(config: Recipe) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,9 @@ def test_errors_are_exceptions(photos: Path, here: Path) -> None:
 
 
 def test_a_plan_is_what_training_would_do(photos: Path, here: Path) -> None:
-    planned = luoxia.plan("gan", data=str(photos), steps=7, width=2, latent=4, extractor="none")
+    planned = luoxia.plan(
+        "gan", data=str(photos), steps=7, width=2, latent=4, extractor="none", plan="measured"
+    )
     assert [path.name for path in here.iterdir()] == ["photos"]
     run = luoxia.train("gan", data=str(photos), steps=7, width=2, latent=4, extractor="none", quiet=True)
     assert planned["config"] == run.manifest["config"]
@@ -88,7 +91,21 @@ def test_a_plan_is_what_training_would_do(photos: Path, here: Path) -> None:
 def test_planning_does_not_change_what_is_trained(photos: Path, here: Path, records: Callable) -> None:
     settings = {**TINY, "data": str(photos), "steps": 2}
     first = luoxia.train("gan", **settings)
-    luoxia.plan("gan", **{key: value for key, value in settings.items() if key != "quiet"})
+    luoxia.plan("gan", plan="measured", **{key: value for key, value in settings.items() if key != "quiet"})
     second = luoxia.train("gan", **settings)
     weights = [(run.model / "model.safetensors").read_bytes() for run in (first, second)]
     assert weights[0] == weights[1]
+
+
+def test_the_plan_of_lazy_phases_counts_each_by_its_own_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes 1 s, a phase of every 4th step 2 s more, one of every 16th 8 s more: 1 + 2/4 + 8/16."""
+    from types import SimpleNamespace
+
+    from luoxia import planning
+
+    def seconds(trainer: Any, number: int, steps: int) -> float:
+        return steps * (1 + 2 * (number % 4 == 0) + 8 * (number % 16 == 0))
+
+    monkeypatch.setattr(planning, "_seconds", seconds)
+    phases = [SimpleNamespace(every=every) for every in (1, 1, 16, 4)]
+    assert planning.seconds_per_step(SimpleNamespace(phases=phases)) == 2  # type: ignore[arg-type]

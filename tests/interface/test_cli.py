@@ -309,13 +309,39 @@ def test_a_dry_run_counts_and_writes_nothing(luoxia_command: Command, photos: Pa
     assert re.search(r"^steps +500$", shown.stdout, re.MULTILINE)
     assert re.search(rf"^data: +12 images of 8 × 8 × 3, .*{photos}$", shown.stdout, re.MULTILINE)
     assert re.search(r"^parameters: generator [\d,]+, discriminator [\d,]+$", shown.stdout, re.MULTILINE)
-    assert re.search(r"^memory: +[\d,]+ MiB", shown.stdout, re.MULTILINE)
-    assert re.search(r"^time: +\d+:\d\d for training", shown.stdout, re.MULTILINE)
+    assert re.search(
+        r"^memory: +[\d,]+ MiB for weights and optimiser; activations", shown.stdout, re.MULTILINE
+    )
+    assert re.search(r"^time: +not measured; plan=measured tries a few steps$", shown.stdout, re.MULTILINE)
     planned = json.loads(luoxia_command(*words, "--json").stdout)
     assert planned["config"]["steps"] == 500
-    assert planned["memory_bytes"] > 0
+    generator, discriminator = planned["parameters"].values()
+    # Adam without a first moment or with one: weights, gradients, two moments; and the generator's average
+    assert planned["memory_bytes"] == 4 * (4 * (generator + discriminator) + generator)
+    assert (planned["plan"], planned["seconds"], planned["seconds_per_step"]) == ("estimated", None, None)
+    assert json.loads(luoxia_command(*words, "budget=90s", "--json").stdout)["seconds"] == 90
+    shown = luoxia_command(*words, "plan=measured").stdout
+    assert re.search(r"^memory: +[\d,]+ MiB at the peak of a few steps$", shown, re.MULTILINE)
+    assert re.search(r"^time: +\d+:\d\d for training", shown, re.MULTILINE)
+    planned = json.loads(luoxia_command(*words, "plan=measured", "--json").stdout)
     assert planned["seconds"] == pytest.approx(500 * planned["seconds_per_step"])
     assert [path.name for path in here.iterdir()] == ["photos"]
+
+
+def test_a_dry_run_takes_no_step(
+    luoxia_command: Command, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from luoxia.training.trainer import Trainer
+
+    monkeypatch.setattr(Trainer, "step", lambda self: pytest.fail("stepped"))
+    assert luoxia_command("train", "gan", f"data={photos}", "width=2", "--dry-run").exit_code == 0
+
+
+def test_how_a_dry_run_plans_is_for_dry_runs(refused: Callable[..., str], photos: Path) -> None:
+    told = "plan=measured says how --dry-run plans: add --dry-run, or leave it out"
+    assert refused(2, "train", "gan", f"data={photos}", "plan=measured") == told
+    told = "plan=guessed: must be one of estimated or measured"
+    assert refused(2, "train", "gan", "plan=guessed", "--dry-run") == told
 
 
 def test_debug_shows_the_traceback_and_keeps_the_code(luoxia_command: Command, here: Path) -> None:

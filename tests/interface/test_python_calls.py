@@ -17,6 +17,7 @@ import luoxia
 from luoxia import measuring, settings
 from luoxia.metrics.extractors import base
 from luoxia.metrics.score import Score, Scores
+from luoxia.planning import plan_finetune
 from luoxia.recipes import RECIPES
 from luoxia.runs.run import Run
 from luoxia.sessions import pictures
@@ -46,7 +47,7 @@ def test_a_run_is_its_folder(finished: Path, photos: Path, here: Path) -> None:
     by_run = luoxia.measure(run, data=photos, n=np.int64(10))
     by_path = luoxia.measure(finished, data=str(photos), n=10, device=torch.device("cpu"))
     assert by_run["FD-self"] == by_path["FD-self"]
-    planned = luoxia.api.plan_finetune(run, data=photos, steps=np.int32(3), device=torch.device("cpu"))
+    planned = plan_finetune(run, data=photos, steps=np.int32(3), device=torch.device("cpu"))
     assert (planned["config"]["steps"], planned["config"]["data"]) == (3, str(photos.resolve()))
 
 
