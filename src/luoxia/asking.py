@@ -89,10 +89,12 @@ def _guessed(what: str) -> str | Path:
 def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | list[dict[str, Any]]:
     from luoxia.provenance.files import to_json, write_file
     from luoxia.provenance.labels import write_beside
-    from luoxia.provenance.places import claim
+    from luoxia.sampling import claimed
 
     out = (
-        None if chosen.out is None else claim(chosen.out, (".jsonl", ".csv"), chosen.overwrite, _files(what))
+        None
+        if chosen.out is None
+        else claimed(run, chosen.out, (".jsonl", ".csv"), chosen.overwrite, *_files(what))
     )
     classifier = _open(run, "classify", chosen.device)
     texts = _texts(what, chosen.text)
@@ -115,11 +117,15 @@ def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | li
 def _embed(run: str, what: str | Path, other: str | Path | None, chosen: EmbedSettings) -> Path | list[float]:
     from luoxia.provenance.images import write_arrays
     from luoxia.provenance.labels import write_beside
-    from luoxia.provenance.places import claim
+    from luoxia.sampling import claimed
 
     if (chosen.out is None) == (other is None):
         raise UsageError('embed needs out=FILE.npy or out=FILE.npz, or else against="another text"')
-    out = None if chosen.out is None else claim(chosen.out, (".npy", ".npz"), chosen.overwrite, _files(what))
+    out = (
+        None
+        if chosen.out is None
+        else claimed(run, chosen.out, (".npy", ".npz"), chosen.overwrite, *_files(what))
+    )
     embedder = _open(run, "embed", chosen.device)
     texts = _texts(what, chosen.text)
     embeddings = embedder.embed(texts)

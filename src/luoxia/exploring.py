@@ -9,7 +9,7 @@ from luoxia.errors import MissingExtraError, UsageError
 from luoxia.names import expanded
 from luoxia.opening import opening
 from luoxia.runs.folder import kind_of
-from luoxia.sampling import numbered
+from luoxia.sampling import claimed, numbered
 from luoxia.settings import (
     DirectionsSettings,
     InterpolateSettings,
@@ -85,7 +85,7 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
     from luoxia.provenance.images import check_grid, write_arrays, write_grid
 
     out = _output(run, chosen, (".npz",))
-    beside = _beside(out, chosen.overwrite)
+    beside = _beside(run, out, chosen.overwrite)
     generator = _open(run, chosen.ema, chosen.device)
     found = generator.directions(chosen.n)
     count = len(found.vectors) * SHOWN
@@ -126,7 +126,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     from luoxia.provenance.images import write_arrays, write_grid
 
     wanted = _output(run, chosen, (".npz",), Path(image))
-    beside = _beside(wanted, chosen.overwrite, Path(image))
+    beside = _beside(run, wanted, chosen.overwrite, Path(image))
     generator = _open(run, chosen.ema, chosen.device)
     height, width, channels = generator.shape
     target = read_image(expanded(image), height, width, channels)
@@ -155,18 +155,14 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
 
 def _output(run: str, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: Path) -> Path:
     """Where to write, checked before work starts: out=, or the next of RUN/generated."""
-    from luoxia.provenance.places import claim
-
     if chosen.out is None:
         return numbered(run, wanted[-1])
-    return claim(chosen.out, wanted, chosen.overwrite, inputs)
+    return claimed(run, chosen.out, wanted, chosen.overwrite, *inputs)
 
 
-def _beside(out: Path, overwrite: bool, *inputs: Path) -> Path:
+def _beside(run: str, out: Path, overwrite: bool, *inputs: Path) -> Path:
     """Where the picture of ``out`` is written, checked as ``out`` itself."""
-    from luoxia.provenance.places import claim
-
-    return claim(str(out.with_suffix(".png")), (".png",), overwrite, inputs)
+    return claimed(run, str(out.with_suffix(".png")), (".png",), overwrite, *inputs)
 
 
 def read_image(path: Path, height: int, width: int, channels: int) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from luoxia.config import flatten, nearest
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import expanded
 from luoxia.opening import opening, require_data, using
 from luoxia.runs.folder import LANGUAGE_MODEL, condition_of, kind_of, other_verb, require_run
 from luoxia.settings import (
@@ -69,13 +70,14 @@ def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[s
 
 def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> Path | Iterator[str]:
     from luoxia.data.text.chat import read_messages
-    from luoxia.provenance.places import claim
 
     read = [
         None if path is None else Path(path) for path in (chosen.readings, chosen.schema_, chosen.grammar)
     ]
     messages = None if chosen.messages is None else read_messages(chosen.messages)
-    out = None if chosen.out is None else claim(chosen.out, (".txt", ".jsonl"), chosen.overwrite, read)
+    out = (
+        None if chosen.out is None else claimed(run, chosen.out, (".txt", ".jsonl"), chosen.overwrite, *read)
+    )
     from luoxia import api
     from luoxia.generation.text import Decoding
     from luoxia.provenance.files import to_json, write_file
@@ -200,9 +202,8 @@ def _translate_text(
             "or of images with luoxia train cyclegan data=… against=…"
         )
     read = None if file is None else Path(file)
-    from luoxia.provenance.places import claim
 
-    out = None if chosen.out is None else claim(chosen.out, None, chosen.overwrite, [read])
+    out = None if chosen.out is None else claimed(run, chosen.out, None, chosen.overwrite, read)
     from luoxia import api
     from luoxia.data.text.asked import texts_in
     from luoxia.provenance.labels import write_beside
@@ -247,7 +248,7 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
     from luoxia import api
     from luoxia.data.originals import open_originals
     from luoxia.provenance.images import write_png
-    from luoxia.provenance.places import Named, claim, form_of
+    from luoxia.provenance.places import Named, form_of
     from luoxia.training.hardware import choose_device, choose_precision
 
     originals = open_originals(what)
@@ -255,7 +256,7 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
         needed = "FILE.png" if originals.single else "FOLDER"
         raise UsageError(f"translating images needs out={needed}: luoxia translate {run} {what} out={needed}")
     wanted = (".png", "") if originals.single else ("",)
-    out = claim(chosen.out, wanted, chosen.overwrite, [Path(what).expanduser()])
+    out = claimed(run, chosen.out, wanted, chosen.overwrite, expanded(what))
     named = None if originals.single and form_of(out, chosen.out) else Named(out)
     dtype = choose_precision(chosen.precision, choose_device(chosen.device))
     translator = api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype)
@@ -322,12 +323,24 @@ def describe_data(path: str | None, /, **settings: Any) -> dict[str, Any]:
 
 def _output(run: str, chosen: SampleSettings) -> Path:
     """Where to write, checked before work starts."""
-    from luoxia.provenance.places import claim
-
     if chosen.out is None:
         return numbered(run, ".gif" if chosen.interpolate else ".png")
     wanted = (".gif",) if chosen.interpolate else (".png", ".npz", "")
-    return claim(chosen.out, wanted, chosen.overwrite)
+    return claimed(run, chosen.out, wanted, chosen.overwrite)
+
+
+def claimed(
+    run: str, out: str, wanted: tuple[str, ...] | None, overwrite: bool, *inputs: Path | None
+) -> Path:
+    """Where a verb that asks ``run`` may write; see ``luoxia.provenance.places.claim``."""
+    from luoxia.provenance.places import claim
+    from luoxia.runs.run import Run
+
+    learnt = []
+    if (Path(run) / "run.json").exists():
+        config = Run.open(run).manifest.get("config", {})
+        learnt = [Path(config[key]) for key in ("data", "against") if isinstance(config.get(key), str)]
+    return claim(out, wanted, overwrite, inputs, learnt)
 
 
 def numbered(run: str, ending: str) -> Path:

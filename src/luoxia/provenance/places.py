@@ -27,7 +27,11 @@ def form_of(out: Path, asked: str) -> str:
 
 
 def claim(
-    asked: str, wanted: tuple[str, ...] | None, overwrite: bool, inputs: Iterable[Path | None] = ()
+    asked: str,
+    wanted: tuple[str, ...] | None,
+    overwrite: bool,
+    inputs: Iterable[Path | None] = (),
+    learnt: Iterable[Path] = (),
 ) -> Path:
     """The path ``asked`` for as out=, if something may be written there; said before work starts.
 
@@ -36,6 +40,7 @@ def claim(
         wanted: the endings that it may have; None: any file.
         overwrite: whether files that carry our label may be replaced.
         inputs: what is read, which must be neither at out=, nor around it, nor inside.
+        learnt: what the model was trained on, of which nothing may be replaced.
 
     Raises:
         UsageError: another ending, an input, a run's own file, or files that are there already: without ``overwrite``
@@ -53,6 +58,7 @@ def claim(
         raise UsageError(f"out={asked}: must be {must}")
     _check_apart(out, asked, [path for path in inputs if path is not None])
     _check_no_run(out, asked)
+    _check_learnt(out, asked, learnt)
     if out.is_dir():
         _check_folder(out, asked, overwrite)
     else:
@@ -131,6 +137,15 @@ def _check_apart(out: Path, asked: str, inputs: list[Path]) -> None:
             raise UsageError(f"out={asked} lies in {path}, which is read: choose a place outside")
         if mine in theirs.parents:
             raise UsageError(f"out={asked} holds {path}, which is read: choose another")
+
+
+def _check_learnt(out: Path, asked: str, learnt: Iterable[Path]) -> None:
+    mine = out.resolve()
+    for path in learnt:
+        theirs = path.resolve()
+        inside = theirs in mine.parents and os.path.lexists(out)
+        if path.exists() and (mine == theirs or mine in theirs.parents or inside):
+            raise UsageError(f"out={asked} holds what the run has learnt from, {path}: choose another")
 
 
 def _check_no_run(out: Path, asked: str) -> None:
