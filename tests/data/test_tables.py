@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import random
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -89,6 +93,31 @@ def test_one_line_of_bad_bytes() -> None:
     lines[7] = b"\xff\xfe\x80,a"
     found = read_table(b"\n".join(lines), "a.csv")
     assert len(found.rows) == 199 and faults(found) == {"a.csv:8": "not valid utf-8"}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_table_comes_back_and_one_broken_row_costs_itself(seed: int) -> None:
+    draw = random.Random(seed)
+    words = ["the", "sea,", "is", '"calm"', "and;", "the", "|", '5"\nby', "river", "落霞"]
+    form: dict[str, Any] = {
+        "delimiter": draw.choice(",;"),
+        "quoting": draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+        "lineterminator": draw.choice(["\n", "\r\n"]),
+    }
+    rows = [(" ".join(draw.choices(words, k=draw.randint(1, 6))), draw.choice("ab")) for _ in range(30)]
+    lines = []
+    for row in [("text", "label"), *rows]:
+        line = io.StringIO()
+        csv.writer(line, **form).writerow(row)
+        lines.append(line.getvalue())
+    assert cells(read("".join(lines))) == rows
+    broken = draw.randrange(30)
+    separator = form["delimiter"]
+    lines[broken + 1] = draw.choice(
+        [f'"open{separator}a\n', "alone\n", f'"a "b" c"{separator}a\n', separator.join("abc") + "\n"]
+    )
+    found = read("".join(lines))
+    assert cells(found) == rows[:broken] + rows[broken + 1 :] and found.skips.count == 1
 
 
 def test_many_broken_records() -> None:

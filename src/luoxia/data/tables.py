@@ -191,8 +191,11 @@ def _quoting(lines: Sequence[str], separator: str, blanks: bool) -> Quoting:
     opened = sum(bool(opening.search(line)) for line in lines)
     doubled = _fit(lines, separator, "doubled", blanks)
     if separator == "\t":
-        tells = doubled > _fit(lines, separator, "none", blanks) or _written_quoted(lines)
-        return "doubled" if opened and doubled >= 0.9 and tells else "none"
+        most = min(0.9, 1 - 1.5 / max(2, len(lines)))  # a row may be broken
+        tells = doubled > _fit(lines, separator, "none", blanks) or (
+            doubled >= most and _written_quoted(lines)
+        )
+        return "doubled" if opened and tells else "none"
     if sum('\\"' in line for line in lines) > 1 and _fit(lines, separator, "escaped", blanks) > doubled:
         return "escaped"
     wrong = opened >= 20 and doubled < 0.5
