@@ -8,6 +8,7 @@ from pictures import encode, noise, write
 
 from luoxia.data import describe, open_images
 from luoxia.data.formats import ending_by
+from luoxia.data.text.describe import holds_text
 from luoxia.errors import LuoxiaError
 
 Photos = Callable[..., Path]
@@ -56,6 +57,20 @@ def test_formats_that_are_not_read_are_listed_with_what_to_do(photos: Photos) ->
     dataset = open_images(folder)
     assert dataset.fingerprint == before
     assert len(dataset.skipped) == 4
+
+
+def test_images_without_an_ending_beside_notes_are_images(tmp_path: Path) -> None:
+    write(tmp_path / ("0" * 40), encode(noise(8, 8)))
+    write(tmp_path / "README.md", "notes")
+    assert not holds_text(tmp_path)
+    (tmp_path / ("0" * 40)).write_bytes(b"text")
+    assert holds_text(tmp_path)
+
+
+def test_what_cannot_be_looked_into_is_listed(photos: Photos) -> None:
+    folder = photos(".")
+    (folder / "gone").symlink_to(folder / "nowhere")
+    assert [skip.name for skip in describe(folder).skipped] == ["gone"]
 
 
 def test_a_folder_of_nothing_else_says_what_to_do(tmp_path: Path) -> None:

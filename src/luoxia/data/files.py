@@ -17,7 +17,7 @@ from typing import Protocol
 
 from luoxia.data.codepages import guessed
 from luoxia.data.convert import Unusable
-from luoxia.data.formats import EXTENSIONS, HEAD_BYTES, OTHER, UNREAD, ending_by, ending_of
+from luoxia.data.formats import EXTENSIONS, HEAD_BYTES, TELLING, UNREAD, ending_by, ending_of
 from luoxia.data.ours import made_folder, made_on_disk
 from luoxia.errors import LuoxiaError
 from luoxia.names import inner, printable
@@ -71,6 +71,17 @@ def _stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def is_image(file: Path) -> bool:
+    """Say whether a file is an image that is read: by its ending, or by its first bytes where that tells nothing."""
+    ending = ending_of(file.name)
+    if ending not in TELLING:
+        try:
+            ending = ending_by(_content(file, HEAD_BYTES))
+        except Unusable:
+            return False
+    return ending in EXTENSIONS
 
 
 class Files(Protocol):
@@ -162,7 +173,7 @@ class _Listing:
         """Let go of the source."""
 
     def _head(self, called: str) -> bytes:
-        """The first bytes of a file, b"" where it cannot be read."""
+        """The first bytes of a file; raises Unusable where it cannot be read."""
         raise NotImplementedError
 
     def _add(self, called: str, name: str, outside: bool = False) -> None:
@@ -173,9 +184,13 @@ class _Listing:
             kind = self.labels
         else:
             ending = ending_of(name)
-            if ending not in EXTENSIONS | UNREAD.keys() | OTHER:
-                ending = ending_by(self._head(called)) or ending
-            if reason := UNREAD.get(ending):
+            reason: str | None = None
+            if ending not in TELLING:
+                try:
+                    ending = ending_by(self._head(called)) or ending
+                except Unusable as unusable:
+                    reason = str(unusable)
+            if reason := reason or UNREAD.get(ending):
                 self.unread.append(Skipped(name, reason))
                 return
             if ending not in EXTENSIONS:
@@ -234,10 +249,7 @@ class FolderFiles(_Listing):
         return _stamp(self.path / self.called(name))
 
     def _head(self, called: str) -> bytes:
-        try:
-            return _content(self.path / called, HEAD_BYTES)
-        except Unusable:
-            return b""
+        return _content(self.path / called, HEAD_BYTES)
 
     def _made(self, folder: Path, reason: str) -> None:
         self.unread.append(Skipped(printable(folder.relative_to(self.path).as_posix()), reason))
@@ -357,10 +369,7 @@ class ZipFiles(_Listing):
             raise Unusable(f"damaged in the zip: {error}") from error
 
     def _head(self, called: str) -> bytes:
-        try:
-            return self._unpacked(self._entries[called], HEAD_BYTES)
-        except Unusable:
-            return b""
+        return self._unpacked(self._entries[called], HEAD_BYTES)
 
     def _names(self) -> dict[str, tuple[str, bool]]:
         """What the archive calls an entry → its name, and whether that pointed outside."""

@@ -41,6 +41,8 @@ _OTHER = (
 )
 OTHER = frozenset(f".{ending}" for ending in _OTHER.split())
 """Endings of what is no image: such files are not looked into."""
+TELLING = EXTENSIONS | UNREAD.keys() | OTHER
+"""Endings that are believed."""
 
 HEAD_BYTES = 256
 """How much of a file ``read_head`` wants."""

@@ -10,7 +10,7 @@ from typing import Any
 from luoxia.data.png import PNG_START, png_chunks
 
 MAX_RECORD_BYTES = 16 * 2**20
-"""Of a run.json or a config.json that is looked into."""
+"""Of a run.json, a config.json or a label that is looked into."""
 RUN = "a run of Luoxia, which is no data"
 MODEL = "a model of Luoxia, which is no data"
 SHEET = "a picture that Luoxia made of its samples, which is no data"
@@ -92,7 +92,7 @@ def _label_of_gif(content: bytes) -> Any:
 
 def _parsed(text: bytes | None) -> Any:
     try:
-        return json.loads(text or b"")
+        return json.loads(text or b"") if len(text or b"") <= MAX_RECORD_BYTES else None
     except (ValueError, RecursionError):
         return None
 

@@ -357,7 +357,8 @@ class ImageGenerator:
         name = str(label)
         if name in self.classes:
             return self.classes.index(name)
-        if name.isdecimal() and int(name) < len(self.classes):
+        numbers = all(known.isdecimal() for known in self.classes)  # then a number is a name, and no place
+        if name.isdecimal() and int(name) < len(self.classes) and not numbers:
             return int(name)
         few = f"; classes are {', '.join(self.classes)}" if len(self.classes) <= 12 else ""
         hint = few or nearest(name, self.classes) or f"; classes are {', '.join(self.classes[:12])} …"

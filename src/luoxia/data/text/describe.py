@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.data.cells import is_missing
-from luoxia.data.files import Skipped, walk
-from luoxia.data.formats import EXTENSIONS
+from luoxia.data.files import Skipped, is_image, walk
 from luoxia.data.reading import Skips, TextFile, blocks, kind_of
 from luoxia.data.tables import SEPARATOR_NAMES
 from luoxia.data.text.records import RECORDS, TABLES, records, table
@@ -48,7 +47,7 @@ def holds_text(path: str | os.PathLike[str]) -> bool:
         return place.is_file() and kind_of(place) in PLAIN | RECORDS
     text = False
     for file in _files(place):
-        if file.suffix.lower() in EXTENSIONS:
+        if is_image(file):
             return False
         text = text or kind_of(file) in PLAIN | RECORDS
     return text
