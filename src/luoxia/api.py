@@ -104,7 +104,7 @@ def _check_unfinished(run: Run, config: Recipe, dataset: Any) -> None:
             f"the data at {dataset.source} has changed since {run.path} began; put it back or train anew"
         )
     newest = load_latest(run.checkpoints)
-    done, spent = newest.step, newest.state["seconds"]
+    done, spent = newest.step, newest.state.get("seconds", 0.0)
     if done >= config.steps:
         raise UsageError(
             f"{run.path} has done its {done:,} steps; give more, as in steps={2 * done}, "

@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 from luoxia import printing, streams
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
+from luoxia.names import printable
 from luoxia.verbs import VERBS, Verb, Word
 
 WAIT = 5.0
@@ -84,7 +85,7 @@ def _ending(sentence: str, debug: bool, code: int = 1) -> typer.Exit:
         import traceback
 
         traceback.print_exc()
-    printing.say(f"luoxia: {sentence}", err=True)
+    printing.say(f"luoxia: {printable(sentence.replace(chr(10), ' '))}", err=True)
     return typer.Exit(code)
 
 

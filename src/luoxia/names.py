@@ -35,6 +35,11 @@ def printable(name: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
+def readable(said: object) -> str:
+    """What a file from elsewhere says, cut short, for a sentence."""
+    return printable(str(said)[:200])
+
+
 def inner(name: str, *, drives: bool = True) -> tuple[str, bool]:
     """A name that a file or an archive gives, as a relative path with ``/``; and whether it pointed outside.
 

@@ -1,8 +1,9 @@
-"""Writing files so that a reader, a crash or a full disk never finds half of one."""
+"""Writing files so that a reader, a crash or a full disk never finds half of one; reading what may be broken."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -50,6 +51,24 @@ def to_json(value: Any) -> str:
     return re.sub(
         "[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
     )
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; ``OSError`` where no file lies, ``ValueError`` where it holds anything else."""
+    if not path.is_file():  # a pipe would never end
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return parse_object(path.read_text(encoding="utf-8"))
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """The JSON object in a text; ``ValueError`` where it is anything else."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from luoxia.config import nearest
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import expanded
+from luoxia.names import expanded, readable
 from luoxia.recipe import Recipe
 
 Kind = type[Recipe]
@@ -239,8 +239,3 @@ def _imported(parent: Kind) -> Iterator[Kind]:
 def _file_name(kind: Kind) -> str:
     file = _file_of(sys.modules.get(kind.__module__))
     return "" if file is None else file.name
-
-
-def readable(text: str) -> str:
-    """A name out of a file from elsewhere, fit for a sentence on a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text[:80])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from luoxia.errors import UsageError
-from luoxia.provenance.files import in_force
+from luoxia.provenance.files import in_force, read_object
 from luoxia.runs.run import Run
 
 LANGUAGE_MODEL = "language model"
@@ -19,10 +18,9 @@ ENCODER = "text encoder"
 def described(path: str | Path) -> dict[str, Any]:
     """What config.json says; {} where there is none to read."""
     try:
-        told = json.loads((model_folder(path) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_object(model_folder(path) / "config.json")
+    except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
 
 
 def model_folder(path: str | Path) -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import printable
-from luoxia.provenance.files import write_file
+from luoxia.names import printable, readable
+from luoxia.provenance.files import parse_object, read_object, write_file
+from luoxia.runs.records import is_line, is_record, problem
 from luoxia.runs.trackers import Write, scalars
 
 FORMAT = 1
@@ -84,17 +85,17 @@ class Run:
         if not path.exists():
             raise UsageError(f"run {path} is not there")
         try:
-            manifest = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            manifest = read_object(path / "run.json")
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{path} is no run: it has no run.json") from None
         except (OSError, ValueError) as error:
             raise LuoxiaError(f"{path}/run.json cannot be read: {error}") from None
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
-            raise LuoxiaError(f"{path}/run.json is not a run's manifest")
-        if manifest["format"] > FORMAT:
+        if isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
             raise UsageError(
-                f"{path} was written by Luoxia {manifest.get('luoxia')}, newer than this one; upgrade luoxia"
+                f"{path} was written by Luoxia {readable(manifest.get('luoxia'))}, newer than this one; upgrade luoxia"
             )
+        if wrong := problem(manifest):
+            raise LuoxiaError(f"{path}/run.json is not a run's manifest: {wrong}")
         return cls(path, manifest)
 
     def discard_unbegun(self) -> None:
@@ -102,7 +103,7 @@ class Run:
         with contextlib.suppress(OSError):
             if not self.path.name or any(self.checkpoints.glob("step_*")):
                 return
-            for name in ("run.json", "metrics.jsonl", "skipped.txt", ".lock"):
+            for name in ("run.json", "metrics.jsonl", "skipped.txt", "sweep.json", ".lock"):
                 (self.path / name).unlink(missing_ok=True)
             if self.checkpoints.is_dir():
                 self.checkpoints.rmdir()
@@ -116,7 +117,7 @@ class Run:
         except ImportError:
             yield
             return
-        with (self.path / ".lock").open("w") as lock:
+        with (self.path / ".lock").open("a") as lock:  # which never empties what a link there leads to
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -136,15 +137,20 @@ class Run:
         """Add a line to metrics.jsonl."""
         record = {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}
         line = json.dumps(_strict(record), ensure_ascii=False, allow_nan=False)
+        path = self.path / "metrics.jsonl"
+        if path.is_symlink():
+            raise LuoxiaError(
+                f"{path} is a link, and a run writes nothing through one: put the file itself there"
+            )
         try:
-            with (self.path / "metrics.jsonl").open("a+b") as file:
+            with path.open("a+b") as file:
                 if file.tell() > 0:
                     file.seek(-1, os.SEEK_END)
                     if file.read(1) != b"\n":  # a line that a crash cut short stays alone
                         file.write(b"\n")
                 file.write(f"{line}\n".encode("utf-8", "backslashreplace"))  # names that are no text
         except OSError as error:
-            raise LuoxiaError(f"cannot write {self.path}/metrics.jsonl: {error.strerror}") from error
+            raise LuoxiaError(f"cannot write {path}: {error.strerror}") from error
 
         self._track(record)
 
@@ -162,25 +168,29 @@ class Run:
             )
 
     def records(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl, all or of one kind; a line cut short by a crash is passed over."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(record, dict) and kind in (None, record.get("kind")):
-                    yield record
+        """The lines of metrics.jsonl, all or of one kind; one that is cut short or broken is passed over."""
+        for _, record in self._lines():
+            if record is not None and kind in (None, record["kind"]) and is_record(record):
+                yield record
 
     def rewind(self, step: int) -> None:
         """Drop the records after ``step``: training goes on from there and will write them again."""
-        kept = [r for r in self.records() if r["step"] <= step]
-        write_file(
-            self.path / "metrics.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept)
-        )
+        kept = [line for line, record in self._lines() if record is not None and record["step"] <= step]
+        write_file(self.path / "metrics.jsonl", b"".join(line.rstrip(b"\n") + b"\n" for line in kept))
+
+    def _lines(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+        """Each line of metrics.jsonl, and the record that it is, None where it is none."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    record = parse_object(line.decode("utf-8", "replace"))
+                except ValueError:
+                    yield line, None
+                else:
+                    yield line, record if is_line(record) else None
 
 
 def _strict(value: Any) -> Any:

@@ -216,7 +216,7 @@ class Session:
             self.run.write_manifest(config=config, **own.record(type(self.recipe)))
             seconds = self.trainer.progress.seconds
             detail = f"from step {saved.step}"
-            if unlike := self._unlike(saved.state["world_size"]):
+            if unlike := self._unlike(saved.state.get("world_size", self.world.size)):
                 self.display.tell(f"resuming, but results will not be bit-identical: {unlike}")
                 detail += f", not bit for bit: {unlike}"
             self.run.append("event", saved.step, seconds, event="resumed", detail=detail)
@@ -224,7 +224,7 @@ class Session:
     def _unlike(self, processes: int) -> str:
         """What differs from the machine that the run began on, and from the last checkpoint's number of processes."""
         manifest = self.run.manifest
-        before = {**manifest["hardware"], **manifest.get("versions", {}), "processes": processes}
+        before = {**manifest.get("hardware", {}), **manifest.get("versions", {}), "processes": processes}
         return differences(before, {**self._describe_hardware(), **versions()})
 
     def go(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 
 from luoxia import __version__
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.provenance.files import read_object
 from luoxia.recipes import Recipe, recorded
 from luoxia.runs.display import Display
 from luoxia.training.checkpoint import load_latest
@@ -31,7 +31,7 @@ class Stored:
     @classmethod
     def read(cls, folder: Path) -> Stored:
         """``UsageError`` for the folder of a newer Luoxia; see ``usable`` for all else."""
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_object(folder / "config.json")
         if config["format"] > 1:
             raise UsageError(
                 f"{folder} was written by Luoxia {config['luoxia']}, newer than this one; upgrade luoxia"
@@ -52,7 +52,10 @@ class Stored:
     def weights(self, checkpoints: Path | None = None, network: str = "") -> dict[str, torch.Tensor]:
         """Those of the folder, or of a network in the last of ``checkpoints``."""
         if checkpoints is None:
-            return load_file(self.folder / "model.safetensors")
+            file = self.folder / "model.safetensors"
+            if not file.is_file():  # a pipe would never end
+                raise FileNotFoundError(f"{file} is not there")
+            return load_file(file)
         return load_latest(checkpoints).tensors[network]
 
 

@@ -24,12 +24,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from luoxia.errors import LuoxiaError
-from luoxia.provenance.files import write_file
+from luoxia.names import readable
+from luoxia.provenance.files import read_object, write_file
 
 Tensors = dict[str, dict[str, Tensor]]
 """File → name → tensor."""
 FROZEN = "frozen.safetensors"
 """What no step changes, as NETWORK/NAME; each ``state.json`` has its SHA-256."""
+STATE: dict[str, Any] = {
+    "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,
+    "seen": int, "averaged": int,
+}  # fmt: skip
+"""What a ``state.json`` has, whatever is trained."""
 
 
 @dataclass
@@ -124,8 +130,8 @@ def load_latest(folder: Path) -> Checkpoint:
     candidates = _newest_first(folder)
     latest = folder / "LATEST"
     if latest.is_file():
-        named = folder / latest.read_text(errors="replace").strip()
-        candidates = [named, *(c for c in candidates if c != named)]
+        named = latest.read_text(errors="replace").strip()
+        candidates.sort(key=lambda path: path.name != named)
     problems = []
     for candidate in candidates:
         try:
@@ -137,11 +143,16 @@ def load_latest(folder: Path) -> Checkpoint:
 
 def load(path: Path) -> Checkpoint:
     """Read one checkpoint and check every file against the manifest; ``ValueError`` when one does not match."""
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = read_object(path / "manifest.json")
     for name, digest in manifest.items():
-        if _sha256(path / name) != digest:
-            raise ValueError(f"{name} is damaged")
-    state = json.loads((path / "state.json").read_text())
+        if Path(name).name != name or _sha256(path / name) != digest:
+            raise ValueError(f"{readable(name)} is damaged")
+    state = read_object(path / "state.json")
+    if "step" not in state:
+        raise ValueError("state.json has no step")
+    for name, kind in STATE.items():
+        if not isinstance(state.get(name, 0), kind) or not 0 <= state.get(name, 0) < 2**63:
+            raise ValueError(f"state.json is damaged at '{name}'")
     tensors = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
     _add_frozen(path.parent / FROZEN, state.get("frozen"), tensors)
     return Checkpoint(state["step"], tensors, state)
@@ -154,11 +165,11 @@ def load_network(folder: Path, steps: Iterable[int], name: str) -> list[dict[str
         if not path.is_dir():
             continue
         try:
-            digest = json.loads((path / "manifest.json").read_text())[_file(path, name).name]
+            digest = read_object(path / "manifest.json")[_file(path, name).name]
             if _sha256(_file(path, name)) != digest:
                 raise ValueError(f"{_file(path, name).name} is damaged")
             tensors = {name: load_file(_file(path, name))}
-            state = json.loads((path / "state.json").read_text())
+            state = read_object(path / "state.json")
             _add_frozen(folder / FROZEN, state.get("frozen"), tensors)
             found.append(tensors[name])
         except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -249,12 +249,12 @@ class Trainer:
             for name, optimiser in self.optimisers.items():
                 optimisers.load_state_tensors(optimiser, saved.tensors[f"optimiser_{name}"])
             objective_state.restore(self.objective, saved.tensors.get("objective", {}), self.world)
+            self.progress = Progress.recalled(
+                saved.step, saved.state, per_step=self.images_per_step, every=self.recipe.ema.every
+            )
         except (KeyError, RuntimeError, IndexError) as error:
             first = str(error).splitlines()[0]
             raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {first}") from None
-        self.progress = Progress.recalled(
-            saved.step, saved.state, per_step=self.images_per_step, every=self.recipe.ema.every
-        )
         self.tally = Tally()
         self._average_checkpoints()
         self.gather()

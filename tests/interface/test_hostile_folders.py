@@ -1,0 +1,184 @@
+"""Run and model folders from anybody: a sentence, whatever is in them, and nothing written through a link."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import luoxia
+from luoxia.errors import LuoxiaError
+from luoxia.runs.report import write_report
+from luoxia.runs.run import Run
+
+NESTED = '{"a":' * 100_000
+ODD: tuple[Any, ...] = (None, True, -1, 10**400, "\x1b[2J\nx", [], {}, [1], {"a": 1})
+SAMPLE, MEASURE = ("sample", "run", "n=1", "out=a.png", "overwrite=true"), ("measure", "run", "n=10")
+VERBS = (SAMPLE, MEASURE, ("resume", "run", "steps=21"))
+
+
+def one_sentence(result: Any) -> None:
+    """It was done, or one sentence says why not, and what to do is not to report a fault of ours."""
+    assert result.exit_code in (0, 1, 2)
+    assert "Traceback" not in result.stderr
+    assert "fault of Luoxia's own" not in result.stderr
+    told = [line for line in result.stderr.splitlines() if line.startswith("luoxia: ")]
+    assert len(told) == (result.exit_code != 0)
+    assert all(line.isprintable() and len(line) < 1000 for line in told)
+
+
+def changed(path: Path, keys: tuple[str, ...], value: Any, *, gone: bool = False) -> None:
+    told = json.loads(path.read_text())
+    inner = told
+    for key in keys[:-1]:
+        inner = inner[key]
+    if gone:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = value
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("format",),
+        ("recipe",),
+        ("config",),
+        ("data",),
+        ("command",),
+        ("data", "fingerprint"),
+        ("config", "width"),
+    ],
+    ids=".".join,
+)
+def test_a_manifest_of_wrong_values(run: Path, luoxia_command: Callable, keys: tuple[str, ...]) -> None:
+    text = (run / "run.json").read_text()
+    for value in (*ODD, "gone"):
+        (run / "run.json").write_text(text)
+        changed(run / "run.json", keys, value, gone=value == "gone")
+        result = luoxia_command("resume", "run", "steps=20")  # which are done: nothing is trained
+        assert result.exit_code in (1, 2)
+        one_sentence(result)
+        write_report(run)
+
+
+@pytest.mark.parametrize("name", ["run.json", "model/config.json", "metrics.jsonl", "checkpoints/LATEST"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", NESTED, '{"format": ' + "9" * 5000 + "}", "\x00", "../../x"]
+)
+def test_a_file_of_nonsense(run: Path, luoxia_command: Callable, name: str, text: str) -> None:
+    (run / name).write_text(text)
+    one_sentence(luoxia_command(*VERBS[0]))
+    one_sentence(luoxia_command("resume", "run", "steps=20"))
+    write_report(run)
+
+
+LINES = (
+    {"kind": "log"},
+    {"kind": "log", "step": 1},
+    {"kind": ["log"], "step": 1, "seconds": 1},
+    {"kind": "event", "step": None, "seconds": "x"},
+    {"kind": "event", "step": 1, "seconds": {}},
+    {"kind": "finding", "step": 10**30, "seconds": 0},
+    {"kind": "log", "step": 2, "seconds": 1, "losses": 1, "gradients": 1, "statistics": "x", "skipped": 0},
+    {
+        "kind": "log",
+        "step": 2,
+        "seconds": 1,
+        "losses": {},
+        "gradients": {"d": "x"},
+        "statistics": {},
+        "skipped": 0,
+    },
+    {"kind": "score", "step": "x", "seconds": 1, "scores": 1},
+    {"kind": "score", "step": 2, "seconds": 1, "scores": [1], "final": True},
+    {"kind": "score", "step": 2, "seconds": 1, "scores": [{"name": 1}], "final": True},
+    {"kind": "score", "step": 2, "seconds": 1, "scores": [], "watched": {"a": 1}},
+    {"kind": "score", "step": 2, "seconds": 1, "scores": [], "watched": 1},
+)
+
+
+def test_records_that_are_none(run: Path, luoxia_command: Callable) -> None:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    odd = [
+        *map(json.dumps, LINES),
+        NESTED,
+        "[1]",
+        '{"kind": "event", "step": 3, "seconds": 1, "x": "\\ud800"}',
+    ]
+    (run / "metrics.jsonl").write_text("\n".join([odd[0], *lines, *odd]) + "\n")
+    known = list(Run.open(run).records())
+    assert len(known) == len(lines) + 1
+    write_report(run)
+    for words in VERBS[1:]:
+        result = luoxia_command(*words)
+        one_sentence(result)
+        assert result.exit_code == 0, result.stderr
+    assert all(line in (run / "metrics.jsonl").read_text() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("state.json", {}),
+        ("state.json", {"step": "x"}),
+        ("state.json", {"step": 20, "seconds": None}),
+        ("state.json", {"step": 20}),
+        ("state.json", [1]),
+        ("manifest.json", []),
+        ("manifest.json", {"../../model/config.json": "0"}),
+        ("manifest.json", {"/etc/hostname": "0"}),
+        ("manifest.json", {}),
+    ],
+)
+def test_checkpoints_of_wrong_values(run: Path, luoxia_command: Callable, name: str, content: Any) -> None:
+    import hashlib
+
+    for folder in (run / "checkpoints").glob("step_*"):
+        (folder / name).write_text(json.dumps(content))
+        if name == "state.json":
+            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            changed(folder / "manifest.json", (name,), digest)
+    result = luoxia_command("resume", "run", "steps=21")
+    one_sentence(result)
+    assert result.exit_code == 1
+    one_sentence(luoxia_command("sample", "run", "ema=false", "out=a.png"))
+
+
+def test_nothing_is_written_through_a_link(run: Path, here: Path, luoxia_command: Callable) -> None:
+    for name in ("metrics.jsonl", ".lock", "run.json", "report.html", "model/config.json"):
+        victim = here / name.replace("/", "-")
+        victim.write_bytes((run / name).read_bytes() if (run / name).exists() else b"keep me")
+        before = victim.read_bytes()
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(victim)
+        for words in VERBS[1:]:
+            one_sentence(luoxia_command(*words))
+        assert victim.read_bytes() == before
+        (run / name).unlink(missing_ok=True)
+        (run / name).write_bytes(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "name", ["run.json", "model/config.json", "metrics.jsonl", "model/model.safetensors"]
+)
+def test_a_pipe_is_not_waited_for(run: Path, name: str) -> None:
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(LuoxiaError):
+        luoxia.load(run / "model")
+        Run.open(run)
+        if not list(Run.open(run).records()):
+            raise LuoxiaError("nothing was waited for")
+
+
+def test_a_training_that_never_began_leaves_no_sweep(here: Path) -> None:
+    run = Run.create("new", "gan")
+    for name in ("run.json", "sweep.json", "skipped.txt"):
+        (run.path / name).write_text("{}")
+    run.discard_unbegun()
+    assert not run.path.exists()
