@@ -79,6 +79,7 @@ def test_a_file_of_nonsense(run: Path, luoxia_command: Callable, name: str, text
 LINES = (
     {"kind": "log"},
     {"kind": "log", "step": 1},
+    {"kind": "log", "step": 1, "seconds": 0, "gradients": None},
     {"kind": ["log"], "step": 1, "seconds": 1},
     {"kind": "event", "step": None, "seconds": "x"},
     {"kind": "event", "step": 1, "seconds": {}},

@@ -46,10 +46,10 @@ class Line(TypedDict):
 class Log(Line):
     """What the doctor hears."""
 
-    losses: dict[str, Numbers]
-    gradients: Numbers
-    skipped: Number
-    statistics: Numbers
+    losses: NotRequired[dict[str, Numbers]]
+    gradients: NotRequired[Numbers]
+    skipped: NotRequired[Number]
+    statistics: NotRequired[Numbers]
 
 
 class Watched(TypedDict):
@@ -67,11 +67,11 @@ class ScoreRecord(TypedDict):
     __pydantic_config__ = OPEN  # type: ignore[misc]
     name: str
     value: Number
-    low: Number
-    high: Number
-    floor: Number
-    heading: Literal["authenticity", "plausibility", "creativity"]
-    signature: dict[str, str | int | float]
+    low: NotRequired[Number]
+    high: NotRequired[Number]
+    floor: NotRequired[Number]
+    heading: NotRequired[Literal["authenticity", "plausibility", "creativity"]]
+    signature: NotRequired[dict[str, str | int | float]]
 
 
 class Scores(Line):

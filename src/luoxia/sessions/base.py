@@ -254,7 +254,7 @@ class Session:
         """A doctor who knows the run's past."""
         doctor = Doctor(self.recipe, {phase.name: phase.role for phase in self.trainer.phases})
         for record in self.run.records() if self.world.main else ():
-            if record["kind"] == "log":
+            if record["kind"] == "log" and {"gradients", "skipped", "statistics"} <= record.keys():
                 doctor.hear_log(record["step"], with_nan(record))
             elif record["kind"] == "score" and "watched" in record:
                 doctor.hear_scores(record["step"], classes={}, **with_nan(record["watched"]))
