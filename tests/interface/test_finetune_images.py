@@ -13,6 +13,8 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 import luoxia
+from luoxia.recipes.images import ImageRecipe
+from luoxia.sessions.transfer import ANEW
 from luoxia.training.checkpoint import load_latest
 
 Command = Callable[..., Result]
@@ -88,6 +90,14 @@ def test_other_channels_and_sizes(luoxia_command: Command, photos: Path, run: Pa
     assert networks["discriminator"]["fresh"] == ["layers.0.weight"]
     assert "anew: layers.9.weight, layers.9.bias" in result.stderr
     assert luoxia.load("tuned").sample(2).shape == (2, 6, 8, 1)
+
+
+def test_keys_of_a_run_are_not_taken_over() -> None:
+    """Every key that recipes of images share is the run's own, but for those that say how it was trained."""
+    shared = set(ImageRecipe.model_fields)
+    assert shared - ANEW == {"batch", "accumulate", "average_checkpoints", "optimiser", "schedule", "ema"}
+    assert {"data", "out", "steps", "seed", "device", "extractor", "d_lr", "init", "freeze_d"} <= ANEW
+    assert not {"width", "loss", "penalty", "gamma", "condition", "augment"} & ANEW
 
 
 def test_classes_are_carried_over_by_name(

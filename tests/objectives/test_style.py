@@ -152,6 +152,15 @@ def test_adaptive_augmentation_reaches_the_state():
     assert made.objective.statistics["augment_p"] == state["augment_p"]
 
 
+def test_adaptive_augmentation_counts_whole_updates_and_all_their_images():
+    made = trainer(recipe(augment=("ada",), ada_kimg=0.1, ada_target=-0.99, accumulate=2))
+    for _ in range(6):
+        made.step()
+    state = made.objective.state
+    assert state["augment_p"].item() == pytest.approx(32 / 100), "after 4 updates of twice 4 of 100 images"
+    assert state["ada_batches"] == 2 and state["ada_changed"] == 32
+
+
 # ---------------------------------------------------------------------- what follows from the data
 
 

@@ -15,16 +15,15 @@ from luoxia.networks.transfer import Classes, carry_over, class_axes
 from luoxia.objectives.base import Objective
 from luoxia.recipe import NO_LIMIT
 from luoxia.recipes import AdversarialRecipe, Recipe
+from luoxia.recipes.images import ImageRecipe
 from luoxia.runs.folder import model_folder, require_model
 from luoxia.sessions.stored import Stored, usable
 from luoxia.training.checkpoint import load_latest
 
-ANEW = (
-    "data", "out", "steps", "budget", "seed", "lr", "d_lr", "init", "freeze_d", "device", "precision", "compile",
-    "shard", "log_every", "sample_every", "score_every", "checkpoint_every", "keep", "crop", "holdout", "extractor",
-    "score_samples",
-)  # fmt: skip
-"""Keys that are no part of what a generator is, nor of how it was regularised: a fine-tuning has its own."""
+HOW = {"batch", "accumulate", "average_checkpoints", "optimiser", "schedule", "ema"}
+"""Of the keys that all recipes of images share, those that say how a generator was trained."""
+ANEW = set(ImageRecipe.model_fields) - HOW | {"d_lr", "init", "freeze_d"}
+"""Keys that are no part of what a generator is, nor of how it was trained: a fine-tuning has its own."""
 SHARE_OF_STEPS, SHARE_OF_LR = 4, 2
 """A fine-tuning does this part of its origin's steps, at this part of its learning rate, unless told otherwise."""
 NAMED = 6
