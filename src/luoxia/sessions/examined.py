@@ -49,8 +49,9 @@ class ExaminedSession(TokenSession):
         return self.on_device(self.batches.gather(chosen))
 
     def on_device(self, batch: Any) -> Any:
-        """A batch as the objective takes it."""
-        return self.examples(*map(torch.from_numpy, batch)).to(self.world.device)
+        """A batch as the objective takes it: the same sides, by their names."""
+        sides = {name: torch.from_numpy(side) for name, side in batch._asdict().items()}
+        return self.examples(**sides).to(self.world.device)
 
     # ------------------------------------------------------------------ what each kind says for itself
 

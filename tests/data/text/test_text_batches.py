@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from luoxia.data import reading
 from luoxia.data.text import (
     IGNORED,
     SEPARATOR,
+    LabelledBatch,
     LabelledBatches,
     LabelledDataset,
+    PairBatch,
     PairBatches,
     PairDataset,
     TokenBatches,
@@ -19,8 +22,11 @@ from luoxia.data.text import (
     read_pairs,
     read_texts,
 )
+from luoxia.data.text.counted import TwoSides
 from luoxia.data.text.tokens import TokenStream
 from luoxia.errors import UsageError
+from luoxia.objectives import language as objectives
+from luoxia.objectives.understanding import LabelledTexts, TextPairs
 
 BYTES = Tokeniser.train("byte", specials=(SEPARATOR,))
 EOS = 2
@@ -238,7 +244,7 @@ def test_each_pair_once_an_epoch_within_the_budget(pairs: PairDataset, world: in
         for position in range(epoch * count, (epoch + 1) * count):
             batch = ranks[position % world](position // world)
             assert batch.source.size <= 200
-            assert batch.target_in.size <= 200
+            assert batch.inputs.size <= 200
             order += _pairs_of(batch)
         assert sorted(order) == sorted(everything)
         epochs.append(order)
@@ -301,3 +307,10 @@ def test_a_foreign_template_stays_around_a_cut_text(poems: Path) -> None:
             assert row[real].tolist() == [4, *data.texts[number][:18], 5]
     with pytest.raises(UsageError, match="no room"):
         LabelledBatches(data, longest=2)
+
+
+def test_batches_become_tensors_by_the_names_of_their_sides() -> None:
+    """What data serves and what an objective takes have the same sides, so that none is taken for another."""
+    pairs = ((PairBatch, objectives.PairBatch), (LabelledBatch, LabelledTexts), (TwoSides, TextPairs))
+    for served, taken in pairs:
+        assert set(served._fields) <= {field.name for field in fields(taken) if field.init}

@@ -24,8 +24,8 @@ class PairBatch(NamedTuple):
 
     source: Indices  # ends with <eos>
     source_mask: NDArray[np.bool_]  # True where there is a token
-    target_in: Indices  # <bos> and the target
-    target_out: Indices  # the target and <eos>, then -100
+    inputs: Indices  # <bos> and the target
+    targets: Indices  # the target and <eos>, then -100
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,13 @@ class PairBatches(BucketedBatches):
         source = np.full((len(rows), lengths.max() + 1), pad)
         data.sources.put(source, chosen)
         source[rows, lengths] = eos
-        target_in = np.full((len(rows), target_lengths.max() + 1), pad)
-        target_in[:, 0] = bos
-        data.targets.put(target_in, chosen, at=1)
-        target_out = np.full_like(target_in, IGNORED)
-        data.targets.put(target_out, chosen)
-        target_out[rows, target_lengths] = eos
-        return PairBatch(source, np.arange(source.shape[1]) <= lengths[:, None], target_in, target_out)
+        inputs = np.full((len(rows), target_lengths.max() + 1), pad)
+        inputs[:, 0] = bos
+        data.targets.put(inputs, chosen, at=1)
+        targets = np.full_like(inputs, IGNORED)
+        data.targets.put(targets, chosen)
+        targets[rows, target_lengths] = eos
+        return PairBatch(source, np.arange(source.shape[1]) <= lengths[:, None], inputs, targets)
 
 
 def _id(token: int | None) -> int:
