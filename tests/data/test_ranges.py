@@ -15,10 +15,12 @@ from luoxia.data.originals import open_originals
 KINDS = {"u": 1, "i": 2, "f": 3}
 
 
-def tiff(values: NDArray[np.generic], photometric: int = 1, **more: tuple[int, float]) -> bytes:
+def tiff(
+    values: NDArray[np.generic], photometric: int = 1, order: str = "<", **more: tuple[int, float]
+) -> bytes:
     """A TIFF of one channel; ``more``: numbers of tags as t280=(type, value)."""
     height, width = values.shape
-    data, bits = values.astype(values.dtype.newbyteorder("<")).tobytes(), values.dtype.itemsize * 8
+    data, bits = values.astype(values.dtype.newbyteorder(order)).tobytes(), values.dtype.itemsize * 8
     tags = [
         (256, 3, width),
         (257, 3, height),
@@ -29,10 +31,14 @@ def tiff(values: NDArray[np.generic], photometric: int = 1, **more: tuple[int, f
     ]
     tags += [(277, 3, 1), (278, 3, height), (279, 4, len(data)), (339, 3, KINDS[values.dtype.kind])]
     tags += [(int(name[1:]), *value) for name, value in more.items()]
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, int(value)) for tag, kind, value in sorted(tags))
-    return (
-        b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
-    )
+    entries = b"".join(entry(order, tag, kind, int(value)) for tag, kind, value in sorted(tags))
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(data))
+    return start + data + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+def entry(order: str, tag: int, kind: int, value: int) -> bytes:
+    form = f"{order}HHIHH" if kind == 3 else f"{order}HHII"
+    return struct.pack(form, tag, kind, 1, value, *([0] if kind == 3 else []))
 
 
 def ramp(low: float, high: float, kind: str) -> NDArray[np.generic]:
@@ -58,8 +64,6 @@ FULL = np.rint(np.linspace(0, 255, 16))
 def test_the_whole_range_is_used(
     tmp_path: Path, low: float, high: float, kind: str, photometric: int
 ) -> None:
-    if photometric == 0 and kind not in ("u2", "f4"):
-        return  # Pillow reads no such TIFF
     write(tmp_path / "a.tif", tiff(ramp(low, high, kind), photometric))
     found = np.array(greys(tmp_path))
     assert np.abs(found - (FULL if photometric else 255 - FULL)).max() <= 1
@@ -110,6 +114,15 @@ def test_few_greys_are_said(tmp_path: Path, cached: bool) -> None:
 
 
 def test_a_tiff_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path / "a.tif", tiff(ramp(0, 1000, "i2"), photometric=0))
+    write(tmp_path / "a.tif", tiff(ramp(0, 1000, "i2"), photometric=9))
     write(tmp_path / "b.png", encode(Image.fromarray(ramp(0, 255, "u1"))))
     assert "save it as PNG" in open_images(tmp_path).skipped[0].reason
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4"])
+def test_the_order_of_bytes_does_not_matter(tmp_path: Path, kind: str) -> None:
+    for order in "<>":
+        write(tmp_path / f"{order == '<'}.tif", tiff(ramp(0, 200, kind), photometric=0, order=order))
+    images = open_images(tmp_path).images
+    assert (images[0] == images[1]).all()
+    assert images[0, 0, 0] > images[0, 0, -1]

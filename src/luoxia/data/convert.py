@@ -27,6 +27,7 @@ from PIL import Image, UnidentifiedImageError
 from luoxia.data.formats import HEAD_BYTES, ending_of, why_unread
 from luoxia.data.png import PNG_START, without_remarks
 from luoxia.data.ranges import Depth, Range, depth_of, to_bytes
+from luoxia.data.tiff import PHOTOMETRIC, with_black_as_zero
 
 Crop = Literal["center", "random", "pad"]
 CROPS: tuple[str, ...] = get_args(Crop)
@@ -150,7 +151,7 @@ def _open(payload: Payload) -> Image.Image:
     if not payload:
         raise Unusable("an empty file")
     try:
-        image = Image.open(io.BytesIO(payload), formats=FORMATS)
+        image = _opened(payload)
     except UnidentifiedImageError as error:
         raise Unusable(why_unread(payload[:HEAD_BYTES]) or "not an image, whatever its name says") from error
     except Image.DecompressionBombError as error:
@@ -162,6 +163,19 @@ def _open(payload: Payload) -> Image.Image:
         raise Unusable(f"{width} × {height} pixels, more than the limit of {MAX_PIXELS:,} in all")
     if width * height == 0:
         raise Unusable("no pixels")
+    return image
+
+
+def _opened(payload: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(payload), formats=FORMATS)
+    except UnidentifiedImageError:
+        turned = with_black_as_zero(payload)
+        if turned is None:
+            raise
+    image = Image.open(io.BytesIO(turned), formats=FORMATS)
+    tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    tags[PHOTOMETRIC] = 0  # as it was: luoxia.data.ranges turns it
     return image
 
 

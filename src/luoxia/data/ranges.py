@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from luoxia.data.tiff import PHOTOMETRIC
+
 USED = 0.1
 """Share of a usual range that the numbers must fill, to be taken as being in it."""
 _USUAL: dict[str, tuple[tuple[float, float], ...]] = {
@@ -21,7 +23,7 @@ _USUAL: dict[str, tuple[tuple[float, float], ...]] = {
     "int32": ((0, 255), (0, 65535)),
     "float32": ((0, 1), (-1, 1), (0, 255), (0, 65535)),
 }
-BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+BITS, SAMPLE_FORMAT = 258, 339  # tags of TIFF
 STATED = (
     (340, 341),
     (280, 281),
@@ -122,7 +124,7 @@ def _kind(image: Image.Image) -> str | None:
     elif image.mode == "I":
         kind = f"int{bits}" if sample == SIGNED and bits in (16, 32) else "uint32" if bits == 32 else "uint16"
     elif image.mode == "L" and sample == SIGNED and bits == 8:
-        return "int8"
+        kind = "int8"
     else:
         return None
     return (
