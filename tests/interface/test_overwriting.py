@@ -122,6 +122,17 @@ def test_a_sheet_that_nothing_could_read_is_refused(refused: Refusal, finished: 
     assert "a sheet of 1,000,000 images of 8 × 8 would have" in told and "out=FOLDER/" in told
 
 
+def test_the_need_of_many_images_is_told_before_they_are_made(
+    luoxia_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luoxia.sampling.LARGE", 1000)
+    few, many = (luoxia_command("sample", finished, f"n={n}", f"out={n}.npz") for n in (2, 70))
+    assert "images of 8 × 8 × 3: 0.0 GiB before they are packed" in many.stderr
+    assert few.stderr == ""
+    with np.load("70.npz") as file:
+        assert np.array_equal(file["images"], luoxia.load(finished, device="cpu").sample(70))
+
+
 # ------------------------------------------------------------------ text
 
 

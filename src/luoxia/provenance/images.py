@@ -41,13 +41,24 @@ def chunks(images: Chunks) -> Iterator[Images]:
     return iter([images]) if isinstance(images, np.ndarray) else iter(images)
 
 
-def grid(images: Images, columns: int | None = None, gap: int = 2, background: int = 255) -> Images:
-    """Lay n images out in rows: (n, h, w, c) → (H, W, c); about square unless ``columns`` is given."""
-    n, h, w, c = images.shape
-    columns = columns or _columns(n, h, w)
-    height, width = _sheet_size(n, h, w, columns, gap)
-    sheet = np.full((height, width, c), background, dtype=np.uint8)
-    _lay(sheet, images, 0, columns, gap)
+def grid(
+    images: Chunks, columns: int | None = None, n: int | None = None, gap: int = 2, background: int = 255
+) -> Images:
+    """Lay n images out in rows: (n, h, w, c) → (H, W, c); about square unless ``columns`` is given.
+
+    ``n``: how many, where they come in chunks.
+    """
+    several = chunks(images)
+    first = next(several)
+    many = len(images) if isinstance(images, np.ndarray) else n
+    assert many is not None
+    _, h, w, c = first.shape
+    columns = columns or _columns(many, h, w)
+    sheet = np.full((*_sheet_size(many, h, w, columns, gap), c), background, dtype=np.uint8)
+    laid = (image for chunk in itertools.chain([first], several) for image in chunk)
+    for i, image in enumerate(laid):
+        top, left = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        sheet[top : top + h, left : left + w] = image
     return sheet
 
 
@@ -57,14 +68,6 @@ def _columns(n: int, h: int, w: int) -> int:
 
 def _sheet_size(n: int, h: int, w: int, columns: int, gap: int = 2) -> tuple[int, int]:
     return math.ceil(n / columns) * (h + gap) + gap, columns * (w + gap) + gap
-
-
-def _lay(sheet: Images, images: Images, first: int, columns: int, gap: int = 2) -> None:
-    """Put images (n, h, w, c) in their places, the first at place number ``first``."""
-    _, h, w, _ = images.shape
-    for i, image in enumerate(images, first):
-        top, left = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
-        sheet[top : top + h, left : left + w] = image
 
 
 def check_grid(n: int, shape: tuple[int, int, int], columns: int | None = None) -> None:
@@ -113,21 +116,10 @@ def write_grid(
     columns: int | None = None,
     n: int | None = None,
 ) -> Path:
-    """Write ``n`` images (None: as many as an array has) as one sheet, small ones enlarged."""
-    if n is None:
-        assert isinstance(images, np.ndarray)
-        n = len(images)
-    sheet, done = np.empty((0, 0, 0), np.uint8), 0
-    for chunk in chunks(images):
-        tiles = enlarge(chunk, TILE)
-        if not done:
-            _, h, w, c = tiles.shape
-            columns = columns or _columns(n, h, w)
-            sheet = np.full((*_sheet_size(n, h, w, columns), c), 255, dtype=np.uint8)
-        assert columns is not None
-        _lay(sheet, tiles, done, columns)
-        done += len(chunk)
-    return write_png(path, sheet, parameters)
+    """Write images as one sheet, small ones enlarged; ``n``: how many, where they come in chunks."""
+    many = len(images) if isinstance(images, np.ndarray) else n
+    tiles = (enlarge(chunk, TILE) for chunk in chunks(images))
+    return write_png(path, grid(tiles, columns, many), parameters)
 
 
 def write_folder(path: Path, images: Chunks, parameters: Iterable[dict[str, Any]]) -> Path:
