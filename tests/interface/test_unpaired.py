@@ -53,7 +53,7 @@ def trained(sides, luoxia_command):
 
 def test_it_learns_to_invert_what_it_never_saw_inverted(trained):
     words = (
-        "steps=90",
+        "steps=130",
         "width=8",
         "d_width=8",
         "lr=5e-3",
