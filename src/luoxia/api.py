@@ -24,7 +24,7 @@ from luoxia.sessions.base import command_line, resolve
 from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import load_foreign, refuse_adapter
-from luoxia.sessions.stored import Stored, usable
+from luoxia.sessions.stored import Stored, no_larger_than, usable
 from luoxia.sessions.sweep import settled_by_trial
 from luoxia.sessions.text import TextSession
 from luoxia.sessions.unpaired import UnpairedSession
@@ -311,7 +311,8 @@ def _load_model(
         )
     weights = stored.weights(checkpoints, kind.network)
     common = {"details": stored.details, "device": device, **precise}
-    return kind.open_model(stored.recipe, stored.config, weights, folder, **common)
+    with no_larger_than(weights):
+        return kind.open_model(stored.recipe, stored.config, weights, folder, **common)
 
 
 __all__ = [

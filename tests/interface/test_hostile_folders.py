@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import luoxia
 from luoxia.errors import LuoxiaError
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
+from luoxia.sessions.images import ImageSession
 
 NESTED = '{"a":' * 100_000
 ODD: tuple[Any, ...] = (None, True, -1, 10**400, "\x1b[2J\nx", [], {}, [1], {"a": 1})
@@ -183,3 +186,84 @@ def test_a_training_that_never_began_leaves_no_sweep(here: Path) -> None:
         (run.path / name).write_text("{}")
     run.discard_unbegun()
     assert not run.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("config", "width"), 10**9),
+        (("config", "width"), 10**400),
+        (("config", "latent"), 1e308),
+        (("config", "depth"), 1),
+        (("spec", "height"), 10**400),
+        (("spec", "height"), "x"),
+        (("spec", "channels"), None),
+        (("spec",), []),
+        (("classes",), 3),
+        (("classes",), {"a": 1}),
+        (("step",), "x"),
+        (("kind",), 1),
+        (("config",), None),
+    ],
+)
+def test_a_model_of_wrong_values(
+    run: Path, luoxia_command: Callable, keys: tuple[str, ...], value: Any
+) -> None:
+    changed(run / "model" / "config.json", keys, value)
+    result = luoxia_command(*SAMPLE)
+    one_sentence(result)
+    assert result.exit_code in (1, 2)
+
+
+def test_a_network_of_any_depth_is_not_built(here: Path) -> None:
+    (here / "words.txt").write_text("the cat sat on the mat. " * 50)
+    small = {"heads": 2, "width": 16, "tokeniser": "byte", "context": 16, "batch": 4, "score_samples": 0}
+    run = luoxia.train(
+        "gpt", data="words.txt", steps=1, layers=1, sample_every=0, quiet=True, device="cpu", **small
+    )
+    changed(run.model / "config.json", ("config", "layers"), 2_000_000_000)
+    with pytest.raises(LuoxiaError, match="larger than the weights"):
+        luoxia.load(run.path)
+
+
+@pytest.mark.parametrize("tensors", ["nan", "missing", "more", "other shapes", "none"])
+def test_weights_that_do_not_fit(run: Path, luoxia_command: Callable, tensors: str) -> None:
+    path = run / "model" / "model.safetensors"
+    found = load_file(path)
+    name = next(iter(found))
+    changes: dict[str, Callable[[], object]] = {
+        "nan": lambda: found.update({key: torch.full_like(value, torch.nan) for key, value in found.items()}),
+        "missing": lambda: found.pop(name),
+        "more": lambda: found.update(evil=torch.zeros(2)),
+        "other shapes": lambda: found.update({name: torch.zeros(3, 3)}),
+        "none": found.clear,
+    }
+    changes[tensors]()
+    save_file(found, path)
+    result = luoxia_command(*SAMPLE)
+    one_sentence(result)
+    assert result.exit_code == (tensors != "nan")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [torch.OutOfMemoryError("CUDA out of memory"), KeyError("ours"), AssertionError(), NotImplementedError()],
+)
+def test_what_is_not_the_folders_fault_is_not_told_as_such(
+    run: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(ImageSession, "open_model", fail)
+    with pytest.raises(type(fault)):
+        luoxia.load(run)
+
+
+def test_the_cause_is_kept(run: Path, luoxia_command: Callable) -> None:
+    (run / "model" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(LuoxiaError, match="holds no usable model") as caught:
+        luoxia.load(run)
+    assert type(caught.value.__cause__).__name__ == "SafetensorError"
+    assert "SafetensorError" in luoxia_command(*SAMPLE, "--debug").stderr
+    assert "SafetensorError" not in luoxia_command(*SAMPLE).stderr

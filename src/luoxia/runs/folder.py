@@ -82,4 +82,5 @@ def other_verb(path: str | Path) -> str:
 def condition_of(path: str | Path) -> tuple[str, ...]:
     """The fields that the texts of a run or of a model folder are learnt by; () without."""
     config = described(path).get("config")
-    return tuple(config.get("condition") or ()) if isinstance(config, dict) else ()
+    told = config.get("condition") if isinstance(config, dict) else None
+    return tuple(map(str, told)) if isinstance(told, list) else ()

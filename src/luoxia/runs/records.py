@@ -1,4 +1,4 @@
-"""The shapes of run.json and of the lines of metrics.jsonl: a folder may come from anybody, and be broken anywhere."""
+"""The shapes of run.json, config.json and the lines of metrics.jsonl: a folder may be anybody's, and broken."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ class Fingerprint(TypedDict):
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     fingerprint: str
+
+
+class Model(TypedDict):
+    """What is read of a model folder's config.json."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    format: Annotated[int, Field(ge=1)]
+    kind: str
+    recipe: str
+    config: dict[str, Any]
+    run: str
+    step: Count
+    data: str
+    spec: dict[str, Any]
+    classes: NotRequired[list[str]]
 
 
 class Line(TypedDict):
@@ -81,14 +96,15 @@ class Scores(Line):
     watched: NotRequired[Watched]
 
 
-_MANIFEST, _LINE = TypeAdapter(Manifest), TypeAdapter(Line)
+_LINE = TypeAdapter(Line)
+_FILES: dict[str, TypeAdapter[Any]] = {"run.json": TypeAdapter(Manifest), "config.json": TypeAdapter(Model)}
 _SHAPES: dict[str, TypeAdapter[Any]] = {"log": TypeAdapter(Log), "score": TypeAdapter(Scores)}
 
 
-def problem(manifest: object) -> str:
-    """What is wrong with the content of a run.json, as the end of a sentence; "" where nothing is."""
+def problem(name: str, content: object) -> str:
+    """What is wrong with the content of a run.json or config.json, as the end of a sentence; "" where nothing is."""
     try:
-        _MANIFEST.validate_python(manifest)
+        _FILES[name].validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -94,7 +94,7 @@ class Run:
             raise UsageError(
                 f"{path} was written by Luoxia {readable(manifest.get('luoxia'))}, newer than this one; upgrade luoxia"
             )
-        if wrong := problem(manifest):
+        if wrong := problem("run.json", manifest):
             raise LuoxiaError(f"{path}/run.json is not a run's manifest: {wrong}")
         return cls(path, manifest)
 

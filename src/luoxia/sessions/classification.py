@@ -168,7 +168,7 @@ class ClassificationSession(ExaminedSession):
     @classmethod
     def open_model(cls, recipe: Any, config: dict[str, Any], *given: Any, **common: Any) -> Any:
         """The classifier, with the names of its classes."""
-        return super().open_model(recipe, config, *given, classes=config["classes"], **common)
+        return super().open_model(recipe, config, *given, classes=config.get("classes", []), **common)
 
     def generator(self) -> TextClassifier:
         """What is sampled and measured: a copy, for models in use do not train."""

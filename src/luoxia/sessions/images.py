@@ -20,6 +20,7 @@ from luoxia.runs.display import Display
 from luoxia.sessions import transfer
 from luoxia.sessions.base import absolute
 from luoxia.sessions.pictures import PictureSession, Real
+from luoxia.sessions.stored import spec_of
 from luoxia.training.batches import ImageBatches
 
 GRID = 64
@@ -155,11 +156,11 @@ class ImageSession(PictureSession):
         **common: Any,
     ) -> ImageGenerator:
         """The generator of images."""
-        spec = ImageSpec(**config["spec"])
+        spec = spec_of(ImageSpec, config["spec"])
         network = recipe.build_generator(spec)
         network.load_state_dict(weights)
         shape = (spec.height, spec.width, spec.channels)
-        return ImageGenerator(network, classes=tuple(config["classes"]), shape=shape, **common)
+        return ImageGenerator(network, classes=tuple(config.get("classes", ())), shape=shape, **common)
 
     def describe_model(self) -> dict[str, Any]:
         """The shape of the images, and the classes."""

@@ -25,7 +25,7 @@ from luoxia.networks.lora import adapters, add_lora, fold
 from luoxia.networks.transformer import Decoder
 from luoxia.runs.folder import is_foreign, model_folder, require_model
 from luoxia.sessions.base import Session
-from luoxia.sessions.stored import Stored, usable
+from luoxia.sessions.stored import Stored, no_larger_than, usable
 
 FOREIGN = "huggingface"
 """Of a model folder whose weights began in a Hugging Face folder: the small files of that folder."""
@@ -57,9 +57,10 @@ class Origin:
                 raise UsageError(
                     f"{path} holds no {session.exported}, but of the kind '{stored.config['kind']}'"
                 )
-            model = session.open_model(
-                stored.recipe, stored.config, stored.weights(), folder, details={}, device="cpu"
-            )
+            weights = stored.weights()
+            with no_larger_than(weights):
+                given = (stored.recipe, stored.config, weights, folder)
+                model = session.open_model(*given, details={}, device="cpu")
         return cls(model.network, folder / FOREIGN if (folder / FOREIGN).is_dir() else None)
 
     @property

@@ -12,7 +12,9 @@ import torch
 from luoxia.data.text.spec import TextSpec
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.generation.token_model import TokenModel
+from luoxia.networks.shape import Shape
 from luoxia.sessions.base import Session
+from luoxia.sessions.stored import spec_of
 
 
 class TokenSession(Session):
@@ -33,7 +35,10 @@ class TokenSession(Session):
         **common: Any,
     ) -> Any:
         """The network and the tokeniser beside it."""
-        network = recipe.build_generator(TextSpec(**config["spec"]))
+        spec = spec_of(TextSpec, config["spec"])
+        if spec.shape is not None:
+            spec_of(Shape, spec.shape)
+        network = recipe.build_generator(spec)
         cls.fill(network, weights, recipe)
         tokeniser = Tokeniser.load(folder)
         return cls.model(

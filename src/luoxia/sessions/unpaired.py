@@ -29,6 +29,7 @@ from luoxia.recipes.unpaired import UnpairedRecipe
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
 from luoxia.sessions.pictures import Indices, PictureSession, Real, make_reference, picture_neighbours
+from luoxia.sessions.stored import spec_of
 from luoxia.training.batches import CropBatches
 
 ROWS = 8
@@ -181,7 +182,7 @@ class UnpairedSession(PictureSession):
         **common: Any,
     ) -> ImageTranslator:
         """The translator of images."""
-        spec = ImageSpec(**config["spec"])
+        spec = spec_of(ImageSpec, config["spec"])
         networks = recipe.translators(spec)
         networks.load_state_dict(of_translators(weights))
         return ImageTranslator(networks, channels=spec.channels, **common)
