@@ -36,6 +36,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     streams.guard()
+    # torch reads this before its first tensor: huge pages for its large ones, where Linux grants them
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         app()
     except SystemExit as ended:

@@ -105,6 +105,9 @@ class Recipe(Config):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile; auto: on CUDA, for long runs"
     )
+    deterministic: Literal["auto", "on", "off"] = Field(
+        "auto", description="on a GPU, kernels that give equal weights in equal runs; auto: by recipe"
+    )
     shard: bool = Field(
         False, description="with torchrun: weights and optimiser cut up over the processes (FSDP2)"
     )

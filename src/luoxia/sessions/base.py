@@ -24,6 +24,7 @@ from luoxia.runs.report import write_report
 from luoxia.runs.run import Run, with_nan
 from luoxia.runs.trackers import open_tracker
 from luoxia.training.checkpoint import load_latest
+from luoxia.training.determinism import deterministic, wants_determinism
 from luoxia.training.distributed import World
 from luoxia.training.doctor import Doctor
 from luoxia.training.hardware import (
@@ -63,18 +64,18 @@ class Session:
         self.display = display
         self.stopper = Stopper()
         self.prepare()
-        torch.manual_seed(recipe.seed)  # the initial weights, the same in every process
-        keep_freed_memory()
         self.dtype = choose_precision(recipe.precision, world.device)
-        self.trainer = Trainer(
-            self.objective(),
-            self.recipe,
-            self.batch,
-            world,
-            run.checkpoints,
-            self.dtype,
-            compiled=wants_compile(recipe.compile, world.device, recipe.steps, recipe.budget),
-        )
+        with torch.random.fork_rng(devices=[]):  # what the caller draws stays as it was
+            torch.default_generator.manual_seed(recipe.seed)  # initial weights, the same in every process
+            self.trainer = Trainer(
+                self.objective(),
+                self.recipe,
+                self.batch,
+                world,
+                run.checkpoints,
+                self.dtype,
+                compiled=wants_compile(recipe.compile, world.device, recipe.steps, recipe.budget),
+            )
 
     # ------------------------------------------------------------------ what each medium says for itself
 
@@ -228,7 +229,14 @@ class Session:
         return differences(before, {**self._describe_hardware(), **versions()})
 
     def go(self) -> bool:
-        """Train to the end; False when a signal came first."""
+        """Train to the end; False when a signal came first. What is set for torch meanwhile is put back."""
+        keep_freed_memory()
+        device = self.world.device
+        drawn = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=drawn), deterministic(self.recipe, device):
+            return self._go()
+
+    def _go(self) -> bool:
         if self.world.main and self.scored:
             self.prepare_scores()
         self.world.barrier()
@@ -332,6 +340,7 @@ class Session:
             "name": device_name(self.world.device),
             "processes": self.world.size,
             "threads": torch.get_num_threads(),
+            "deterministic": wants_determinism(self.recipe, self.world.device),
             "precision": {torch.bfloat16: "bf16", torch.float32: "fp32"}[self.dtype],
             "capability": capability(self.world.device),
             "compiled": self.trainer.compiled,

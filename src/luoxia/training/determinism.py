@@ -1,0 +1,94 @@
+"""Deterministic kernels, while something is trained: two equal runs on one GPU then give equal weights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from luoxia.errors import LuoxiaError
+from luoxia.recipe import Recipe
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+class Row(NamedTuple):
+    """What ``deterministic=auto`` does for a recipe on a GPU, and why."""
+
+    on: bool
+    tensors: str
+    """Tensors that differed between two equal runs of 80 steps (H200, torch 2.11), where that was tried."""
+    cost: float | None
+    """Time of a step with deterministic kernels over that without; None: not measured on a GPU."""
+
+
+TABLE: dict[str, Row] = {
+    "gan": Row(True, "", None),
+    "cgan": Row(True, "", None),
+    "dcgan": Row(True, "61 of 86", None),
+    "wgan": Row(True, "", None),
+    "wgan-gp": Row(True, "", None),
+    "stylegan2": Row(True, "", None),
+    "r3gan": Row(True, "130 of 182", None),
+    "transformer-gan": Row(True, "", None),
+    "cyclegan": Row(True, "", None),
+    "cut": Row(True, "", None),
+    "gpt": Row(False, "0 of 40", None),
+    "translate": Row(False, "", None),
+    "classify-text": Row(False, "", None),
+    "embed-text": Row(False, "", None),
+}
+"""Convolutions choose kernels that add in any order unless they are asked not to; the text recipes have none."""
+
+
+def wants_determinism(recipe: Recipe, device: torch.device) -> bool:
+    """Whether a training uses deterministic kernels only. On a CPU all are, and nothing needs to be asked for."""
+    if device.type == "cpu":
+        return True
+    if recipe.deterministic != "auto":
+        return recipe.deterministic == "on"
+    rows = (TABLE.get(getattr(kind, "name", "")) for kind in type(recipe).__mro__)
+    return next((row.on for row in rows if row is not None), True)
+
+
+@contextlib.contextmanager
+def deterministic(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Have torch use deterministic kernels in here, if the recipe wants them on this device.
+
+    ``deterministic=on`` is strict: an operation that has no such kernel is a ``LuoxiaError``. With ``auto`` torch
+    warns of it and goes on.
+    """
+    if device.type == "cpu" or not wants_determinism(recipe, device):
+        yield
+        return
+    fill, cudnn = torch.utils.deterministic, torch.backends.cudnn
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        fill.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        cudnn.deterministic,
+        cudnn.benchmark,
+        os.environ.get(WORKSPACE),
+    )
+    os.environ.setdefault(WORKSPACE, ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=recipe.deterministic == "auto")
+    fill.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise LuoxiaError(
+            f"deterministic=on: {operation} has no deterministic form on this device; use deterministic=auto or off"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        fill.fill_uninitialized_memory = before[2]  # type: ignore[attr-defined]
+        cudnn.deterministic, cudnn.benchmark = before[3:5]
+        if before[5] is None:
+            os.environ.pop(WORKSPACE, None)
