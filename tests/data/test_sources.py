@@ -12,7 +12,7 @@ from pictures import encode, noise, png_header_only, write
 
 from luoxia.data import describe, open_images
 from luoxia.data.convert import Unusable
-from luoxia.data.files import ZipFiles
+from luoxia.data.zips import ZipFiles
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.runs.run import Run
 
@@ -374,7 +374,7 @@ def test_a_run_with_data_whose_path_is_no_text_is_recorded_and_found_again(tmp_p
     run = Run(tmp_path, {"data": os.fsdecode(b"p\xd5")})
     run.write_manifest(format=1)
     run.append("event", 0, 0.0, detail=os.fsdecode(b"data=p\xd5"))
-    assert os.fsencode(Run.open(tmp_path).manifest["data"]) == b"p\xd5"
+    assert os.fsencode(json.loads((tmp_path / "run.json").read_text("utf-8"))["data"]) == b"p\xd5"
     assert [os.fsencode(record["detail"]) for record in run.records()] == [b"data=p\xd5"]
     with pytest.raises(UsageError, match="the name is no text"):
         Run.check_free(os.fsdecode(b"run\xd5"))

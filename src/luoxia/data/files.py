@@ -5,20 +5,15 @@ Names are relative, with ``/`` between folders, and printable, whatever the arch
 
 import os
 import stat
-import struct
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from luoxia.data.codepages import guessed
 from luoxia.data.convert import Unusable
 from luoxia.data.formats import EXTENSIONS, HEAD_BYTES, TELLING, UNREAD, ending_by, ending_of
-from luoxia.data.ours import made_folder, made_on_disk
+from luoxia.data.ours import made_on_disk
 from luoxia.errors import LuoxiaError
 from luoxia.names import inner, printable
 
@@ -32,9 +27,6 @@ LABEL_LIKE = frozenset(_LABEL_LIKE.split())
 """Names that other tools give to such files, which are not read."""
 
 MAX_FILE_BYTES = 256 * 2**20  # of one file, unpacked
-MAX_ENTRIES = 1_000_000  # of one zip
-MAX_RATIO = 200  # unpacked over packed: images are compressed already, bombs reach 1,000
-FREE_BYTES = 2**20  # a blank BMP may shrink more than MAX_RATIO; below this size nobody is hurt
 
 _SYSTEM_FOLDERS = "__macosx @eadir #recycle #snapshot @recycle @recycle.bin $recycle.bin lost+found"
 SYSTEM_FOLDERS = frozenset({*_SYSTEM_FOLDERS.split(), "system volume information"})
@@ -65,7 +57,8 @@ Stamp = tuple[int, int, int, int]
 """Size, times of the last change of the content and of the file's entry in nanoseconds, number of the file."""
 
 
-def _stamp(path: Path) -> Stamp | None:
+def stamp_of(path: Path) -> Stamp | None:
+    """Return the stamp of a file on the disk, None where it cannot be had."""
     try:
         status = path.stat()
     except OSError:
@@ -144,7 +137,9 @@ def walk(
         yield place, [name for name in names if not is_hidden(name)]
 
 
-class _Listing:
+class BaseFiles:
+    """What folders, zips and single files have in common: the lists, and which file goes into which."""
+
     def __init__(self, path: Path):
         self.path = path
         self.images: list[str] = []
@@ -222,7 +217,7 @@ class _Listing:
         self.images.sort(key=self.called)
 
 
-class FolderFiles(_Listing):
+class FolderFiles(BaseFiles):
     """The files below a folder, links followed, each folder once."""
 
     kind = "folder"
@@ -246,7 +241,7 @@ class FolderFiles(_Listing):
 
     def stamp(self, name: str) -> Stamp | None:
         """Return what changes when a file does."""
-        return _stamp(self.path / self.called(name))
+        return stamp_of(self.path / self.called(name))
 
     def _head(self, called: str) -> bytes:
         return _content(self.path / called, HEAD_BYTES)
@@ -264,7 +259,7 @@ class FolderFiles(_Listing):
         self.skipped.append(Skipped(name, f"cannot be listed: {error.strerror}"))
 
 
-class OneFile(_Listing):
+class OneFile(BaseFiles):
     """A file that was named by itself, whatever its ending."""
 
     kind = "file"
@@ -280,7 +275,7 @@ class OneFile(_Listing):
 
     def stamp(self, name: str) -> Stamp | None:
         """Return what changes when the file does."""
-        return _stamp(self.path)
+        return stamp_of(self.path)
 
 
 def _content(path: Path, head: int | None = None) -> bytes:
@@ -291,7 +286,7 @@ def _content(path: Path, head: int | None = None) -> bytes:
                 raise Unusable("not a regular file")
             if head is not None:
                 return file.read(head)
-            return _at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
+            return at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror or error}") from error
 
@@ -301,125 +296,8 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-class ZipFiles(_Listing):
-    """The entries of a zip, read in memory, never unpacked to the disk, never trusted about their size or name."""
-
-    kind = "zip"
-
-    def __init__(self, path: Path):
-        """List the zip at ``path``.
-
-        Raises:
-            LuoxiaError: it is damaged, or has more than ``MAX_ENTRIES`` entries.
-        """
-        super().__init__(path)
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise LuoxiaError(f"{path} cannot be opened as a zip ({error}): pack it again") from error
-        entries = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
-        if len(entries) > MAX_ENTRIES:
-            self.close()
-            raise LuoxiaError(f"{path} has {len(entries):,} entries, more than {MAX_ENTRIES:,}: split it")
-        self._entries = entries
-        self._stamp = _stamp(path)
-        names = self._names()
-        folders: dict[str, dict[str, str]] = {}  # folder: name of a file: what the archive calls it
-        for called, (name, _) in names.items():
-            folder, _, last = name.rpartition("/")
-            folders.setdefault(folder, {})[last] = called
-        made = self._made(folders)
-        for called, (name, outside) in names.items():
-            if not any(name.startswith(folder) for folder in made):
-                self._add(called, name, outside)
-        self._sort()
-
-    def close(self) -> None:
-        """Close the archive."""
-        self._zip.close()
-
-    def size(self, name: str) -> int:
-        """Return the bytes that an entry states, at most ``MAX_FILE_BYTES``."""
-        return min(self._entries[self.called(name)].file_size, MAX_FILE_BYTES)
-
-    def stamp(self, name: str) -> Stamp | None:
-        """Return what changes when the archive does."""
-        return self._stamp
-
-    def read(self, name: str) -> bytes:
-        """Return the content of an entry; raise Unusable where it is damaged, too large or a bomb."""
-        info = self._entries[self.called(name)]
-        fair = max(FREE_BYTES, MAX_RATIO * info.compress_size)
-        content = self._unpacked(info, min(fair, MAX_FILE_BYTES) + 1)
-        if len(content) > fair:
-            raise Unusable(f"unpacks to more than {MAX_RATIO} times its packed size")
-        return _at_most(content, MAX_FILE_BYTES)
-
-    def _unpacked(self, info: zipfile.ZipInfo, most: int) -> bytes:
-        if info.flag_bits & 1:
-            raise Unusable("encrypted")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Unusable("packed with another method than deflate")  # which might unpack without bound
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise Unusable("a link, which an archive cannot follow")
-        try:
-            with self._zip.open(info) as file:
-                return file.read(most)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
-            raise Unusable(f"damaged in the zip: {error}") from error
-
-    def _head(self, called: str) -> bytes:
-        return self._unpacked(self._entries[called], HEAD_BYTES)
-
-    def _names(self) -> dict[str, tuple[str, bool]]:
-        """What the archive calls an entry → its name, and whether that pointed outside."""
-        texts, unmarked = {}, {}
-        for called, info in self._entries.items():
-            text, raw = _text_of(info)
-            texts[called] = text
-            if raw is not None and not raw.isascii():
-                unmarked[called] = raw
-        if unmarked:
-            page = guessed(list(unmarked.values()), "cp437")
-            texts |= {called: raw.decode(page) for called, raw in unmarked.items()}
-            self.notes.append(
-                f"{len(unmarked):,} names in the zip do not say their code page: read as {page}"
-            )
-        return {called: inner(text) for called, text in texts.items()}
-
-    def _made(self, folders: dict[str, dict[str, str]]) -> list[str]:
-        """The folders, each with its ``/``, that hold what Luoxia made."""
-        made = []
-        for folder, names in folders.items():
-            if folder and (reason := made_folder(names, partial(self._record, names))):
-                made.append(f"{folder}/")
-                self.unread.append(Skipped(folder, reason))
-        return made
-
-    def _record(self, names: dict[str, str], name: str) -> bytes | None:
-        try:
-            return self._unpacked(self._entries[names[name]], FREE_BYTES)
-        except Unusable:
-            return None
-
-
-def _text_of(info: zipfile.ZipInfo) -> tuple[str, bytes | None]:
-    """An entry's name; and its bytes where neither the flag for UTF-8 nor Info-ZIP's field says what they mean."""
-    name = info.orig_filename
-    if info.flag_bits & 0x800:
-        return name, None
-    raw = name.encode("cp437")
-    at = 0
-    while at + 4 <= len(info.extra):
-        kind, size = struct.unpack_from("<HH", info.extra, at)
-        field = info.extra[at + 4 : at + 4 + size]
-        if kind == 0x7075 and field[1:5] == zlib.crc32(raw).to_bytes(4, "little"):
-            return field[5:].decode("utf-8", "backslashreplace"), None
-        at += 4 + size
-    return name, raw
-
-
-def _at_most(content: bytes, limit: int) -> bytes:
+def at_most(content: bytes, limit: int) -> bytes:
+    """Return the content; raise Unusable where it is longer."""
     if len(content) > limit:
         raise Unusable(f"larger than {limit // 2**20} MiB")
     return content

@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import PurePosixPath
 
 from luoxia.data.convert import Conversion, Header, Pixels, Unusable, convert
-from luoxia.data.files import Files, FolderFiles, OneFile, Skipped, ZipFiles
+from luoxia.data.files import Files, FolderFiles, OneFile, Skipped
 from luoxia.data.looks import look_at
 from luoxia.data.ranges import Range, ranges_of
 from luoxia.data.sources import ignore_decoder_warnings
+from luoxia.data.zips import ZipFiles
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, printable
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from luoxia.data.arrays import IDX_IMAGES, Arrays, find_idx, read_digits, read_idx, read_npz
 from luoxia.data.convert import Header, Payload, Pixels, read_header
-from luoxia.data.files import Files, FolderFiles, Skipped, ZipFiles
+from luoxia.data.files import Files, FolderFiles, Skipped
 from luoxia.data.listing import Item, list_items
 from luoxia.data.looks import Look, look_at_all
 from luoxia.data.ours import SAMPLE, SHEET
+from luoxia.data.zips import ZipFiles
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, nearby, printable
 
