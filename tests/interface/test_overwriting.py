@@ -335,3 +335,10 @@ def test_images_are_never_translated_over_themselves(
     (Path("made") / "001.png").write_bytes(before["001.png"])
     told = refused(2, "translate", translator, "photos", "out=made/", "overwrite=true")
     assert "holds 001.png" in told
+
+
+def test_an_export_never_goes_through_a_link(refused: Refusal, finished: Path, here: Path) -> None:
+    pytest.importorskip("onnx")
+    Path("a.onnx").symlink_to(here / "nowhere.onnx")
+    assert "is there already" in refused(2, "export", finished, "out=a.onnx")
+    assert Path("a.onnx").is_symlink()

@@ -28,7 +28,7 @@ def export_images(model: ImageGenerator | ImageTranslator, out: Path, format: st
 
     if format == "onnx" and out.suffix.lower() != ".onnx":
         raise UsageError(f"out={out}: must be FILE.onnx")
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise UsageError(f"out={out} is there already; choose another")
     if isinstance(model, ImageTranslator):
         return write_onnx(translator_to_onnx(model, direction), out)
