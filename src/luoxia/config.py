@@ -89,7 +89,7 @@ class Config(BaseModel):
             cls.model_validate(dict(settings))
         except ValidationError as error:
             if error.errors()[0]["loc"]:
-                raise UsageError(_sentence(cls, error)) from None
+                raise UsageError(_sentence(cls, error)) from error
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Any:
@@ -97,7 +97,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
-            raise UsageError(_sentence(cls, error)) from None
+            raise UsageError(_sentence(cls, error)) from error
 
 
 def checked(model: type[Config], *names: str) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
@@ -399,9 +399,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"config={path} cannot be read: {error.strerror or error}") from None
+        raise UsageError(f"config={path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"config={path} is not valid YAML: {_where(error)}") from None
+        raise UsageError(f"config={path} is not valid YAML: {_where(error)}") from error
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

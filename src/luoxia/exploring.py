@@ -172,11 +172,11 @@ def read_image(path: Path, height: int, width: int, channels: int) -> NDArray[np
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"image {path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"image {path} cannot be read: {error.strerror}") from error
     try:
         return convert(content, path.name, Conversion(height, width, channels, "center"))
     except Unusable as verdict:
-        raise UsageError(f"image {path} cannot be used: {verdict}") from None
+        raise UsageError(f"image {path} cannot be used: {verdict}") from verdict
 
 
 def _open(run: str, ema: bool, device: str) -> ImageGenerator:

@@ -31,8 +31,8 @@ def text_of(value: object) -> str:
         raise MissingError("empty")
     try:
         text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("not text: it holds half a surrogate pair") from None
+    except UnicodeEncodeError as error:
+        raise ValueError("not text: it holds half a surrogate pair") from error
     return text
 
 

@@ -185,8 +185,8 @@ def _unmarked_wide(head: bytes) -> Encoding | None:
 def _guess(sample: bytes) -> str:
     try:
         from charset_normalizer import from_bytes
-    except ImportError:
-        raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", "text") from None
+    except ImportError as error:
+        raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", "text") from error
     for cut in range(4):  # the sample may end within a character
         matches = list(from_bytes(sample[: len(sample) - cut], cp_isolation=list(GUESSES)))
         if matches:

@@ -69,10 +69,10 @@ def _sides(size: Size) -> tuple[int, int]:
         given = match and (int(match[1]), int(match[2] or match[1]))
     try:
         height, width = map(operator.index, given if isinstance(given, Sequence) else (given, given))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
         raise UsageError(
             f"size={size} is not understood: give a number of pixels such as 64, or HEIGHTxWIDTH"
-        ) from None
+        ) from error
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
         raise UsageError(
             f"size={spelt((height, width))} is out of range: give {MIN_SIDE} to {MAX_SIDE} pixels a side"

@@ -183,8 +183,8 @@ def _decoded(raw: bytes, encoding: Encoding) -> str:
         raise Unusable("holds a NUL byte")
     try:
         return raw.decode("utf-8" if encoding.wide else encoding.name)  # wide: see _Narrowed
-    except UnicodeDecodeError:
-        raise Unusable(f"not valid {encoding.name}") from None
+    except UnicodeDecodeError as error:
+        raise Unusable(f"not valid {encoding.name}") from error
 
 
 def _skip_line(stream: BinaryIO) -> None:

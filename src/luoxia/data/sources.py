@@ -142,8 +142,8 @@ def open_source(path: str | os.PathLike[str] | None) -> Source:
     place = expanded(path)
     try:
         return _open_there(place, printable(path))
-    except FileNotFoundError:
-        raise UsageError(f"there is nothing at {path}{nearby(place)}") from None
+    except FileNotFoundError as error:
+        raise UsageError(f"there is nothing at {path}{nearby(place)}") from error
     except OSError as error:
         raise LuoxiaError(
             f"{path} cannot be read ({error.strerror or error}): check its permissions"

@@ -115,7 +115,7 @@ class Grammar:
                 parsed, overrides={"whitespace_flexible": False}
             )
         except ValueError as error:
-            raise UsageError(f"the JSON schema is no JSON ({_first_line(str(error))}): correct it") from None
+            raise UsageError(f"the JSON schema is no JSON ({_first_line(str(error))}): correct it") from error
         return cls(grammar, tokeniser, "JSON schema")
 
     @classmethod
@@ -228,8 +228,8 @@ def unmet(kind: str) -> LuoxiaError:
 def _llguidance() -> Any:
     try:
         import llguidance
-    except ImportError:
-        raise MissingExtraError("a JSON schema or a grammar", "text") from None
+    except ImportError as error:
+        raise MissingExtraError("a JSON schema or a grammar", "text") from error
     return llguidance
 
 

@@ -59,7 +59,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
             return {name: _array(file, member) for name, member in members.items()}
     except UNREADABLE as error:
         told = getattr(error, "strerror", None) or "it is no .npz of luoxia project"
-        raise UsageError(f"latents={path} cannot be read: {told}") from None
+        raise UsageError(f"latents={path} cannot be read: {told}") from error
 
 
 def _array(file: zipfile.ZipFile, member: str) -> Any:

@@ -176,7 +176,7 @@ def read_readings(path: str | Path) -> Readings:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the table of readings {path} cannot be read ({error}): give a UTF-8 file"
-        ) from None
+        ) from error
     readings: dict[str, set[Reading]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):

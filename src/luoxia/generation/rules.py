@@ -64,4 +64,4 @@ def _read(key: str, path: str | Path) -> str:
         return expanded(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UsageError(f"{key}={path} cannot be read: {told}") from None
+        raise UsageError(f"{key}={path} cannot be read: {told}") from error

@@ -57,8 +57,8 @@ class TokenModel(Generic[NetworkT]):
         """Token ids (batch, length), a tensor or lists, checked and on the network's device."""
         try:
             rows = torch.as_tensor(ids, device=self.device)
-        except (ValueError, TypeError, RuntimeError):
-            raise UsageError("token ids must be rows of whole numbers, all of one length") from None
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UsageError("token ids must be rows of whole numbers, all of one length") from error
         if rows.dim() != 2 or not rows.numel() or rows.is_floating_point() or rows.is_complex():
             shape = tuple(rows.shape)
             raise UsageError(

@@ -89,8 +89,8 @@ class AdapterSettings:
     def _match(self, pattern: str, layer: str, key: str) -> re.Match[str] | None:
         try:
             return re.match(pattern, layer)
-        except re.error:
-            raise self.config.wrong(key, "names or patterns of layers") from None
+        except re.error as error:
+            raise self.config.wrong(key, "names or patterns of layers") from error
 
     def adapts(self, layer: str) -> bool:
         """Whether PEFT takes up the adapter of this layer: it passes over the tensors of all others."""

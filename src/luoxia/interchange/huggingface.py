@@ -76,7 +76,7 @@ def read_shape(config: Config) -> tuple[Family, Shape]:
     try:
         shape = family.shape(config)
     except UsageError as error:  # of the shape itself
-        raise LuoxiaError(f"{config.path} describes no network: {error}") from None
+        raise LuoxiaError(f"{config.path} describes no network: {error}") from error
     config.refuse_unread(family.kind, family.harmless)
     return family, shape
 

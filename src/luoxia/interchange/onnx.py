@@ -136,8 +136,8 @@ def _compared(playable: Playable, facts: dict[str, str]) -> Any:
         import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("export format=onnx", "onnx") from None
+    except ImportError as error:
+        raise MissingExtraError("export format=onnx", "onnx") from error
     model = _translated(playable)
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)

@@ -127,7 +127,7 @@ def store(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         save_file(tensors, path, metadata={"format": "pt"})
     except SafetensorError as error:
-        raise OSError(str(error)) from None
+        raise OSError(str(error)) from error
 
 
 def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]]:

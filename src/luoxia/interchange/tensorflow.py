@@ -76,8 +76,8 @@ def _tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import tensorflow
-    except ImportError:
-        raise MissingExtraError("export format=tensorflow", "tensorflow") from None
+    except ImportError as error:
+        raise MissingExtraError("export format=tensorflow", "tensorflow") from error
     return tensorflow
 
 

@@ -63,7 +63,7 @@ class FolderTensors:
                 self._open[file] = safe_open(file, "pt")
             tensor: Tensor = self._open[file].get_tensor(name)
         except (OSError, SafetensorError) as error:
-            raise LuoxiaError(f"{file} cannot be read: {' '.join(str(error).split())[:200]}") from None
+            raise LuoxiaError(f"{file} cannot be read: {' '.join(str(error).split())[:200]}") from error
         return tensor
 
 
@@ -74,9 +74,9 @@ def read_json(path: Path) -> dict[str, Any]:
             raise LuoxiaError(f"{path} is larger than {LARGEST_JSON:,} bytes, so it is no file of this kind")
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise LuoxiaError(f"cannot read {path}: {error.strerror or error}") from None
+        raise LuoxiaError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise LuoxiaError(f"{path} is not valid JSON: {str(error)[:200]}") from None
+        raise LuoxiaError(f"{path} is not valid JSON: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise LuoxiaError(f"{path} must hold a JSON object, not {type(content).__name__}")
     return content
@@ -123,9 +123,9 @@ def read_header(file: Path) -> dict[str, Entry]:
     try:
         return _read_header(file)
     except OSError as error:
-        raise LuoxiaError(f"cannot read {file}: {error.strerror or error}") from None
+        raise LuoxiaError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise LuoxiaError(f"{file} is no usable safetensors file: {str(error)[:300]}") from None
+        raise LuoxiaError(f"{file} is no usable safetensors file: {str(error)[:300]}") from error
 
 
 def _read_header(file: Path) -> dict[str, Entry]:

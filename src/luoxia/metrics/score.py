@@ -71,7 +71,9 @@ class Score:
         try:
             return cls(**{key: values[key] for key in cls.__dataclass_fields__})
         except KeyError as missing:
-            raise LuoxiaError(f"this is not a score, it lacks {missing}: measure the model again") from None
+            raise LuoxiaError(
+                f"this is not a score, it lacks {missing}: measure the model again"
+            ) from missing
 
     def __str__(self) -> str:
         text = f"{self.name} {_short(self.value)}"

@@ -170,14 +170,14 @@ def _bleu(tokenize: str, *, effective_order: bool = False) -> BLEU:
         raise UsageError(f"tokenize is {tokenize!r}, which is none of {', '.join(TOKENISERS)}: choose one")
     try:
         from sacrebleu import BLEU
-    except ImportError:
-        raise MissingExtraError("BLEU", "text") from None
+    except ImportError as error:
+        raise MissingExtraError("BLEU", "text") from error
     try:
         return BLEU(tokenize=tokenize, effective_order=effective_order)
-    except (ImportError, RuntimeError):  # which of the two depends on sacreBLEU's version
+    except (ImportError, RuntimeError) as error:  # which of the two depends on sacreBLEU's version
         raise UsageError(
             f"tokenize={tokenize} needs pip install 'sacrebleu[{tokenize[:2]}]': or choose tokenize=char"
-        ) from None
+        ) from error
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:

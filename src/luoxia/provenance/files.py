@@ -64,8 +64,8 @@ def parse_object(text: str) -> dict[str, Any]:
     """The JSON object in a text; ``ValueError`` where it is anything else."""
     try:
         found = json.loads(text)
-    except RecursionError:
-        raise ValueError("its JSON is nested too deeply") from None
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
     return found

@@ -27,8 +27,8 @@ def write_mp4(path: Path, frames: Chunks, parameters: dict[str, Any], fps: float
     """
     try:
         import av
-    except ImportError:
-        raise MissingExtraError("out=FILE.mp4", "video") from None
+    except ImportError as error:
+        raise MissingExtraError("out=FILE.mp4", "video") from error
     codec = next((name for name in CODECS if name in av.codecs_available), None)
     if codec is None:
         raise LuoxiaError("this PyAV can write no MP4: install av from PyPI, or choose out=FILE.gif")
@@ -51,8 +51,8 @@ def read_comment(path: Path) -> str:
     """The comment of a video, "" without; ``OSError`` where it is none, ``MissingExtraError`` without PyAV."""
     try:
         import av
-    except ImportError:
-        raise MissingExtraError("reading the label of a video", "video") from None
+    except ImportError as error:
+        raise MissingExtraError("reading the label of a video", "video") from error
     with av.open(str(path)) as container:
         return container.metadata.get("comment", "")
 

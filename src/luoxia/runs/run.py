@@ -70,12 +70,12 @@ class Run:
             cls.check_free(out)
             path = Path(out)
             path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UsageError(f"out={out} is a file, or lies in one; choose a folder") from None
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"out={out} is a file, or lies in one; choose a folder") from error
         except OSError as error:
             raise LuoxiaError(
                 f"cannot make the run folder {out or 'runs'}: {error.strerror}; set out="
-            ) from None
+            ) from error
         return cls(path, {})
 
     @classmethod
@@ -86,10 +86,10 @@ class Run:
             raise UsageError(f"run {path} is not there")
         try:
             manifest = read_object(path / "run.json")
-        except (FileNotFoundError, NotADirectoryError):
-            raise UsageError(f"{path} is no run: it has no run.json") from None
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UsageError(f"{path} is no run: it has no run.json") from error
         except (OSError, ValueError) as error:
-            raise LuoxiaError(f"{path}/run.json cannot be read: {error}") from None
+            raise LuoxiaError(f"{path}/run.json cannot be read: {error}") from error
         if isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
             raise UsageError(
                 f"{path} was written by Luoxia {readable(manifest.get('luoxia'))}, newer than this one; upgrade luoxia"
@@ -120,10 +120,10 @@ class Run:
         with (self.path / ".lock").open("a") as lock:  # which never empties what a link there leads to
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except BlockingIOError as error:
                 raise UsageError(
                     f"{self.path} is being trained by another process; wait for it, or stop it"
-                ) from None
+                ) from error
             except OSError:  # a file system without locks
                 pass
             yield

@@ -47,10 +47,10 @@ def export_huggingface(model: str, out: str, dtype: str | None = None, adapter: 
     if like is None:
         try:
             fitting(shape, None, encoder=False)
-        except LuoxiaError:
+        except LuoxiaError as error:
             raise UsageError(
                 f"no architecture of Hugging Face's is like this network ({shape.activation}, "
                 f"norms {'with' if shape.norm_affine else 'without'} gains): train one to be exported with style=gpt2"
-            ) from None
+            ) from error
     own = None if like is not None else origin_tokeniser(model)
     return save_folder(origin.network, out, like=like, tokeniser=own, dtype=dtype)

@@ -173,7 +173,7 @@ def load_network(folder: Path, steps: Iterable[int], name: str) -> list[dict[str
             _add_frozen(folder / FROZEN, state.get("frozen"), tensors)
             found.append(tensors[name])
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise LuoxiaError(f"cannot average checkpoint {path}: {error}; delete this folder") from None
+            raise LuoxiaError(f"cannot average checkpoint {path}: {error}; delete this folder") from error
     return found
 
 

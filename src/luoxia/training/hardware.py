@@ -23,8 +23,8 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"device={name}: must be auto, cpu, cuda, cuda:1 or mps") from None
+    except RuntimeError as error:
+        raise UsageError(f"device={name}: must be auto, cpu, cuda, cuda:1 or mps") from error
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device.type not in there:
         raise UsageError(f"device={name}: must be auto, cpu, cuda, cuda:1 or mps")

@@ -254,7 +254,7 @@ class Trainer:
             )
         except (KeyError, RuntimeError, IndexError) as error:
             first = str(error).splitlines()[0]
-            raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {first}") from None
+            raise LuoxiaError(f"the checkpoint does not fit this recipe's networks: {first}") from error
         self.tally = Tally()
         self._average_checkpoints()
         self.gather()

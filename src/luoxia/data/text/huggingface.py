@@ -53,10 +53,10 @@ class HuggingFaceTokeniser(Tokeniser):
             for name in SETTINGS:
                 if (folder / name).is_file():
                     named |= _named_tokens(json.loads((folder / name).read_text("utf-8")))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             raise UsageError(
                 f"{folder} has no tokenizer.json: save the tokeniser there with save_pretrained"
-            ) from None
+            ) from error
         except (ValueError, OSError) as error:
             raise LuoxiaError(f"the tokeniser in {folder} cannot be read ({error}): copy it again") from error
         try:

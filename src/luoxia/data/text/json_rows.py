@@ -80,7 +80,7 @@ def _value(file: TextFile, skips: Skips) -> Any:
     try:
         return json.loads("".join(parts), object_pairs_hook=_object)
     except Unusable as reason:
-        raise NotRowsError(f"cannot be read: {reason}") from None
+        raise NotRowsError(f"cannot be read: {reason}") from reason
     except json.JSONDecodeError as error:
         raise NotRowsError(
             f"is invalid JSON: {error.msg} in line {error.lineno}, column {error.colno}; mend it there, or write an "

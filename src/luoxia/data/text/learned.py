@@ -26,8 +26,8 @@ def library() -> Any:
     """The module ``tokenizers``; raises MissingExtraError where it is not installed."""
     try:
         import tokenizers
-    except ImportError:
-        raise MissingExtraError("a tokeniser with a learned vocabulary", "text") from None
+    except ImportError as error:
+        raise MissingExtraError("a tokeniser with a learned vocabulary", "text") from error
     return tokenizers
 
 
@@ -172,7 +172,7 @@ class UnigramTokeniser(LearnedTokeniser):
             raise UsageError(
                 "the vocabulary is smaller than the number of different characters in the text:"
                 " raise it, or take bpe, which needs no room for characters"
-            ) from None
+            ) from error
         model: dict[str, Any] = json.loads(backend.to_str())
         spelt = [f"<0x{byte:02X}>" for byte in range(256)]
         learned = [pair for pair in model["model"]["vocab"] if pair[0] not in spelt]

@@ -43,7 +43,7 @@ def table(file: TextFile, skips: Skips, width: int | None = None) -> Table:
     try:
         return Table(lines(file, skips), file.name, skips, tabs=file.kind == "tsv", width=width)
     except Unusable as reason:
-        raise UsageError(f"{file.path} {reason}: mend it") from None
+        raise UsageError(f"{file.path} {reason}: mend it") from reason
 
 
 def known_fields(file: TextFile) -> list[str]:
@@ -75,6 +75,6 @@ def as_text(record: Record, name: str) -> str:
     try:
         return text_of(record[name])
     except MissingError as reason:
-        raise MissingError(f"the field '{name}' is {reason}") from None
+        raise MissingError(f"the field '{name}' is {reason}") from reason
     except ValueError as reason:
-        raise ValueError(f"the field '{name}' is {reason}") from None
+        raise ValueError(f"the field '{name}' is {reason}") from reason

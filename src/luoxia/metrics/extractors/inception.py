@@ -66,8 +66,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch's unpickler raises nearly any type on a file that is no pickle
-        raise LuoxiaError(f"{path} is not a readable weights file: download {PUBLISHED} again") from None
+    except Exception as error:  # torch's unpickler raises nearly any type on a file that is no pickle
+        raise LuoxiaError(f"{path} is not a readable weights file: download {PUBLISHED} again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise LuoxiaError(f"{path} does not hold named tensors: use {PUBLISHED}")
     return state
