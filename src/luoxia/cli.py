@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from luoxia import printing, streams
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError
@@ -57,7 +58,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 @contextlib.contextmanager
-def _speaking(debug: bool) -> Iterator[None]:
+def _speaking(debug: bool, as_json: bool = False) -> Iterator[None]:
     """Turn errors into one sentence on standard error and an exit code; a traceback only with ``--debug``."""
     try:
         yield
@@ -65,29 +66,30 @@ def _speaking(debug: bool) -> Iterator[None]:
         time.sleep(WAIT)
         raise typer.Exit(error.exit_code) from None
     except LuoxiaError as error:
-        raise _ending(str(error), debug, error.exit_code) from None
+        raise _ending(str(error), debug, as_json, error.exit_code) from None
     except KeyboardInterrupt:
-        raise _ending("interrupted", debug) from None
+        raise _ending("interrupted", debug, as_json) from None
     except (typer.Exit, BrokenPipeError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.filename:  # a disk is full, a name too long
-            raise _ending(f"{error.filename} cannot be used: {error.strerror}", debug) from None
+            raise _ending(f"{error.filename} cannot be used: {error.strerror}", debug, as_json) from None
         if isinstance(error, MemoryError) or _names_memory(str(error)):
-            raise _ending("not enough memory; lower batch=, size= or width=", debug) from None
+            raise _ending("not enough memory; lower batch=, size= or width=", debug, as_json) from None
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise _ending(
-            f"a fault of Luoxia's own, please report it with the traceback of --debug: {told}", debug
+            f"a fault of Luoxia's own, please report it with the traceback of --debug: {told}", debug, as_json
         ) from None
 
 
-def _ending(sentence: str, debug: bool, code: int = 1) -> typer.Exit:
+def _ending(sentence: str, debug: bool, as_json: bool, code: int = 1) -> typer.Exit:
     """Say the sentence, after the traceback with ``--debug``, and return what ends the program."""
     if debug:
         import traceback
 
         traceback.print_exc()
-    printing.say(f"luoxia: {printable(sentence.replace(chr(10), ' '))}", err=True)
+    told = printable(sentence.replace(chr(10), " "))
+    printing.say(printing.error_as_json(told) if as_json else f"luoxia: {told}", err=True)
     return typer.Exit(code)
 
 
@@ -105,7 +107,7 @@ def _command(verb: Verb) -> Callable[..., None]:
     def command(as_json: bool, debug: bool, dry_run: bool = False, **given: Any) -> None:
         from luoxia.recipes.own import alone
 
-        with _speaking(debug), alone():
+        with _speaking(debug, as_json), alone():
             words, keys = _sorted_out(verb, given)
             if verb.check and words[0] is not None:
                 _imported(verb.check)(Path(words[0]))  # before torch is imported, and before the keys
@@ -151,8 +153,30 @@ def _parameters(verb: Verb) -> list[Parameter]:
     ]
 
 
+OPTIONS = ("--json", "--debug", "--dry-run", "--help")
 KEYS = "settings"
 """What typer calls the words that are keys."""
+
+
+class _Verbs(TyperGroup):
+    """The verbs; a wrong use of the command line is one sentence, too."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        if not more.pop("standalone_mode", True):
+            return super().main(*args, standalone_mode=False, **more)  # type: ignore[misc]
+        try:
+            code = super().main(*args, standalone_mode=False, **more)  # type: ignore[misc]
+        except WRONG_USE as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # the help
+            else:
+                told = " ".join(error.format_message().split()).rstrip(".")
+                printing.say(f"luoxia: {told[:1].lower() + told[1:]}; see luoxia --help", err=True)
+            sys.exit(2)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+WRONG_USE: Any = typer.BadParameter.__base__
 
 
 class _Help(TyperCommand):
@@ -173,7 +197,13 @@ def _sorted_out(verb: Verb, given: dict[str, Any]) -> tuple[list[str | None], li
     keys = given.pop(KEYS, None) or []
     words = [given[word.name] for word in verb.words]
     last = words[-1]
-    if verb.keys and verb.words[-1].optional and last and "=" in last and not Path(last).exists():
+    if (
+        verb.keys
+        and verb.words[-1].optional
+        and last
+        and (last[0] == "-" or "=" in last)
+        and not Path(last).exists()
+    ):
         return [*words[:-1], None], [last, *keys]
     return words, keys
 
@@ -185,9 +215,14 @@ def _imported(call: str) -> Any:
 
 def _parse(words: list[str], call: Callable[..., Any]) -> dict[str, Any]:
     """The settings in ``key=value`` words; what the call itself has as an argument is no key of it."""
-    from luoxia.config import parse_settings
+    from luoxia.config import parse_settings, right_form
 
     own = [p.name for p in inspect.signature(call).parameters.values() if p.kind in ARGUMENTS]
+    for number, word in enumerate(words):
+        if word in OPTIONS:
+            raise UsageError(f"{word} stands after --, where nothing is an option: write it before that")
+        if form := right_form(words[number:]):
+            raise UsageError(f"'{word}' is no setting: write {form}")
     settings = parse_settings(words)
     for key in settings:
         if key in own:
@@ -212,8 +247,12 @@ def _tell(verb: Verb, made: Any, as_json: bool, planned: bool) -> None:
         verb.show(made)
 
 
+app.info.cls = _Verbs
 for _verb in VERBS:
-    app.command(_verb.name, cls=_Help, epilog=_verb.epilog)(_command(_verb))
+    known = {
+        "ignore_unknown_options": _verb.keys
+    }  # what begins with a dash may be a text, or a setting gone astray
+    app.command(_verb.name, cls=_Help, epilog=_verb.epilog, context_settings=known)(_command(_verb))
 
 if __name__ == "__main__":
     main()

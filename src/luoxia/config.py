@@ -8,7 +8,7 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
@@ -344,6 +344,35 @@ Place = BeforeValidator(lambda value: _home(_none(value)))
 # ------------------------------------------------------------------ key=value and YAML
 
 
+ELSEWHERE = {
+    "batch_size": "batch", "learning_rate": "lr", "output": "out", "num_samples": "n", "dataset": "data",
+    "max_steps": "steps", "num_steps": "steps",
+}  # fmt: skip
+"""What other toolkits call our keys."""
+
+
+def right_form(words: Sequence[str]) -> str | None:
+    """What should stand for the first word, where it and the next are a setting in another form; None where not.
+
+    ``--data x``, ``--data=x``, ``data: x``, ``data = x`` and ``batch-size=8`` are settings in another form.
+    """
+    word, *rest = words
+    match = re.fullmatch(r"(-{0,2})([A-Za-z_][\w.-]*)\s*([=:]?)\s*(.*)", word, re.DOTALL)
+    if match is None:
+        return None
+    dashes, name, sign, value = match.groups()
+    key = name.replace("-", "_")
+    key = ELSEWHERE.get(key, key)
+    spaced = not sign and bool(rest) and rest[0].startswith("=")
+    if not dashes and "-" not in name and sign == "=" and value:
+        return None
+    if not (dashes or "-" in name or sign == ":" or spaced or (sign and rest and "=" not in rest[0])):
+        return None
+    if not value and rest and (dashes or spaced or sign):
+        value = rest[0].removeprefix("=") or (rest[1] if len(rest) > 1 else "")
+    return f"{key}={value or 'VALUE'}"
+
+
 def parse_settings(words: Iterable[str]) -> dict[str, Any]:
     """``["lr=1e-4", "ema.halflife=5000"]`` → nested settings. ``config=file.yaml`` is read first, the others win."""
     pairs: list[tuple[str, str]] = []
@@ -434,6 +463,8 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
         parent = _section(model, location[:-1])
         prefix = ".".join([*location[:-1], ""])
         known = [prefix + (field.alias or name) for name, field in parent.model_fields.items()]
+        if ELSEWHERE.get(key) in known:
+            return f"unknown key '{key}': write {ELSEWHERE[key]}={shown(given)}"
         return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
     if not key:
         return _own_words(first, key)

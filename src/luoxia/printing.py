@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,6 +23,12 @@ def print_json(value: Any) -> None:
     """One JSON object in a line; a terminal that is not UTF-8 gets it in ASCII."""
     narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
     say(json.dumps(value, ensure_ascii=narrow, default=str))
+
+
+def error_as_json(sentence: str) -> str:
+    """An error with the key that it speaks of, null where it speaks of none."""
+    named = re.match(r"unknown key '([^']+)'|([a-z_][\w.]*)=", sentence)
+    return json.dumps({"error": sentence, "key": named and (named[1] or named[2])})
 
 
 def outcome(run: Any) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_one_image_cannot_be_scored(refused: Refusal, photos: Path) -> None:
         ("device=gpu", "device=gpu: must be auto, cpu, cuda, cuda:1 or mps"),
         ("config=no.yaml", "config=no.yaml cannot be read: No such file or directory"),
         ("just words", "'just words' is no setting: write key=value, such as steps=1000"),
-        ("a-b=3", "'a-b' is no key: write key=value"),
+        ("a-b=3", "'a-b=3' is no setting: write a_b=3"),
     ],
 )
 def test_a_wrong_setting_leaves_nothing_behind(

@@ -374,3 +374,52 @@ def test_a_terminal_that_lacks_characters(encoding: str, sign: str) -> None:
     as_json = subprocess.run([*command, "--json"], capture_output=True, env=environment, check=True)
     ramp = json.loads(as_json.stdout.decode(encoding))["$defs"]["Average"]["properties"]["ramp"]
     assert "half-life ≤ this share" in ramp["description"]
+
+
+# ------------------------------------------------------------------ near misses of form
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train", "gan", "--data", "x"), "'--data' is no setting: write data=x"),
+        (("train", "gan", "--data=x"), "'--data=x' is no setting: write data=x"),
+        (("train", "gan", "data", "=", "x"), "'data' is no setting: write data=x"),
+        (("train", "gan", "data:", "x"), "'data:' is no setting: write data=x"),
+        (("train", "gan", "data=", "x"), "'data=' is no setting: write data=x"),
+        (("train", "gan", "steps:9"), "'steps:9' is no setting: write steps=9"),
+        (("train", "gan", "log-every=9"), "'log-every=9' is no setting: write log_every=9"),
+        (("train", "gan", "batch-size=8"), "'batch-size=8' is no setting: write batch=8"),
+        (("train", "gan", "batch_size=8"), "unknown key 'batch_size': write batch=8"),
+        (("train", "gan", "--stepz"), "'--stepz' is no setting: write stepz=VALUE"),
+        (("measure", "--data", "x"), "'--data' is no setting: write data=x"),
+        (("train", "gan", "--", "--dry-run"), "--dry-run stands after --, where nothing is an option: "),
+        (("train",), "missing argument"),
+        (("nosuch",), "no such command 'nosuch'"),
+        (("sampl", "x"), "no such command 'sampl'. Did you mean 'sample'?"),
+        (("recipes", "gan", "more"), "got unexpected extra argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_another_form_is_told_with_the_right_one(
+    refused: Callable[..., str], words: tuple[str, ...], told: str
+) -> None:
+    assert refused(2, *words).startswith(told)
+
+
+def test_a_text_may_begin_with_a_dash(refused: Callable[..., str], run: Path) -> None:
+    for text in ("- hello", "--hello", "-x"):
+        assert "is no translator; train one" in refused(2, "translate", run, text)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [(("train", "gan", "stepz=1"), "stepz"), (("sample", "run", "n=0"), "n"), (("resume", "nowhere"), None)],
+)
+def test_an_error_as_json_names_the_key(
+    luoxia_command: Command, run: Path, words: tuple[str, ...], key: str | None
+) -> None:
+    result = luoxia_command(*words, "--json")
+    told = json.loads(result.stderr)
+    assert (result.exit_code, result.stdout, told["key"]) == (2, "", key)
+    assert list(told) == ["error", "key"]
