@@ -75,7 +75,11 @@ def _speaking(debug: bool, as_json: bool = False) -> Iterator[None]:
         if isinstance(error, OSError) and error.filename:  # a disk is full, a name too long
             raise _ending(f"{error.filename} cannot be used: {error.strerror}", debug, as_json) from None
         if isinstance(error, MemoryError) or _names_memory(str(error)):
-            raise _ending("not enough memory; lower batch=, size= or width=", debug, as_json) from None
+            raise _ending(
+                "not enough memory; lower batch=, size= or width= of a training, n= of samples",
+                debug,
+                as_json,
+            ) from None
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise _ending(
             f"a fault of Luoxia's own, please report it with the traceback of --debug: {told}", debug, as_json
