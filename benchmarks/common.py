@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does, before torch's first tensor
+
 TRAINED = 55_000
 """The judge learns from the digits before this one and is examined on the rest."""
 

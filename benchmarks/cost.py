@@ -88,7 +88,7 @@ def measure(
     """Train for ``steps`` steps of each kind in this process."""
     import torch
 
-    from luoxia.api import find
+    from luoxia.recipes import find
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
     from luoxia.sessions import session_of

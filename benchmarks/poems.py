@@ -48,7 +48,7 @@ class Poems:
 
     def kept(self) -> float:
         """The share that keeps the form exactly."""
-        from luoxia.generation.poems import Form, keeps_form
+        from luoxia.generation.poems import Form
 
         pairs = zip(self.texts, self.conditions, strict=True)
         return sum(keeps_form(text, Form.named(c["form"])) for text, c in pairs) / len(self.texts)
@@ -121,6 +121,18 @@ def predict(run: Any, path: str, texts: list[str]) -> tuple[float, float]:
     size = per_byte.signature["bytes"]
     assert isinstance(size, int)
     return per_byte.value * size / sum(map(len, texts)), scores["nats per token"].value
+
+
+def keeps_form(text: str, form: Any) -> bool:
+    """Whether a text is one whole poem of a form and nothing else; spaces and line breaks do not count."""
+    hypotheses = form.start()
+    characters = "".join(text.split())
+    for place, character in enumerate(characters):
+        after = form.advance(place, hypotheses, character)
+        if after is None:
+            return False
+        hypotheses = after
+    return len(characters) == form.size
 
 
 def main() -> None:

@@ -144,7 +144,9 @@ class Ours:
         from luoxia.sessions import session_of
         from luoxia.sessions.base import resolve
         from luoxia.training.distributed import join_world
+        from luoxia.training.hardware import keep_freed_memory
 
+        keep_freed_memory()  # as a training does when it begins
         settings = {
             "data": data,
             "tokeniser": "character",

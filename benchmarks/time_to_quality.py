@@ -211,13 +211,15 @@ def main() -> None:
 
 def open_session(data: str, seed: int, out: Path) -> Any:
     """What ``luoxia train dcgan data=…`` sets up."""
-    from luoxia.api import find
+    from luoxia.recipes import find
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
     from luoxia.sessions import session_of
     from luoxia.sessions.base import resolve
     from luoxia.training.distributed import join_world
+    from luoxia.training.hardware import keep_freed_memory
 
+    keep_freed_memory()  # as a training does when it begins
     config = find("dcgan").from_settings({"data": data, "seed": seed, "device": "cpu"})
     kind = session_of(config)
     dataset = kind.open_data(config)

@@ -1,0 +1,169 @@
+"""Every recipe and verb through a few steps on a CUDA device: as on a CPU, equal twice, resumed to the bit.
+
+``pytest -m gpu`` runs it; ``LUOXIA_TEST_DEVICE=cpu pytest -m gpu`` proves the suite itself where no GPU is.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import luoxia
+from compatibility.make_runs import weights_digest, write_data
+from luoxia.exploring import project
+
+DEVICE = os.environ.get("LUOXIA_TEST_DEVICE", "cuda")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+FEW, MORE = 4, 8
+COMMON: dict[str, Any] = {
+    "seed": 7, "device": DEVICE, "precision": "fp32", "deterministic": "on", "checkpoint_every": FEW, "log_every": 2,
+    "sample_every": 0, "score_every": 0, "score_samples": 32, "schedule.name": "constant", "quiet": True,
+}  # fmt: skip
+GAN: dict[str, Any] = {
+    "data": "a.npz",
+    "size": 16,
+    "width": 8,
+    "latent": 8,
+    "batch": 4,
+    "extractor": "effnet-lite0",
+}
+TWO_SIDES: dict[str, Any] = {
+    "data": "a.npz",
+    "against": "b.npz",
+    "width": 4,
+    "d_width": 4,
+    "blocks": 1,
+    "batch": 2,
+}
+TEXT: dict[str, Any] = {"layers": 1, "heads": 2, "width": 16, "vocabulary": 270, "batch": 64}
+RECIPES: dict[str, dict[str, Any]] = {
+    "gan": {**GAN, "width": 16},
+    "cgan": {**GAN, "data": None, "width": 16},
+    "dcgan": GAN,
+    "wgan": GAN,
+    "wgan-gp": GAN,
+    "stylegan2": {**GAN, "widest": 16, "styles": 8, "augment": "ada"},
+    "r3gan": {**GAN, "width": 16},
+    "transformer-gan": {**GAN, "width": 16},
+    "cyclegan": TWO_SIDES,
+    "cut": TWO_SIDES,
+    "gpt": {"data": "novel.txt", **TEXT, "batch": 4, "context": 16},
+    "translate": {"data": "lines.en", "against": "lines.fr", **TEXT},
+    "classify-text": {"data": "reviews.jsonl", "label": "stars", **TEXT},
+    "embed-text": {"data": "lines.en", "against": "lines.fr", **TEXT, "batch": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu") / "data"
+    write_data(folder)
+    return folder
+
+
+def settings(name: str, data: Path, **more: Any) -> dict[str, Any]:
+    own = {k: str(data / v) if k in ("data", "against") and v else v for k, v in RECIPES[name].items()}
+    return {**COMMON, **own, **more}
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def run(
+    request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    out = tmp_path_factory.mktemp(request.param) / "run"
+    given = settings(request.param, data, out=str(out), steps=MORE)
+    return request.param, luoxia.train(request.param, **given).path
+
+
+def answer(name: str, path: Path, device: str, data: Path) -> Any:
+    """What a model gives, as numbers."""
+    model = luoxia.load(path, device=device)
+    if name in ("cyclegan", "cut"):
+        return model.translate(np.load(data / "a.npz")["images"][:2], "a2b").astype(float)
+    if name == "gpt":
+        return model.logits([[1, 2, 3]]).float().cpu().numpy()
+    if name == "translate":
+        return np.array([len(line) for line in model.translate(["the cat sleeps here."], beams=1)])
+    if name == "classify-text":
+        return model.probabilities(["the cat sleeps here."])
+    if name == "embed-text":
+        return model.embed(["the cat sleeps here."])
+    return model.sample(4, seed=3).astype(float)
+
+
+def test_it_gives_what_a_cpu_gives(run: tuple[str, Path], data: Path) -> None:
+    name, path = run
+    here, there = (answer(name, path, device, data) for device in (DEVICE, "cpu"))
+    whole = here.max() > 2  # pixels
+    np.testing.assert_allclose(here, there, atol=2 if whole else 1e-3)
+
+
+def test_two_equal_runs_are_equal_and_one_resumed_too(
+    run: tuple[str, Path], data: Path, tmp_path: Path
+) -> None:
+    name, path = run
+    unscored = {"extractor": "none"} if "extractor" in RECIPES[name] else {}
+    again = luoxia.train(
+        name, **settings(name, data, out=str(tmp_path / "again"), steps=FEW, **unscored)
+    ).path
+    luoxia.resume(again, steps=MORE, quiet=True)
+    assert weights_digest(again) == weights_digest(path)
+
+
+def test_it_is_measured_there(run: tuple[str, Path]) -> None:
+    assert luoxia.measure(run[1], device=DEVICE, quiet=True).scores
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan2", "gpt"])
+def test_it_is_fine_tuned_there(name: str, data: Path, tmp_path: Path) -> None:
+    given = settings(name, data, out=str(tmp_path / "origin"), steps=FEW)
+    origin = luoxia.train(name, **given).path
+    source = {"data": str(data / ("novel.txt" if name == "gpt" else "b.npz"))}
+    common = {"device": DEVICE, "steps": 2, "quiet": True, "out": str(tmp_path / "tuned")}
+    tuned = luoxia.finetune(origin, **source, **common)
+    assert (tuned.path / "model" / "model.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def styles(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("styles") / "run"
+    return luoxia.train(
+        "stylegan2", **settings("stylegan2", data, out=str(out), steps=2, extractor="none")
+    ).path
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        ("sampling:sample", {"n": 4, "out": "grid.png"}),
+        ("exploring:interpolate", {"seeds": (1, 2), "frames": 3, "out": "walk.gif"}),
+        ("exploring:mix", {"rows": (1,), "columns": (2, 3), "out": "mix.png"}),
+        ("exploring:directions", {"n": 2, "out": "directions.npz"}),
+    ],
+)
+def test_its_latents_are_explored_there(
+    call: str, given: dict[str, Any], styles: Path, tmp_path: Path
+) -> None:
+    module, _, name = call.partition(":")
+    out = tmp_path / given["out"]
+    getattr(import_module(f"luoxia.{module}"), name)(str(styles), **{**given, "out": str(out)}, device=DEVICE)
+    assert out.stat().st_size > 0
+
+
+def test_an_image_is_projected_there(styles: Path, data: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.load(data / "a.npz")["images"][0]).save(tmp_path / "photo.png")
+    out = tmp_path / "latent.npz"
+    project(
+        str(styles), str(tmp_path / "photo.png"), steps=3, extractor="pixels", out=str(out), device=DEVICE
+    )
+    assert np.load(out).files
