@@ -41,7 +41,7 @@ def test_training_goes_on_when_its_reader_has_left(words: tuple[str, ...], here:
     """``luoxia train … 2>&1 | head -1``."""
     with start(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("decoding images: 12")
+        assert process.stdout.readline()  # of the data: decoded now, or found in the cache
         process.stdout.close()
         assert process.wait(PATIENCE) == 0
     assert trained(here / "run")
