@@ -15,7 +15,7 @@ from luoxia.errors import LuoxiaError
 from luoxia.provenance.images import write_folder, write_gif, write_grid
 
 Photos = Callable[..., Path]
-LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "data": "0123"}
+LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "data": "0123456789abcdef" * 2}
 IMAGES = np.stack([np.asarray(noise(20, 20, seed=seed)) for seed in range(4)])
 
 

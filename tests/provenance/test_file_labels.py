@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from luoxia.data.text import read_texts
 from luoxia.errors import UsageError
 from luoxia.provenance.files import to_json, write_file
 from luoxia.provenance.images import read_parameters, write_arrays, write_gif, write_png
@@ -55,6 +56,35 @@ def test_what_others_wrote_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     for path in [*tmp_path.iterdir(), tmp_path, tmp_path / "not there.png"]:
         assert not is_ours(path), path
+
+
+TEXT_LABEL = {"text": "x", "prompt": "", "seed": 0, "index": 0}
+OLD_RUN = {"recipe": "gpt", "run": "gpt-1", "step": 20, "data": "0123456789abcdef" * 2}
+OLD_FOLDER = {"architecture": "LlamaForCausalLM", "folder": "llama"}
+
+
+@pytest.mark.parametrize(
+    ("row", "ours"),
+    [
+        ({**TEXT_LABEL, **OLD_RUN}, True),
+        ({**TEXT_LABEL, **OLD_FOLDER}, True),
+        ({"text": "x", "generator": "Luoxia 0.0.1"}, True),
+        ({"text": "x", "recipe": "soup", "run": 3, "step": 1, "notes": "salt"}, False),
+        ({"text": "x", "recipe": "soup", "run": "a", "step": 1, "data": "2024"}, False),
+        ({**TEXT_LABEL, **OLD_RUN, "step": True}, False),
+        ({**TEXT_LABEL, **OLD_RUN, "generator": "PipeOrgan 2"}, False),
+        ({"text": "x", "architecture": "Gothic", "folder": "churches"}, False),
+        ({"text": "x", "generator": "Luoxiang"}, False),
+        ({"text": "x", "generator": ["Luoxia 1"]}, False),
+    ],
+)
+def test_rows_without_the_name_of_a_generator_are_ours_by_a_whole_label_alone(
+    tmp_path: Path, row: dict[str, object], ours: bool
+) -> None:
+    rows = write_file(tmp_path / "a.jsonl", json.dumps(row) + "\n")
+    assert is_ours(rows) == ours
+    write_file(tmp_path / "b.txt", "one")
+    assert [skip.name for skip in read_texts(tmp_path).skips.listed] == ["a.jsonl"] * ours
 
 
 def test_what_was_changed_or_added_to_is_no_longer_ours(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.data.png import PNG_START, png_chunks
+from luoxia.label import is_label
 
 MAX_RECORD_BYTES = 16 * 2**20
 """Of a run.json, a config.json or a label that is looked into."""
@@ -43,14 +44,6 @@ def made_on_disk(folder: Path, names: Collection[str]) -> str | None:
             return None
 
     return made_folder(names, read)
-
-
-def is_label(parameters: Any) -> bool:
-    """Whether these are the parameters that Luoxia writes into what it generates, a row of JSON lines for one."""
-    return isinstance(parameters, dict) and (
-        str(parameters.get("generator", "")).startswith("Luoxia ")
-        or {"recipe", "run", "step"} <= parameters.keys()
-    )
 
 
 def made_image(content: bytes) -> str | None:

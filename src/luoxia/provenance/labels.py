@@ -13,15 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from luoxia import __version__
 from luoxia.errors import LuoxiaError
+from luoxia.label import GENERATOR, is_label
 from luoxia.provenance.files import to_json, write_file
 from luoxia.provenance.images import read_parameters
 
-GENERATOR = f"Luoxia {__version__}"
-"""What every label names as its ``generator``."""
-ORIGINS = ({"recipe", "run", "step"}, {"architecture", "folder"})
-"""What labels held before they all named it: the details of a model of ours, or of another toolkit's."""
 MOST = 2**24
 """Bytes of a label that are read at most."""
 
@@ -30,13 +26,6 @@ UNREADABLE = (
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What a damaged or hostile file brings about."""
-
-
-def names_origin(label: Any) -> bool:
-    """Whether a dictionary says that Luoxia made something, or of which model it is."""
-    return isinstance(label, dict) and (
-        str(label.get("generator", "")).startswith("Luoxia ") or any(keys <= label.keys() for keys in ORIGINS)
-    )
 
 
 def is_ours(path: Path) -> bool:
@@ -76,7 +65,7 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
         label = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return label if names_origin(label) and "sha256" in label else None
+    return label if is_label(label) and "sha256" in label else None
 
 
 def _by_sidecar(path: Path) -> bool:
@@ -97,25 +86,25 @@ def _png(path: Path) -> bool:
 
 
 def _gif(path: Path) -> bool:
-    return names_origin(read_parameters(path))  # in the comment, where others write too
+    return is_label(read_parameters(path))  # in the comment, where others write too
 
 
 def _npz(path: Path) -> bool:
     with zipfile.ZipFile(path) as file, file.open("parameters.npy") as member:
         told = np.lib.format.read_array(io.BytesIO(member.read(MOST)), allow_pickle=False)
-    return told.dtype.kind == "U" and names_origin(json.loads(str(told)))
+    return told.dtype.kind == "U" and is_label(json.loads(str(told)))
 
 
 def _mp4(path: Path) -> bool:
     from luoxia.provenance.video import read_comment
 
-    return names_origin(json.loads(read_comment(path)))
+    return is_label(json.loads(read_comment(path)))
 
 
 def _jsonl(path: Path) -> bool:
     """Every row of it: what a person added is not ours."""
     with path.open(encoding="utf-8") as file:
-        rows = [names_origin(json.loads(line)) for line in file]
+        rows = [is_label(json.loads(line)) for line in file]
     return bool(rows) and all(rows)
 
 

@@ -88,6 +88,13 @@ def test_json_beside_texts_is_named_not_learnt(tmp_path: Path) -> None:
     assert source.skips.amount() == "5 files" and source.skips.broken == 0
 
 
+def test_rows_that_a_person_added_to_generated_ones_are_learnt(tmp_path: Path) -> None:
+    made = json.dumps({"text": "x", "generator": "Luoxia 1.0"})
+    put(tmp_path / "a.txt", "one")
+    put(tmp_path / "b.jsonl", f'{made}\n{{"text": "mine"}}\n')
+    assert [document.text for document in read_texts(tmp_path).documents()] == ["one", "x", "mine"]
+
+
 def test_links_are_followed_and_runs_are_not_entered(tmp_path: Path) -> None:
     elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
     for folder in (elsewhere, data / "run" / "samples"):

@@ -15,13 +15,14 @@ from luoxia.data.cells import MissingError, label_of
 from luoxia.data.convert import Unusable
 from luoxia.data.files import walk
 from luoxia.data.listing import SPLITS
-from luoxia.data.ours import SAMPLE, is_label
+from luoxia.data.ours import SAMPLE
 from luoxia.data.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
 from luoxia.data.text.chat import FIELDS, ChatTemplate, messages_of
 from luoxia.data.text.chat import PLAIN as PLAIN_CHAT
 from luoxia.data.text.json_rows import JSON, NotRowsError, Record, json_rows
 from luoxia.data.text.records import RECORDS, as_text, known_fields, records, require
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.label import is_label
 from luoxia.names import expanded, nearby
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
@@ -310,7 +311,7 @@ def _open_file(path: Path, name: str) -> TextFile:
 
 def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
     """Without what ``luoxia sample`` wrote, unless it is all there is: rows that say so, and files with labels."""
-    labels = {file.name: row for file in files if file.kind in JSON and is_label(row := _first_row(file))}
+    labels = {file.name: row for file in files if file.kind in JSON and (row := _label_of(file))}
     texts = {name.removesuffix(".label.json"): row.get("sha256") for name, row in labels.items()}
     made = [file for file in files if file.name in labels or texts.get(file.name) == file.digest]
     if len(made) == len(files):
@@ -320,8 +321,14 @@ def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
     return [file for file in files if file not in made]
 
 
-def _first_row(file: TextFile) -> Record:
-    return next(json_rows(file, Skips()), (0, {}))[1]
+def _label_of(file: TextFile) -> Record | None:
+    """The first row of a file, None unless all its rows are labels: what a person added is theirs."""
+    first: Record | None = None
+    for _, row in json_rows(file, Skips()):
+        if not is_label(row):
+            return None
+        first = first or row
+    return first
 
 
 def _text_paths(folder: Path, skips: Skips) -> list[Path]:
