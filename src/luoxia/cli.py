@@ -74,7 +74,7 @@ def _speaking(debug: bool, as_json: bool = False) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.filename:  # a disk is full, a name too long
             raise _ending(f"{error.filename} cannot be used: {error.strerror}", debug, as_json) from None
-        if isinstance(error, MemoryError) or _names_memory(str(error)):
+        if _is_of_memory(error):
             raise _ending(
                 "not enough memory; lower batch=, size= or width= of a training, n= of samples",
                 debug,
@@ -97,9 +97,10 @@ def _ending(sentence: str, debug: bool, as_json: bool, code: int = 1) -> typer.E
     return typer.Exit(code)
 
 
-def _names_memory(message: str) -> bool:
-    """Whether torch says that memory ran out: it has no type of error for that on CPUs."""
-    return "out of memory" in message or "can't allocate memory" in message
+def _is_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: torch has no type of error for that on CPUs."""
+    told = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told
 
 
 # ------------------------------------------------------------------ from the table to commands

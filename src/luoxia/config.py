@@ -435,9 +435,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError(f"config={path} must hold keys and values, one a line")
-    if "use" in content:
+    settings = nest(content)
+    if "use" in settings:
         raise UsageError(f"config={path} names a file of code as use: name it yourself, use=FILE.py")
-    return nest(content)
+    return settings
 
 
 def _where(error: Exception) -> str:

@@ -78,6 +78,37 @@ def test_a_template_reaches_nothing(tmp_path: Path) -> None:
         ChatTemplate.of(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ([], "a list, not an object"),
+        (3, "a number, not an object"),
+        ({"chat_template": ["a"]}, "must be an object with name and template"),
+        ({"chat_template": {"a": "b"}}, "an object, not a text"),
+        ({"chat_template": [{"name": "default", "template": 3}]}, "a number, not a text"),
+    ],
+)
+def test_settings_of_wrong_types(tmp_path: Path, settings: Any, told: str) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(LuoxiaError, match=rf"tokenizer_config.json cannot be read \(.*{told}"):
+        ChatTemplate.of(tmp_path)
+
+
+def test_settings_of_a_tokeniser_that_are_a_list(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("[]")
+        with pytest.raises(LuoxiaError, match=f"{name} holds a list, not an object"):
+            Tokeniser.from_huggingface(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_templates_in_settings(tmp_path: Path) -> None:
+    for told in ("a", [{"name": "tool", "template": "b"}, {"name": "default", "template": "a"}]):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": told}), "utf-8-sig")
+        assert ChatTemplate.of(tmp_path).source == "a"
+
+
 def test_chats_are_learnt_plainly_and_answered(here: Path, luoxia_command: Any, refused: Any) -> None:
     put(here / "a.jsonl", CHATS)
     run = luoxia.train("gpt", data="a.jsonl", tokeniser="character", device="cpu", quiet=True, **SMALL)

@@ -1,5 +1,6 @@
 """Run and model folders from anybody: a sentence, whatever is in them, and nothing written through a link."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -247,7 +248,17 @@ def test_weights_that_do_not_fit(run: Path, luoxia_command: Callable, tensors: s
 
 @pytest.mark.parametrize(
     "fault",
-    [torch.OutOfMemoryError("CUDA out of memory"), KeyError("ours"), AssertionError(), NotImplementedError()],
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        KeyError("ours"),
+        AssertionError(),
+        NotImplementedError(),
+    ],
 )
 def test_what_is_not_the_folders_fault_is_not_told_as_such(
     run: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
@@ -258,6 +269,15 @@ def test_what_is_not_the_folders_fault_is_not_told_as_such(
     monkeypatch.setattr(ImageSession, "open_model", fail)
     with pytest.raises(type(fault)):
         luoxia.load(run)
+
+
+def test_a_path_of_any_words(here: Path, run: Path, luoxia_command: Callable) -> None:
+    for name in ("memory", "CUDA error", "out of memory"):
+        run = run.rename(here / name)
+        (run / "model" / "model.safetensors").unlink(missing_ok=True)
+        result = luoxia_command("sample", run, "n=1")
+        one_sentence(result)
+        assert "holds no usable model" in result.stderr
 
 
 def test_the_cause_is_kept(run: Path, luoxia_command: Callable) -> None:

@@ -157,6 +157,7 @@ def test_a_file_of_another_name_will_do(mine: Path, luoxia_command: Callable, re
     [
         ("gone.py", None, "recipe file gone.py is not there"),
         ("mine", None, "use=mine: must be a file of Python"),
+        ("", None, "use=: must be a file of Python"),
         ("none.py", "x = 1", "none.py has no recipe"),
         ("bad.py", "1 / 0", "recipe file bad.py does not run: ZeroDivisionError"),
         ("ends.py", "raise SystemExit(3)", "recipe file ends.py does not run: SystemExit"),
@@ -182,7 +183,14 @@ def test_a_yaml_file_names_no_code(here: Path, refused: Callable) -> None:
     assert "names a file of code" in refused(2, "train", "gan", "config=a.yaml")
     (here / "a.yaml").write_text("recipe: evil.py:Evil\n")
     assert "unknown key 'recipe'" in refused(2, "train", "gan", "config=a.yaml")
+    (here / "a.yaml").write_text("use.x: evil.py\n")
+    assert "names a file of code" in refused(2, "train", "gan", "config=a.yaml")
     assert not (here / "executed").exists()
+
+
+def test_use_has_no_keys(mine: Path, refused: Callable) -> None:
+    for words in (("train", "gan"), ("sample", mine), ("resume", mine), ("export", mine), ("measure", mine)):
+        assert "must be a file of Python" in refused(2, *words, "use.x=1")
 
 
 # ------------------------------------------------------------------ in Python
@@ -196,6 +204,13 @@ def test_use_in_python(mine: Path) -> None:
     assert luoxia.resume(mine, steps=3, quiet=True).manifest["config"]["steps"] == 3
     assert luoxia.plan("Mine", size=8)["recipe"] == "Mine"
     assert luoxia.use("mine.py")["Mine"] is luoxia.use(Path("mine.py"))["Mine"]
+
+
+@pytest.mark.parametrize("wrong", [5, {"x": 1}, ["mine.py"]])
+def test_what_is_not_a_path_cannot_be_used(mine: Path, wrong: object) -> None:
+    for call in (luoxia.use, lambda file: luoxia.load(mine, use=file)):
+        with pytest.raises(luoxia.UsageError, match="must be a file of Python"):
+            call(wrong)
 
 
 @pytest.mark.parametrize(

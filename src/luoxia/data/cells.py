@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 
 class MissingError(ValueError):
@@ -62,6 +65,19 @@ def whole_number(label: str) -> str:
     """ "1" for "1.0" or "1.00"; any other label as it is."""
     whole, _, rest = label.partition(".")
     return whole if rest and not rest.strip("0") and whole.removeprefix("-").isdecimal() else label
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of settings, {} where no file lies; ``ValueError`` where it holds anything else."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name} holds {kind_of_value(found)}, not an object")
+    return found
 
 
 def kind_of_value(value: object) -> str:

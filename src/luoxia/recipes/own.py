@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from luoxia.config import nearest
+from luoxia.config import nearest, shown
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, readable
 from luoxia.recipe import Recipe
@@ -40,8 +40,8 @@ def use(file: str | os.PathLike[str]) -> dict[str, Kind]:
     ``luoxia.use("mine.py")`` is ``use=mine.py`` of the verbs. Returns the recipes by their classes' names;
     ``UsageError`` where the file is not there, does not run, or holds no recipe.
     """
-    told = os.fspath(file)
-    match = FILE.fullmatch(told)
+    told = os.fsdecode(file) if (named := isinstance(file, str | os.PathLike)) else shown(file)
+    match = FILE.fullmatch(told) if named else None
     if match is None:
         raise UsageError(f"use={told}: must be a file of Python that holds your recipe, use=FILE.py")
     found = _recipes_in(match[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -114,8 +115,16 @@ def usable(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        told = " ".join(str(error).split())
-        ours = isinstance(error, RuntimeError) and type(error) is not RuntimeError
-        if ours or "memory" in told or "CUDA" in told:
+        if _is_no_fault_of_files(error):
             raise
+        told = " ".join(str(error).split())
         raise LuoxiaError(f"{folder} holds no usable model: {told[:300]}") from error
+
+
+def _is_no_fault_of_files(error: Exception) -> bool:
+    """Whether memory ran out, a device failed, or the code is wrong; never by words that may be those of a path."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if type(error) is RuntimeError:  # torch has no type of its own for these on CPUs and old GPUs
+        return any(words in str(error) for words in ("DefaultCPUAllocator", "out of memory", "CUDA error"))
+    return isinstance(error, RuntimeError)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
-from luoxia.data.cells import kind_of_value
+from luoxia.data.cells import kind_of_value, read_settings
 from luoxia.errors import LuoxiaError, UsageError
 
 FIELDS = ("messages", "conversations")
@@ -82,13 +82,12 @@ class ChatTemplate:
         """
         try:
             path = folder / "tokenizer_config.json"
-            settings = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+            settings = read_settings(path)
+            source = _template_in(settings)
             path = folder / "chat_template.jinja"
-            source = path.read_text("utf-8") if path.is_file() else settings.get("chat_template")
+            source = path.read_text("utf-8") if path.is_file() else source
         except (OSError, ValueError) as error:
             raise LuoxiaError(f"the chat template {path} cannot be read ({error}): copy it again") from error
-        if isinstance(source, list):  # several by name
-            source = {each.get("name"): each.get("template") for each in source}.get("default")
         if source is None:
             return cls()
         names = {name: value for name, value in settings.items() if name.endswith("_token")}
@@ -156,6 +155,18 @@ def read_messages(given: object) -> list[Message]:
         raise UsageError(
             f'messages= holds {reason}: give a list such as [{{"role": "user", "content": "Hello"}}]'
         ) from reason
+
+
+def _template_in(settings: Mapping[str, Any]) -> str | None:
+    """The template in ``tokenizer_config.json``, of several the one called default; ``ValueError`` for no text."""
+    told = settings.get("chat_template")
+    if isinstance(told, list):
+        if not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in told):
+            raise ValueError("each of several templates must be an object with name and template")
+        told = {each["name"]: each.get("template") for each in told}.get("default")
+    if not isinstance(told, str | None):
+        raise ValueError(f"chat_template holds {kind_of_value(told)}, not a text")
+    return told
 
 
 def _generation() -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from luoxia.data.cells import read_settings
 from luoxia.data.text.learned import BYTES, UnigramTokeniser, library
 from luoxia.data.text.tokeniser import Ids, Tokeniser, whole_characters
 from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
@@ -51,8 +52,7 @@ class HuggingFaceTokeniser(Tokeniser):
             model = json.loads(path.read_text("utf-8"))
             named: dict[str, str] = {}
             for name in SETTINGS:
-                if (folder / name).is_file():
-                    named |= _named_tokens(json.loads((folder / name).read_text("utf-8")))
+                named |= _named_tokens(read_settings(folder / name))
         except FileNotFoundError as error:
             raise UsageError(
                 f"{folder} has no tokenizer.json: save the tokeniser there with save_pretrained"
