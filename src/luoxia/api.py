@@ -282,7 +282,10 @@ def load(
     if is_foreign(folder):
         return load_foreign(folder, place, adapter, **precise)
     refuse_adapter(path, adapter)
-    with usable(folder):
+    with (
+        usable(folder),
+        torch.random.fork_rng(devices=[]),
+    ):  # a network is built with weights that are then replaced
         return _load_model(folder, None if ema else path / "checkpoints", place, precise)
 
 

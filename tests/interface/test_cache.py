@@ -15,12 +15,17 @@ from luoxia.data.cache import entries, evict, publish, read_entry
 from luoxia.errors import UsageError
 
 
+def name(number: int) -> str:
+    """What an entry may be called."""
+    return f"{number:032x}"
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three entries of 1,000 bytes, used at 100, 200 and 300 seconds."""
     monkeypatch.setenv("LUOXIA_CACHE", str(tmp_path))
     for number, kind in enumerate(("images", "texts", "images"), 1):
-        entry = tmp_path / kind / f"entry-{number}"
+        entry = tmp_path / kind / name(number)
         publish(entry, lambda folder: (folder / "content").write_bytes(bytes(1000)) and None)
         os.utime(entry, (100 * number, 100 * number))
     return tmp_path
@@ -31,14 +36,14 @@ def names() -> list[str]:
 
 
 def test_the_least_recently_used_go_first(cache: Path) -> None:
-    assert [entry.path.name for entry in evict(1500)] == ["entry-1", "entry-2"]
-    assert names() == ["entry-3"]
+    assert [entry.path.name for entry in evict(1500)] == [name(1), name(2)]
+    assert names() == [name(3)]
 
 
 def test_reading_an_entry_is_using_it(cache: Path) -> None:
-    assert read_entry(cache / "images" / "entry-1", lambda entry: (entry / "content").stat().st_size) == 1000
+    assert read_entry(cache / "images" / name(1), lambda entry: (entry / "content").stat().st_size) == 1000
     evict(1000)
-    assert names() == ["entry-1"]
+    assert names() == [name(1)]
 
 
 def test_what_is_being_built_is_spared(cache: Path) -> None:
@@ -46,6 +51,17 @@ def test_what_is_being_built_is_spared(cache: Path) -> None:
     building.mkdir()
     manage("clear")
     assert building.is_dir()
+    assert names() == []
+
+
+def test_what_is_not_the_caches_is_never_removed(cache: Path) -> None:
+    """A person may give any folder as the cache."""
+    kept = [cache / "photos" / "holiday", cache / "images" / "holiday", cache / "thesis" / name(1)]
+    for folder in kept:
+        folder.mkdir(parents=True)
+    (cache / "images" / name(9)).symlink_to(kept[0])
+    manage("clear")
+    assert all(folder.is_dir() for folder in kept)
     assert names() == []
 
 

@@ -52,9 +52,15 @@ def test_a_quick_score_of_text_is_that_of_all_of_it(here: Path, conditioned: boo
 
 def test_rows_are_spread_over_all() -> None:
     rows = np.arange(1000)
-    assert spread(rows, 4).tolist() == [0, 250, 500, 750]
+    assert [row // 250 for row in spread(rows, 4)] == [0, 1, 2, 3]
     assert spread(rows, None).tolist() == spread(rows, 2000).tolist() == rows.tolist()
     assert spread(rows[:0], 4).tolist() == []
+
+
+@pytest.mark.parametrize("period", [2, 3, 10])
+def test_rows_are_of_every_class_where_classes_take_turns(period: int) -> None:
+    shares = np.bincount(spread(np.arange(6000), 600) % period, minlength=period) / 600
+    assert shares.min() > 0.5 / period
 
 
 def test_quick_scores_of_sentences_are_spread_and_signed(here: Path) -> None:

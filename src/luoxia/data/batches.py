@@ -81,9 +81,15 @@ def holdout_split(count: int, fraction: float, seed: int) -> tuple[NDArray[np.in
 
 
 def spread(indices: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
-    """At most ``most`` of the indices (None: all), evenly spaced: of every class, from everywhere."""
-    size = len(indices) if most is None else min(most, len(indices))
-    return indices[np.arange(size) * len(indices) // max(size, 1)]
+    """At most ``most`` of the indices (None: all), one drawn from each of as many equal stretches.
+
+    So they come from everywhere, whatever the order: evenly spaced ones would be of one class where classes take turns.
+    """
+    count = len(indices)
+    size = count if most is None else min(most, count)
+    edges = np.arange(size + 1) * count // max(size, 1)
+    drawn = generator_for("spread", count, size).random_raw(size) % np.diff(edges).astype(np.uint64)
+    return indices[edges[:-1] + drawn.astype(np.int64)]
 
 
 def generator_for(*key: object) -> np.random.PCG64:

@@ -7,6 +7,7 @@ temporary that a later build sweeps away.
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -18,6 +19,10 @@ from typing import TypeVar
 from luoxia.errors import LuoxiaError
 from luoxia.names import expanded
 
+KINDS = ("images", "looks", "texts", "tokenisers", "extractors")
+"""The folders of the cache."""
+NAME = re.compile(r"(self-)?[0-9a-f]{32}")
+"""What an entry is called: a digest of what it was made from."""
 TEMPORARY_PREFIX = ".building-"
 STALE_SECONDS = 24 * 3600
 DAMAGED = (FileNotFoundError, ValueError, KeyError, TypeError, EOFError, AttributeError, RuntimeError)
@@ -97,11 +102,14 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All entries of the cache, the least recently used first; [] where there is no cache."""
+    """All entries of the cache, the least recently used first; [] where there is no cache.
+
+    A person may have given a folder with other things in it as the cache: only what bears the name of an entry counts.
+    """
     found = []
-    for path in cache_folder().glob("*/*"):
+    for path in (path for kind in KINDS for path in (cache_folder() / kind).glob("*")):
         with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
-            if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX):
+            if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
                 size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
                 found.append(Entry(path, size, path.stat().st_mtime))
     return sorted(found, key=lambda entry: entry.used)

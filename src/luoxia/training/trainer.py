@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -124,12 +124,17 @@ class Trainer:
             for parameter in parameters:
                 parameter.requires_grad = name == phase.updates or name in phase.traces
         indices = range(number * self.recipe.accumulate, (number + 1) * self.recipe.accumulate)
-        batches = [self.batches(phase, index) for index in indices] if phase.batched else []
-        weighing = self._weigh(batches)
+        batch = self.batches(phase, indices[0]) if phase.batched and len(indices) == 1 else None
+        weighing = self._weigh(
+            phase, (batch,) if batch is not None else (self.batches(phase, i) for i in indices)
+        )
         told: dict[str, Tensor] = {}
         for part, index in enumerate(indices):
             rng = Rng(hashed(self.recipe.seed, phase.name, index, self.world.rank), self.world.device)
-            batch = batches.pop(0) if phase.batched else None
+            if (
+                phase.batched and len(indices) > 1
+            ):  # counted above, and drawn again: all at once might not fit
+                batch = self.batches(phase, index)
             with self._synchronising(phase, last=index == indices[-1]):
                 with self._mode(phase), autocast(self.world.device, self.dtype):
                     losses = phase.losses(batch, rng)
@@ -143,9 +148,9 @@ class Trainer:
         self.objective.after_update(phase.updates)
         self.tally.add(phase.name, told, norm)
 
-    def _weigh(self, batches: list[BatchLike]) -> Weighing:
+    def _weigh(self, phase: Phase, batches: Iterable[BatchLike]) -> Weighing:
         """What the parts of an update count; without batches of its own it is made of those of the one before."""
-        if batches:
+        if phase.batched:
             self._weighing = Weighing(batches, self.world)
             self._weighed = self._weighed or self._weighing
         return self._weighing

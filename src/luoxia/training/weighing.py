@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 
 from luoxia.errors import UsageError
@@ -20,10 +19,11 @@ class Weighing:
     waited for when they are first asked for, after the first part's forward pass.
     """
 
-    def __init__(self, batches: Sequence[BatchLike], world: World) -> None:
-        self._weights = [batch.weight for batch in batches]
+    def __init__(self, batches: Iterable[BatchLike], world: World) -> None:
+        counts = [(batch.weight, batch.seen) for batch in batches]
+        self._weights = [weight for weight, _ in counts]
         self._size = world.size
-        self._wait = world.adding(sum(self._weights), sum(batch.seen for batch in batches))
+        self._wait = world.adding(sum(self._weights), sum(seen for _, seen in counts))
 
     @cached_property
     def _sums(self) -> tuple[int, int]:
@@ -37,8 +37,7 @@ class Weighing:
 
     def divisor(self, part: int) -> float:
         """What a part's loss is divided by: 1 of a lone batch, k of k parts of equal weight, exactly."""
-        weight = self._weights[part] * self._size
-        return self._sums[0] / weight if weight else math.inf
+        return self._sums[0] / (self._weights[part] * self._size)
 
 
 def check_accumulation(phases: Iterable[Phase], recipe: Recipe) -> None:
