@@ -10,7 +10,7 @@ from typing import Any
 from luoxia.config import merge, nearest, nest
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded, nearby
-from luoxia.provenance.files import recover
+from luoxia.provenance.files import in_force, recover
 from luoxia.recipe import NO_LIMIT
 from luoxia.recipes import configure, own, recorded
 from luoxia.runs.folder import require_model
@@ -67,5 +67,5 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
         origin is not None and not Path(origin).exists()
     ):  # form and tokeniser lie in the run too, all weights as well
         recover(run.model)
-        config = config.model_copy(update={"init": str(run.model.resolve())})
+        config = config.model_copy(update={"init": str(in_force(run.model).resolve())})
     return config

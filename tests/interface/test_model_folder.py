@@ -102,7 +102,26 @@ def test_one_that_was_put_aside_when_the_writer_was_killed_is_used(
     assert (luoxia.load(run / "model").sample(2, seed=0) == expected).all()
     assert luoxia_command("sample", run, "n=1", "out=a.png").exit_code == 0
     assert luoxia_command("resume", run, "steps=21").exit_code == 0
-    assert [path.name for path in run.glob("*model*")] == ["model"]
+    assert sorted(path.name for path in run.glob("*model*")) == ["model", "model.old"]  # which may be a copy
+
+
+def test_a_copy_of_the_model_stays(run: Path) -> None:
+    shutil.copytree(run / "model", run / "model.old")
+    (run / "model.old" / "notes.txt").write_text("mine")
+    before = content(run / "model.old")
+    luoxia.resume(run, steps=21, quiet=True)
+    assert content(run / "model.old") == before
+    assert not (run / "model" / "notes.txt").exists()
+
+
+def test_nothing_is_moved_out_of_a_folder_that_a_link_leads_to(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.txt").write_text("mine")
+    for name in ("model.old", ".model.0123456789abcdef.old"):
+        (run / name).symlink_to(tmp_path / "documents")
+    luoxia.resume(run, steps=21, quiet=True)
+    assert (tmp_path / "documents" / "thesis.txt").read_text() == "mine"
+    assert (run / "model" / "config.json").is_file()
 
 
 def test_a_half_copy_of_their_files_is_made_whole(lora: Path, tuned: Path) -> None:

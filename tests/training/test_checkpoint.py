@@ -163,6 +163,25 @@ def test_other_folders_are_left_alone(tmp_path):
     assert not (tmp_path / "step_000020").exists()
 
 
+def test_a_copy_of_a_checkpoint_stays(tmp_path):
+    """step_N.old is the most natural name for one, and what a link leads to is not ours."""
+    write(tmp_path, 10)
+    shutil.copytree(tmp_path / "step_000010", tmp_path / "step_000010.old")
+    shutil.copytree(tmp_path / "step_000010", tmp_path / "elsewhere" / "step")
+    (tmp_path / "step_000005").symlink_to(tmp_path / "elsewhere" / "step")
+    (tmp_path / ".step_000004.0123456789abcdef.old").symlink_to(tmp_path / "elsewhere")
+    write(tmp_path, 10, 20, 30, keep=1)
+    assert (tmp_path / "step_000010.old" / "net.safetensors").is_file()
+    assert (tmp_path / "elsewhere" / "step" / "net.safetensors").is_file()
+    assert not (tmp_path / "step_000010").exists()
+
+
+def test_one_that_an_earlier_version_put_aside_is_read(tmp_path):
+    write(tmp_path, 10)
+    (tmp_path / "step_000010").rename(tmp_path / "step_000010.old")
+    assert load_latest(tmp_path).step == 10
+
+
 def test_sweep_removes_leftovers_only(tmp_path):
     write(tmp_path, 10)
     (tmp_path / ".writing_step_000020_123").mkdir()
@@ -185,7 +204,7 @@ def test_a_failing_write_keeps_what_was_there(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    for name in ("save_file", "_flush"):
+    for name in ("save_file", "flush"):
         with monkeypatch.context() as patch:
             patch.setattr(checkpoint, name, full)
             with pytest.raises(

@@ -76,9 +76,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write into, which is flushed and becomes ``path`` at the end, or is removed if anything fails."""
     with _beside(path) as temporary:
         yield temporary
-        _flush(temporary)
+        _flush_all(temporary)
         temporary.replace(path)
-        _flush_one(path.parent)
+        flush(path.parent)
 
 
 @contextlib.contextmanager
@@ -89,48 +89,74 @@ def new_version(path: Path, ours: Collection[str]) -> Iterator[Path]:
     it, so that a process killed at any moment leaves one of them whole. What the old one holds beside ``ours``, the
     names that are written here, is carried over.
     """
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):  # of killed writers
-        shutil.rmtree(stale, ignore_errors=True)
+    for stale, name in _private(path.parent, "tmp"):  # of killed writers
+        if name == path.name:
+            shutil.rmtree(stale, ignore_errors=True)
     with _beside(path) as temporary:
         recover(path)
         _retire(path, ours)
         yield temporary
-        _flush(temporary)
+        _flush_all(temporary)
         try:
-            if path.is_dir() and not path.is_symlink():
-                path.rename(_aside(path))
-            else:
-                path.unlink(missing_ok=True)  # never write through a link
+            set_aside(path)
             temporary.rename(path)
         finally:
             recover(path)
-        _flush_one(path.parent)
+        flush(path.parent)
         _retire(path, ours)
 
 
 def in_force(path: Path) -> Path:
-    """The folder at ``path``, or the one that a killed ``new_version`` left aside."""
-    return path if path.exists() or not _aside(path).is_dir() else _aside(path)
+    """The folder at ``path``, or the one that a killed writer left aside; earlier versions called it NAME.old."""
+    former = path.with_name(
+        f"{path.name}.old"
+    )  # or a person's own copy: it is read, and never moved or removed
+    left = [*asides(path), *([former] if former.is_dir() and not former.is_symlink() else [])]
+    return path if path.exists() or not left else left[0]
+
+
+def set_aside(path: Path) -> None:
+    """Free ``path`` for a successor: a folder moves to a private name beside it, a link or a file there is removed."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f".{path.name}.{secrets.token_hex(8)}.old"))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def asides(path: Path) -> list[Path]:
+    """The folders that ``set_aside`` moved away from ``path``."""
+    return [aside for aside, name in _private(path.parent, "old") if name == path.name]
 
 
 def recover(path: Path) -> None:
-    """Put a folder back that a killed ``new_version`` left aside."""
-    if not path.exists():
-        with contextlib.suppress(FileNotFoundError):
-            _aside(path).rename(path)
+    """Put a folder back that a killed writer left aside."""
+    for aside in asides(path):
+        if not os.path.lexists(path):
+            with contextlib.suppress(FileNotFoundError):
+                aside.rename(path)
+
+
+def settle(folder: Path) -> None:
+    """In ``folder``, put back what killed writers left aside, or remove it where its successor stands."""
+    for aside, name in _private(folder, "old"):
+        recover(folder / name)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _private(folder: Path, ending: str) -> list[tuple[Path, str]]:
+    """Folders with names that only this module gives, and the name that each stands for; never a link."""
+    form = re.compile(rf"\.(.+)\.[0-9a-f]{{16}}\.{ending}")
+    found = [(path, form.fullmatch(path.name)) for path in sorted(folder.glob(f".*.{ending}"))]
+    return [(path, match[1]) for path, match in found if match and path.is_dir() and not path.is_symlink()]
 
 
 def _retire(path: Path, ours: Collection[str]) -> None:
     """Remove the folder that stands aside, once what is the user's in it lies at ``path``."""
-    aside = _aside(path)
-    for entry in sorted(aside.iterdir()) if aside.is_dir() else ():
-        if entry.name not in ours and not (path / entry.name).exists():
-            entry.rename(path / entry.name)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.old")
+    for aside in asides(path):
+        for entry in sorted(aside.iterdir()):
+            if entry.name not in ours and not os.path.lexists(path / entry.name):
+                entry.rename(path / entry.name)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -146,13 +172,14 @@ def _beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _flush(folder: Path) -> None:
+def _flush_all(folder: Path) -> None:
     """Everything in a folder onto the disk."""
     for path in [*folder.rglob("*"), folder]:
-        _flush_one(path)
+        flush(path)
 
 
-def _flush_one(path: Path) -> None:
+def flush(path: Path) -> None:
+    """A file or the entries of a folder onto the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,7 +3,7 @@
 ``step_000500/`` holds a safetensors file for each network, average and optimiser, ``state.json`` for scalars, and
 ``manifest.json`` with the SHA-256 of each. It is written beside, flushed to disk, renamed, and only then named in
 ``LATEST``; so a process killed at any moment leaves the previous checkpoint in force. A checkpoint that is written anew
-(the same step after a roll-back or a signal) stands aside as ``step_000500.old`` until its successor is in place.
+(the same step after a roll-back or a signal) stands aside under a private name until its successor is in place.
 
 Tensors that never change, those under adapters or in frozen layers, lie once beside all steps in ``FROZEN``.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from luoxia.errors import LuoxiaError
 from luoxia.names import readable
-from luoxia.provenance.files import read_object, write_file
+from luoxia.provenance.files import flush, read_object, set_aside, settle, write_file
 
 Tensors = dict[str, dict[str, Tensor]]
 """File → name → tensor."""
@@ -36,6 +37,7 @@ STATE: dict[str, Any] = {
     "seen": int, "averaged": int,
 }  # fmt: skip
 """What a ``state.json`` has, whatever is trained."""
+_NAME = re.compile(r"\.?step_([0-9]+)(?:(?:\.[0-9a-f]{16})?\.old)?")
 
 
 @dataclass
@@ -75,13 +77,12 @@ def save(
         files = sorted(temporary.iterdir())
         (temporary / "manifest.json").write_text(json.dumps({f.name: _sha256(f) for f in files}, indent=2))
         for file in [*files, temporary / "manifest.json", temporary]:
-            _flush(file)
-        if target.exists():  # the same step again, after a roll-back or a signal
-            target.rename(_aside(target))
+            flush(file)
+        set_aside(target)  # where the same step is there, after a roll-back or a signal
         temporary.rename(target)
-        _flush(folder)
+        flush(folder)
         write_file(folder / "LATEST", target.name + "\n")
-        _flush(folder)
+        flush(folder)
         sweep(folder)
         for old in _surplus(folder, target, keep):
             if _step(old) not in spared:
@@ -106,7 +107,7 @@ def _write_frozen(path: Path, frozen: Tensors) -> str:
         flat = {f"{name}/{key}": value for name, group in frozen.items() for key, value in group.items()}
         beside = path.with_name(f".writing_{path.name}_{os.getpid()}")
         save_file(_plain(flat), beside)
-        _flush(beside)
+        flush(beside)
         beside.rename(path)
         write_file(digest, _sha256(path) + "\n")
     return digest.read_text(encoding="utf-8").strip()
@@ -179,8 +180,8 @@ def load_network(folder: Path, steps: Iterable[int], name: str) -> list[dict[str
 
 def sweep(folder: Path) -> None:
     """Remove what killed writers left behind, and checkpoints whose successor is in place."""
-    replaced = [path for path in folder.glob("step_*.old") if path.with_suffix("").is_dir()]
-    for stale in [*folder.glob(".writing_*"), *folder.glob(".LATEST.*.tmp"), *replaced]:
+    settle(folder)
+    for stale in [*folder.glob(".writing_*"), *folder.glob(".LATEST.*.tmp")]:
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
         else:
@@ -188,24 +189,25 @@ def sweep(folder: Path) -> None:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    """Every checkpoint, whole or damaged; other folders (a user's own copies) are none of ours."""
-    ours = (p for p in folder.glob("step_*") if p.suffix in ("", ".old") and p.stem[5:].isdecimal())
-    return sorted((p for p in ours if p.is_dir()), key=lambda p: (_step(p), p.suffix == ""), reverse=True)
+    """Every checkpoint, whole or damaged, also what stands aside, which earlier versions called step_N.old."""
+    ours = [path for path in folder.glob("*") if _NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(ours, key=lambda path: (_step(path), path.suffix == ""), reverse=True)
 
 
 def _surplus(folder: Path, latest: Path, keep: int) -> list[Path]:
-    """All but ``latest`` and the ``keep - 1`` before it; steps after it belong to a course that was given up."""
-    others = [p for p in _newest_first(folder) if p != latest]
+    """All but ``latest`` and the ``keep - 1`` before it; steps after it belong to a course that was given up.
+
+    Never a link, nor ``step_N.old``, which may be a person's own copy.
+    """
+    others = [p for p in _newest_first(folder) if p != latest and p.suffix == "" and not p.is_symlink()]
     others.sort(key=lambda p: _step(p) > _step(latest))
     return others[keep - 1 :]
 
 
 def _step(path: Path) -> int:
-    return int(path.stem[5:])
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.old")
+    found = _NAME.fullmatch(path.name)
+    assert found is not None
+    return int(found[1])
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -215,11 +217,3 @@ def _file(folder: Path, name: str) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
