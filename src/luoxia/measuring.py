@@ -89,6 +89,7 @@ def measure(
     if is_foreign(run):
         return _measure_foreign(Path(run), data, against, extractor, n, 0 if seed is None else seed, device)
     opened = Run.open(run)
+    opened.refuse_links()
     kind = kind_of(opened.path)
     examined = next((session for session in EXAMINED if session.exported == kind), None)
     two_sided = kind == UnpairedSession.exported or (

@@ -48,6 +48,7 @@ def require_data(path: str | None) -> None:
 
 def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) -> Any:
     """The config of a run, to go on with these settings; ``UsageError`` for one that cannot be changed."""
+    run.refuse_links()
     recipe, settings = recorded(run.manifest, run.path, tell), nest(settings)
     for key in settings:
         if key not in RESUMABLE:

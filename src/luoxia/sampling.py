@@ -345,7 +345,10 @@ def claimed(
 
 def numbered(run: str, ending: str) -> Path:
     """RUN/generated/001, 002 …: the first number that no file has, whatever its ending."""
+    from luoxia.runs.run import refuse_link
+
     folder, number = Path(run) / "generated", 1
+    refuse_link(folder)
     with contextlib.suppress(OSError):
         taken = {path.name.partition(".")[0] for path in folder.iterdir()}
         while f"{number:03d}" in taken:

@@ -167,6 +167,23 @@ def test_nothing_is_written_through_a_link(run: Path, here: Path, luoxia_command
         (run / name).write_bytes(before)
 
 
+@pytest.mark.parametrize("name", ["model", "checkpoints", "samples", "scores", "generated", "tensorboard"])
+def test_nothing_is_written_or_removed_in_a_linked_folder(
+    run: Path, here: Path, luoxia_command: Callable, name: str
+) -> None:
+    (run / name).mkdir(exist_ok=True)
+    (run / name).rename(here / "elsewhere")
+    (run / name).symlink_to(here / "elsewhere")
+    (here / "elsewhere" / "step_000001").mkdir()
+    files = sorted((here / "elsewhere").rglob("*"))
+    for words in (*VERBS[1:], ("sample", "run", "n=1")):
+        result = luoxia_command(*words)
+        one_sentence(result)
+        refused = words[0] != "sample" or name == "generated"
+        assert (f"run/{name} is a link" in result.stderr) == refused
+    assert sorted((here / "elsewhere").rglob("*")) == files
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize(
     "name", ["run.json", "model/config.json", "metrics.jsonl", "model/model.safetensors"]

@@ -18,6 +18,10 @@ from luoxia.runs.trackers import Write, scalars
 
 FORMAT = 1
 """The version of the folder's layout; a run of a newer one is refused."""
+_PLACES = (
+    "metrics.jsonl", ".lock", "model", "checkpoints", "samples", "scores", "generated", "tensorboard", "wandb", "mlruns"
+)  # fmt: skip
+"""What is written into, and must lie in the run's own folder."""
 
 
 class Run:
@@ -98,6 +102,11 @@ class Run:
             raise LuoxiaError(f"{path}/run.json is not a run's manifest: {wrong}")
         return cls(path, manifest)
 
+    def refuse_links(self) -> None:
+        """``UsageError`` where a link would lead what is written, or removed, out of the run."""
+        for name in _PLACES:
+            refuse_link(self.path / name)
+
     def discard_unbegun(self) -> None:
         """Remove the folder of a training that failed before its first checkpoint: there is nothing to go on from."""
         with contextlib.suppress(OSError):
@@ -138,10 +147,7 @@ class Run:
         record = {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}
         line = json.dumps(_strict(record), ensure_ascii=False, allow_nan=False)
         path = self.path / "metrics.jsonl"
-        if path.is_symlink():
-            raise LuoxiaError(
-                f"{path} is a link, and a run writes nothing through one: put the file itself there"
-            )
+        refuse_link(path)
         try:
             with path.open("a+b") as file:
                 if file.tell() > 0:
@@ -191,6 +197,14 @@ class Run:
                     yield line, None
                 else:
                     yield line, record if is_line(record) else None
+
+
+def refuse_link(path: Path) -> None:
+    """``UsageError`` where ``path``, in a run, is a link."""
+    if path.is_symlink():
+        raise UsageError(
+            f"{path} is a link, and a run writes nothing through one: put what it leads to in its place"
+        )
 
 
 def _strict(value: Any) -> Any:
