@@ -87,8 +87,7 @@ def _guessed(what: str) -> str | Path:
 
 
 def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | list[dict[str, Any]]:
-    from luoxia.provenance.files import to_json, write_file
-    from luoxia.provenance.labels import write_beside
+    from luoxia.provenance.labels import write_beside, write_rows
     from luoxia.sampling import claimed
 
     out = (
@@ -111,7 +110,7 @@ def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | li
         return rows
     if out.suffix.lower() == ".csv":
         return write_beside(out, _as_table(rows), classifier.details)
-    return write_file(out, "".join(to_json({**row, **classifier.details}) + "\n" for row in rows))
+    return write_rows(out, ({**row, **classifier.details} for row in rows))
 
 
 def _embed(run: str, what: str | Path, other: str | Path | None, chosen: EmbedSettings) -> Path | list[float]:

@@ -80,8 +80,7 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     )
     from luoxia import api
     from luoxia.generation.text import Decoding
-    from luoxia.provenance.files import to_json, write_file
-    from luoxia.provenance.labels import write_beside
+    from luoxia.provenance.labels import write_beside, write_rows
 
     names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
     decoding = Decoding(**{name: getattr(chosen, name) for name in names})
@@ -113,7 +112,7 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     if out.suffix.lower() == ".txt":
         return write_beside(out, whole + "\n", {**told, "n": chosen.n, **generator.details})
     rows = ({"text": text, **told, "index": i, **generator.details} for i, text in enumerate(texts))
-    return write_file(out, "".join(to_json(row) + "\n" for row in rows))
+    return write_rows(out, rows)
 
 
 def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:

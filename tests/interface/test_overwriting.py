@@ -16,9 +16,7 @@ from luoxia.provenance.labels import is_ours, read_sidecar
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
-NOT_OURS = (
-    "carries no label of ours, and overwrite=true replaces only what Luoxia made and nobody has changed"
-)
+NOT_OURS = "has no label of ours, or was changed since; overwrite=true replaces only what Luoxia made"
 
 
 def contents(folder: Path) -> dict[str, bytes]:

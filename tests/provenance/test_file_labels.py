@@ -14,7 +14,7 @@ from luoxia.data.text import read_texts
 from luoxia.errors import UsageError
 from luoxia.provenance.files import to_json, write_file
 from luoxia.provenance.images import read_parameters, write_arrays, write_gif, write_png
-from luoxia.provenance.labels import is_ours, read_sidecar, sidecar, write_beside
+from luoxia.provenance.labels import is_ours, read_sidecar, sidecar, write_beside, write_rows
 
 LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "generator": "Luoxia 0.1.0"}
 IMAGE = np.zeros((5, 7, 3), np.uint8)
@@ -95,6 +95,48 @@ def test_what_was_changed_or_added_to_is_no_longer_ours(tmp_path: Path) -> None:
     with rows.open("a") as file:
         file.write('{"text": "mine"}\n')
     assert not is_ours(rows)
+
+
+ROWS = [{"text": text, "share": 0.1, **LABEL} for text in ("one", "two \udcc9", "三")]
+
+
+def test_rows_that_somebody_mended_are_no_longer_ours(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.jsonl", ROWS)
+    assert is_ours(path)
+    lines = path.read_text().splitlines(keepends=True)
+    one = json.loads(lines[0])
+    mended = [json.dumps(row) + "\n" for row in ({**one, "text": "uno"}, {**one, "rating": 5})]
+    for changed in (
+        [mended[0], *lines[1:]],
+        [mended[1], *lines[1:]],
+        lines[1:],
+        lines[:1],
+        lines + lines[:1],
+    ):
+        path.write_text("".join(changed))
+        assert not is_ours(path)
+    write_file(path, "".join(to_json(row) + "\n" for row in ROWS))  # as it was before there were digests
+    assert is_ours(path)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_picture_that_somebody_changed_is_no_longer_ours(tmp_path: Path, channels: int) -> None:
+    path = write_png(
+        tmp_path / "a.png", np.arange(35 * channels, dtype=np.uint8).reshape(5, 7, channels), LABEL
+    )
+    assert is_ours(path) and read_parameters(path) == LABEL
+    with Image.open(path) as image:
+        turned, label = image.transpose(Image.Transpose.ROTATE_180), image.info["luoxia"]
+        exif = image.getexif()
+        image.load()
+    exif[0x0112] = 3
+    for label_of_now, picture, more in (
+        (label, turned, {}), (label, image, {"exif": exif}), (to_json(LABEL), turned, None),
+    ):  # fmt: skip
+        info = PngInfo()
+        info.add_itxt("luoxia", label_of_now)
+        picture.save(path, pnginfo=info, **(more or {}))
+        assert is_ours(path) == (more is None)  # a label of before digests
 
 
 def test_a_link_is_never_ours(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_ours_is_replaced_only_when_asked_for() -> None:
 def test_what_is_not_ours_is_never_replaced(name: str) -> None:
     for content in (b"mine", b""):
         Path(name).write_bytes(content)
-        with pytest.raises(UsageError, match="carries no label of ours"):
+        with pytest.raises(UsageError, match="has no label of ours"):
             claim(name, None, True)
         assert Path(name).read_bytes() == content
 
@@ -56,7 +56,7 @@ def test_a_folder_with_one_file_that_is_not_ours_is_refused(foreign: str) -> Non
     path = Path("many", foreign)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"mine")
-    with pytest.raises(UsageError, match=f"out=many holds {foreign}, which carries no label of ours"):
+    with pytest.raises(UsageError, match=f"out=many holds {foreign}, which has no label of ours"):
         claim("many", ("",), True)
 
 

@@ -7,6 +7,7 @@ one chunk (of a grid the sheet).
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import math
@@ -100,10 +101,13 @@ def to_pillow(image: Images) -> Image.Image:
 
 
 def write_png(path: Path, image: Images, parameters: dict[str, Any]) -> Path:
-    """Write one image (h, w, c) as a PNG that carries ``parameters`` as JSON in the text field ``luoxia``."""
+    """Write one image (h, w, c) as a PNG that carries ``parameters`` as JSON in the text field ``luoxia``.
+
+    There, ``sha256`` is that of the pixels, so that a change by hand is seen.
+    """
     info = PngInfo()
     info.add_text("Software", f"Luoxia {__version__}")
-    info.add_itxt("luoxia", to_json(parameters))
+    info.add_itxt("luoxia", to_json({**parameters, "sha256": _digest(image)}))
     with staged(path) as file:
         to_pillow(image).save(file, "PNG", pnginfo=info)
     return path
@@ -202,12 +206,35 @@ def write_gif(path: Path, frames: Chunks, parameters: dict[str, Any], millisecon
 
 def read_parameters(path: Path) -> dict[str, Any]:
     """The parameters inside a PNG or GIF that Luoxia wrote; ``UsageError`` when there are none."""
+    parameters, _ = _label(path)
+    parameters.pop("sha256", None)
+    return parameters
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a PNG has the pixels of its label, which had no digest of them at first; ``UsageError`` without one."""
+    parameters, digest = _label(path, decode=True)
+    return parameters.get("sha256") in (None, digest)
+
+
+def _digest(array: NDArray[np.uint8]) -> str:
+    """SHA-256 of the shape, where one channel is as none, and of the values."""
+    height, width, *channels = array.shape
+    size = f"{height} {width} {channels[0] if channels else 1} "
+    return hashlib.sha256(size.encode() + array.tobytes()).hexdigest()
+
+
+def _label(path: Path, *, decode: bool = False) -> tuple[dict[str, Any], str]:
+    """The label; and with ``decode`` the digest of the pixels, "" where EXIF may turn them."""
+    digest = ""
     try:
         with Image.open(path) as image:
-            text = image.info.get("luoxia") or image.info.get("comment")
+            text = image.info.get("comment" if image.format == "GIF" else "luoxia")
+            if decode and not image.getexif():
+                digest = _digest(np.asarray(image))
         parameters = json.loads(text) if text else None
     except (OSError, ValueError, SyntaxError, RecursionError, Image.DecompressionBombError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     if not isinstance(parameters, dict):
         raise UsageError(f"{path} carries no parameters of Luoxia's")
-    return parameters
+    return parameters, digest

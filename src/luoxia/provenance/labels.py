@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from luoxia.errors import LuoxiaError
 from luoxia.label import GENERATOR, is_label
 from luoxia.provenance.files import to_json, write_file
-from luoxia.provenance.images import read_parameters
+from luoxia.provenance.images import is_as_written, read_parameters
 
 MOST = 2**24
 """Bytes of a label that are read at most."""
@@ -80,9 +80,17 @@ def _by_sidecar(path: Path) -> bool:
 # ------------------------------------------------------------------ labels inside a file
 
 
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write rows that hold their label as JSON lines; ``sha256`` in each is that of all rows without it."""
+    listed, whole = list(rows), hashlib.sha256()
+    for row in listed:
+        whole.update(to_json(row).encode())
+    digest = {"sha256": whole.hexdigest()}
+    return write_file(path, "".join(to_json(row | digest) + "\n" for row in listed))
+
+
 def _png(path: Path) -> bool:
-    read_parameters(path)  # in a field that is ours by its name
-    return True
+    return is_as_written(path)  # the field is ours by its name
 
 
 def _gif(path: Path) -> bool:
@@ -102,10 +110,15 @@ def _mp4(path: Path) -> bool:
 
 
 def _jsonl(path: Path) -> bool:
-    """Every row of it: what a person added is not ours."""
+    """Every row of it, and the digest of all where there is one: what a person added or changed is not ours."""
+    whole, told = hashlib.sha256(), set()
     with path.open(encoding="utf-8") as file:
-        rows = [is_label(json.loads(line)) for line in file]
-    return bool(rows) and all(rows)
+        for line in file:
+            if not is_label(row := json.loads(line)):
+                return False
+            told.add(str(row.pop("sha256", "")))
+            whole.update(to_json(row).encode())
+    return told in ({""}, {whole.hexdigest()})
 
 
 INSIDE: dict[str, Callable[[Path], bool]] = {

@@ -18,7 +18,7 @@ RUN = frozenset(
     )
 )  # fmt: skip
 """What a run's folder holds of its own."""
-ONLY = "overwrite=true replaces only what Luoxia made and nobody has changed"
+NOT_OURS = "has no label of ours, or was changed since; overwrite=true replaces only what Luoxia made"
 
 
 def form_of(out: Path, asked: str) -> str:
@@ -76,7 +76,7 @@ def check_free(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(f"out={out} is there already; choose another, or add overwrite=true")
     if not is_ours(out):
-        raise UsageError(f"out={out} carries no label of ours, and {ONLY}: choose another, or remove it")
+        raise UsageError(f"out={out} {NOT_OURS}: choose another, or remove it")
 
 
 def _check_folder(out: Path, asked: str, overwrite: bool) -> None:
@@ -89,9 +89,7 @@ def _check_folder(out: Path, asked: str, overwrite: bool) -> None:
     except OSError as error:
         raise LuoxiaError(f"cannot read the folder out={asked}: {error.strerror}") from error
     if foreign is not None:
-        raise UsageError(
-            f"out={asked} holds {foreign.relative_to(out)}, which carries no label of ours, and {ONLY}: choose another"
-        )
+        raise UsageError(f"out={asked} holds {foreign.relative_to(out)}, which {NOT_OURS}: choose another")
 
 
 def _files(folder: Path) -> Iterator[Path]:
