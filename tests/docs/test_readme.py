@@ -12,6 +12,7 @@ from luoxia.config import parse_settings
 from luoxia.opening import RESUMABLE
 from luoxia.recipes import find
 from luoxia.settings import (
+    CacheSettings,
     ClassifySettings,
     DataSettings,
     DirectionsSettings,
@@ -93,6 +94,7 @@ def test_command_is_understood(words):
             "mix": MixSettings,
             "project": ProjectSettings,
             "directions": DirectionsSettings,
+            "cache": CacheSettings,
         }
         kind = TextSettings if verb == "sample" and "gpt" in targets[0] else kinds[verb]
         if verb == "translate" and re.search("cyclegan|cut", targets[0]):
