@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
 
@@ -236,7 +237,7 @@ def _whole(value: Any) -> Any:
         and re.fullmatch(r"\d[\d_]*(?:\.\d+)?[eE]\d+", value)
         and float(value).is_integer()
     ):
-        return int(float(value))
+        return int(Decimal(value))
     return value
 
 
@@ -332,7 +333,9 @@ AnnealableWeight = Annotated[Annealable, Field(ge=0)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Share, Annotated[Annealable, Field(ge=0, lt=1)]], BeforeValidator(_two_numbers)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(le=10**12)]
+"""A number of something; what is beyond the bound is a slip, and no array could be as large."""
+Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)]
 Several = BeforeValidator(_several)
 """Marks a tuple that may be given as words joined by commas."""
 Unset = BeforeValidator(_none)
@@ -513,6 +516,8 @@ def shown(value: Any) -> str:
     """A value in a sentence: in one line, and not too long."""
     if getattr(value, "shape", ()) != () and hasattr(value, "dtype"):
         return f"an array of {value.dtype} {tuple(value.shape)}"
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"{Decimal(value).normalize():.3g}".replace("e+", "e")
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "…"

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from luoxia.config import AnnealableWeight, Annealed, Betas, Config, Place, Seconds, Unset, Whole, shortest
+from luoxia.config import (
+    AnnealableWeight,
+    Annealed,
+    Betas,
+    Config,
+    Place,
+    Seconds,
+    Seed,
+    Unset,
+    Whole,
+    shortest,
+)
 
 if TYPE_CHECKING:
     from luoxia.objectives.base import Objective
@@ -94,10 +105,10 @@ class Recipe(Config):
     budget: Annotated[Seconds | None, Unset] = Field(
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
     )
-    batch: Whole = Field(64, ge=1, description="real images a phase and process")
+    batch: Whole = Field(64, ge=1, le=2**20, description="real images a phase and process")
     accumulate: Whole = Field(1, ge=1, description="batches that make one update, as if they were one batch")
     lr: float = Field(2e-4, gt=0, description="learning rate")
-    seed: Whole = Field(0, ge=0, lt=2**63, description="seed of everything random")
+    seed: Seed = Field(0, description="seed of everything random")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware has it"

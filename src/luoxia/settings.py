@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from luoxia.config import Bytes, Config, Place, Several, Size, Unset, Whole, Words
+from luoxia.config import Bytes, Config, Place, Seed, Several, Size, Unset, Whole, Words
 
 USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
 
@@ -27,15 +27,15 @@ class SampleSettings(Config):
     n: Whole = Field(
         16, ge=1, le=1_000_000, description="images; with interpolate, the latents walked through"
     )
-    seed: Whole = Field(0, ge=0, lt=2**63, description="image i is a function of (seed, i)")
+    seed: Seed = Field(0, description="image i is a function of (seed, i)")
     label: Annotated[str | None, ClassName] = Field(
         None, description="a class by name or number; all in turn if unset"
     )
     truncation: float = Field(
         1.0, gt=0, le=1, description="scale of z, or of w around its mean: lower is more typical, less varied"
     )
-    mix: Annotated[Whole | None, Unset] = Field(
-        None, ge=0, lt=2**63, description="with styles: another seed, whose style some layers take"
+    mix: Annotated[Seed | None, Unset] = Field(
+        None, description="with styles: another seed, whose style some layers take"
     )
     mix_layers: Annotated[str | None, Unset] = Field(
         None, description="with mix: these layers, such as 4-7, 4- or 5; the second half if unset"
@@ -65,7 +65,7 @@ class TextSettings(Config):
         None, description="a chat to answer: FILE.json, or JSON: a list of objects with role and content"
     )
     n: Whole = Field(1, ge=1, le=1_000_000, description="texts")
-    seed: Whole = Field(0, ge=0, lt=2**63, description="text i is a function of (seed, i)")
+    seed: Seed = Field(0, description="text i is a function of (seed, i)")
     max_tokens: Whole = Field(256, ge=1, description="tokens of a text at most")
     temperature: float = Field(0.8, ge=0, description="0 takes the likeliest token always")
     top_k: Whole = Field(0, ge=0, description="draw among the k likeliest tokens; 0: all")
@@ -191,7 +191,6 @@ class DrawnSettings(LatentSettings):
     truncation: float = Field(1.0, gt=0, le=1, description="lower is more typical, less varied")
 
 
-Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Seeds = Annotated[tuple[Seed, ...], Several]
 
 
@@ -267,10 +266,8 @@ class MeasureSettings(Config):
     n: Annotated[Whole | None, Unset] = Field(
         None, ge=2, description="samples of the run, or images a side at most"
     )
-    seed: Annotated[Whole | None, Unset] = Field(
+    seed: Annotated[Seed | None, Unset] = Field(
         None,
-        ge=0,
-        lt=2**63,
         description="seed of the samples and of every subset; as after training if unset",
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

@@ -36,7 +36,7 @@ class ImageGAN(AdversarialRecipe):
         64, ge=1, le=2048, description="channels at the finest level (mlp: hidden units / 4 of the first)"
     )
     refine: bool = Field(False, description="end G with two convolutions and a sub-pixel layer (dcgan)")
-    latent: Whole = Field(100, ge=1, description="dimensions of z")
+    latent: Whole = Field(100, ge=1, le=2**16, description="dimensions of z")
     d_norm: NormName = Field("none", description="normalisation in D (dcgan, resnet)")
     spectral_norm: bool = Field(False, description="spectral normalisation of D's weights")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in D")

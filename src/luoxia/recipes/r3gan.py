@@ -42,7 +42,7 @@ class Relativistic(AdversarialRecipe):
         "none", description="class labels: none, or joined to z and compared with what D makes of the image"
     )
     sweep_steps: Whole = Field(200, ge=1, description="steps of each training of gamma=sweep")
-    latent: Whole = Field(64, ge=1, description="dimensions of z")
+    latent: Whole = Field(64, ge=1, le=2**16, description="dimensions of z")
     optimiser: Optimiser = Optimiser(betas=(0.0, Annealed(0.9, 0.99)))
     schedule: Schedule = Schedule(name="cosine", final=0.25, images=50_000)
     ema: Average = Average(halflife=Annealed(0, 20_000), ramp=0)

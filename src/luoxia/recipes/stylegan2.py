@@ -37,9 +37,9 @@ class StyleGAN2(AdversarialRecipe):
 
     width: Whole = Field(16, ge=1, le=2048, description="channels at the finest level")
     widest: Whole = Field(128, ge=1, le=4096, description="channels at most: they double at each halving")
-    latent: Whole = Field(128, ge=1, description="dimensions of z")
-    styles: Whole = Field(128, ge=1, description="dimensions of w")
-    mapping_layers: Whole = Field(2, ge=1, description="layers from z to w")
+    latent: Whole = Field(128, ge=1, le=2**16, description="dimensions of z")
+    styles: Whole = Field(128, ge=1, le=2**16, description="dimensions of w")
+    mapping_layers: Whole = Field(2, ge=1, le=1024, description="layers from z to w")
     condition: Literal["none", "projection"] = Field(
         "none", description="class labels: none, or embedded in the mapping and projected in D"
     )
@@ -56,6 +56,7 @@ class StyleGAN2(AdversarialRecipe):
     batch: Annotated[Whole | None, Unset] = Field(  # type: ignore[assignment]
         None,
         ge=1,
+        le=2**20,
         description="real images a phase and process; if unset 4096 / pixels, at most 32",
     )
     gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]

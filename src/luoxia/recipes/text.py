@@ -55,14 +55,18 @@ class TextRecipe(Recipe):
     size: SizeName = Field(
         "tiny", description="layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768"
     )
-    layers: Annotated[Whole | None, Unset] = Field(None, ge=1, description="blocks; by size if unset")
+    layers: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, le=1024, description="blocks; by size if unset"
+    )
     heads: Annotated[Whole | None, Unset] = Field(None, ge=1, description="attention heads; by size if unset")
-    width: Annotated[Whole | None, Unset] = Field(None, ge=2, description="d_model; by size if unset")
+    width: Annotated[Whole | None, Unset] = Field(
+        None, ge=2, le=2**16, description="d_model; by size if unset"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of embeddings and sub-layers")
     tokeniser: Literal["byte", "character", "bpe", "unigram"] = Field(
         "bpe", description="byte, character, bpe or unigram, trained on the data"
     )
-    vocabulary: Whole = Field(4096, ge=260, description="tokens in all (bpe, unigram)")
+    vocabulary: Whole = Field(4096, ge=260, le=2**20, description="tokens in all (bpe, unigram)")
     holdout: float = Field(0.05, ge=0, le=0.5, description="share of the text kept from training")
     allow_skipped: float = Field(
         0.01,
@@ -142,12 +146,16 @@ class GPT(TextRecipe):
     init: Annotated[str | None, Place] = Field(
         None, description="a run or Hugging Face folder to go on from, its form and its tokeniser taken over"
     )
-    lora: Whole = Field(0, ge=0, description="with init: train adapters of this rank only; 0: all weights")
+    lora: Whole = Field(
+        0, ge=0, le=2**16, description="with init: train adapters of this rank only; 0: all weights"
+    )
     lora_alpha: Annotated[float | None, Unset] = Field(
         None, gt=0, description="the adapters count lora_alpha / lora times; twice the rank if unset"
     )
-    context: Whole = Field(128, ge=2, description="tokens in a row; with init 256, or what its model reads")
-    batch: Whole = Field(16, ge=1, description="rows of text a step and process")
+    context: Whole = Field(
+        128, ge=2, le=2**20, description="tokens in a row; with init 256, or what its model reads"
+    )
+    batch: Whole = Field(16, ge=1, le=2**20, description="rows of text a step and process")
     steps: Whole = 3000
     lr: float = 0.02
     optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
@@ -243,8 +251,12 @@ class Translate(TextRecipe):
     heads: Annotated[Whole | None, Unset] = 4
     width: Annotated[Whole | None, Unset] = 256
     dropout: float = 0.2
-    batch: Whole = Field(2048, ge=64, description="tokens of the longer side in a batch, padding counted")
-    longest: Whole = Field(128, ge=4, description="tokens of the longest sentence that is learnt from")
+    batch: Whole = Field(
+        2048, ge=64, le=2**20, description="tokens of the longer side in a batch, padding counted"
+    )
+    longest: Whole = Field(
+        128, ge=4, le=2**20, description="tokens of the longest sentence that is learnt from"
+    )
     score_samples: Whole = 1000
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     steps: Whole = 4000

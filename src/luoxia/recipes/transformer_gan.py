@@ -27,7 +27,7 @@ class TransformerGAN(Relativistic):
     source: ClassVar[str] = "after Jiang et al. 2021, arXiv:2102.07074"
 
     width: Whole = Field(64, ge=1, le=4096, description="width of both Transformers")
-    layers: Whole = Field(3, ge=1, description="layers of each")
+    layers: Whole = Field(3, ge=1, le=1024, description="layers of each")
     heads: Whole = Field(4, ge=1, description="heads of attention, a divisor of width")
     patch: Annotated[Whole | None, Unset] = Field(
         None, ge=1, le=64, description="pixels of a patch's side; if unset, as give about 16 patches"

@@ -22,7 +22,9 @@ class Understanding(TextRecipe):
     Its optimiser is ``gpt``'s: Muon on the hidden matrices (Jordan et al. 2024), AdamW on the rest.
     """
 
-    longest: Whole = Field(128, ge=4, description="tokens of a text that are read; the rest is cut off")
+    longest: Whole = Field(
+        128, ge=4, le=2**20, description="tokens of a text that are read; the rest is cut off"
+    )
     layers: Annotated[Whole | None, Unset] = 2
     dropout: float = 0.1
     holdout: float = Field(0.1, ge=0, le=0.5, description="share of the data kept from training")
@@ -54,7 +56,7 @@ class ClassifyText(Understanding):
     label: Annotated[str | None, Unset] = Field(
         None, description="field that holds the class; unset: the folders are the classes"
     )
-    batch: Whole = Field(4096, ge=16, description="tokens in a batch, padding counted")
+    batch: Whole = Field(4096, ge=16, le=2**20, description="tokens in a batch, padding counted")
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     ema: Average = Average(halflife=400_000, ramp=0.1)  # in tokens read
 
@@ -87,7 +89,7 @@ class EmbedText(Understanding):
         None, description="texts that mean the same, line by line; unset: data has two columns"
     )
     batch: Whole = Field(
-        128, ge=2, description="pairs a step and process: each has the others as wrong answers"
+        128, ge=2, le=2**20, description="pairs a step and process: each has the others as wrong answers"
     )
     temperature: float = Field(0.05, gt=0, le=1, description="of the softmax over cosines")
     ema: Average = Average(halflife=10_000, ramp=0.1)  # in pairs

@@ -64,7 +64,7 @@ class UnpairedRecipe(ImageRecipe):
     holdout: float = Field(
         0.1, ge=0, le=0.5, description="share of each side kept from training, for samples and scores"
     )
-    batch: Whole = Field(1, ge=1, description="images of each side a step and process")
+    batch: Whole = Field(1, ge=1, le=2**20, description="images of each side a step and process")
     steps: Whole = 5000
     schedule: Schedule = Schedule(name="linear", hold=0.5)
     ema: Average = Average(halflife=500)
@@ -184,7 +184,7 @@ class CUT(UnpairedRecipe):
         1.0, ge=0, description="weight λ_Y of the same on side B; 0 is FastCUT, with nce=10"
     )
     temperature: float = Field(0.07, gt=0, description="τ of the contrast")
-    patches: Whole = Field(256, ge=2, description="patches compared in each layer")
+    patches: Whole = Field(256, ge=2, le=2**20, description="patches compared in each layer")
 
     def build(self, data: ImageSpec) -> unpaired.CUT:
         """From A to B."""
