@@ -18,8 +18,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     """The path that a person gave, with ``~`` and ``~user`` replaced unless something of that very name exists.
 
     Raises:
-        UsageError: that user has no home.
+        UsageError: it is empty, which is not the folder we are in, or that user has no home.
     """
+    if not os.fspath(path):
+        raise UsageError("the path is empty: give a folder or a file")
     place = Path(path)
     if not str(place).startswith("~") or os.path.lexists(place):
         return place

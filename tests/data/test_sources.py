@@ -12,9 +12,13 @@ from pictures import encode, noise, png_header_only, write
 
 from luoxia.data import describe, open_images
 from luoxia.data.convert import Unusable
+from luoxia.data.files import BACK
+from luoxia.data.ours import CACHE
+from luoxia.data.text.sources import read_texts
 from luoxia.data.zips import ZipFiles
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.runs.run import Run
+from luoxia.sampling import describe_data
 
 Photos = Callable[..., Path]
 
@@ -378,3 +382,39 @@ def test_a_run_with_data_whose_path_is_no_text_is_recorded_and_found_again(tmp_p
     assert [os.fsencode(record["detail"]) for record in run.records()] == [b"data=p\xd5"]
     with pytest.raises(UsageError, match="the name is no text"):
         Run.check_free(os.fsdecode(b"run\xd5"))
+
+
+def test_an_empty_path_is_not_the_folder_we_are_in(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos("."))
+    for call in (describe_data, open_images, read_texts):
+        with pytest.raises(UsageError, match="the path is empty: give a folder or a file"):
+            call("")
+
+
+def test_images_beside_class_folders_are_told(photos: Photos) -> None:
+    found = describe(photos("cat", "dog", "."))
+    assert found.classes == {} and found.count == 9
+    assert found.notes == [
+        "its 2 folders are no classes, for there are images outside them, such as 0.png: move these into a folder of"
+        " their class, or away"
+    ]
+
+
+@pytest.mark.parametrize("target", ["..", ".", "../.."])
+def test_a_link_back_is_not_followed(photos: Photos, target: str) -> None:
+    top = photos("data/cat", "data/dog", "other") / "data"
+    (top / "cat" / "loop").symlink_to(top / "cat" / target)
+    (top / "more").symlink_to(top.parent / "other")
+    found = describe(top)
+    assert found.classes == {"cat": 3, "dog": 3, "more": 3}
+    assert [(skip.name, skip.reason) for skip in found.skipped] == [("cat/loop", BACK)]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_the_cache_is_no_data(photos: Photos, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    top = photos("cat", "dog")
+    monkeypatch.setenv("LUOXIA_CACHE", str(top / "cache"))
+    open_images(top)
+    found = describe(top if kind == "folder" else zipped(top))
+    assert found.classes == {"cat": 3, "dog": 3} and found.notes == []
+    assert {(skip.name.split("/")[0], skip.reason) for skip in found.skipped} == {("cache", CACHE)}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from luoxia.data.ours import TAG, TAG_TEXT
 from luoxia.errors import LuoxiaError
 from luoxia.names import expanded
 
@@ -145,6 +146,7 @@ def publish(final: Path, build: Callable[[Path], None]) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=final.parent))
         try:
             build(temporary)
+            mark(temporary)
             for file in temporary.iterdir():
                 _flush(file)
             _flush(temporary)
@@ -152,6 +154,11 @@ def publish(final: Path, build: Callable[[Path], None]) -> None:
             _flush(final.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def mark(entry: Path) -> None:
+    """Write into an entry what tells, here and to programs that keep copies of files, that it is one of a cache."""
+    (entry / TAG).write_text(TAG_TEXT, "utf-8", newline="")
 
 
 def sweep(folder: Path, older_than: float = STALE_SECONDS) -> None:

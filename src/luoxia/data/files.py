@@ -33,6 +33,9 @@ SYSTEM_FOLDERS = frozenset({*_SYSTEM_FOLDERS.split(), "system volume information
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
 
 
+BACK = "a link to a folder that it lies in, which is not followed"
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A file that was meant as a sample and cannot be used, and why."""
@@ -119,6 +122,7 @@ def walk(
     folder once.
 
     What Luoxia made, a run or a model, is not entered, and given to ``skip`` with the reason; ``top`` itself always is.
+    Nor is a link to a folder that it lies in, which would lead to all that lies beside the data.
     ``failed`` is called where a folder cannot be listed.
     """
     seen: set[tuple[int, int]] = set()
@@ -133,8 +137,20 @@ def walk(
             skip(place, reason)
             subfolders.clear()
             continue
-        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        inner_folders = sorted(name for name in subfolders if not is_hidden(name))
+        back = [name for name in inner_folders if _leads_back(place / name, top)]
+        for name in back:
+            skip(place / name, BACK)
+        subfolders[:] = [name for name in inner_folders if name not in back]
         yield place, [name for name in names if not is_hidden(name)]
+
+
+def _leads_back(folder: Path, top: Path) -> bool:
+    """Whether it is a link to a folder that it lies in, or that ``top`` does."""
+    if not folder.is_symlink():
+        return False
+    target = os.path.realpath(folder)
+    return any(Path(os.path.realpath(place)).is_relative_to(target) for place in (folder.parent, top))
 
 
 class BaseFiles:

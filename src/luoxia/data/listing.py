@@ -58,7 +58,13 @@ def list_items(files: Files) -> Listing:
         _note_elsewhere(files, root)
     tops = {name: name[len(root) :].split("/")[0] for name in files.images if "/" in name[len(root) :]}
     folders = sorted({same(top) for top in tops.values()})
-    if known or len(tops) < len(files.images) or len(folders) < 2:
+    if known or len(folders) < 2:
+        return Listing("images", [Item(name) for name in files.images])
+    if stray := next((name for name in files.images if name not in tops), None):
+        files.notes.append(
+            f"its {len(folders):,} folders are no classes, for there are images outside them, such as {stray}: move"
+            " these into a folder of their class, or away"
+        )
         return Listing("images", [Item(name) for name in files.images])
     if SPLITS.issuperset(folder.lower() for folder in folders):
         raise UsageError(f"{files.path} holds the splits {_series(folders)}: give one of them as the data")

@@ -15,7 +15,7 @@ from typing import Any
 
 import PIL
 
-from luoxia.data.cache import cache_folder
+from luoxia.data.cache import cache_folder, mark
 from luoxia.data.convert import Header, Unusable, read_header
 from luoxia.data.files import Files, Stamp
 from luoxia.data.ours import made_image
@@ -117,6 +117,7 @@ def _remember(entry: Path, looks: dict[str, tuple[Stamp | None, Look]]) -> None:
     }
     with contextlib.suppress(OSError):
         entry.mkdir(parents=True, exist_ok=True)
+        mark(entry)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=entry, delete=False) as file:
             json.dump({"version": VERSION, "files": kept}, file)
         Path(file.name).replace(entry / "looks.json")

@@ -139,8 +139,6 @@ def open_source(path: str | os.PathLike[str] | None) -> Source:
             f"data of the type {type(path).__name__} cannot be opened: give the path of a folder or file"
         )
     path = os.fsdecode(path)
-    if not path:
-        raise UsageError("the path of the data is empty: give a folder or a file")
     place = expanded(path)
     try:
         return _open_there(place, printable(path))

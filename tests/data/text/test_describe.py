@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from luoxia import sampling
+from luoxia.data.files import BACK
+from luoxia.data.ours import CACHE
+from luoxia.data.text.corpus import open_corpus
 from luoxia.data.text.describe import describe_text, holds_text
 from luoxia.errors import LuoxiaError, UsageError
 
@@ -64,3 +67,13 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(LuoxiaError):
         sampling.describe_data(str(empty))
+
+
+def test_the_cache_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("words " * 50, encoding="utf-8")
+    monkeypatch.setenv("LUOXIA_CACHE", str(tmp_path / "cache"))
+    open_corpus(tmp_path, "character", None)
+    (tmp_path / "loop").symlink_to("..")
+    found = describe_text(tmp_path)
+    assert found.files == {"txt": 1} and found.fields == {}
+    assert {skip.reason for skip in found.skipped} == {CACHE, BACK}

@@ -335,8 +335,7 @@ def _text_paths(folder: Path, skips: Skips) -> list[Path]:
     """The files of text below a folder, links followed; what Luoxia made and what cannot be listed is noted."""
 
     def made(place: Path, reason: str) -> None:
-        if place.resolve() != folder.resolve():
-            skips.add(place.relative_to(folder).as_posix(), reason, "file")
+        skips.add(place.relative_to(folder).as_posix(), reason, "file")
 
     def failed(error: OSError) -> None:
         place = Path(error.filename)
