@@ -13,6 +13,7 @@ from luoxia.data import describe, open_images
 from luoxia.data.codepages import guessed
 from luoxia.data.originals import open_originals
 from luoxia.data.sources import open_source
+from luoxia.errors import UsageError
 
 
 class Entry(zipfile.ZipInfo):
@@ -56,6 +57,25 @@ def test_names_of_all_systems_have_the_same_classes(tmp_path: Path, form: str) -
 def test_names_that_become_the_same_are_all_kept(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", ["a.png", "/a.png", "../a.png"])
     assert sorted(open_images(path).names) == ["a (2).png", "a (3).png", "a.png"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [["a.png"] * 12, [f"a.png\0{i}" for i in range(12)], [b"a.png"] * 12])
+def test_entries_of_one_name_are_all_kept(tmp_path: Path, names: list[str | bytes]) -> None:
+    dataset = open_images(pack(tmp_path / "a.zip", names))
+    assert sorted(dataset.names) == sorted(["a.png", *(f"a ({i}).png" for i in range(2, 13))])
+    assert len({image.tobytes() for image in dataset.images}) == 12
+    assert dataset.skipped == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_label_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", ["a.png"])
+    with zipfile.ZipFile(path, "a") as archive:
+        for label in "xy":
+            archive.writestr("metadata.csv", f"file_name,label\na.png,{label}\n")
+    with pytest.raises(UsageError, match="may disagree: keep one"):
+        open_images(path)
 
 
 @pytest.mark.parametrize(

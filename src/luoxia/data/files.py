@@ -166,6 +166,7 @@ class BaseFiles:
         self.outside: set[str] = set()
         self.notes: list[str] = []
         self._called: dict[str, str] = {}
+        self._numbers: Counter[str] = Counter()
 
     def called(self, name: str) -> str:
         """Return what the disk or the archive calls a file."""
@@ -190,8 +191,9 @@ class BaseFiles:
     def _add(self, called: str, name: str, outside: bool = False) -> None:
         if not name or is_hidden(name):
             return
+        known = PurePosixPath(name).name.lower() in LABEL_FILES
         name = self._free(name)
-        if PurePosixPath(name).name.lower() in LABEL_FILES:
+        if known:  # a second one of a name, too, so that it is refused
             kind = self.labels
         else:
             ending = ending_of(name)
@@ -223,10 +225,10 @@ class BaseFiles:
 
     def _free(self, name: str) -> str:
         """The name, numbered where another file is already called so: ``/a.png`` beside ``a.png``."""
-        pure, number = PurePosixPath(name), 1
+        pure, asked = PurePosixPath(name), name
         while name in self._called:
-            number += 1
-            name = str(pure.with_name(f"{pure.stem} ({number}){pure.suffix}"))
+            self._numbers[asked] += 1  # never from the start again: all entries of a zip may have one name
+            name = str(pure.with_name(f"{pure.stem} ({self._numbers[asked] + 1}){pure.suffix}"))
         return name
 
     def _sort(self) -> None:

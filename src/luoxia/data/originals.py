@@ -34,7 +34,7 @@ class Originals:
 
     @staticmethod
     def _why(called: str) -> str:
-        return f"called {printable(called)}, which lies outside: what is made of it would too"
+        return f"called {printable(called.partition(chr(0))[0])}, which lies outside: what is made of it would too"
 
     def read(self, channels: int) -> Iterator[tuple[str, str, Pixels | str]]:
         """(name, the PNG to be written for it, its pixels (h, w, channels) or why it has none), one after the other.

@@ -4,6 +4,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -36,11 +37,11 @@ class ZipFiles(BaseFiles):
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise LuoxiaError(f"{path} cannot be opened as a zip ({error}): pack it again") from error
-        entries = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
-        if len(entries) > MAX_ENTRIES:
+        infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        if len(infos) > MAX_ENTRIES:
             self.close()
-            raise LuoxiaError(f"{path} has {len(entries):,} entries, more than {MAX_ENTRIES:,}: split it")
-        self._entries = entries
+            raise LuoxiaError(f"{path} has {len(infos):,} entries, more than {MAX_ENTRIES:,}: split it")
+        self._entries = _by_name(infos)
         self._stamp = stamp_of(path)
         names = self._names()
         folders: dict[str, dict[str, str]] = {}  # folder: name of a file: what the archive calls it
@@ -120,6 +121,17 @@ class ZipFiles(BaseFiles):
             return self._unpacked(self._entries[names[name]], FREE_BYTES)
         except Unusable:
             return None
+
+
+def _by_name(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The entries by what the archive calls them; further ones of a name with its number after a NUL."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    count: Counter[str] = Counter()
+    for info in infos:
+        name = info.filename  # which ends before a NUL
+        count[name] += 1
+        entries[name if count[name] == 1 else f"{name}\0{count[name]:07d}"] = info
+    return entries
 
 
 def _text_of(info: zipfile.ZipInfo) -> tuple[str, bytes | None]:
