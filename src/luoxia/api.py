@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from luoxia.config import as_words, flatten, named_path, nest
 from luoxia.data.files import in_words
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError, told_once
-from luoxia.opening import opening, resumed, using
+from luoxia.opening import checked_format, opening, require_more, require_tunable, resumed, using
 from luoxia.recipes import Recipe, configure
 from luoxia.runs.display import Display
 from luoxia.runs.folder import is_foreign, kind_of, model_folder
@@ -21,12 +20,11 @@ from luoxia.runs.run import Run
 from luoxia.runs.trackers import check_installed
 from luoxia.sessions import SESSIONS, Session, session_of
 from luoxia.sessions.base import command_line, resolve
-from luoxia.sessions.exporting import FORMATS, export_huggingface, export_images
+from luoxia.sessions.exporting import export_huggingface, export_images
 from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import load_foreign, refuse_adapter
 from luoxia.sessions.stored import Stored, no_larger_than, usable
 from luoxia.sessions.sweep import settled_by_trial
-from luoxia.sessions.text import TextSession
 from luoxia.sessions.unpaired import UnpairedSession
 from luoxia.settings import ExportSettings, LoadSettings
 from luoxia.training.checkpoint import load_latest
@@ -103,16 +101,7 @@ def _check_unfinished(run: Run, config: Recipe, dataset: Any) -> None:
         raise UsageError(
             f"the data at {dataset.source} has changed since {run.path} began; put it back or train anew"
         )
-    newest = load_latest(run.checkpoints)
-    done, spent = newest.step, newest.state.get("seconds", 0.0)
-    if done >= config.steps:
-        raise UsageError(
-            f"{run.path} has done its {done:,} steps; give more, as in steps={2 * done}, "
-            f"or score what there is: luoxia measure {run.path}"
-        )
-    if config.budget is not None and spent >= config.budget:
-        more = math.ceil(2 * spent)
-        raise UsageError(f"{run.path} has used its {config.budget:g} s; give more, as in budget={more}s")
+    require_more(run, config, load_latest(run.checkpoints).state)
 
 
 def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Run:
@@ -134,12 +123,10 @@ def tuned_settings(
     model = named_path(model, "finetune")
     opening(model, settings)
     settings = {key: value for key, value in settings.items() if key != "use"}
+    require_tunable(model)
     kind = kind_of(model)
-    for session in SESSIONS.values():
-        if session.exported == kind:
-            return session.tuned(str(model), nest(settings))
-    told = f"a model of the kind '{kind}'" if kind else "no model of Luoxia's"
-    raise UsageError(f"{model} holds {told}, and only language models and image generators can be fine-tuned")
+    session = next(session for session in SESSIONS.values() if session.exported == kind)
+    return session.tuned(str(model), nest(settings))
 
 
 def export(
@@ -164,27 +151,12 @@ def export(
     model = named_path(model, "export")
     given = {"out": out, "format": format, "dtype": dtype, "direction": direction}
     chosen: ExportSettings = ExportSettings.from_settings(given)
-    format, dtype, direction = chosen.format, chosen.dtype, chosen.direction
     opening(model, {"use": use})
-    kind = kind_of(model)
-    known = FORMATS.get(kind)
-    if known is None:
-        raise UsageError(
-            f"{model} holds a model of the kind '{kind}', and only language models, image generators and image "
-            "translators can be exported"
-        )
-    if format not in (None, *known):
-        raise UsageError(f"format={format}: a model of the kind '{kind}' is exported as {' or '.join(known)}")
-    if direction is not None and kind != UnpairedSession.exported:
-        raise UsageError(f"direction={direction} is for image translators")
-    if kind == TextSession.exported:
-        return export_huggingface(model, str(out), dtype, adapter)
+    format = checked_format(model, chosen)
+    if format == "huggingface":
+        return export_huggingface(model, str(out), chosen.dtype, adapter)
     refuse_adapter(model, adapter)
-    if dtype is not None:
-        raise UsageError(
-            f"dtype={dtype} is for language models: a model of images is exported as it is, in float32"
-        )
-    return export_images(load(model), Path(out), format or known[0], direction or "a2b")
+    return export_images(load(model), Path(out), format, chosen.direction or "a2b")
 
 
 def _go(session: Session, display: Display) -> Run:

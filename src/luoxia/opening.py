@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -13,8 +14,16 @@ from luoxia.names import expanded, nearby
 from luoxia.provenance.files import in_force, recover
 from luoxia.recipe import NO_LIMIT
 from luoxia.recipes import configure, own, recorded
-from luoxia.runs.folder import require_model
+from luoxia.runs.folder import IMAGE_GENERATOR, IMAGE_TRANSLATOR, LANGUAGE_MODEL, kind_of, require_model
 from luoxia.runs.run import Run
+from luoxia.settings import ExportSettings
+
+FORMATS = {
+    LANGUAGE_MODEL: ("huggingface",),
+    IMAGE_GENERATOR: ("onnx", "tensorflow"),
+    IMAGE_TRANSLATOR: ("onnx",),
+}
+"""What each kind of model can be exported as."""
 
 RESUMABLE = (
     "steps", "budget", "data", "against", "device", "compile", "log", "log_every", "sample_every", "score_every",
@@ -44,6 +53,59 @@ def require_data(path: str | None) -> None:
     """``UsageError`` where ``path`` names nothing; None is the data that comes with Luoxia."""
     if path is not None and not (place := expanded(path)).exists():
         raise UsageError(f"there is nothing at {path}{nearby(place)}")
+
+
+def require_tunable(model: str) -> None:
+    """``UsageError`` where ``finetune`` cannot go on from such a model."""
+    kind = kind_of(model)
+    if kind not in (LANGUAGE_MODEL, IMAGE_GENERATOR):
+        told = f"a model of the kind '{kind}'" if kind else "no model of Luoxia's"
+        raise UsageError(
+            f"{model} holds {told}, and only language models and image generators can be fine-tuned"
+        )
+
+
+def checked_format(model: str, chosen: ExportSettings) -> str:
+    """The format to export a model in, the first that it has if unset; ``UsageError`` for what cannot be exported."""
+    kind = kind_of(model)
+    known = FORMATS.get(kind)
+    if known is None:
+        raise UsageError(
+            f"{model} holds a model of the kind '{kind}', and only language models, image generators and image "
+            "translators can be exported"
+        )
+    if chosen.format not in (None, *known):
+        raise UsageError(
+            f"format={chosen.format}: a model of the kind '{kind}' is exported as {' or '.join(known)}"
+        )
+    if chosen.direction is not None and kind != IMAGE_TRANSLATOR:
+        raise UsageError(f"direction={chosen.direction} is for image translators")
+    format = chosen.format or known[0]
+    if kind == LANGUAGE_MODEL:
+        return format
+    if chosen.dtype is not None:
+        raise UsageError(
+            f"dtype={chosen.dtype} is for language models: a model of images is exported as it is, in float32"
+        )
+    out = Path(chosen.out or "")
+    if format == "onnx" and out.suffix.lower() != ".onnx":
+        raise UsageError(f"out={out}: must be FILE.onnx")
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"out={out} is there already; choose another")
+    return format
+
+
+def require_more(run: Run, config: Any, state: Mapping[str, Any]) -> None:
+    """``UsageError`` where a run, whose checkpoint in force has this state, has nothing left to do."""
+    done, spent = state["step"], state.get("seconds", 0.0)
+    if done >= config.steps:
+        raise UsageError(
+            f"{run.path} has done its {done:,} steps; give more, as in steps={2 * done}, "
+            f"or score what there is: luoxia measure {run.path}"
+        )
+    if config.budget is not None and spent >= config.budget:
+        more = math.ceil(2 * spent)
+        raise UsageError(f"{run.path} has used its {config.budget:g} s; give more, as in budget={more}s")
 
 
 def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from luoxia.config import flatten, nearest
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import expanded
-from luoxia.opening import opening, require_data, using
+from luoxia.opening import checked_format, opening, require_data, using
 from luoxia.runs.folder import LANGUAGE_MODEL, condition_of, kind_of, other_verb, require_run
 from luoxia.settings import (
     DataSettings,
@@ -289,6 +289,7 @@ def export(run: str, /, **settings: Any) -> Path:
         raise UsageError(
             f"export needs out=: luoxia export {run} out=FOLDER, or out=FILE.onnx of a model of images"
         )
+    checked_format(run, chosen)
     from luoxia import api
 
     return api.export(run, **chosen.model_dump(exclude_none=True, exclude={"use"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from luoxia.config import Bytes, Config, Place, Seed, Several, Size, Unset, Whole, Words
 
@@ -253,6 +253,18 @@ class ProjectSettings(LatentSettings):
     )
 
 
+def is_extractor(name: str) -> bool:
+    """Whether it is self, effnet-lite0 or inception:FILE."""
+    kind, _, path = name.partition(":")
+    return name in ("self", "effnet-lite0") or (kind == "inception" and path != "")
+
+
+def _known_extractor(value: str | None) -> str | None:
+    if value is not None and not is_extractor(value):
+        raise ValueError("must be self, effnet-lite0 or inception:WEIGHTS_FILE")
+    return value
+
+
 class MeasureSettings(Config):
     """The keys of ``luoxia measure``."""
 
@@ -262,7 +274,9 @@ class MeasureSettings(Config):
     against: Annotated[str | None, Place] = Field(
         None, description="the reference images, when no run is given; or the other side of a run's data="
     )
-    extractor: Annotated[str | None, Unset] = Field(None, description="self, effnet-lite0 or inception:FILE")
+    extractor: Annotated[str | None, AfterValidator(_known_extractor), Unset] = Field(
+        None, description="self, effnet-lite0 or inception:FILE"
+    )
     n: Annotated[Whole | None, Unset] = Field(
         None, ge=2, description="samples of the run, or images a side at most"
     )

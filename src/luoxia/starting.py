@@ -3,17 +3,19 @@ imported."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from luoxia.config import merge, nest
 from luoxia.errors import UsageError, told_once
-from luoxia.opening import opening, require_data, resumed, using
+from luoxia.opening import opening, require_data, require_more, require_tunable, resumed, using
 from luoxia.recipe import Recipe
 from luoxia.recipes import GPT, AdversarialRecipe, configure, recorded
-from luoxia.runs.folder import described, is_foreign
+from luoxia.runs.folder import described, is_foreign, require_model
 from luoxia.runs.run import Run
-from luoxia.settings import PlanSettings
+from luoxia.settings import MeasureSettings, PlanSettings
+from luoxia.training.checkpoint_files import latest_named, read_state, read_whole
 
 
 def train(recipe: str, /, **settings: Any) -> Run:
@@ -38,7 +40,10 @@ def plan(recipe: str, /, **settings: Any) -> dict[str, Any]:
 def resume(run: str, /, **settings: Any) -> Run:
     """Go on with a run; see ``luoxia.resume``."""
     with told_once():
-        _check_data(resumed(Run.open(run), using(settings), tell=lambda sentence: None))
+        opened = Run.open(run)
+        config = resumed(opened, using(settings), tell=lambda sentence: None)
+        _check_data(config)
+        _check_unfinished(opened, config)
     from luoxia import api
 
     return api.resume(run, **settings)
@@ -75,25 +80,42 @@ def _how(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _check(config: Recipe) -> None:
-    """``UsageError`` where the run's folder is taken, or there is no data."""
+    """``UsageError`` where the run's folder is taken, or there is no data or no model to go on from."""
     Run.check_free(config.out)
+    if (origin := getattr(config, "init", None)) is not None:
+        require_model(Path(origin))
     _check_data(config)
 
 
-def _check_data(config: Recipe) -> None:
+def _check_data(config: Recipe | MeasureSettings) -> None:
     for key in ("data", "against"):
         require_data(getattr(config, key, None))
+
+
+def _check_unfinished(run: Run, config: Recipe) -> None:
+    """``UsageError`` where nothing is left to do, and the checkpoint in force is whole."""
+    newest = run.checkpoints / latest_named(run.checkpoints)
+    try:
+        require_more(run, config, read_state(newest))
+    except UsageError:
+        with contextlib.suppress(OSError, ValueError):  # a damaged one is passed over for the one before it
+            read_whole(newest)
+            raise
+    except (OSError, ValueError):
+        pass
 
 
 def _check_tuning(model: str, settings: dict[str, Any]) -> None:
     """``UsageError`` for what can be told of a fine-tuning by the small files of its model."""
     opening(model, settings)
+    require_tunable(model)
     told = described(model)
     kind: type[Recipe] | None = GPT if is_foreign(model) or told.get("kind") == "language model" else None
     if kind is None and told.get("kind") == "image generator":
         found = recorded(told, Path(model))
         kind = found if issubclass(found, AdversarialRecipe) else None
+    given = nest({key: value for key, value in settings.items() if key != "use"})
     if kind is not None:
-        given = nest({key: value for key, value in settings.items() if key != "use"})
         kind.check_keys(merge({"init": model}, given))
         Run.check_free(given.get("out"))
+        _check_data(MeasureSettings.from_settings({key: given[key] for key in ("data",) if key in given}))

@@ -281,7 +281,7 @@ def test_samples_where_nothing_can_be_written(refused: Refusal, finished: Path, 
         (("RUN", "n=1"), "n=1: must be 2 or more"),
         (
             ("RUN", "extractor=vgg"),
-            "extractor=vgg is unknown: use self, effnet-lite0 or inception:WEIGHTS_FILE",
+            "extractor=vgg: must be self, effnet-lite0 or inception:WEIGHTS_FILE",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from luoxia.config import Annealable, AnnealableWeight, Annealed, Place, Unset, Whole, Words, value_at
 from luoxia.recipe import Illness, Recipe
-from luoxia.settings import DataSettings
+from luoxia.settings import DataSettings, is_extractor
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,8 +50,7 @@ class ImageRecipe(DataSettings, Recipe):
     @field_validator("extractor")
     @classmethod
     def _known_extractor(cls, value: str) -> str:
-        kind, _, path = value.partition(":")
-        if value not in ("none", "self", "effnet-lite0") and not (kind == "inception" and path):
+        if value != "none" and not is_extractor(value):
             raise ValueError("must be self, effnet-lite0, inception:WEIGHTS_FILE or none")
         return value
 

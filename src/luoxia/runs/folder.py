@@ -11,6 +11,8 @@ from luoxia.runs.run import Run
 
 LANGUAGE_MODEL = "language model"
 """What ``kind_of`` calls a model that writes text."""
+IMAGE_GENERATOR = "image generator"
+IMAGE_TRANSLATOR = "image translator"
 ENCODER = "text encoder"
 """What ``kind_of`` calls another toolkit's BERT."""
 

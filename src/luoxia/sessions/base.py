@@ -13,7 +13,6 @@ import torch
 
 from luoxia import __version__
 from luoxia.config import flatten
-from luoxia.errors import UsageError
 from luoxia.interchange.saving import store
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.provenance.files import new_version, write_file
@@ -92,10 +91,7 @@ class Session:
     @classmethod
     def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
         """The recipe and the settings of a training that goes on from a trained model of this kind."""
-        raise UsageError(
-            f"{model} holds a model of the kind '{cls.exported}', and only language models and image generators "
-            "can be fine-tuned"
-        )
+        raise NotImplementedError
 
     @staticmethod
     def announce(dataset: Any) -> str:

@@ -8,17 +8,8 @@ from luoxia.errors import LuoxiaError, UsageError
 from luoxia.generation.image_translation import ImageTranslator
 from luoxia.generation.images import ImageGenerator
 from luoxia.interchange.saving import fitting, save_folder
-from luoxia.sessions.images import ImageSession
 from luoxia.sessions.origin import Origin, origin_tokeniser
 from luoxia.sessions.text import TextSession
-from luoxia.sessions.unpaired import UnpairedSession
-
-FORMATS = {
-    TextSession.exported: ("huggingface",),
-    ImageSession.exported: ("onnx", "tensorflow"),
-    UnpairedSession.exported: ("onnx",),
-}
-"""What each kind of model can be written as."""
 
 
 def export_images(model: ImageGenerator | ImageTranslator, out: Path, format: str, direction: str) -> Path:
@@ -26,10 +17,6 @@ def export_images(model: ImageGenerator | ImageTranslator, out: Path, format: st
     from luoxia.interchange.onnx import to_onnx, translator_to_onnx, write_onnx
     from luoxia.interchange.tensorflow import write_saved_model
 
-    if format == "onnx" and out.suffix.lower() != ".onnx":
-        raise UsageError(f"out={out}: must be FILE.onnx")
-    if out.exists() or out.is_symlink():
-        raise UsageError(f"out={out} is there already; choose another")
     if isinstance(model, ImageTranslator):
         return write_onnx(translator_to_onnx(model, direction), out)
     return write_onnx(to_onnx(model), out) if format == "onnx" else write_saved_model(model, out)

@@ -10,7 +10,6 @@ Tensors that never change, those under adapters or in frozen layers, lie once be
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -25,18 +24,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from luoxia.errors import LuoxiaError
-from luoxia.names import readable
 from luoxia.provenance.files import flush, read_object, set_aside, settle, write_file
+from luoxia.training.checkpoint_files import latest_named, read_whole, sha256_of
 
 Tensors = dict[str, dict[str, Tensor]]
 """File → name → tensor."""
 FROZEN = "frozen.safetensors"
 """What no step changes, as NETWORK/NAME; each ``state.json`` has its SHA-256."""
-STATE: dict[str, Any] = {
-    "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,
-    "seen": int, "averaged": int,
-}  # fmt: skip
-"""What a ``state.json`` has, whatever is trained."""
 _NAME = re.compile(r"\.?step_([0-9]+)(?:(?:\.[0-9a-f]{16})?\.old)?")
 
 
@@ -75,7 +69,7 @@ def save(
             save_file(_plain(group), _file(temporary, name))
         (temporary / "state.json").write_text(json.dumps({"step": step, **state}, indent=2))
         files = sorted(temporary.iterdir())
-        (temporary / "manifest.json").write_text(json.dumps({f.name: _sha256(f) for f in files}, indent=2))
+        (temporary / "manifest.json").write_text(json.dumps({f.name: sha256_of(f) for f in files}, indent=2))
         for file in [*files, temporary / "manifest.json", temporary]:
             flush(file)
         set_aside(target)  # where the same step is there, after a roll-back or a signal
@@ -109,7 +103,7 @@ def _write_frozen(path: Path, frozen: Tensors) -> str:
         save_file(_plain(flat), beside)
         flush(beside)
         beside.rename(path)
-        write_file(digest, _sha256(path) + "\n")
+        write_file(digest, sha256_of(path) + "\n")
     return digest.read_text(encoding="utf-8").strip()
 
 
@@ -117,7 +111,7 @@ def _add_frozen(path: Path, digest: str | None, tensors: Tensors) -> None:
     """Put what is frozen beside the tensors of a step, averages too; ``ValueError`` when it is not what it was."""
     if digest is None:
         return
-    if _sha256(path) != digest:
+    if sha256_of(path) != digest:
         raise ValueError(f"{path.name} is damaged")
     for name, value in load_file(path).items():
         network, _, key = name.partition("/")
@@ -129,9 +123,8 @@ def _add_frozen(path: Path, digest: str | None, tensors: Tensors) -> None:
 def load_latest(folder: Path) -> Checkpoint:
     """The newest whole checkpoint: the one LATEST names, or an earlier one if that is damaged."""
     candidates = _newest_first(folder)
-    latest = folder / "LATEST"
-    if latest.is_file():
-        named = latest.read_text(errors="replace").strip()
+    named = latest_named(folder)
+    if named:
         candidates.sort(key=lambda path: path.name != named)
     problems = []
     for candidate in candidates:
@@ -144,16 +137,7 @@ def load_latest(folder: Path) -> Checkpoint:
 
 def load(path: Path) -> Checkpoint:
     """Read one checkpoint and check every file against the manifest; ``ValueError`` when one does not match."""
-    manifest = read_object(path / "manifest.json")
-    for name, digest in manifest.items():
-        if Path(name).name != name or _sha256(path / name) != digest:
-            raise ValueError(f"{readable(name)} is damaged")
-    state = read_object(path / "state.json")
-    if "step" not in state:
-        raise ValueError("state.json has no step")
-    for name, kind in STATE.items():
-        if not isinstance(state.get(name, 0), kind) or not 0 <= state.get(name, 0) < 2**63:
-            raise ValueError(f"state.json is damaged at '{name}'")
+    manifest, state = read_whole(path)
     tensors = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
     _add_frozen(path.parent / FROZEN, state.get("frozen"), tensors)
     return Checkpoint(state["step"], tensors, state)
@@ -167,7 +151,7 @@ def load_network(folder: Path, steps: Iterable[int], name: str) -> list[dict[str
             continue
         try:
             digest = read_object(path / "manifest.json")[_file(path, name).name]
-            if _sha256(_file(path, name)) != digest:
+            if sha256_of(_file(path, name)) != digest:
                 raise ValueError(f"{_file(path, name).name} is damaged")
             tensors = {name: load_file(_file(path, name))}
             state = read_object(path / "state.json")
@@ -212,8 +196,3 @@ def _step(path: Path) -> int:
 
 def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

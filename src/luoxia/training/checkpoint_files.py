@@ -1,0 +1,48 @@
+"""What of a checkpoint can be read without torch: whether its files are whole, and its ``state.json``."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from luoxia.names import readable
+from luoxia.provenance.files import read_object
+
+STATE: dict[str, Any] = {
+    "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,
+    "seen": int, "averaged": int,
+}  # fmt: skip
+"""What a ``state.json`` has, whatever is trained."""
+
+
+def read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(its manifest, its state) of one checkpoint; ``OSError`` or ``ValueError`` where a file is not what it was."""
+    manifest = read_object(path / "manifest.json")
+    for name, digest in manifest.items():
+        if Path(name).name != name or sha256_of(path / name) != digest:
+            raise ValueError(f"{readable(name)} is damaged")
+    return manifest, read_state(path)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state of one checkpoint, its files unread; raises as ``read_whole``."""
+    state = read_object(path / "state.json")
+    if "step" not in state:
+        raise ValueError("state.json has no step")
+    for name, kind in STATE.items():
+        if not isinstance(state.get(name, 0), kind) or not 0 <= state.get(name, 0) < 2**63:
+            raise ValueError(f"state.json is damaged at '{name}'")
+    return state
+
+
+def latest_named(folder: Path) -> str:
+    """The name of the checkpoint in force, as ``LATEST`` has it; "" without."""
+    latest = folder / "LATEST"
+    return latest.read_text(errors="replace").strip() if latest.is_file() else ""
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
