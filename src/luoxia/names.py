@@ -32,6 +32,11 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise UsageError(f"{path}: {name} has no home folder here; write the path in full") from error
 
 
+def many(number: int, what: str) -> str:
+    """How many of what there are: "1 file", "2,000 files"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def printable(name: str) -> str:
     """A name with control characters, and bytes that are no text, written as escapes such as ``\\udcc9``."""
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), name)

@@ -125,6 +125,12 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
     config = configure(recipe, merge(run.manifest["config"], settings))
     if config.budget is not None and "budget" in settings and "steps" not in settings:
         config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
+    for key in ("data", "against"):
+        place = getattr(config, key, None)
+        if place is not None and key not in settings and not expanded(place).exists():
+            raise UsageError(
+                f"the data of {run.path} is no longer at {place}: give {key}=PATH, where it is now"
+            )
     origin = getattr(config, "init", None)
     if (
         origin is not None and not Path(origin).exists()

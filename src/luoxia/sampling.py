@@ -13,7 +13,7 @@ from typing import Any
 
 from luoxia.config import flatten, nearest
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import expanded
+from luoxia.names import expanded, many
 from luoxia.opening import checked_format, opening, require_data, using
 from luoxia.runs.folder import LANGUAGE_MODEL, condition_of, kind_of, other_verb, require_run
 from luoxia.settings import (
@@ -158,7 +158,7 @@ def _tell_need(n: int, shape: tuple[int, int, int]) -> None:
     if (size := n * math.prod(shape)) >= LARGE:
         from luoxia.runs.display import Display
 
-        told = f"{n:,} images of {shape[0]} × {shape[1]} × {shape[2]}"
+        told = f"{many(n, 'image')} of {shape[0]} × {shape[1]} × {shape[2]}"
         Display().tell(f"{told}: {size / 2**30:,.1f} GiB before they are packed, written as they are made")
 
 

@@ -418,3 +418,18 @@ def test_the_cache_is_no_data(photos: Photos, monkeypatch: pytest.MonkeyPatch, k
     found = describe(top if kind == "folder" else zipped(top))
     assert found.classes == {"cat": 3, "dog": 3} and found.notes == []
     assert {(skip.name.split("/")[0], skip.reason) for skip in found.skipped} == {("cache", CACHE)}
+
+
+def test_a_spreadsheet_is_saved_as_csv(photos: Photos, tmp_path: Path) -> None:
+    book = zipped(photos(".")).rename(tmp_path / "book.xlsx")
+    with pytest.raises(UsageError, match=r"book\.xlsx is a spreadsheet: save it as CSV"):
+        describe(book)
+    write(tmp_path / "books" / "b.xls", b"x")
+    with pytest.raises(LuoxiaError, match="has no image, but a spreadsheet: save it as CSV"):
+        describe(tmp_path / "books")
+
+
+def test_one_file_is_not_files(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", b"x")
+    with pytest.raises(LuoxiaError, match="no image among its 1 file: give"):
+        open_images(tmp_path)

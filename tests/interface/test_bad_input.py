@@ -374,10 +374,12 @@ def test_resuming_after_the_data_changed(
 
 
 def test_data_that_moved_is_the_same_data(
-    luoxia_command: Command, photos: Path, tiny: tuple[str, ...]
+    refused: Refusal, luoxia_command: Command, photos: Path, tiny: tuple[str, ...]
 ) -> None:
     assert luoxia_command("train", "gan", *tiny, f"data={photos}", "steps=2", "out=new").exit_code == 0
     photos.rename("elsewhere")
+    told = f"the data of new is no longer at {photos.resolve()}: give data=PATH, where it is now"
+    assert refused(2, "resume", "new", "steps=4") == told
     result = luoxia_command("resume", "new", "steps=4", "data=elsewhere")
     assert result.exit_code == 0, result.stderr
 

@@ -44,10 +44,13 @@ def test_forms_of_messages() -> None:
     for wrong, told in [
         ("a", "no list of messages but a string"),
         ([], "no list of messages"),
-        (["a"], "message 1 is no object but a string"),
-        ([said[0], {"content": "b"}], "message 2 has no role"),
-        ([{"role": "user", "content": None}], "message 1 has no content"),
-        ([{"role": "user", "content": [{"type": "image"}]}], "no text but a list"),
+        (["a"], "message 1, which is no object but a string"),
+        ([said[0], {"content": "b"}], "message 2 without a role"),
+        ([{"role": "user", "content": None}], "message 1 without content"),
+        (
+            [{"role": "user", "content": [{"type": "image"}]}],
+            "message 1 with a list as its content, not text",
+        ),
     ]:
         with pytest.raises(ValueError, match=told):
             messages_of(wrong)
@@ -60,7 +63,7 @@ def test_what_a_person_gives(tmp_path: Path) -> None:
         read_messages(str(tmp_path / "none.json"))
     with pytest.raises(UsageError, match="is no JSON"):
         read_messages("[{")
-    with pytest.raises(UsageError, match=r"messages= holds message 1 .*give a list such as"):
+    with pytest.raises(UsageError, match=r"messages= holds message 1, .*give a list such as"):
         read_messages("[1]")
 
 
@@ -132,7 +135,7 @@ def test_what_cannot_be_learnt_as_chats(here: Path) -> None:
         read_texts("a.jsonl", condition=["form"])
     put(here / "b.jsonl", [*CHATS, [{"role": "user"}]])
     with pytest.raises(
-        LuoxiaError, match=r"b\.jsonl:41: the field 'messages' holds message 1 has no content"
+        LuoxiaError, match=r"b\.jsonl:41: the field 'messages' holds message 1 without content"
     ):
         list(read_texts("b.jsonl").documents())
     put(here / "c.jsonl", CHATS, "conversations")

@@ -205,3 +205,13 @@ def test_float32_is_whole_while_features_are_made():
     with full_float32():
         assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_one_image_is_too_few_to_learn_from() -> None:
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    with pytest.raises(
+        LuoxiaError, match=r"^extractor=self needs two images or more, not 1: give more images$"
+    ):
+        SelfTaught.open(image)
+    with pytest.raises(LuoxiaError, match="2 images have 1 labels: give one for each image"):
+        SelfTaught.open(np.repeat(image, 2, 0), [0])

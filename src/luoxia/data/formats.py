@@ -41,6 +41,7 @@ _OTHER = (
 )
 OTHER = frozenset(f".{ending}" for ending in _OTHER.split())
 """Endings of what is no image: such files are not looked into."""
+SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"})
 TELLING = EXTENSIONS | UNREAD.keys() | OTHER
 """Endings that are believed."""
 

@@ -21,6 +21,7 @@ from luoxia.data.plan import Request, Size
 from luoxia.data.ranges import in_words
 from luoxia.data.sources import Source, Survey, ignore_decoder_warnings, open_source
 from luoxia.errors import LuoxiaError
+from luoxia.names import many
 
 CACHE_VERSION = 1  # raise it when the rule in convert.py changes
 SMALL_PIXELS = 64 * 64  # images up to here decode faster in one thread: two would mostly wait for each other
@@ -165,9 +166,7 @@ def _read(entry: Path, source: Source, to: Conversion) -> ImageDataset:
 
 
 def _none_usable(source: Source, reason: str) -> str:
-    return (
-        f"none of the {len(source.items):,} images in {source.title} can be used ({reason}): give other files"
-    )
+    return f"none of the {many(len(source.items), 'image')} in {source.title} can be used ({reason}): give other files"
 
 
 def class_names(labels: Sequence[str | None]) -> list[str]:

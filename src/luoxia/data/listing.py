@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from luoxia.data.files import Files, Skipped
+from luoxia.data.formats import SPREADSHEETS
 from luoxia.data.labels import NAME, Row, read_labels
 from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import inner, printable, same
+from luoxia.names import inner, many, printable, same
 
 SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 
@@ -86,8 +87,10 @@ def _no_images(files: Files) -> str:
     if files.unread:
         first = files.unread[0]
         return f"{files.path} has no image that can be used; {first.name}: {first.reason}"
+    if files.others.keys() & SPREADSHEETS:
+        return f"{files.path} has no image, but a spreadsheet: save it as CSV"
     if others:
-        return f"{files.path} has no image among its {others:,} files: give a {files.kind} of images"
+        return f"{files.path} has no image among its {many(others, 'file')}: give a {files.kind} of images"
     return f"{files.path} is empty: give a {files.kind} of images"
 
 

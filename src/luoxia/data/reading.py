@@ -18,6 +18,7 @@ from luoxia.data.convert import Unusable
 from luoxia.data.encoding import Encoding, Inspection, inspect
 from luoxia.data.files import Skipped
 from luoxia.errors import LuoxiaError
+from luoxia.names import many
 
 BLOCK_BYTES = 2**20
 MAX_LINE_BYTES = 64 * 2**20
@@ -53,8 +54,8 @@ class Skips:
     def amount(self) -> str:
         """How much was skipped, in words: "1 of 10,000 rows"; "" for nothing."""
         rows = self.count - self.files
-        parts = [_many(self.files, "file")] if self.files else []
-        parts += [f"{rows:,} of {_many(self.rows, 'row')}"] if rows else []
+        parts = [many(self.files, "file")] if self.files else []
+        parts += [f"{rows:,} of {many(self.rows, 'row')}"] if rows else []
         return " and ".join(parts)
 
     def check(self, title: str, allowed: float) -> None:
@@ -62,17 +63,13 @@ class Skips:
         if self.broken > allowed * self.rows:
             first = f" ({self.listed[0].name}: {self.listed[0].reason})" if self.listed else ""
             raise LuoxiaError(
-                f"{self.broken:,} of {_many(self.rows, 'row')} of {title} cannot be read{first}, more than"
+                f"{self.broken:,} of {many(self.rows, 'row')} of {title} cannot be read{first}, more than"
                 f" allow_skipped={allowed:g}: mend the file, or allow a larger share"
             )
 
     def copy(self) -> Skips:
         """An independent copy."""
         return replace(self, listed=list(self.listed))
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)

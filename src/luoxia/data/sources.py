@@ -13,6 +13,7 @@ from pathlib import Path
 from luoxia.data.arrays import IDX_IMAGES, Arrays, find_idx, read_digits, read_idx, read_npz
 from luoxia.data.convert import Header, Payload, Pixels, read_header
 from luoxia.data.files import Files, FolderFiles, Skipped
+from luoxia.data.formats import SPREADSHEETS
 from luoxia.data.listing import Item, list_items
 from luoxia.data.looks import Look, look_at_all
 from luoxia.data.ours import SAMPLE, SHEET
@@ -157,6 +158,8 @@ def _open_there(place: Path, title: str) -> Source:
         return ArraySource(title, read_idx(idx)) if idx else FileSource(title, FolderFiles(place))
     if not place.is_file():
         raise UsageError(f"{title} is neither a file nor a folder: give one of these")
+    if place.suffix.lower() in SPREADSHEETS:
+        raise UsageError(f"{title} is a spreadsheet: save it as CSV")
     if place.suffix.lower() == ".npz":
         return ArraySource(title, read_npz(place))
     if IDX_IMAGES.match(place.name):

@@ -20,6 +20,7 @@ from luoxia.data.convert import Unusable
 from luoxia.data.encoding import Encoding
 from luoxia.data.reading import MAX_LINE_BYTES, Skips, lines_in
 from luoxia.errors import UsageError
+from luoxia.names import many
 
 MAX_RECORD = (
     16 * 2**20
@@ -322,7 +323,7 @@ class _Records:
         width = self.width
         if width is None or (len(row) >= width and not any(row[width:])):
             return None
-        found = f"{len(row)} column{'' if len(row) == 1 else 's'}"
+        found = many(len(row), "column")
         return f"{found} where {f'the header has {width}' if self._headed else f'{width} are needed'}"
 
     def _stand_alone(self, taken: int) -> bool:

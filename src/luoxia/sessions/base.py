@@ -14,6 +14,7 @@ import torch
 from luoxia import __version__
 from luoxia.config import flatten
 from luoxia.interchange.saving import store
+from luoxia.names import many
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.provenance.files import new_version, write_file
 from luoxia.recipe import NO_LIMIT
@@ -101,8 +102,7 @@ class Session:
     @staticmethod
     def skipped(dataset: Any) -> str:
         """How much of the data could not be used, in words."""
-        number = len(dataset.skipped)
-        return f"{number:,} file{'' if number == 1 else 's'}"
+        return many(len(dataset.skipped), "file")
 
     def prepare(self) -> None:
         """Split the data and make what ``batch`` needs, before there is a trainer."""

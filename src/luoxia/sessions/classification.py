@@ -21,6 +21,7 @@ from luoxia.errors import UsageError
 from luoxia.generation.token_model import TokenModel
 from luoxia.generation.understanding import TextClassifier
 from luoxia.metrics.classification import Classification, measure_classification
+from luoxia.names import many
 from luoxia.objectives.base import Rng
 from luoxia.objectives.understanding import LabelledTexts
 from luoxia.provenance.files import write_file
@@ -75,7 +76,7 @@ class ClassificationSession(ExaminedSession):
         """Texts, classes and vocabulary."""
         kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
         classes = f"{len(dataset.data.classes):,} classes"
-        return f"{len(dataset):,} texts of {classes} ({kind}, {size:,} tokens in all), {dataset.source}"
+        return f"{many(len(dataset), 'text')} of {classes} ({kind}, {size:,} tokens in all), {dataset.source}"
 
     def observe(self, rng: Rng) -> tuple[LabelledTexts, LabelledTexts | None]:
         """Some texts of either side, of any length; the held-out ones are always the same."""

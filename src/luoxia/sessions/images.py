@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from luoxia.data import ImageDataset, ImageSpec, holdout_split, open_images
 from luoxia.generation.images import ImageGenerator
+from luoxia.names import many
 from luoxia.networks.transfer import freeze
 from luoxia.objectives.base import Batch, Objective, Phase, Rng
 from luoxia.provenance.images import write_grid
@@ -64,7 +65,7 @@ class ImageSession(PictureSession):
         spec = dataset.spec
         classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
         shape = f"{spec.height} × {spec.width} × {spec.channels}"
-        return f"{len(dataset):,} images of {shape}{classes}, {dataset.source}"
+        return f"{many(len(dataset), 'image')} of {shape}{classes}, {dataset.source}"
 
     def prepare(self) -> None:
         """Hold some images back, and serve the rest in batches."""
@@ -182,7 +183,7 @@ class ImageSession(PictureSession):
         spec = self.dataset.spec
         return self.write_card(
             f"A generator of {spec.height} × {spec.width} images ({spec.channels} channels)",
-            f"{self.dataset.source} ({len(self.dataset):,} images)",
+            f"{self.dataset.source} ({many(len(self.dataset), 'image')})",
             'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, seed=0)  # uint8 (n, h, w, c)',
             "What it generates is synthetic. It can resemble its training images: see the neighbours in the run's "
             "report.",

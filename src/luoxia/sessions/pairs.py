@@ -10,6 +10,7 @@ from luoxia.data.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.data.text.pairs import PairDataset
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import UsageError
+from luoxia.names import many
 from luoxia.runs.display import Display
 from luoxia.sessions.base import absolute
 from luoxia.sessions.examined import ExaminedSession, Examples, Indices
@@ -40,7 +41,7 @@ class PairSession(ExaminedSession):
     def announce(dataset: PairCorpus) -> str:
         """Pairs and vocabulary."""
         kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
-        return f"{len(dataset):,} pairs ({kind}, {size:,} tokens in all), {dataset.source}"
+        return f"{many(len(dataset), 'pair')} ({kind}, {size:,} tokens in all), {dataset.source}"
 
     @staticmethod
     def open_source(recipe: Any, data: str | None, against: str | None) -> PairSource:

@@ -20,6 +20,7 @@ from luoxia.generation.language import TextGenerator
 from luoxia.generation.text import Decoding
 from luoxia.generation.token_model import TokenModel
 from luoxia.metrics.score import Score
+from luoxia.names import many
 from luoxia.networks.lora import add_lora, merged_state
 from luoxia.objectives.base import Objective, Phase, Rng
 from luoxia.objectives.language import TokenBatch
@@ -100,7 +101,7 @@ class TextSession(TokenSession):
     def announce(dataset: LanguageCorpus[Any]) -> str:
         """Documents, their conditions, tokens, vocabulary."""
         kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
-        documents = "1 document" if len(dataset) == 1 else f"{len(dataset):,} documents"
+        documents = many(len(dataset), "document")
         given = f" given {', '.join(dataset.condition)}" if dataset.condition else ""
         return f"{documents}{given}, {dataset.size:,} tokens ({kind}, {size:,} in all), {dataset.source}"
 

@@ -21,6 +21,7 @@ from luoxia.metrics.images import Measurement, measure
 from luoxia.metrics.intervals import mean
 from luoxia.metrics.reference import Reference
 from luoxia.metrics.score import Score
+from luoxia.names import many
 from luoxia.networks.cyclegan import Together
 from luoxia.objectives.base import Phase, Rng, hashed
 from luoxia.objectives.unpaired import UnpairedBatch
@@ -82,7 +83,9 @@ class UnpairedSession(PictureSession):
         spec, (height, width) = dataset.spec, dataset.load
         shape = f"{spec.height} × {spec.width} × {spec.channels}"
         cut = f", cut out of {height} × {width}" if dataset.load != (spec.height, spec.width) else ""
-        return f"{len(dataset.a):,} images against {len(dataset.b):,}, of {shape}{cut}, {dataset.source}"
+        return (
+            f"{many(len(dataset.a), 'image')} against {len(dataset.b):,}, of {shape}{cut}, {dataset.source}"
+        )
 
     def prepare(self) -> None:
         """Hold some images of each side back, and serve the rest in batches."""
@@ -211,7 +214,7 @@ class UnpairedSession(PictureSession):
         return self.write_card(
             f"A translator of images, {' and '.join(self.recipe.directions)}",
             f"crops of {spec.height} × {spec.width} ({spec.channels} channels): side A {a.source} "
-            f"({len(a):,} images), side B {b.source} ({len(b):,})",
+            f"({many(len(a), 'image')}), side B {b.source} ({len(b):,})",
             'images = luoxia.load("PATH/TO/THIS/FOLDER").translate(images, direction="a2b")  # uint8 (n, h, w, c)',
             "What it makes is synthetic, whatever it was made of.",
         )

@@ -11,7 +11,7 @@ import pytest
 from luoxia.data.files import BACK
 from luoxia.data.ours import RUN
 from luoxia.data.text import read_texts
-from luoxia.errors import UsageError
+from luoxia.errors import LuoxiaError, UsageError
 
 ROWS = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(4)]
 TEXTS = [row["text"] for row in ROWS]
@@ -108,3 +108,33 @@ def test_links_are_followed_and_runs_are_not_entered(tmp_path: Path) -> None:
     source = read_texts(data)
     assert [document.name for document in source.documents()] == ["linked/a.txt"]
     assert [(skip.name, skip.reason) for skip in source.skips.listed] == [("linked/back", BACK), ("run", RUN)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        (
+            "a.json",
+            '[{"text": "cut',
+            r"invalid JSON: Unterminated string starting in line 1, column 11; mend",
+        ),
+        ("a.json", '[{"text" 1}]', r"invalid JSON: Expecting ':' delimiter in line 1, column 10; mend"),
+        (
+            "a.jsonl",
+            '{"text": "cut\n{"text": "cut\n',
+            r"invalid JSON: Unterminated string starting at column 10\)",
+        ),
+    ],
+)
+def test_where_json_is_invalid(tmp_path: Path, name: str, text: str, told: str) -> None:
+    put(tmp_path / name, text)
+    with pytest.raises(LuoxiaError, match=told):
+        list(read_texts(tmp_path / name).documents())
+
+
+def test_a_spreadsheet_under_another_name_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(
+        UsageError, match=r"spreadsheets and documents are within \(save those as CSV or as text"
+    ):
+        read_texts(tmp_path / "a.csv")

@@ -38,17 +38,21 @@ def messages_of(value: object) -> list[Message]:
 
 def _message(given: object, number: int) -> Message:
     if not isinstance(given, Mapping):
-        raise ValueError(f"message {number} is no object but {kind_of_value(given)}")
+        raise ValueError(f"message {number}, which is no object but {kind_of_value(given)}")
     role, content = given.get("role", given.get("from")), given.get("content", given.get("value"))
     if not isinstance(role, str):
-        raise ValueError(f"message {number} has no role")
+        raise ValueError(f"message {number} without a role")
     if isinstance(content, list) and all(
         isinstance(part, dict) and part.get("type") == "text" for part in content
     ):
         content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str):
-        what = "no content" if content is None else f"a content that is no text but {kind_of_value(content)}"
-        raise ValueError(f"message {number} has {what}")
+        what = (
+            "without content"
+            if content is None
+            else f"with {kind_of_value(content)} as its content, not text"
+        )
+        raise ValueError(f"message {number} {what}")
     kept = {key: part for key, part in given.items() if key not in ("from", "value")}
     return {**kept, "role": ROLES.get(role, role), "content": content}
 

@@ -62,7 +62,7 @@ def _parsed(file: TextFile, skips: Skips) -> Iterator[tuple[int, object]]:
         except Unusable as reason:
             skips.add(f"{file.name}:{number}", str(reason))
         except json.JSONDecodeError as error:
-            skips.add(f"{file.name}:{number}", f"invalid JSON: {error.msg} at column {error.colno}")
+            skips.add(f"{file.name}:{number}", f"invalid JSON: {_fault(error)} at column {error.colno}")
         except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
             skips.add(f"{file.name}:{number}", "invalid JSON: a number too long or nesting too deep")
 
@@ -83,11 +83,16 @@ def _value(file: TextFile, skips: Skips) -> Any:
         raise NotRowsError(f"cannot be read: {reason}") from reason
     except json.JSONDecodeError as error:
         raise NotRowsError(
-            f"is invalid JSON: {error.msg} in line {error.lineno}, column {error.colno}; mend it there, or write an "
-            "object a line, as .jsonl"
+            f"is invalid JSON: {_fault(error)} in line {error.lineno}, column {error.colno}; mend it there, or write "
+            "an object a line, as .jsonl"
         ) from error
     except (ValueError, RecursionError) as error:
         raise NotRowsError("is invalid JSON: a number too long or nesting too deep") from error
+
+
+def _fault(error: json.JSONDecodeError) -> str:
+    """What is wrong; some of json's own sentences end in "at"."""
+    return error.msg.removesuffix(" at")
 
 
 def _rows_of(value: Any) -> list[Any]:

@@ -83,10 +83,10 @@ class SelfTaught(Placed):
         deterministic given ``seed`` and the number of threads. A damaged cache is detected and trained anew.
         """
         targets = None if labels is None else np.asarray(labels, np.int64)
-        if len(images) < 2 or (targets is not None and len(targets) != len(images)):
-            raise LuoxiaError(
-                f"extractor self needs two images or more, each with its label, not {len(images)}"
-            )
+        if len(images) < 2:
+            raise LuoxiaError(f"extractor=self needs two images or more, not {len(images)}: give more images")
+        if targets is not None and len(targets) != len(images):
+            raise LuoxiaError(f"{len(images):,} images have {len(targets):,} labels: give one for each image")
         identity = fingerprint or _digest(images)
         kind = "rotations" if targets is None else hashlib.sha256(targets.tobytes()).hexdigest()
         key = hashlib.sha256(f"{VERSION} {identity} {kind} {seed}".encode()).hexdigest()[:32]
