@@ -117,6 +117,46 @@ def test_two_label_files_are_refused_and_others_named(photos: Photos) -> None:
         open_images(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.csv", "file_name,class,text\n0.png,1,x\n1.png,2,y\n2.png,1,z\n"),
+        (
+            "metadata.jsonl",
+            "".join(f'{{"file_name": "{i}.png", "class": {i}, "text": "x"}}\n' for i in range(3)),
+        ),
+    ],
+)
+def test_a_label_file_without_labels_is_named_with_its_columns(
+    photos: Photos, name: str, content: str
+) -> None:
+    folder = photos(".")
+    write(folder / name, content)
+    dataset = open_images(folder)
+    assert dataset.classes == ()
+    assert dataset.notes == (
+        f"{name} gives no classes, for it has no column label (it has file_name, class, text): if one of these holds "
+        "the classes, call it label",
+    )
+    write(folder / name, content.replace("class", "label"))
+    assert open_images(folder).notes == ()
+
+
+def test_a_file_of_captions_alone_needs_no_remark(photos: Photos) -> None:
+    folder = photos(".")
+    write(folder / "metadata.csv", "file_name,text\n0.png,x\n1.png,y\n2.png,z\n")
+    assert describe(folder).notes == []
+
+
+@pytest.mark.parametrize(
+    "name", ["metadata.json", "Metadata.xlsx", "labels.jsonl", "train.tsv", "_annotations.coco.json"]
+)
+def test_label_files_of_other_kinds_are_named(photos: Photos, name: str) -> None:
+    folder = photos(".")
+    write(folder / name, json.dumps([{"file_name": "0.png", "label": 1}]))
+    assert [note.partition(";")[0] for note in describe(folder).notes] == [f"{name} is not read"]
+
+
 def test_a_guessed_encoding_is_said(photos: Photos) -> None:
     folder = photos(".")
     write(folder / "metadata.csv", "file_name,label\n0.png,山水\n1.png,花鸟\n2.png,山水\n".encode("gbk"))

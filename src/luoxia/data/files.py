@@ -19,11 +19,12 @@ from luoxia.names import inner, printable
 
 LABEL_FILES = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet", "dataset.json")
 """Names of the files that say which class an image has."""
-_LABEL_LIKE = (
-    "labels.csv labels.tsv labels.txt labels.json annotations.csv annotations.json _annotations.coco.json "
-    "_annotations.csv _classes.csv captions.json captions.csv list_attr_celeba.txt train.csv"
+_STEMS = (
+    "metadata dataset label labels annotation annotations _annotations _annotations.coco caption captions class "
+    "classes _classes list_attr_celeba train"
 )
-LABEL_LIKE = frozenset(_LABEL_LIKE.split())
+_ENDINGS = "csv tsv txt json jsonl xml xls xlsx parquet"
+LABEL_LIKE = frozenset(f"{stem}.{ending}" for stem in _STEMS.split() for ending in _ENDINGS.split())
 """Names that other tools give to such files, which are not read."""
 
 MAX_FILE_BYTES = 256 * 2**20  # of one file, unpacked

@@ -14,6 +14,7 @@ from luoxia.data.convert import Unusable
 from luoxia.data.files import Files
 from luoxia.data.tables import read_table
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.names import readable
 
 NAME, LABEL, TEXT = "file_name", "label", "text"
 
@@ -55,10 +56,17 @@ def read_labels(files: Files, name: str) -> Labels:
             files.notes.append(f"{name} is not UTF-8: read as {page}")
         if kind == "dataset.json":
             return _from_nvlabs(text, where)
-        rows = _json_rows(text) if kind == "metadata.jsonl" else _table_rows(text, name, where)
+        rows = list(_json_rows(text) if kind == "metadata.jsonl" else _table_rows(text, name, where))
     except (Unusable, UnicodeDecodeError) as error:
         raise LuoxiaError(f"{where} cannot be read ({error}): save it again as UTF-8 CSV") from error
-    return _labels(list(rows))
+    found = _labels(rows)
+    columns = dict.fromkeys(column for _, row in rows if isinstance(row, dict) for column in row)
+    if not found.labelled and columns.keys() - {NAME, TEXT}:
+        files.notes.append(
+            f"{name} gives no classes, for it has no column {LABEL} (it has {readable(', '.join(columns))}): if one of"
+            f" these holds the classes, call it {LABEL}"
+        )
+    return found
 
 
 def _labels(rows: list[tuple[int, Any]]) -> Labels:
