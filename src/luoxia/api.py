@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from luoxia.config import as_words, flatten, named_path, nest
+from luoxia.config import as_words, flatten, known_keys, named_path, nest
 from luoxia.data.files import in_words
 from luoxia.errors import LuoxiaError, ToldElsewhereError, UsageError, told_once
 from luoxia.opening import checked_format, opening, require_more, require_tunable, resumed, using
@@ -129,6 +129,7 @@ def tuned_settings(
     return session.tuned(str(model), nest(settings))
 
 
+@known_keys
 def export(
     model: str | Path | Run,
     out: str | Path,
@@ -222,6 +223,7 @@ def _word(value: Any) -> str:
 # ------------------------------------------------------------------ load
 
 
+@known_keys
 def load(
     path: str | Path | Run,
     *,

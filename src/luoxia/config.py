@@ -101,6 +101,27 @@ class Config(BaseModel):
             raise UsageError(_sentence(cls, error)) from error
 
 
+def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
+    """``UsageError`` for the first key that is not known, with those that look like it."""
+    for key in given:
+        if key not in known:
+            raise UsageError(_unknown(key, known))
+
+
+def known_keys(function: Callable[P, Made]) -> Callable[P, Made]:
+    """Let a function refuse keywords that it does not take as the command line refuses unknown keys."""
+    known = [
+        name for name, p in inspect.signature(function).parameters.items() if p.kind != p.POSITIONAL_ONLY
+    ]
+
+    @functools.wraps(function)
+    def call(*args: P.args, **keywords: P.kwargs) -> Made:
+        refuse_unknown(keywords, known)
+        return function(*args, **keywords)
+
+    return call
+
+
 def checked(model: type[Config], *names: str) -> Callable[[Callable[P, Made]], Callable[P, Made]]:
     """Let a function's arguments of these names be what the command line's keys are: converted, or refused."""
 
@@ -186,6 +207,8 @@ def _size(value: Any) -> Any:
 
 
 def _words(value: Any) -> Any:
+    if value is None:
+        return ()
     if not isinstance(value, str):
         return value
     quoted = r'\s*"((?:[^"]|"")*)"\s*(?=[,+]|$)'
@@ -210,6 +233,8 @@ def _two_numbers(value: Any) -> Any:
 def _several(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip() not in ("", "none"))
+    if value is None:
+        return ()
     return (value,) if isinstance(value, int) else value
 
 
@@ -469,7 +494,7 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
         known = [prefix + (field.alias or name) for name, field in parent.model_fields.items()]
         if ELSEWHERE.get(key) in known:
             return f"unknown key '{key}': write {ELSEWHERE[key]}={shown(given)}"
-        return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
+        return _unknown(key, known)
     if not key:
         return _own_words(first, key)
     if first["type"] == "missing":
@@ -477,6 +502,10 @@ def _sentence(model: type[Config], error: ValidationError) -> str:
     if isinstance(given, Mapping) and given and _section(model, location) is model:
         return f"unknown key '{key}.{list(given)[-1]}': {key} is one value and has no keys"
     return f"{key}={shown(given)}: {_own_words(first, key)}"
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    return f"unknown key '{key}'{nearest(key, known) or '; known are ' + ', '.join(known)}"
 
 
 def _own_words(first: Any, key: str) -> str:

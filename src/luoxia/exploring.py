@@ -19,9 +19,7 @@ from luoxia.settings import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from luoxia.generation.images import ImageGenerator
 
@@ -120,7 +118,9 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     """
     opening(run, settings)
     chosen: ProjectSettings = ProjectSettings.from_settings(settings)
-    content = _read(image)
+    from luoxia.data.convert import image_bytes, one_image
+
+    content = image_bytes(image)
     import numpy as np
 
     from luoxia.generation.images import to_uint8
@@ -130,7 +130,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     beside = _beside(run, wanted, chosen.overwrite, Path(image))
     generator = _open(run, chosen.ema, chosen.device)
     height, width, channels = generator.shape
-    target = _converted(content, image, height, width, channels)
+    target = one_image(content, image, height, width, channels)
     extractor, said = _extractor(run, chosen.extractor, generator.device)
     found = generator.project(
         target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
@@ -164,23 +164,6 @@ def _output(run: str, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: 
 def _beside(run: str, out: Path, overwrite: bool, *inputs: Path) -> Path:
     """Where the picture of ``out`` is written, checked as ``out`` itself."""
     return claimed(run, str(out.with_suffix(".png")), (".png",), overwrite, *inputs)
-
-
-def _read(image: str) -> bytes:
-    try:
-        return expanded(image).read_bytes()
-    except OSError as error:
-        raise UsageError(f"image {image} cannot be read: {error.strerror}") from error
-
-
-def _converted(content: bytes, image: str, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """One image, cut to the middle, as a data set's would be: uint8 (height, width, channels)."""
-    from luoxia.data.convert import Conversion, Unusable, convert
-
-    try:
-        return convert(content, Path(image).name, Conversion(height, width, channels, "center"))
-    except Unusable as verdict:
-        raise UsageError(f"image {image} cannot be used: {verdict}") from verdict
 
 
 def _open(run: str, ema: bool, device: str) -> ImageGenerator:

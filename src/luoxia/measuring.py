@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from luoxia.api import load
-from luoxia.config import named_path
+from luoxia.config import known_keys, named_path
 from luoxia.data import ImageDataset, holdout_split, open_images
 from luoxia.data.text.corpus import corpus_of
 from luoxia.data.text.sources import read_texts
@@ -50,6 +50,7 @@ EXAMINED: tuple[type[ExaminedSession], ...] = (TranslationSession, Classificatio
 """The sessions whose models are examined on examples with known answers."""
 
 
+@known_keys
 def measure(
     run: str | Path | Run | None = None,
     *,

@@ -54,7 +54,8 @@ def print_run(run: Any) -> None:
 
 
 def print_stream(pieces: Iterable[str]) -> None:
-    """A text as it is written."""
+    """A text as it is written; of several, all with an empty line between."""
+    pieces = ["\n\n".join(pieces)] if isinstance(pieces, list) else pieces
     for piece in pieces:
         say(piece, end="")
         if streams.reader_left():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from luoxia.names import expanded, many
 from luoxia.opening import checked_format, opening, require_data, using
 from luoxia.runs.folder import LANGUAGE_MODEL, condition_of, kind_of, other_verb, require_run
 from luoxia.settings import (
+    DECODING,
     DataSettings,
     ExportSettings,
     MeasureSettings,
@@ -27,8 +27,10 @@ from luoxia.settings import (
 )
 
 
-def sample(run: str, /, **settings: Any) -> Path | Iterator[str]:
+def sample(run: str, /, **settings: Any) -> Path | Iterator[str] | list[str]:
     """Write samples of a run and return where; without ``out``, a language model's text comes as it is written.
+
+    Without ``out``, several texts are a list.
 
     ``settings`` are those of ``SampleSettings``, or of ``TextSettings`` for a language model.
     """
@@ -68,7 +70,9 @@ def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[s
     return {**prefixed, **said}, others
 
 
-def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> Path | Iterator[str]:
+def _sample_text(
+    run: str, chosen: TextSettings, condition: dict[str, str]
+) -> Path | Iterator[str] | list[str]:
     from luoxia.data.text.chat import read_messages
 
     read = [
@@ -82,8 +86,7 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     from luoxia.generation.text import Decoding
     from luoxia.provenance.labels import write_beside, write_rows
 
-    names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
-    decoding = Decoding(**{name: getattr(chosen, name) for name in names})
+    decoding = Decoding(**{name: getattr(chosen, name) for name in DECODING})
     precise = {
         "dtype": "bfloat16" if chosen.precision == "bf16" else None,
         "quantize": "int8" if chosen.int8 else None,
@@ -106,7 +109,7 @@ def _sample_text(run: str, chosen: TextSettings, condition: dict[str, str]) -> P
     texts = generator.sample(chosen.n, chosen.seed, **asked)
     whole = "\n\n".join(chosen.prompt + text for text in texts)
     if out is None:
-        return iter([whole])
+        return [chosen.prompt + text for text in texts]
     told = {"prompt": chosen.prompt, "messages": messages, "condition": condition, "seed": chosen.seed}
     told = {key: value for key, value in told.items() if value or key in ("prompt", "seed")}
     if out.suffix.lower() == ".txt":
@@ -235,8 +238,10 @@ def named_file(what: str) -> Path | None:
                 f"'{what}' may be a text, and a file here has that name: write ./{what} for the file, "
                 f"or '{what} ' with a space for the text"
             )
-    if what.endswith(("/", os.sep)) and path.is_dir():
-        raise UsageError(f"{what} is a folder: give a text, or a file of texts")
+        if what and path.is_dir():
+            raise UsageError(
+                f"{what} is a folder: give a file of texts, or '{what} ' with a space for the text"
+            )
     if len(what.split()) == 1 and reading.kind_of(path) in PLAIN | RECORDS:
         raise UsageError(f"there is nothing at {what}: check the path")
     return None

@@ -99,6 +99,12 @@ class TextSettings(Config):
     use: Annotated[str | None, Unset] = USE
 
 
+DECODING = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop")
+"""The keys of ``TextSettings`` that say how tokens are chosen, and when to stop."""
+RULES = ("poem", "readings", "schema", "grammar")
+"""Those that say what a text keeps to."""
+
+
 class TranslateSettings(Config):
     """The keys of ``luoxia translate`` for a translator of text."""
 

@@ -47,13 +47,17 @@ class Verb:
         return f"runs.folder:require_{'run' if self.name in ('resume', 'measure') else 'model'}"
 
 
-def _text(pieces: Any) -> dict[str, str]:
-    return {"text": "".join(pieces)}
+def _texts(made: Any) -> dict[str, Any]:
+    """Several texts, or one in pieces, which is ``text`` too."""
+    if isinstance(made, list):
+        return {"texts": made}
+    text = "".join(made)
+    return {"text": text, "texts": [text]}
 
 
 _TRAINED: dict[str, Any] = {"show": printing.print_run, "as_json": printing.outcome}
 _WRITTEN: dict[str, Any] = {"show": printing.print_pairs, "as_json": dict}  # a path, or facts
-_SAID: dict[str, Any] = {"show": printing.print_stream, "as_json": _text}
+_SAID: dict[str, Any] = {"show": printing.print_stream, "as_json": _texts}
 
 VERBS = (
     Verb(

@@ -322,6 +322,13 @@ def test_a_number_that_no_training_can_have_is_refused_by_its_key(name: str) -> 
         RECIPES[name].from_settings({"batch": 10**400})
 
 
+def test_none_is_no_words_and_no_numbers() -> None:
+    from luoxia.settings import InterpolateSettings
+
+    assert GAN.from_settings({"augment": None}) == gan("augment=none") == GAN()
+    assert InterpolateSettings.from_settings({"seeds": None}).seeds == ()
+
+
 def test_a_seed_may_be_larger_than_a_number_of_things() -> None:
     assert gan("seed=9e18").seed == 9 * 10**18
     assert SampleSettings.from_settings({"seed": 2**63 - 1, "mix": "2e18"}).mix == 2 * 10**18

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import luoxia
@@ -248,3 +249,37 @@ def test_points_and_images_are_the_two_halves_of_sampling(styled: ImageGenerator
     points = styled.points(styled.latents(3, 9), None, Controls(truncation=0.5))
     assert isinstance(styled.space, WSpace)
     assert np.array_equal(styled.images_at(points, None), styled.sample(3, 9, truncation=0.5))
+
+
+def test_points_may_be_arrays_of_the_right_width(plain_z: ImageGenerator, styled: ImageGenerator) -> None:
+    z = plain_z.latents(2, 0)
+    assert np.array_equal(plain_z.images_at(z.double().numpy(), None), plain_z.sample(2, 0))  # type: ignore[arg-type]
+    assert np.array_equal(plain_z.render(z.numpy(), None), plain_z.sample(2, 0))
+    assert np.array_equal(plain_z.walk(z.numpy(), 2), plain_z.walk(z, 2))
+    shape = ", ".join(map(str, styled.space.shape()))
+    for generator, bad, told in (
+        (plain_z, np.zeros((1, 6), np.float32), r"points of z must be numbers \(n, 5\), not an array of float32"),
+        (plain_z, torch.zeros(5), r"points of z must be numbers \(n, 5\)"),
+        (plain_z, torch.zeros(0, 5), r"points of z must be numbers \(n, 5\)"),
+        (plain_z, np.array([["a"] * 5]), r"points of z must be numbers \(n, 5\)"),
+        (plain_z, "z.npz", r"points of z must be numbers \(n, 5\), not z.npz"),
+        (styled, np.zeros((1, 6), np.float32), rf"points of w must be numbers \(n, {shape}\)"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=told):
+            generator.images_at(bad, None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"latents must be numbers \(n, 5\)"):
+        plain_z.points(np.zeros((1, 6)), None)
+
+
+def test_an_image_to_project_may_be_a_file(plain_z: ImageGenerator, tmp_path: Path) -> None:
+    image = plain_z.sample(1, seed=3)[0]
+    Image.fromarray(image[..., 0]).save(tmp_path / "image.png")
+    found = plain_z.project(tmp_path / "image.png", steps=2)
+    assert torch.equal(found.point, plain_z.project(image, steps=2).point)
+    for bad, told in (
+        (str(tmp_path / "none.png"), "none.png cannot be read"),
+        (None, "not None"),
+        (7, "not 7"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            plain_z.project(bad)  # type: ignore[arg-type]

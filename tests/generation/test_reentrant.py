@@ -91,6 +91,25 @@ def test_threads_share_a_translator_of_images() -> None:
     assert expected[0] != expected[1] and translator.dtype == torch.float32
 
 
+def test_a_writer_takes_the_keys_of_the_command_line(writer: TextGenerator) -> None:
+    decoding = Decoding(max_tokens=6, temperature=0.5, top_k=9, top_p=0.9, stop=("a", "b"))
+    keys = {"max_tokens": np.int64(6), "temperature": 0.5, "top_k": "9", "top_p": 0.9, "stop": ["a", "b"]}
+    texts = writer.sample(2, 3, prompt="ab", decoding=decoding)
+    assert writer.sample(2, 3, prompt="ab", **keys) == texts
+    assert writer.sample(2, 3, prompt="ab", decoding=decoding, stop="a,b") == texts
+    assert "".join(writer.stream("ab", 3, **keys)) == texts[0]
+    for given, told in (
+        ({"max_token": 3}, "unknown key 'max_token'; did you mean max_tokens"),
+        ({"foo": 3}, "unknown key 'foo'; known are prompt, "),
+        ({"top_p": 2}, "top_p=2: must be 1 or less"),
+        ({"temperature": "hot"}, "temperature=hot: must be a number"),
+    ):
+        with pytest.raises(UsageError, match=f"^{told}"):
+            writer.sample(2, prompt="ab", **given)
+        with pytest.raises(UsageError, match=f"^{told}"):
+            next(writer.stream("ab", **given))
+
+
 def test_a_lighter_writer_is_another(writer: TextGenerator) -> None:
     ids = [[1, 2, 3]]
     before = writer.logits(ids)

@@ -170,7 +170,7 @@ def test_text_is_labelled_and_replaced_only_while_nobody_changed_it(
 def test_a_text_comes_in_pieces_not_in_characters(letters: Path) -> None:
     from luoxia.sampling import sample
 
-    assert len(list(sample(str(letters), n=3, max_tokens=4))) == 1
+    assert len(sample(str(letters), n=3, max_tokens=4)) == 3
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,11 @@ def test_a_word_that_is_also_a_file_is_never_guessed(
     assert "write ./hello for the file, or 'hello ' with a space for the text" in refused(
         2, "classify", run, "hello"
     )
-    count = {"./hello": 2, "hello ": 1, "hello.txt": 2, "-hello": 1, "hello you": 1}
+    Path("there/inner").mkdir(parents=True)
+    for verb, folder in (("classify", "there"), ("embed", "there/inner"), ("translate", ".")):
+        told = refused(2, verb, answering[verb], folder, *(["against=one"] if verb == "embed" else []))
+        assert told == f"{folder} is a folder: give a file of texts, or '{folder} ' with a space for the text"
+    count = {"there ": 1, "./hello": 2, "hello ": 1, "hello.txt": 2, "-hello": 1, "hello you": 1}
     for word, texts in count.items():
         result = luoxia_command("classify", "--json", "--", run, word)
         assert result.exit_code == 0, (word, result.stderr)

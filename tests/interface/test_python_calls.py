@@ -105,6 +105,13 @@ def test_a_generator_refuses_what_the_command_line_does(
         (lambda run: luoxia.load(""), "load needs the path of a run or of a model, not "),
         (lambda run: luoxia.measure(run, seed=1.5), "seed=1.5: must be a whole number"),
         (lambda run: luoxia.measure(run, n=True), "n=true: must be a whole number"),
+        (
+            lambda run: luoxia.measure(run, foo=1),
+            "unknown key 'foo'; known are run, data, against, extractor",
+        ),
+        (lambda run: luoxia.measure(run, dat="x"), "unknown key 'dat'; did you mean data"),
+        (lambda run: luoxia.load(run, devices="cpu"), "unknown key 'devices'; did you mean device"),
+        (lambda run: luoxia.export(run, "x", fromat="onnx"), "unknown key 'fromat'; did you mean format"),
         (lambda run: luoxia.measure(3), "measure needs the path of a run or of a model, not 3"),
         (lambda run: luoxia.resume(None), "resume needs the path of a run or of a model, not None"),
         (lambda run: luoxia.export(run, 3), "out=3: must be text, such as a name or a path"),

@@ -89,6 +89,12 @@ def test_python_and_the_terminal_write_the_same(words, luoxia_command):
     rows = [json.loads(line) for line in Path("texts.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in rows] == texts
     assert rows[0]["run"] == run.name
+    asked = ("sample", run.path, "seed=3", "prompt=abc", "temperature=1")
+    several = ["abc" + text for text in texts]
+    assert json.loads(luoxia_command(*asked, "n=2", "--json").stdout) == {"texts": several}
+    assert luoxia_command(*asked, "n=2").stdout == "\n\n".join(several) + "\n"
+    one = json.loads(luoxia_command(*asked, "--json").stdout)
+    assert one == {"text": several[0], "texts": several[:1]}
     ids = [model.tokenizer.encode("abcabc")]
     logits = model.logits(ids)
     assert logits.shape == (1, len(ids[0]), model.tokenizer.vocabulary)

@@ -16,8 +16,10 @@ In this order:
 
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -28,6 +30,8 @@ from luoxia.data.formats import HEAD_BYTES, ending_of, why_unread
 from luoxia.data.png import PNG_START, without_remarks
 from luoxia.data.ranges import Depth, Range, depth_of, to_bytes
 from luoxia.data.tiff import PHOTOMETRIC, with_black_as_zero
+from luoxia.errors import UsageError
+from luoxia.names import expanded
 
 Crop = Literal["center", "random", "pad"]
 CROPS: tuple[str, ...] = get_args(Crop)
@@ -245,3 +249,24 @@ def _resize(
 def _random_place(name: str) -> tuple[float, float]:
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).digest()
     return int.from_bytes(digest[:4], "little") / 2**32, int.from_bytes(digest[4:8], "little") / 2**32
+
+
+def image_bytes(path: str | os.PathLike[str]) -> bytes:
+    """What an image file holds; ``UsageError`` where it cannot be read."""
+    try:
+        return expanded(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"image {path} cannot be read: {error.strerror}") from error
+
+
+def one_image(
+    content: bytes, path: str | os.PathLike[str], height: int, width: int, channels: int
+) -> NDArray[np.uint8]:
+    """One image, cut to the middle, as a data set's would be: uint8 (height, width, channels).
+
+    ``UsageError`` for what is no image.
+    """
+    try:
+        return convert(content, Path(path).name, Conversion(height, width, channels, "center"))
+    except Unusable as verdict:
+        raise UsageError(f"image {path} cannot be used: {verdict}") from verdict

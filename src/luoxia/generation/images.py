@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from luoxia.config import checked, nearest
+from luoxia.config import checked, nearest, shown
+from luoxia.data.convert import image_bytes, one_image
 from luoxia.errors import UsageError
 from luoxia.generation.projection import Projection, project
-from luoxia.generation.spaces import Directions, Space, factorised, space_of, ways
+from luoxia.generation.spaces import Directions, Points, Space, factorised, points_in, space_of, ways
 from luoxia.generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
 from luoxia.metrics.perceptual import Perceptual
 from luoxia.settings import InterpolateSettings, MixSettings, ProjectSettings, SampleSettings
@@ -124,7 +126,7 @@ class ImageGenerator:
         """The class that is asked for: "none" is the class of that name where there is one, and else no class."""
         return None if label in ("none", "None") and label not in self.classes else label
 
-    def render(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN) -> NDArray[np.uint8]:
+    def render(self, z: Points, labels: Points | None, controls: Controls = PLAIN) -> NDArray[np.uint8]:
         """Latents (n, latent) → uint8 (n, height, width, channels), in chunks of one fixed size."""
         return self.images_at(self.points(z, labels, controls), labels, controls)
 
@@ -136,12 +138,14 @@ class ImageGenerator:
         return space_of(self.network)
 
     @torch.inference_mode()
-    def points(self, z: Tensor, labels: Tensor | None, controls: Controls = PLAIN, first: int = 0) -> Tensor:
+    def points(self, z: Points, labels: Points | None, controls: Controls = PLAIN, first: int = 0) -> Tensor:
         """z (n, latent), labels (n,) → points of ``space`` (n, …): z (n, latent) or w (n, layers, d).
 
         ``first``: the number of the first of them, which the style of ``mix`` goes by.
         """
         controls.check(self.network)
+        z = points_in(z, (self.latent,), "latents")
+        labels = None if labels is None else torch.as_tensor(labels)
         second = None if controls.mix is None else self.latents(len(z), controls.mix, first)
         pieces = [
             self.space.points(part, own, controls, other)
@@ -151,12 +155,14 @@ class ImageGenerator:
 
     @torch.inference_mode()
     def images_at(
-        self, points: Tensor, labels: Tensor | None, controls: Controls = PLAIN, first: int = 0
+        self, points: Points, labels: Points | None, controls: Controls = PLAIN, first: int = 0
     ) -> NDArray[np.uint8]:
         """Points of ``space`` (n, …), labels (n,) where they are conditional → uint8 (n, height, width, channels).
 
         ``first``: the number of the first of them, which random noise goes by.
         """
+        points = points_in(points, self.space.shape(), f"points of {self.space.name}")
+        labels = None if labels is None else torch.as_tensor(labels)
         dtype = controls.dtype or self.dtype
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             pieces = [
@@ -204,9 +210,9 @@ class ImageGenerator:
     @checked(InterpolateSettings, "frames", "closed")
     def walk(
         self,
-        points: Tensor,
+        points: Points,
         frames: int = 24,
-        labels: Tensor | None = None,
+        labels: Points | None = None,
         *,
         closed: bool = True,
         controls: Controls = PLAIN,
@@ -220,15 +226,16 @@ class ImageGenerator:
 
     def stream_walk(
         self,
-        points: Tensor,
+        points: Points,
         frames: int = 24,
-        labels: Tensor | None = None,
+        labels: Points | None = None,
         *,
         closed: bool = True,
         controls: Controls = PLAIN,
     ) -> Iterator[NDArray[np.uint8]]:
         """The images of ``walk``, at most ``CHUNK`` at a time."""
-        first = 0
+        points, first = points_in(points, self.space.shape(), f"points of {self.space.name}"), 0
+        labels = None if labels is None else torch.as_tensor(labels)
         for part in _regrouped(ways(self.space, points, frames, closed)):
             own = None if labels is None else labels.expand(len(part))
             yield self.images_at(part, own, controls, first)
@@ -296,21 +303,22 @@ class ImageGenerator:
     @checked(ProjectSettings, "steps", "seed")
     def project(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | str | os.PathLike[str],
         *,
         steps: int = 300,
         seed: int = 0,
         label: str | int | None = None,
         extractor: Mapped | None = None,
     ) -> Projection:
-        """The latent of an image, uint8 (height, width, channels) of the generator's own shape.
+        """The latent of an image: uint8 (height, width, channels) of the generator's own shape, or a file's middle.
 
         ``extractor`` compares images (None: pixels alone); ``label``: its class, or None for the likeliest.
         """
-        if image.shape != self.shape or image.dtype != np.uint8:
+        if isinstance(image, str | os.PathLike):
+            image = one_image(image_bytes(image), image, *self.shape)
+        if getattr(image, "shape", None) != self.shape or image.dtype != np.uint8:
             raise UsageError(
-                f"project needs an image of uint8 {self.shape} (height, width, channels), "
-                f"not {image.dtype} {image.shape}"
+                f"project needs an image of uint8 {self.shape} (height, width, channels), not {shown(image)}"
             )
         target = torch.tensor(image, device=self.device).permute(2, 0, 1)[None].float() / 127.5 - 1
         labels, label = None, self.class_asked(label)

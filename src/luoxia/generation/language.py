@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.config import checked, nearest
+from luoxia.config import checked, nearest, refuse_unknown
 from luoxia.data.text.chat import PLAIN, ChatTemplate, Message, messages_of
 from luoxia.data.text.chats import chat_ids
 from luoxia.data.text.conditions import condition_prompt
@@ -23,7 +23,7 @@ from luoxia.generation.token_model import TokenModel
 from luoxia.networks.int8 import quantise
 from luoxia.networks.packed import pack, packable
 from luoxia.networks.transformer import Decoder
-from luoxia.settings import TextSettings
+from luoxia.settings import DECODING, RULES, TextSettings
 
 Condition = Mapping[str, str]
 
@@ -78,6 +78,7 @@ class TextGenerator(TokenModel[Decoder]):
         condition: Condition | Sequence[Condition] | None = None,
         constraint: Rule | None = None,
         decoding: Decoding | None = None,
+        **keys: Any,
     ) -> list[Completion]:
         """The same, with the tokens and the reason why each ended.
 
@@ -89,11 +90,14 @@ class TextGenerator(TokenModel[Decoder]):
             condition: what the fields in ``self.condition`` say of all texts, or of each; any may be left out.
             constraint: what each text keeps to: a ``Poem``, ``Grammar`` or ``Choices``, or what ``rule`` gives.
             decoding: how tokens are chosen.
+            keys: the same one by one, as on the command line: ``max_tokens``, ``temperature``, ``top_k``, ``top_p``,
+                ``min_p``, ``repetition_penalty``, ``stop``; or, in place of ``constraint``, what ``rule`` takes.
 
         Raises:
-            UsageError: the prompt or the condition does not suit the model.
+            UsageError: a key is unknown or its value wrong; the prompt or the condition does not suit the model.
             LuoxiaError: the constraint cannot be met, or not within ``max_tokens`` or the context.
         """
+        decoding, constraint = self._asked(decoding, constraint, seed, keys)
         each = [condition] * n if condition is None or isinstance(condition, Mapping) else list(condition)
         if len(each) != n:
             raise UsageError(f"{len(each)} conditions for n={n} texts: give one for all, or one for each")
@@ -104,7 +108,7 @@ class TextGenerator(TokenModel[Decoder]):
             decoding = self._until_reply_ends(decoding)
         rows = None if constraint is None else [constraint.begin(prompt) for _ in prompts]
         completions = complete(
-            self.network, prompts, _seeded(decoding, seed),
+            self.network, prompts, decoding,
             constraints=rows, **self._tokens(),
         )  # fmt: skip
         for number, row in enumerate(rows or ()):
@@ -121,19 +125,39 @@ class TextGenerator(TokenModel[Decoder]):
         condition: Condition | None = None,
         constraint: Rule | None = None,
         decoding: Decoding | None = None,
+        **keys: Any,
     ) -> Iterator[str]:
         """The first of these texts, piece by piece as it is written."""
+        decoding, constraint = self._asked(decoding, constraint, seed, keys)
         if messages is None:
             ids = self.prompt_ids(prompt, condition)
         else:
             ids, decoding = self._reply_ids(messages, prompt, condition), self._until_reply_ends(decoding)
         row = None if constraint is None else constraint.begin(prompt)
         yield from stream_text(
-            self.network, ids, _seeded(decoding, seed),
+            self.network, ids, decoding,
             constraints=None if row is None else [row], **self._tokens(),
         )  # fmt: skip
         if row is not None:
-            _check_whole(row, bool(decoding and decoding.stop), 0)
+            _check_whole(row, bool(decoding.stop), 0)
+
+    def _asked(
+        self, decoding: Decoding | None, constraint: Rule | None, seed: int, keys: Mapping[str, Any]
+    ) -> tuple[Decoding, Rule | None]:
+        """How tokens are chosen and what the text keeps to, with what single keys of the command line say of both."""
+        for name in self.condition:
+            if name in keys:
+                raise UsageError(f"'{name}' is a field of the condition: write condition={{'{name}': ...}}")
+        refuse_unknown(keys, ("prompt", "messages", "condition", "constraint", "decoding", *DECODING, *RULES))
+        chosen: TextSettings = TextSettings.from_settings(keys)
+        named = {name: getattr(chosen, name) for name in DECODING if name in keys}
+        if any(name in keys for name in RULES):
+            if constraint is not None:
+                raise UsageError("constraint= is given already: leave out poem=, schema= and grammar=")
+            constraint = self.rule(
+                poem=chosen.poem, readings=chosen.readings, schema=chosen.schema_, grammar=chosen.grammar
+            )
+        return replace(decoding or Decoding(), seed=seed, **named), constraint
 
     def _tokens(self) -> dict[str, Any]:
         """What decoding must know of the tokeniser."""
@@ -191,8 +215,7 @@ class TextGenerator(TokenModel[Decoder]):
             self._refuse_unseen({"messages": text})
         return ids
 
-    def _until_reply_ends(self, decoding: Decoding | None) -> Decoding:
-        decoding = decoding or Decoding()
+    def _until_reply_ends(self, decoding: Decoding) -> Decoding:
         return replace(decoding, stop=(*decoding.stop, *self.chat.stop))
 
     def _refuse_unseen(self, said: Mapping[str, str]) -> None:
@@ -228,7 +251,3 @@ def _check_whole(row: Constraint, stopped: bool, number: int) -> None:
         raise LuoxiaError(
             f"text {number} came to its last token before it met the constraint: raise max_tokens, or ask for less"
         )
-
-
-def _seeded(decoding: Decoding | None, seed: int) -> Decoding:
-    return replace(decoding or Decoding(), seed=seed)

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from luoxia.config import shown
 from luoxia.errors import UsageError
 from luoxia.generation.styles import PLAIN, Controls, NoiseName, has_styles, layers_of, truncated
 
+Points = Tensor | NDArray[Any]
 SPREAD_OF = 1000
 """Draws by which the spread of w is known."""
 
@@ -46,6 +50,14 @@ class Space(Protocol):
     def spread(self, directions: Tensor, labels: Tensor | None) -> Tensor:
         """Standard deviation of the points along unit vectors (k, d): (k,)."""
         ...
+
+
+def points_in(given: Points, row: tuple[int, ...], name: str) -> Tensor:
+    """An array or a tensor (n, *row) as a tensor of float32; ``UsageError`` for anything else."""
+    numbers = getattr(getattr(given, "dtype", None), "kind", "f") in "fiu"
+    if not numbers or not isinstance(given, Tensor | np.ndarray) or given.shape[1:] != row or not len(given):
+        raise UsageError(f"{name} must be numbers (n, {', '.join(map(str, row))}), not {shown(given)}")
+    return torch.as_tensor(given).float()
 
 
 class ZSpace:
