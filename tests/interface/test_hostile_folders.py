@@ -12,7 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import luoxia
+from luoxia.data.text.chat import ChatTemplate
+from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError
+from luoxia.interchange.tensors import read_json
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
 from luoxia.sessions.images import ImageSession
@@ -184,18 +187,38 @@ def test_nothing_is_written_or_removed_in_a_linked_folder(
     assert sorted((here / "elsewhere").rglob("*")) == files
 
 
+STEP = "checkpoints/step_000020"
+PIPES = (
+    "run.json", "metrics.jsonl", ".lock", "skipped.txt", "samples/step_000020.png", "samples/step_000020.txt",
+    "scores/neighbours.png", "scores/confusion.csv", "model/config.json", "model/model.safetensors",
+    "checkpoints/LATEST", "checkpoints/frozen.safetensors", f"{STEP}/manifest.json", f"{STEP}/state.json",
+    f"{STEP}/generator.safetensors",
+)  # fmt: skip
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.parametrize(
-    "name", ["run.json", "model/config.json", "metrics.jsonl", "model/model.safetensors"]
-)
-def test_a_pipe_is_not_waited_for(run: Path, name: str) -> None:
-    (run / name).unlink()
+@pytest.mark.parametrize("name", PIPES)
+def test_a_pipe_is_not_waited_for(run: Path, luoxia_command: Callable, name: str) -> None:
+    if name.startswith(STEP):
+        assert (run / name).exists()
+    (run / name).unlink(missing_ok=True)
+    (run / name).parent.mkdir(exist_ok=True)
     os.mkfifo(run / name)
-    with pytest.raises(LuoxiaError):
-        luoxia.load(run / "model")
-        Run.open(run)
-        if not list(Run.open(run).records()):
-            raise LuoxiaError("nothing was waited for")
+    for words in (SAMPLE, MEASURE, ("report", "run"), ("resume", "run", "steps=21")):
+        one_sentence(luoxia_command(*words))
+    write_report(run)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["tokeniser.json", "tokenizer.json", "chat_template.jinja", "config.json"])
+def test_a_pipe_in_a_model_of_text_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    readers: dict[str, Callable] = {
+        "tokeniser.json": Tokeniser.load, "tokenizer.json": Tokeniser.from_huggingface,
+        "chat_template.jinja": ChatTemplate.of, "config.json": lambda folder: read_json(folder / "config.json"),
+    }  # fmt: skip
+    with pytest.raises(LuoxiaError, match="not a regular file"):
+        readers[name](tmp_path)
 
 
 def test_a_training_that_never_began_leaves_no_sweep(here: Path) -> None:

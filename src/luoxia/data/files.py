@@ -4,7 +4,6 @@ Names are relative, with ``/`` between folders, and printable, whatever the arch
 """
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from luoxia.data.formats import EXTENSIONS, HEAD_BYTES, TELLING, UNREAD, ending_
 from luoxia.data.ours import made_on_disk
 from luoxia.errors import LuoxiaError
 from luoxia.names import inner, printable
+from luoxia.regular import open_regular
 
 LABEL_FILES = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet", "dataset.json")
 """Names of the files that say which class an image has."""
@@ -300,19 +300,12 @@ class OneFile(BaseFiles):
 def _content(path: Path, head: int | None = None) -> bytes:
     """All bytes of a file, or the first ``head``."""
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unusable("not a regular file")
+        with open_regular(path) as file:
             if head is not None:
                 return file.read(head)
             return at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror or error}") from error
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open as usual, but do not wait for a writer where ``path`` is a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def at_most(content: bytes, limit: int) -> bytes:

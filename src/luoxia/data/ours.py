@@ -9,6 +9,7 @@ from typing import Any
 
 from luoxia.data.png import PNG_START, png_chunks
 from luoxia.label import is_label
+from luoxia.regular import open_regular
 
 MAX_RECORD_BYTES = 16 * 2**20
 """Of a run.json, a config.json or a label that is looked into."""
@@ -46,7 +47,7 @@ def made_on_disk(folder: Path, names: Collection[str]) -> str | None:
 
     def read(name: str) -> bytes | None:
         try:
-            with (folder / name).open("rb") as file:
+            with open_regular(folder / name) as file:
                 return file.read(MAX_RECORD_BYTES)
         except OSError:
             return None

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.regular import bytes_of, open_regular
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -72,7 +73,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise LuoxiaError(f"{path} is larger than {LARGEST_JSON:,} bytes, so it is no file of this kind")
-        content = json.loads(path.read_bytes())
+        content = json.loads(bytes_of(path))
     except OSError as error:
         raise LuoxiaError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -130,7 +131,7 @@ def read_header(file: Path) -> dict[str, Entry]:
 
 def _read_header(file: Path) -> dict[str, Entry]:
     size = file.stat().st_size
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > size - 8:
             raise ValueError(f"its header claims {length:,} bytes in a file of {size:,}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from luoxia.errors import LuoxiaError
+from luoxia.regular import text_of
 
 
 @contextlib.contextmanager
@@ -55,9 +55,7 @@ def to_json(value: Any) -> str:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; ``OSError`` where no file lies, ``ValueError`` where it holds anything else."""
-    if not path.is_file():  # a pipe would never end
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    return parse_object(path.read_text(encoding="utf-8"))
+    return parse_object(text_of(path))
 
 
 def parse_object(text: str) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The confusion matrix of a classifier, as ``scores/confusion.csv`` holds it."""
 
 import csv
+import io
 import math
 
+from luoxia.regular import bytes_of
 from luoxia.runs.report_source import RunRecord, number
 from luoxia.runs.report_words import escape
 
@@ -58,8 +60,8 @@ def _listed(classes: list[str], rows: list[list[int]]) -> str:
 def _read(record: RunRecord) -> tuple[list[str], list[list[int]]]:
     """Classes and counts; nothing where the file is missing or no square table of whole numbers."""
     try:
-        with (record.folder / "scores" / "confusion.csv").open(encoding="utf-8", newline="") as file:
-            (_, *classes), *lines = list(csv.reader(file))
+        table = bytes_of(record.folder / "scores" / "confusion.csv").decode("utf-8")
+        (_, *classes), *lines = csv.reader(io.StringIO(table, newline=""))
     except (OSError, ValueError, csv.Error):
         return [], []
     values = [[number(cell) for cell in line[1:]] for line in lines]

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from PIL import Image
 
+from luoxia.regular import bytes_of
+
 _MOST_PIXELS = 64_000_000  # checked in the header, before anything is decoded
 _T = TypeVar("_T")
 
@@ -28,7 +30,7 @@ def embed(path: Path, side: int, allowance: int) -> Picture | None:
     A file that is small enough already is kept byte for byte, with the labels it carries.
     """
     try:
-        raw = path.read_bytes()
+        raw = bytes_of(path)
         with Image.open(io.BytesIO(raw), formats=["PNG"]) as image:
             if image.width * image.height > _MOST_PIXELS:
                 return None

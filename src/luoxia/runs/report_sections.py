@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from itertools import groupby
 
+from luoxia.regular import text_of
 from luoxia.runs.report_images import Picture, embed, spread
 from luoxia.runs.report_scores import history, interval, tiles
 from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number
@@ -69,7 +70,7 @@ def _texts(record: RunRecord) -> str:
     shown: list[str] = []
     for step, path in reversed(spread(record.texts, _TEXTS)):
         try:
-            text = path.read_text("utf-8", errors="replace")[:_CHARACTERS]
+            text = text_of(path, "replace")[:_CHARACTERS]
         except OSError:
             continue
         opened = "" if shown else " open"

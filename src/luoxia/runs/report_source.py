@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luoxia.regular import text_of
+
 Line = dict[str, Any]
 
 
@@ -151,7 +153,7 @@ def _parse(text: str) -> object:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text("utf-8", errors="replace")
+        return text_of(path, "replace")
     except OSError:
         return ""
 

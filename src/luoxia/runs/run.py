@@ -13,6 +13,7 @@ from typing import Any
 from luoxia.errors import LuoxiaError, UsageError
 from luoxia.names import printable, readable
 from luoxia.provenance.files import parse_object, read_object, write_file
+from luoxia.regular import open_regular
 from luoxia.runs.records import is_line, is_record, problem
 from luoxia.runs.trackers import Write, scalars
 
@@ -126,7 +127,8 @@ class Run:
         except ImportError:
             yield
             return
-        with (self.path / ".lock").open("a") as lock:  # which never empties what a link there leads to
+        # which never empties what a link there leads to, and reads as well: a pipe there is not waited for
+        with (self.path / ".lock").open("a+b", buffering=0) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -189,7 +191,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in file:
                 try:
                     record = parse_object(line.decode("utf-8", "replace"))

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from luoxia.errors import LuoxiaError
 from luoxia.provenance.files import flush, read_object, set_aside, settle, write_file
+from luoxia.regular import text_of
 from luoxia.training.checkpoint_files import latest_named, read_whole, sha256_of
 
 Tensors = dict[str, dict[str, Tensor]]
@@ -104,7 +105,7 @@ def _write_frozen(path: Path, frozen: Tensors) -> str:
         flush(beside)
         beside.rename(path)
         write_file(digest, sha256_of(path) + "\n")
-    return digest.read_text(encoding="utf-8").strip()
+    return text_of(digest).strip()
 
 
 def _add_frozen(path: Path, digest: str | None, tensors: Tensors) -> None:

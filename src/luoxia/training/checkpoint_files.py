@@ -8,6 +8,7 @@ from typing import Any
 
 from luoxia.names import readable
 from luoxia.provenance.files import read_object
+from luoxia.regular import open_regular, text_of
 
 STATE: dict[str, Any] = {
     "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,
@@ -39,10 +40,10 @@ def read_state(path: Path) -> dict[str, Any]:
 def latest_named(folder: Path) -> str:
     """The name of the checkpoint in force, as ``LATEST`` has it; "" without."""
     latest = folder / "LATEST"
-    return latest.read_text(errors="replace").strip() if latest.is_file() else ""
+    return text_of(latest, "replace").strip() if latest.is_file() else ""
 
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

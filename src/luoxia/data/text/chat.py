@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from luoxia.data.cells import kind_of_value, read_settings
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.regular import text_of
 
 FIELDS = ("messages", "conversations")
 """What a field with a chat is called."""
@@ -89,7 +90,7 @@ class ChatTemplate:
             settings = read_settings(path)
             source = _template_in(settings)
             path = folder / "chat_template.jinja"
-            source = path.read_text("utf-8") if path.is_file() else source
+            source = text_of(path) if path.exists() else source
         except (OSError, ValueError) as error:
             raise LuoxiaError(f"the chat template {path} cannot be read ({error}): copy it again") from error
         if source is None:

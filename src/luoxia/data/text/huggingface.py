@@ -14,6 +14,7 @@ from luoxia.data.cells import read_settings
 from luoxia.data.text.learned import BYTES, UnigramTokeniser, library
 from luoxia.data.text.tokeniser import Ids, Tokeniser, whole_characters
 from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.regular import text_of
 
 NAMED = {"pad": "pad_token", "bos": "bos_token", "eos": "eos_token", "unk": "unk_token"}
 SETTINGS = ("special_tokens_map.json", "tokenizer_config.json")  # the later wins
@@ -49,7 +50,7 @@ class HuggingFaceTokeniser(Tokeniser):
         """Read a folder; see ``Tokeniser.from_huggingface``."""
         path = folder / "tokenizer.json"
         try:
-            model = json.loads(path.read_text("utf-8"))
+            model = json.loads(text_of(path))
             named: dict[str, str] = {}
             for name in SETTINGS:
                 named |= _named_tokens(read_settings(folder / name))

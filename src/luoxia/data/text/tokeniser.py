@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from luoxia.config import nearest
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.regular import text_of
 
 FILE = "tokeniser.json"
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -142,7 +143,7 @@ class Tokeniser:
         """
         path = Path(folder) / FILE
         try:
-            stored = json.loads(path.read_text("utf-8"))
+            stored = json.loads(text_of(path))
             return _loaders()[stored["kind"]].from_json(stored)
         except FileNotFoundError as error:
             raise LuoxiaError(f"{folder} has no tokeniser ({FILE} is missing): give a trained run") from error
