@@ -199,9 +199,15 @@ def _announce(config: Recipe, dataset: Any, display: Display) -> None:
     display.tell(f"data: {session_of(config).announce(dataset)}")
     for note in getattr(dataset, "notes", ()):
         display.tell(note)
-    if dataset.skipped:
-        amount = session_of(config).skipped(dataset)
-        display.tell(f"skipped {amount}: {in_words(dataset.skipped)}; see skipped.txt")
+    if skipped := how_many_skipped(config, dataset):
+        display.tell(f"skipped {skipped}; see skipped.txt")
+
+
+def how_many_skipped(config: Recipe, dataset: Any) -> str:
+    """How much of the data could not be used, of how much, and why; "" for nothing."""
+    if not dataset.skipped:
+        return ""
+    return f"{session_of(config).skipped(dataset)}: {in_words(dataset.skipped)}"
 
 
 def _given(config: Recipe) -> dict[str, str]:

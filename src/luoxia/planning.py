@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from luoxia.api import settled_session, tuned_settings
+from luoxia.api import how_many_skipped, settled_session, tuned_settings
 from luoxia.config import nest
 from luoxia.opening import using
 from luoxia.recipes import Recipe, configure
@@ -48,6 +48,7 @@ def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]
         "config": resolved.model_dump(mode="json"),
         "data": {
             "description": session.announce(dataset),
+            "skipped": how_many_skipped(config, dataset),
             "source": dataset.source,
             "count": len(dataset),
             "fingerprint": dataset.fingerprint,

@@ -118,6 +118,8 @@ def print_plan(planned: dict[str, Any]) -> None:
     print_pairs(flatten(planned["config"]))
     parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
     say(f"data:       {planned['data']['description']}")
+    if planned["data"]["skipped"]:
+        say(f"skipped:    {planned['data']['skipped']}")
     say(f"parameters: {parameters}")
     for name, facts in planned.get("origin", {}).get("networks", {}).items():
         carried = f"{facts['tensors']} of {facts['of_tensors']} tensors of the {name}"

@@ -12,8 +12,9 @@ from luoxia import sampling
 from luoxia.data.files import BACK
 from luoxia.data.ours import CACHE
 from luoxia.data.text.corpus import open_corpus
-from luoxia.data.text.describe import describe_text, holds_text
+from luoxia.data.text.describe import UNTITLED, describe_text, holds_text
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.planning import plan
 
 
 def test_rows_and_their_fields(tmp_path: Path) -> None:
@@ -77,3 +78,46 @@ def test_the_cache_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = describe_text(tmp_path)
     assert found.files == {"txt": 1} and found.fields == {}
     assert {skip.reason for skip in found.skipped} == {CACHE, BACK}
+
+
+def test_rows_without_a_text_are_skipped_and_those_without_a_label_noted(tmp_path: Path) -> None:
+    rows = [
+        {"text": "ab", "label": 1},
+        {"label": 1},
+        {"text": None, "label": 2},
+        {"text": "cde", "label": None},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = describe_text(tmp_path / "a.jsonl")
+    assert (found.documents, found.characters, found.broken) == (2, 5, 0)
+    assert found.fields == {"text": 2, "label": 3} and found.skipped_in_all == 2
+    assert found.notes == ["rows without a 'label', which label=label leaves out: 1"]
+    assert [(skip.name, skip.reason) for skip in found.skipped] == [
+        ("a.jsonl:2", "no field 'text'"),
+        ("a.jsonl:3", "the field 'text' is null"),
+    ]
+    (tmp_path / "a.csv").write_text("text,label\nab,1\n,\n", encoding="utf-8")
+    found = describe_text(tmp_path / "a.csv")
+    assert (found.documents, found.skipped[0].reason) == (1, "the field 'text' is empty")
+
+
+def test_chats_have_characters(tmp_path: Path) -> None:
+    chat = {"messages": [{"role": "user", "content": "abc"}, {"role": "assistant", "content": "de"}]}
+    (tmp_path / "a.json").write_text(json.dumps([chat, {"messages": []}]), encoding="utf-8")
+    found = describe_text(tmp_path / "a.json")
+    assert (found.documents, found.characters, found.skipped_in_all) == (1, 5, 1)
+
+
+def test_rows_without_a_field_of_text_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"data": [{"parts": [{"context": "the sea"}]}]}), encoding="utf-8")
+    found = describe_text(file)
+    assert found.notes == [UNTITLED] and (found.documents, found.characters) == (1, 7)
+
+
+def test_a_plan_tells_how_many_rows_are_learnt(tmp_path: Path) -> None:
+    rows = [{"text": f"words of number {i}"} if i % 2 else {} for i in range(60)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    small = {"tokeniser": "character", "layers": 1, "heads": 1, "width": 8, "context": 8, "batch": 2}
+    planned = plan("gpt", data=str(tmp_path / "a.jsonl"), **small)
+    assert planned["data"]["skipped"] == "30 of 60 rows: 30 such as a.jsonl:1 (no field 'text')"

@@ -9,13 +9,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from luoxia.data.cells import is_missing
+from luoxia.data.cells import MissingError, is_missing
 from luoxia.data.files import Skipped, is_image, walk
+from luoxia.data.labels import LABEL
 from luoxia.data.reading import Skips, TextFile, blocks, kind_of
 from luoxia.data.tables import SEPARATOR_NAMES
-from luoxia.data.text.records import RECORDS, TABLES, records, table
-from luoxia.data.text.sources import PLAIN, class_folders, open_files
+from luoxia.data.text.chat import FIELDS
+from luoxia.data.text.chat import PLAIN as PLAIN_CHAT
+from luoxia.data.text.json_rows import Record
+from luoxia.data.text.records import RECORDS, TABLES, known_fields, records, table
+from luoxia.data.text.sources import (
+    DEFAULT_TARGET,
+    PLAIN,
+    chat_field,
+    class_folders,
+    open_files,
+    text_in,
+    with_rows,
+)  # fmt: skip
 from luoxia.names import expanded
+
+UNTITLED = (
+    "no field 'text' and no chat: name the field that holds the text, as target= of gpt or text= of classify-text,"
+    " or write an object for each text"
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +44,14 @@ class TextDescription:
     files: dict[str, int]  # ending: files
     encodings: dict[str, int]  # name: files
     separators: dict[str, int]  # "comma", "tab", …: tables
-    documents: int  # plain files, and rows of the others
-    characters: int  # of plain files, and of all fields
+    documents: int  # plain files, and rows of the others: where any has a text or a chat, those that do
+    characters: int  # of plain files, and of all fields of these rows
     fields: dict[str, int]  # name: rows in which it says something; {} of plain files
     classes: dict[str, int]  # folder: files; {} where folders are no classes
     skipped: list[Skipped]  # the first of them
     skipped_in_all: int
     broken: int  # rows among them that cannot be read
+    notes: list[str]  # what a person should know of how they are read
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -66,17 +84,26 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
     """
     skips = Skips()
     files = open_files(expanded(path), skips)
-    documents = characters = 0
+    known = {name for file in files if file.kind in RECORDS for name in known_fields(file)}
+    target = chat_field(files, None) or (DEFAULT_TARGET if DEFAULT_TARGET in known else None)
+    if target is not None:
+        files = with_rows(files, target, skips)
+    documents = characters = unlabelled = 0
     fields: Counter[str] = Counter()
     separators: Counter[str] = Counter()
     for file in files:
         if file.kind in TABLES:
             separators[SEPARATOR_NAMES[table(file, Skips()).dialect.separator]] += 1
-        for length, names in _documents(file, skips):
-            documents += 1
+        for number, length, names in _documents(file, target, skips):
+            documents += number
+            unlabelled += number if file.kind in RECORDS and LABEL not in names else 0
             characters += length
             fields.update(names)
     classes = class_folders([file.name for file in files], str(path))
+    rows = all(file.kind in RECORDS for file in files)
+    notes = [UNTITLED] if rows and known and target is None else []
+    if LABEL in known and unlabelled:
+        notes.append(f"rows without a '{LABEL}', which label={LABEL} leaves out: {unlabelled:,}")
     return TextDescription(
         source=str(path),
         kind="text",
@@ -90,14 +117,42 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
         skipped=skips.listed,
         skipped_in_all=skips.count,
         broken=skips.broken,
+        notes=notes,
     )
 
 
-def _documents(file: TextFile, skips: Skips) -> Iterator[tuple[int, list[str]]]:
-    """(characters, names of fields) of each document."""
+def _documents(file: TextFile, target: str | None, skips: Skips) -> Iterator[tuple[int, int, list[str]]]:
+    """(1 for a document, 0 for a row that is skipped, its characters, names of fields) of each."""
     if file.kind not in RECORDS:
-        yield sum(map(len, blocks(file, skips))), []
+        yield 1, sum(map(len, blocks(file, skips))), []
         return
-    for _, record in records(file, skips):
+    for number, record in records(file, skips):
         names = [name for name, value in record.items() if not is_missing(value)]
-        yield sum(len(value) for value in record.values() if isinstance(value, str)), names
+        used = _is_used(record, f"{file.name}:{number}", target, skips)
+        yield int(used), _characters(record) if used else 0, names
+
+
+def _is_used(record: Record, name: str, target: str | None, skips: Skips) -> bool:
+    """Whether training takes the row; if not, it is noted."""
+    if target is None:
+        return True
+    try:
+        text_in(record, target, PLAIN_CHAT if target in FIELDS else None)
+    except ValueError as reason:
+        skips.add(name, str(reason), "missing" if isinstance(reason, MissingError) else "broken")
+        return False
+    return True
+
+
+def _characters(record: Record) -> int:
+    """Those of all its texts, also within lists and objects; who speaks in a chat is no text."""
+    number, left = 0, list(record.values())
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            number += len(value)
+        elif isinstance(value, dict):
+            left += [part for key, part in value.items() if key not in ("role", "from")]
+        elif isinstance(value, list):
+            left += value
+    return number

@@ -147,19 +147,11 @@ class _Files(TextSource):
                 yield document
 
     def _document(self, name: str, record: Record, label: str | None) -> Document:
-        text = as_text(record, self.target) if self.chat is None else self._chat(record, self.chat)
+        text = text_in(record, self.target, self.chat)
         fields = tuple((key, _stated(record, key)) for key in self.condition)
         if self.label is not None:
             label = label_of(as_text(record, self.label))
         return Document(name, text, fields, label)
-
-    def _chat(self, record: Record, template: ChatTemplate) -> str:
-        if not record.get(self.target):
-            raise MissingError(f"no field '{self.target}'")
-        try:
-            return template.render(messages_of(record[self.target]))
-        except ValueError as reason:
-            raise ValueError(f"the field '{self.target}' holds {reason}") from reason
 
 
 def read_texts(
@@ -199,12 +191,12 @@ def read_texts(
         return _own_text()
     skips = Skips()
     files = open_files(expanded(path), skips)
-    chat = _chat_field(files, target)
+    chat = chat_field(files, target)
     if chat and condition:
         raise UsageError(f"condition= goes with texts, and {path} holds chats in '{chat}': leave it out")
     wanted = chat or target or DEFAULT_TARGET
     named = [*condition, *((target,) if target else ()), *((label,) if label else ())]
-    files = _with_rows(files, wanted, skips)
+    files = with_rows(files, wanted, skips)
     _check_fields(files, [*dict.fromkeys(named)], wanted, str(path))
     folders = {} if label else class_folders([file.name for file in files], str(path))
     content = [[file.name, file.digest, file.encoding.name] for file in files]
@@ -223,6 +215,18 @@ def read_texts(
         target=wanted,
         label=label,
     )
+
+
+def text_in(record: Record, target: str, chat: ChatTemplate | None) -> str:
+    """The text of a row, or its chat as ``chat`` writes it; raises as ``as_text``."""
+    if chat is None:
+        return as_text(record, target)
+    if not record.get(target):
+        raise MissingError(f"no field '{target}'")
+    try:
+        return chat.render(messages_of(record[target]))
+    except ValueError as reason:
+        raise ValueError(f"the field '{target}' holds {reason}") from reason
 
 
 def _stated(record: Record, name: str) -> str:
@@ -347,7 +351,7 @@ def _text_paths(folder: Path, skips: Skips) -> list[Path]:
     return sorted(path for path in found if kind_of(path) in PLAIN | RECORDS)
 
 
-def _with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFile]:
+def with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFile]:
     """Without those in JSON that hold no texts, such as settings beside the texts, if there are others."""
     beside = [file for file in files if file.kind == "json" and target not in known_fields(file)]
     if len(beside) == len(files):
@@ -357,7 +361,7 @@ def _with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFil
     return [file for file in files if file not in beside]
 
 
-def _chat_field(files: Sequence[TextFile], target: str | None) -> str | None:
+def chat_field(files: Sequence[TextFile], target: str | None) -> str | None:
     """The field that holds chats: the one that is asked for, or where none is and no row has a text, any."""
     if target is not None:
         return target if target in FIELDS else None
