@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from luoxia.errors import MissingExtraError, UsageError
 from luoxia.names import expanded
-from luoxia.opening import opening
+from luoxia.opening import check_images_asked, opening
 from luoxia.runs.folder import kind_of
 from luoxia.sampling import claimed, numbered
 from luoxia.settings import (
@@ -56,6 +56,7 @@ def mix(run: str, /, **settings: Any) -> Path:
     """Write a grid of style mixing; ``settings`` are those of ``MixSettings``. Returns where."""
     opening(run, settings)
     chosen: MixSettings = MixSettings.from_settings(settings)
+    check_images_asked(run, chosen.label, "mix")
     from luoxia.provenance.images import check_grid, write_grid
 
     out = _output(run, chosen, (".png",))
@@ -155,7 +156,8 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
 
 
 def _output(run: str, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: Path) -> Path:
-    """Where to write, checked before work starts: out=, or the next of RUN/generated."""
+    """Where to write: out=, or the next of RUN/generated; that and the class are checked before work starts."""
+    check_images_asked(run, chosen.label)
     if chosen.out is None:
         return numbered(run, wanted[-1])
     return claimed(run, chosen.out, wanted, chosen.overwrite, *inputs)

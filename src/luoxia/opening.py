@@ -9,12 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.config import merge, nearest, nest
+from luoxia.devices import require_device
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.generation.requests import check_label, no_styles
 from luoxia.names import expanded, nearby
 from luoxia.provenance.files import in_force, recover
 from luoxia.recipe import NO_LIMIT
-from luoxia.recipes import configure, own, recorded
-from luoxia.runs.folder import IMAGE_GENERATOR, IMAGE_TRANSLATOR, LANGUAGE_MODEL, kind_of, require_model
+from luoxia.recipes import RECIPES, configure, own, recorded
+from luoxia.recipes.stylegan2 import StyleGAN2
+from luoxia.runs.folder import (
+    IMAGE_GENERATOR,
+    IMAGE_TRANSLATOR,
+    LANGUAGE_MODEL,
+    described,
+    kind_of,
+    require_model,
+)
 from luoxia.runs.run import Run
 from luoxia.settings import ExportSettings
 
@@ -35,9 +45,10 @@ RESUMABLE = (
 def opening(path: str | PathLike[str], settings: Mapping[str, Any]) -> None:
     """Check that a run or a model lies at ``path``, then run the file that the person names with ``use=``.
 
-    ``UsageError`` where nothing is there or the file cannot be used.
+    ``UsageError`` where nothing is there or the file cannot be used, and for a ``device`` that is not there.
     """
     require_model(Path(path))
+    require_device(settings.get("device"))
     using(settings)
 
 
@@ -93,6 +104,23 @@ def checked_format(model: str, chosen: ExportSettings) -> str:
     if out.exists() or out.is_symlink():
         raise UsageError(f"out={out} is there already; choose another")
     return format
+
+
+def check_images_asked(model: str, label: str | None, styled: str = "") -> None:
+    """``UsageError`` for a class, or for a control that needs styles, that a generator of Luoxia's own recipes lacks.
+
+    ``config.json`` tells; of other models nothing is told here.
+    """
+    told = described(model)
+    recipe, config, classes = RECIPES.get(str(told.get("recipe"))), told.get("config"), told.get("classes")
+    if told.get("kind") != IMAGE_GENERATOR or recipe is None:
+        return
+    if styled and not issubclass(recipe, StyleGAN2):
+        raise no_styles(styled)
+    if isinstance(config, dict) and "condition" in config and isinstance(classes, list):
+        check_label(
+            label, list(map(str, classes)), conditional=config["condition"] != "none" and bool(classes)
+        )
 
 
 def require_more(run: Run, config: Any, state: Mapping[str, Any]) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.config import flatten, nearest
+from luoxia.devices import require_device
 from luoxia.errors import LuoxiaError, UsageError
+from luoxia.generation.requests import needing_styles
 from luoxia.names import expanded, many
-from luoxia.opening import checked_format, opening, require_data, using
+from luoxia.opening import check_images_asked, checked_format, opening, require_data, using
 from luoxia.runs.folder import LANGUAGE_MODEL, condition_of, kind_of, other_verb, require_run
 from luoxia.settings import (
     DECODING,
@@ -41,6 +43,7 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str] | list[str]:
         condition, others = _condition(settings, condition_of(run))
         return _sample_text(run, TextSettings.from_settings(others), condition)
     chosen: SampleSettings = SampleSettings.from_settings(settings)
+    check_images_asked(run, chosen.label, needing_styles(chosen.mix, chosen.mix_layers, chosen.noise))
     out = _output(run, chosen)
     from luoxia import api
     from luoxia.training.hardware import choose_device, choose_precision
@@ -306,6 +309,7 @@ def measure(run: str | None, /, **settings: Any) -> Any:
         require_run(Path(run))
         using(settings)
     chosen = MeasureSettings.from_settings(settings)
+    require_device(chosen.device)
     for path in (chosen.data, chosen.against):
         require_data(path)
     from luoxia import measuring

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.config import merge, nest
+from luoxia.devices import require_device
 from luoxia.errors import UsageError, told_once
 from luoxia.opening import opening, require_data, require_more, require_tunable, resumed, using
 from luoxia.recipe import Recipe
@@ -88,6 +89,7 @@ def _check(config: Recipe) -> None:
 
 
 def _check_data(config: Recipe | MeasureSettings) -> None:
+    require_device(config.device)
     for key in ("data", "against"):
         require_data(getattr(config, key, None))
 

@@ -1,3 +1,5 @@
+import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import pytest
 from click.testing import Result
 
 import luoxia
+from luoxia import devices
 from luoxia.recipes import RECIPES
 
 Command = Callable[..., Result]
@@ -64,6 +67,7 @@ def test_small_questions_import_nothing_heavy(work: str) -> None:
         ("finetune", "run", "data=photos", "out=run"),
         ("train", "gan", "data=photos", "init=nowhere"),
         ("train", "gpt", "init=nowhere"),
+        ("train", "gan", "data=photos", "device=cuda:x"),
         ("resume", "run", "steps=5"),
         ("finetune", "run", "data=nowhere"),
         ("export", "run", "format=pickle"),
@@ -74,6 +78,11 @@ def test_small_questions_import_nothing_heavy(work: str) -> None:
         ("sample", "run", "n=-1"),
         ("sample", "run", "nn=1"),
         ("sample", "run", "out=photos"),
+        ("sample", "run", "label=x"),
+        ("sample", "run", "noise=random"),
+        ("sample", "run", "device=gpu"),
+        ("interpolate", "run", "label=x"),
+        ("mix", "run"),
         ("translate", "run", "a text"),
         ("translate", "run", "a text", "beams=0"),
         ("classify", "run", "a text"),
@@ -85,6 +94,7 @@ def test_small_questions_import_nothing_heavy(work: str) -> None:
         ("project", "run", "nowhere.png"),
         ("measure", "run", "n=1"),
         ("measure", "run", "extractor=x"),
+        ("measure", "data=photos", "against=photos", "device=gpu"),
         ("measure", "data=nowhere", "against=photos"),
         ("data", "photos", "size=x"),
     ],
@@ -101,6 +111,46 @@ def test_a_wrong_request_is_told_before_anything_heavy_is_imported(
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "2 []\n"
     assert done.stderr.count("luoxia: ") == 1 and len(done.stderr.splitlines()) == 1
+
+
+def test_a_device_that_is_not_there_is_told_without_torch(photos: Path) -> None:
+    script = (
+        "import sys\nfrom luoxia import devices\ndevices._may_have_cuda = lambda: False\n"
+        "from luoxia.cli import app\n"
+        "try: app(['train', 'gan', 'data=photos', 'device=cuda'])\n"
+        "except SystemExit as ended: print(ended.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
+    assert done.stderr == "luoxia: device=cuda is not on this machine; use device=auto\n"
+
+
+@pytest.mark.parametrize(
+    ("built", "may"),
+    [
+        ("cuda = None\nhip = None", False),
+        ("cuda = None\nhip = '6.4'", True),
+        ("cuda = '13.0'\nhip = None", None),
+        ("", True),
+    ],
+)
+def test_what_is_known_of_cuda_without_torch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built: str, may: bool | None
+) -> None:
+    (tmp_path / "version.py").write_text(built)
+    torch = importlib.machinery.ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: torch)
+    for driver in (True, False):
+        monkeypatch.setattr(devices.ctypes, "CDLL", loading(driver))
+        assert devices._may_have_cuda() is (driver if may is None else may)
+
+
+def loading(works: bool) -> Callable[[str], None]:
+    def load(name: str) -> None:
+        if not works:
+            raise OSError(f"{name}: cannot open shared object file")
+
+    return load
 
 
 def test_the_recipes_are_listed_without_torch() -> None:

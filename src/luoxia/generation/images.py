@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from luoxia.config import checked, nearest, shown
+from luoxia.config import checked, shown
 from luoxia.data.convert import image_bytes, one_image
 from luoxia.errors import UsageError
 from luoxia.generation.projection import Projection, project
+from luoxia.generation.requests import check_label, class_asked, class_number, no_styles
 from luoxia.generation.spaces import Directions, Points, Space, factorised, points_in, space_of, ways
 from luoxia.generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
 from luoxia.metrics.perceptual import Perceptual
@@ -111,20 +112,16 @@ class ImageGenerator:
 
     def labels(self, n: int, label: str | int | None = None, first: int = 0) -> Tensor | None:
         """Labels (n,) int64 of the images from number ``first`` on, or None for an unconditional generator."""
-        label = self.class_asked(label)
+        check_label(label, self.classes, self.conditional)
         if not self.conditional:
-            if label is not None:
-                raise UsageError(
-                    "label= needs a conditional model; train with condition=concat or projection"
-                )
             return None
-        if label is None:
+        if (asked := self.class_asked(label)) is None:
             return torch.arange(first, first + n) % len(self.classes)
-        return torch.full((n,), self._class_number(label))
+        return torch.full((n,), class_number(asked, self.classes))
 
     def class_asked(self, label: str | int | None) -> str | int | None:
         """The class that is asked for: "none" is the class of that name where there is one, and else no class."""
-        return None if label in ("none", "None") and label not in self.classes else label
+        return class_asked(label, self.classes)
 
     def render(self, z: Points, labels: Points | None, controls: Controls = PLAIN) -> NDArray[np.uint8]:
         """Latents (n, latent) → uint8 (n, height, width, channels), in chunks of one fixed size."""
@@ -257,7 +254,7 @@ class ImageGenerator:
         column, that image with the column's style in ``layers`` (coarse, middle, fine, or such as 4-7).
         """
         if not has_styles(self.network):
-            raise UsageError("mix needs a model with styles; train one with: luoxia train stylegan2")
+            raise no_styles("mix")
         chosen = layers_of(layers, int(self.network.layers), "layers")  # type: ignore[arg-type]
         z = torch.cat([self.latents(1, seed) for seed in (*rows, *columns)])
         labels = self.labels_of_one(len(z), label)
@@ -360,17 +357,6 @@ class ImageGenerator:
     def _check_draw(self, n: int, seed: int) -> None:
         if n < 1 or not 0 <= seed < 2**64:
             raise UsageError(f"cannot draw n={n} samples of seed={seed}; give n ≥ 1 and 0 ≤ seed < 2^64")
-
-    def _class_number(self, label: str | int) -> int:
-        name = str(label)
-        if name in self.classes:
-            return self.classes.index(name)
-        numbers = all(known.isdecimal() for known in self.classes)  # then a number is a name, and no place
-        if name.isdecimal() and int(name) < len(self.classes) and not numbers:
-            return int(name)
-        few = f"; classes are {', '.join(self.classes)}" if len(self.classes) <= 12 else ""
-        hint = few or nearest(name, self.classes) or f"; classes are {', '.join(self.classes[:12])} …"
-        raise UsageError(f"label={name} is no class of this model{hint}")
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from luoxia.errors import UsageError
+from luoxia.generation.requests import needing_styles, no_styles
 
 NoiseName = Literal["const", "random", "none"]
 
@@ -40,14 +41,9 @@ class Controls:
 
     def check(self, network: Any) -> None:
         """``UsageError`` for what this network cannot do."""
-        asked = {
-            "mix": self.mix,
-            "mix_layers": self.mix_layers,
-            "noise": None if self.noise == "const" else self.noise,
-        }
-        given = [f"{key}={value}" for key, value in asked.items() if value is not None]
-        if given and not has_styles(network):
-            raise UsageError(f"{given[0]} needs a model with styles; train one with: luoxia train stylegan2")
+        asked = needing_styles(self.mix, self.mix_layers, self.noise)
+        if asked and not has_styles(network):
+            raise no_styles(asked)
         if self.noise not in ("const", "random", "none"):
             raise UsageError(f"noise={self.noise}: must be const, random or none")
         if self.mix_layers is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from luoxia.errors import UsageError
+from luoxia.devices import not_here, wrong_name
 from luoxia.networks.torch_private import has_bfloat16_units
 
 
@@ -24,12 +24,12 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"device={name}: must be auto, cpu, cuda, cuda:1 or mps") from error
+        raise wrong_name(name) from error
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device.type not in there:
-        raise UsageError(f"device={name}: must be auto, cpu, cuda, cuda:1 or mps")
+        raise wrong_name(name)
     if not there[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
-        raise UsageError(f"device={name} is not on this machine; use device=auto")
+        raise not_here(name)
     return device
 
 
