@@ -191,6 +191,7 @@ def test_measure_takes_a_device(
     luoxia_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     seen = []
+    monkeypatch.setattr("luoxia.devices._may_have_cuda", lambda: True)
     monkeypatch.setattr(measuring, "choose_device", lambda name: seen.append(name) or torch.device("cpu"))
     result = luoxia_command(
         "measure", finished, f"device={device}", "n=5", f"data={finished.parent / 'photos'}"
