@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from foreign import save_model
 
 import luoxia
 from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.errors import LuoxiaError
+from luoxia.interchange.saving import store
 from luoxia.sessions import base, origin, text
 
 SMALL = {
@@ -143,3 +145,9 @@ def test_their_files_stay_when_the_origin_is_gone(
     finally:
         (tuned / "away").rename(theirs)
     assert content(lora / "model" / origin.FOREIGN) == before
+
+
+def test_who_may_read_the_folder_may_read_the_weights(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    store({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644

@@ -128,6 +128,9 @@ def store(tensors: dict[str, Tensor], path: Path) -> None:
         save_file(tensors, path, metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    path.chmod(
+        path.parent.stat().st_mode & 0o666
+    )  # the library's file is its owner's alone; a model is shared
 
 
 def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]]:
