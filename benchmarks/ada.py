@@ -52,7 +52,7 @@ def taken(data: Path, count: int, size: int, out: Path) -> Path:
     """The first images in an order of their own, decoded, as an .npz."""
     import numpy as np
 
-    from luoxia.data import open_images
+    from luoxia.media.image.images import open_images
 
     images = open_images(str(data), str(size), "center", None).images
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:count])
@@ -63,7 +63,7 @@ def taken(data: Path, count: int, size: int, out: Path) -> Path:
 def trained(name: str, data: Path, out: Path, asked: Any) -> list[tuple[Any, ...]]:
     """One side, trained; its rows."""
     import luoxia
-    from luoxia.config import parse_settings
+    from luoxia.core.config import parse_settings
 
     settings: dict[str, Any] = {"budget": f"{60 * asked.minutes:g}s"}
     if asked.quick:

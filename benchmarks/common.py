@@ -137,7 +137,7 @@ class Judge:
         import torch
         from safetensors.torch import load_file, save_file
 
-        from luoxia.data.cache import cache_folder
+        from luoxia.core.cache import cache_folder
 
         images, labels = read_digits(data)
         count = min(TRAINED, len(images) * 11 // 12)

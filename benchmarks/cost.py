@@ -88,12 +88,12 @@ def measure(
     """Train for ``steps`` steps of each kind in this process."""
     import torch
 
-    from luoxia.recipes import find
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
-    from luoxia.sessions import session_of
-    from luoxia.sessions.base import resolve
+    from luoxia.tasks.menu import find
+    from luoxia.tasks.sessions import session_of
     from luoxia.training.distributed import join_world
+    from luoxia.training.session import resolve
 
     before = peak_memory()
     given = dict(word.split("=", 1) for word in settings)

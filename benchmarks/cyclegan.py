@@ -96,9 +96,9 @@ def our_step(asked: Any, batches: list[tuple[Any, Any]], precision: str) -> Step
     """Our trainer."""
     import torch
 
-    from luoxia.data import ImageSpec
-    from luoxia.objectives.unpaired import UnpairedBatch
-    from luoxia.recipes.unpaired import CycleGAN
+    from luoxia.media.image.images import ImageSpec
+    from luoxia.tasks.image_translation.objective import UnpairedBatch
+    from luoxia.tasks.image_translation.recipes import CycleGAN
     from luoxia.training.distributed import World
     from luoxia.training.hardware import choose_precision, keep_freed_memory
     from luoxia.training.trainer import Trainer

@@ -16,10 +16,10 @@ import torch
 import transformers
 
 from common import arguments, header, median, progress, ratio, table
-from luoxia.generation.language import lighten
-from luoxia.generation.text import Decoding, generate
+from luoxia.decoding.loop import Decoding, generate
 from luoxia.interchange.saving import save_folder
-from luoxia.networks.transformer import Decoder, Shape
+from luoxia.nn.transformer import Decoder, Shape
+from luoxia.tasks.language_modeling.model import lighten
 
 PROMPT = 32
 MODELS = {"10M": (6, 6, 384, 4096), "124M": (12, 12, 768, 50257)}

@@ -19,7 +19,7 @@ SHOWN = ("FD", "KID", "precision", "recall", "memorised")
 def trained(name: str, asked: Any, folder: Path) -> list[Any]:
     """A row: steps, images seen, the final scores, the findings."""
     import luoxia
-    from luoxia.provenance.images import write_grid
+    from luoxia.media.image.writer import write_grid
 
     run = luoxia.train(
         name, quiet=True, data=asked.data, out=str(folder / name), budget=asked.budget, seed=asked.seed,

@@ -53,7 +53,9 @@ class Command:
         self, words: Sequence[object], said: Path, prepare: Prepare | None = None, *given: Any
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["luoxia.api", "luoxia.cli", "luoxia.sampling", "torch._dynamo"])
+        context.set_forkserver_preload(
+            ["luoxia.verbs.api", "luoxia.cli.main", "luoxia.verbs.sampling", "torch._dynamo"]
+        )
         self.said = said
         self.process = context.Process(
             target=_speak,
@@ -112,7 +114,7 @@ def _speak(
     os.dup2(descriptor, 2)
     import torch
 
-    from luoxia import cli
+    from luoxia.cli import main as cli
 
     torch.set_num_threads(1)
     if prepare is not None:
@@ -217,7 +219,7 @@ def kill_while_training(
 
 def resume_fault(run_folder: Path, more: int) -> str:
     """Resume to ``more`` steps past the checkpoint in force; what is wrong, '' if nothing."""
-    from luoxia.errors import LuoxiaError
+    from luoxia.core.errors import LuoxiaError
     from luoxia.training.checkpoint import load_latest
 
     try:
@@ -241,7 +243,7 @@ def record_next_batches(file: str) -> None:
     """Let the trainings of this process write the digest of each phase's next batch to ``file`` when they end."""
     import hashlib
 
-    from luoxia.sessions.images import ImageSession
+    from luoxia.tasks.image_generation.training import ImageSession
 
     conclude = ImageSession._conclude
 
@@ -371,7 +373,7 @@ class FullDisk:
 
 def fill_disk(folder: Path, megabytes: float, *settings: object, more: int = 3) -> FullDisk:
     """Keep every checkpoint until the disk is full, see that the earlier ones load, make room and resume."""
-    from luoxia.errors import LuoxiaError
+    from luoxia.core.errors import LuoxiaError
     from luoxia.training.checkpoint import load_latest
 
     with SmallDisk(folder, megabytes) as disk:

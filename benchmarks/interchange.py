@@ -15,9 +15,9 @@ import torch
 import transformers
 
 from common import arguments, header, table
-from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
+from luoxia.media.text.tokeniser import Tokeniser
 
 SIZES = {
     "vocab_size": 512,

@@ -48,7 +48,7 @@ class Poems:
 
     def kept(self) -> float:
         """The share that keeps the form exactly."""
-        from luoxia.generation.poems import Form
+        from luoxia.tasks.language_modeling.poems import Form
 
         pairs = zip(self.texts, self.conditions, strict=True)
         return sum(keeps_form(text, Form.named(c["form"])) for text, c in pairs) / len(self.texts)
@@ -79,7 +79,7 @@ def lines(text: str) -> list[str]:
 
 def read(path: str) -> tuple[list[str], list[dict[str, str]]]:
     """Texts and conditions of a file."""
-    from luoxia.data.text import read_texts
+    from luoxia.media.text.sources import read_texts
 
     documents = list(read_texts(path, condition=FIELDS.split(",")).documents())
     return [document.text for document in documents], [dict(document.fields) for document in documents]
@@ -93,7 +93,7 @@ def stated(model: Any, condition: dict[str, str]) -> dict[str, str]:
 
 def write(model: Any, conditions: list[dict[str, str]], temperature: float, *, held: bool) -> Poems:
     """A poem for each condition, free or held to its form; those of one form are written together."""
-    from luoxia.generation.text import Decoding
+    from luoxia.decoding.loop import Decoding
 
     decoding = Decoding(max_tokens=60, temperature=temperature)
     texts, began = [""] * len(conditions), time.perf_counter()
@@ -114,7 +114,7 @@ def write(model: Any, conditions: list[dict[str, str]], temperature: float, *, h
 
 def predict(run: Any, path: str, texts: list[str]) -> tuple[float, float]:
     """(bits per character, nats a token) of the texts of a file under their conditions."""
-    from luoxia.measuring import measure
+    from luoxia.verbs.measuring import measure
 
     scores = {score.name: score for score in measure(run.path, data=path).scores}
     per_byte = scores["bits per byte"]
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="key=value for the training")
     asked = parser.parse_args()
     import luoxia
-    from luoxia.config import parse_settings
+    from luoxia.core.config import parse_settings
 
     settings = {
         **SETTINGS,

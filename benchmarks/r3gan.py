@@ -99,11 +99,11 @@ class Ours:
     def __init__(self, asked: Any, g_update: str) -> None:
         import torch
 
-        from luoxia.data import ImageSpec
-        from luoxia.objectives.base import Batch
-        from luoxia.recipes.r3gan import R3GAN
+        from luoxia.media.image.images import ImageSpec
+        from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
         from luoxia.training.distributed import World
         from luoxia.training.hardware import choose_precision
+        from luoxia.training.objective import Batch
         from luoxia.training.trainer import Trainer
 
         torch.manual_seed(0)

@@ -168,7 +168,7 @@ def seconds_of_ours(data: str, steps: int, out: Path) -> float:
 def compare_samples(asked: Any, images: Any, labels: Any, folder: Path) -> None:
     """The same number of batches, then the judge."""
     import luoxia
-    from luoxia.provenance.images import write_grid
+    from luoxia.media.image.writer import write_grid
 
     judge = Judge.open(asked.data, asked.quick)
     steps = max(1, round(asked.epochs * len(images) / BATCH))

@@ -118,8 +118,8 @@ def compare(asked: Any, settings: dict[str, dict[str, str]]) -> None:
     """Print the table: real stacks, then each recipe, then the literature."""
     import numpy as np
 
-    from luoxia.provenance.images import write_grid
-    from luoxia.recipes import RECIPES as MENU
+    from luoxia.media.image.writer import write_grid
+    from luoxia.tasks.menu import RECIPES as MENU
 
     judge = Judge.open(asked.data, asked.quick)
     images, labels = read_digits(asked.data)

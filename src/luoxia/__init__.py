@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from luoxia.api import export, finetune, load, resume, train
-    from luoxia.data import open_images
-    from luoxia.errors import LuoxiaError, UsageError
-    from luoxia.measuring import measure
-    from luoxia.planning import plan
-    from luoxia.recipes import Recipe
-    from luoxia.recipes.own import use
+    from luoxia.core.errors import LuoxiaError, UsageError
+    from luoxia.media.image.images import open_images
     from luoxia.runs.run import Run
+    from luoxia.tasks.menu import Recipe
+    from luoxia.training.own import use
+    from luoxia.verbs.api import export, finetune, load, resume, train
+    from luoxia.verbs.measuring import measure
+    from luoxia.verbs.planning import plan
 
 _HOMES = {
-    "train": "luoxia.api",
-    "resume": "luoxia.api",
-    "finetune": "luoxia.api",
-    "export": "luoxia.api",
-    "load": "luoxia.api",
-    "measure": "luoxia.measuring",
-    "plan": "luoxia.planning",
-    "open_images": "luoxia.data",
-    "LuoxiaError": "luoxia.errors",
-    "UsageError": "luoxia.errors",
-    "Recipe": "luoxia.recipes",
+    "train": "luoxia.verbs.api",
+    "resume": "luoxia.verbs.api",
+    "finetune": "luoxia.verbs.api",
+    "export": "luoxia.verbs.api",
+    "load": "luoxia.verbs.api",
+    "measure": "luoxia.verbs.measuring",
+    "plan": "luoxia.verbs.planning",
+    "open_images": "luoxia.media.image.images",
+    "LuoxiaError": "luoxia.core.errors",
+    "UsageError": "luoxia.core.errors",
+    "Recipe": "luoxia.tasks.menu",
     "Run": "luoxia.runs.run",
-    "use": "luoxia.recipes.own",
+    "use": "luoxia.training.own",
 }
 
 __all__ = [

@@ -3,12 +3,14 @@ from typing import Any
 
 import pytest
 
-from luoxia.config import Annealed, Config, flatten, meanings, nest, parse_settings
-from luoxia.errors import UsageError
-from luoxia.recipe import Optimiser
-from luoxia.recipes import RECIPES, ImageGAN, Recipe, find
-from luoxia.recipes.gan import DCGAN, GAN
-from luoxia.settings import DataSettings, MeasureSettings, SampleSettings
+from luoxia.core.config import Annealed, Config, flatten, meanings, nest, parse_settings
+from luoxia.core.errors import UsageError
+from luoxia.media.image.keys import DataSettings
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.tasks.image_generation.settings import SampleSettings
+from luoxia.tasks.menu import RECIPES, ImageGAN, Recipe, find
+from luoxia.training.recipe import Optimiser
+from luoxia.verbs.settings import MeasureSettings
 
 
 def gan(*words: str) -> GAN:
@@ -271,7 +273,7 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
 
 # ------------------------------------------------------------------ a recipe of the user's own
 
-MINE = "from luoxia.recipes.gan import GAN\nclass {}(GAN):\n    width: int = 3\n"
+MINE = "from luoxia.tasks.image_generation.recipes.gan import GAN\nclass {}(GAN):\n    width: int = 3\n"
 
 
 def test_a_recipe_in_a_file(tmp_path: Path) -> None:
@@ -323,7 +325,7 @@ def test_a_number_that_no_training_can_have_is_refused_by_its_key(name: str) -> 
 
 
 def test_none_is_no_words_and_no_numbers() -> None:
-    from luoxia.settings import InterpolateSettings
+    from luoxia.tasks.image_generation.settings import InterpolateSettings
 
     assert GAN.from_settings({"augment": None}) == gan("augment=none") == GAN()
     assert InterpolateSettings.from_settings({"seeds": None}).seeds == ()

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luoxia.api import configure
-from luoxia.config import merge, nest, parse_settings
-from luoxia.errors import UsageError
-from luoxia.recipe import Optimiser, Recipe
-from luoxia.recipes import RECIPES
-from luoxia.recipes.gan import DCGAN, GAN
-from luoxia.recipes.text import GPT
+from luoxia.core.config import merge, nest, parse_settings
+from luoxia.core.errors import UsageError
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.tasks.language_modeling.recipes import GPT
+from luoxia.tasks.menu import RECIPES
+from luoxia.training.recipe import Optimiser, Recipe
+from luoxia.verbs.api import configure
 
 OPTIMISERS = st.sampled_from(["adam", "adamw", "sgd", "rmsprop"])
 SECTIONS: dict[str, st.SearchStrategy[Any]] = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from luoxia.data import ImageSpec
-from luoxia.recipes.gan import DCGAN
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_generation.recipes.gan import DCGAN
 
 
 class Mine(DCGAN):

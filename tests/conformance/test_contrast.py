@@ -4,11 +4,11 @@ import functools
 
 import torch
 
-from luoxia.data.text.spec import TextSpec
-from luoxia.objectives.base import Rng, hashed
-from luoxia.objectives.understanding import TextPairs, fingerprints
-from luoxia.recipes import EmbedText
+from luoxia.media.text.spec import TextSpec
+from luoxia.tasks.menu import EmbedText
+from luoxia.tasks.text_embedding.objective import TextPairs, fingerprints
 from luoxia.training.distributed import World
+from luoxia.training.objective import Rng, hashed
 from luoxia.training.trainer import Trainer
 from processes import spawned
 

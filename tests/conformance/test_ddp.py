@@ -13,19 +13,19 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from luoxia.data import ImageSpec
-from luoxia.networks import dcgan, mlp, r3gan, transformer_gan
-from luoxia.networks.layers import spectrally_normalised
-from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.base import Batch, Objective, Rng, hashed
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.one_pass import OnePass
-from luoxia.objectives.penalties import PENALTIES, ZeroCentred
-from luoxia.objectives.unpaired import UnpairedBatch
-from luoxia.recipe import Recipe
-from luoxia.recipes.unpaired import CUT, CycleGAN
+from luoxia.adversarial.joint_r1_r2 import OnePass
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.objective import Adversarial
+from luoxia.adversarial.penalties import PENALTIES, ZeroCentred
+from luoxia.media.image.images import ImageSpec
+from luoxia.nn.layers import spectrally_normalised
+from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, transformer_gan
+from luoxia.tasks.image_translation.objective import UnpairedBatch
+from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
 from luoxia.training import objective_state
 from luoxia.training.distributed import World, join_world, leave_world
+from luoxia.training.objective import Batch, Objective, Rng, hashed
+from luoxia.training.recipe import Recipe
 from luoxia.training.trainer import Trainer
 from processes import every, spawned, torchrun
 
@@ -420,7 +420,7 @@ RECIPE = """
 import os
 from pathlib import Path
 from safetensors.torch import save_file
-from luoxia.recipes.gan import GAN
+from luoxia.tasks.image_generation.recipes.gan import GAN
 
 class Told(GAN):
     name = "told"

@@ -3,14 +3,14 @@
 import torch
 from test_ddp import GLOBAL, Rows, difference
 
-from luoxia.networks.stylegan2 import Discriminator, Generator
-from luoxia.objectives.ada import Ada
-from luoxia.objectives.base import Batch, hashed
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.penalties import PENALTIES
-from luoxia.objectives.style import Style
-from luoxia.recipe import Recipe
+from luoxia.adversarial.ada.adaptive import Ada
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.penalties import PENALTIES
+from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator
+from luoxia.tasks.image_generation.style_objective import Style
 from luoxia.training.distributed import World
+from luoxia.training.objective import Batch, hashed
+from luoxia.training.recipe import Recipe
 from luoxia.training.trainer import Trainer
 from processes import spawned
 

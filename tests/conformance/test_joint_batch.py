@@ -9,19 +9,21 @@ from functools import partial
 import pytest
 import torch
 
-from luoxia.data import ImageSpec
-from luoxia.data.text.spec import TextSpec
-from luoxia.data.text.tokens import IGNORED
-from luoxia.errors import UsageError
-from luoxia.objectives.base import Batch, Rng, hashed
-from luoxia.objectives.language import PairBatch, TokenBatch
-from luoxia.objectives.understanding import LabelledTexts, TextPairs
-from luoxia.objectives.unpaired import UnpairedBatch
-from luoxia.recipes import GPT, ClassifyText, EmbedText, Translate
-from luoxia.recipes.gan import GAN
-from luoxia.recipes.stylegan2 import StyleGAN2
-from luoxia.recipes.unpaired import CUT, CycleGAN
+from luoxia.core.errors import UsageError
+from luoxia.media.image.images import ImageSpec
+from luoxia.media.text.spec import TextSpec
+from luoxia.media.text.tokens import IGNORED
+from luoxia.tasks.image_generation.recipes.gan import GAN
+from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
+from luoxia.tasks.image_translation.objective import UnpairedBatch
+from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
+from luoxia.tasks.language_modeling.objective import TokenBatch
+from luoxia.tasks.menu import GPT, ClassifyText, EmbedText, Translate
+from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_embedding.objective import TextPairs
+from luoxia.tasks.text_translation.objective import PairBatch
 from luoxia.training.distributed import World
+from luoxia.training.objective import Batch, Rng, hashed
 from luoxia.training.trainer import Trainer
 from processes import every, spawned
 

@@ -7,23 +7,23 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import nn
 
-from luoxia.data import ImageSpec
-from luoxia.data.batches import Order
-from luoxia.data.text.spec import TextSpec
-from luoxia.data.text.tokens import IGNORED
-from luoxia.metrics.extractors.pixels import resize
-from luoxia.networks import dcgan, mlp, resnet
-from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.base import Batch, Rng
-from luoxia.objectives.language import TokenBatch
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.penalties import PENALTIES, UnitNorm, ZeroCentred
-from luoxia.recipes import GPT, RECIPES, ImageGAN
-from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.objective import Adversarial
+from luoxia.adversarial.penalties import PENALTIES, UnitNorm, ZeroCentred
+from luoxia.core.order import Order
+from luoxia.media.image.extractors.pixels import resize
+from luoxia.media.image.images import ImageSpec
+from luoxia.media.text.spec import TextSpec
+from luoxia.media.text.tokens import IGNORED
+from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.tasks.language_modeling.objective import TokenBatch
+from luoxia.tasks.menu import GPT, RECIPES, ImageGAN
 from luoxia.training import checkpoint
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
-from luoxia.training.optimisers import make_optimiser
+from luoxia.training.objective import Batch, Rng
+from luoxia.training.optimizers import make_optimiser
 from luoxia.training.trainer import Trainer
 
 WORLD = World(0, 1, torch.device("cpu"))

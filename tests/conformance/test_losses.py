@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.base import Batch, Rng
-from luoxia.objectives.losses import LOSSES
-from luoxia.recipes.gan import LossName
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.objective import Adversarial
+from luoxia.tasks.image_generation.recipes.gan import LossName
+from luoxia.training.objective import Batch, Rng
 
 
 def sigma(a):

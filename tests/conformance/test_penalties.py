@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.networks import dcgan, mlp
-from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.base import Batch, Rng
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.penalties import PENALTIES, UnitNorm, input_gradients
-from luoxia.recipe import Optimiser
-from luoxia.recipes.gan import PenaltyName
-from luoxia.training.optimisers import make_optimiser
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.objective import Adversarial
+from luoxia.adversarial.penalties import PENALTIES, UnitNorm, input_gradients
+from luoxia.tasks.image_generation.networks import dcgan, mlp
+from luoxia.tasks.image_generation.recipes.gan import PenaltyName
+from luoxia.training.objective import Batch, Rng
+from luoxia.training.optimizers import make_optimiser
+from luoxia.training.recipe import Optimiser
 
 SHAPE = (2, 3, 3)
 N = 5

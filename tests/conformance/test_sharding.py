@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
-from luoxia.data.text.spec import TextSpec
-from luoxia.errors import UsageError
-from luoxia.objectives.base import hashed
-from luoxia.objectives.language import TokenBatch
-from luoxia.recipes.gan import GAN
-from luoxia.recipes.text import GPT
+from luoxia.core.errors import UsageError
+from luoxia.media.text.spec import TextSpec
+from luoxia.tasks.image_generation.recipes.gan import GAN
+from luoxia.tasks.language_modeling.objective import TokenBatch
+from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.training import checkpoint
 from luoxia.training.distributed import World
+from luoxia.training.objective import hashed
 from luoxia.training.trainer import Trainer
 from processes import every, spawned, torchrun
 
@@ -126,7 +126,7 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(sharded, tmp_path, case)
 
 def test_two_networks_are_refused():
     recipe = GAN(shard=True, width=2)
-    from luoxia.data import ImageSpec
+    from luoxia.media.image.images import ImageSpec
 
     with pytest.raises(UsageError, match="single network"):
         Trainer(

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from pictures import encode, noise
 
-from luoxia.data import describe, open_images
-from luoxia.data.codepages import guessed
-from luoxia.data.originals import open_originals
-from luoxia.data.sources import open_source
-from luoxia.errors import UsageError
+from luoxia.core.codepages import guessed
+from luoxia.core.errors import UsageError
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import open_images
+from luoxia.media.image.originals import open_originals
+from luoxia.media.image.sources import open_source
 
 
 class Entry(zipfile.ZipInfo):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from pictures import encode, noise, write
 
-from luoxia.data import ImageDataset, cache_folder, describe, open_images
-from luoxia.data.cache import publish, sweep
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.cache import cache_folder, publish, sweep
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import ImageDataset, open_images
 
 Photos = Callable[..., Path]
 
@@ -93,7 +94,7 @@ def test_the_second_opening_decodes_nothing(photos: Photos, monkeypatch: pytest.
     calls: list[tuple[int, int]] = []
     first = open_images(folder, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (6, 6)
-    monkeypatch.setattr("luoxia.data.images.convert", None)
+    monkeypatch.setattr("luoxia.media.image.images.convert", None)
     second = open_images(folder)
     assert first.fingerprint == second.fingerprint
     assert first.names == second.names
@@ -155,7 +156,7 @@ def test_two_processes_build_at_once(photos: Photos, cache: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from luoxia.data import open_images
+from luoxia.media.image import open_images
 open_images(sys.argv[1], size=64, progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL))
 """
 
@@ -258,7 +259,7 @@ def test_describe_tells_the_same_as_opening(photos: Photos) -> None:
 
 
 def test_importing_stays_light() -> None:
-    code = "import sys, luoxia.data; print('torch' in sys.modules, 'mlxtend' in sys.modules)"
+    code = "import sys, luoxia.media.image; print('torch' in sys.modules, 'mlxtend' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert output.split() == ["False", "False"]
 

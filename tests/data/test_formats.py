@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from pictures import encode, noise, write
 
-from luoxia.data import describe, open_images
-from luoxia.data.formats import ending_by
-from luoxia.data.text.describe import holds_text
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import open_images
+from luoxia.media.kinds import ending_by
+from luoxia.media.text.describe import holds_text
 
 Photos = Callable[..., Path]
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from pictures import encode, noise, write
 
-from luoxia.data import describe, open_images
-from luoxia.data.files import walk
-from luoxia.errors import LuoxiaError
-from luoxia.provenance.images import write_folder, write_gif, write_grid
+from luoxia.core.errors import LuoxiaError
+from luoxia.media.files import walk
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import open_images
+from luoxia.media.image.writer import write_folder, write_gif, write_grid
 
 Photos = Callable[..., Path]
 LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "data": "0123456789abcdef" * 2}

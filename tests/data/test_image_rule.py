@@ -6,7 +6,8 @@ import pytest
 from pictures import encode, noise, png_header_only
 from PIL import Image
 
-from luoxia.data.convert import MAX_PIXELS, Conversion, Crop, Pixels, Unusable, convert, read_header
+from luoxia.core.skips import Unusable
+from luoxia.media.image.convert import MAX_PIXELS, Conversion, Crop, Pixels, convert, read_header
 
 
 def run(

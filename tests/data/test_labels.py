@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pictures import encode, noise, write
 
-from luoxia.data import describe, open_images
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import open_images
 
 Photos = Callable[..., Path]
 ROWS = [("0.png", "a"), ("1.png", "b"), ("2.png", "a")]

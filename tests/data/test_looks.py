@@ -9,10 +9,10 @@ import pytest
 from pictures import encode, noise, write
 from PIL import Image
 
-from luoxia.data import open_images
-from luoxia.data.convert import Conversion, Header, decoded_bytes
-from luoxia.data.files import Files, FolderFiles, OneFile
-from luoxia.data.parallel import ByteBudget, in_order
+from luoxia.core.parallel import ByteBudget, in_order
+from luoxia.media.files import Files, FolderFiles, OneFile
+from luoxia.media.image.convert import Conversion, Header, decoded_bytes
+from luoxia.media.image.images import open_images
 
 Photos = Callable[..., Path]
 
@@ -29,7 +29,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return whole(self, name)
 
         monkeypatch.setattr(kind, "read", noted)
-    monkeypatch.setattr("luoxia.data.looks.FRESH_NANOSECONDS", -1)
+    monkeypatch.setattr("luoxia.media.image.looks.FRESH_NANOSECONDS", -1)
     return names
 
 
@@ -96,7 +96,7 @@ def test_threads_wait_for_bytes() -> None:
 
 
 def test_large_images_are_decoded_one_by_one(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
-    from luoxia.data import images
+    from luoxia.media.image import images
 
     alone = threading.Lock()
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from luoxia.data import cache_folder
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import expanded, inner, printable
-from luoxia.recipes import find
-from luoxia.settings import MeasureSettings, SampleSettings
+from luoxia.core.cache import cache_folder
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.names import expanded, inner, printable
+from luoxia.tasks.image_generation.settings import SampleSettings
+from luoxia.tasks.menu import find
+from luoxia.verbs.settings import MeasureSettings
 
 DCGAN = find("dcgan")
 

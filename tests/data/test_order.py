@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from luoxia.data import Order, holdout_split
+from luoxia.core.order import Order, holdout_split
 
 
 def test_each_epoch_is_a_permutation_and_unlike_the_others() -> None:

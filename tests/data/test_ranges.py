@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pictures import encode, write
 from PIL import Image
 
-from luoxia.data import describe, open_images
-from luoxia.data.originals import open_originals
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import open_images
+from luoxia.media.image.originals import open_originals
 
 KINDS = {"u": 1, "i": 2, "f": 3}
 

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from pictures import encode, noise, png_header_only, write
 
-from luoxia.data import describe, open_images
-from luoxia.data.convert import Unusable
-from luoxia.data.files import BACK
-from luoxia.data.ours import CACHE
-from luoxia.data.text.sources import read_texts
-from luoxia.data.zips import ZipFiles
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.skips import Unusable
+from luoxia.media.files import BACK
+from luoxia.media.image.describe import describe
+from luoxia.media.image.images import open_images
+from luoxia.media.ours import CACHE
+from luoxia.media.text.sources import read_texts
+from luoxia.media.zips import ZipFiles
 from luoxia.runs.run import Run
-from luoxia.sampling import describe_data
+from luoxia.verbs.sampling import describe_data
 
 Photos = Callable[..., Path]
 

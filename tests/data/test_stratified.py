@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from luoxia.data.batches import holdout_split
-from luoxia.data.stratified import stratified_split
+from luoxia.core.order import holdout_split
+from luoxia.core.stratified import stratified_split
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.1, 0.37])

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from luoxia.data.cells import MissingError, label_of, one_name_a_number, text_of
-from luoxia.data.convert import Unusable
-from luoxia.data.tables import Read, read_table
-from luoxia.errors import UsageError
+from luoxia.core.cells import MissingError, label_of, one_name_a_number, text_of
+from luoxia.core.errors import UsageError
+from luoxia.core.skips import Unusable
+from luoxia.core.tables import Read, read_table
 
 ROWS = [(f"word {i}, and more", "ab"[i % 2]) for i in range(40)]
 

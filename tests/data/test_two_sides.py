@@ -5,11 +5,11 @@ import pytest
 import torch
 from pictures import encode, noise, write
 
-from luoxia.data.unpaired import open_unpaired
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.objectives.base import Phase
-from luoxia.training.batches import CropBatches
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.image.batches import CropBatches
+from luoxia.media.image.unpaired import open_unpaired
 from luoxia.training.distributed import World
+from luoxia.training.objective import Phase
 
 WORLD = World(0, 1, torch.device("cpu"))
 PHASE = Phase("generators", lambda batch, rng: {}, "generators")

@@ -40,8 +40,8 @@ def test_it_trains_and_samples(tmp_path):
 
 
 def test_bad_values_are_refused():
-    from luoxia.errors import UsageError
-    from luoxia.recipes import find
+    from luoxia.core.errors import UsageError
+    from luoxia.tasks.menu import find
 
     recipe = find(f"{EXAMPLE}:MyRecipe")
     with pytest.raises(UsageError, match="kernel"):

@@ -8,25 +8,23 @@ import pytest
 import yaml
 
 import luoxia
-from luoxia.config import parse_settings
-from luoxia.opening import RESUMABLE
-from luoxia.recipes import find
-from luoxia.settings import (
-    CacheSettings,
-    ClassifySettings,
-    DataSettings,
+from luoxia.core.config import parse_settings
+from luoxia.media.image.keys import DataSettings
+from luoxia.tasks.image_generation.settings import (
     DirectionsSettings,
-    EmbedSettings,
-    ExportSettings,
     InterpolateSettings,
-    MeasureSettings,
     MixSettings,
     ProjectSettings,
     SampleSettings,
-    TextSettings,
-    TranslateImageSettings,
-    TranslateSettings,
 )
+from luoxia.tasks.image_translation.settings import TranslateImageSettings
+from luoxia.tasks.language_modeling.settings import TextSettings
+from luoxia.tasks.menu import find
+from luoxia.tasks.text_classification.settings import ClassifySettings
+from luoxia.tasks.text_embedding.settings import EmbedSettings
+from luoxia.tasks.text_translation.settings import TranslateSettings
+from luoxia.verbs.opening import RESUMABLE
+from luoxia.verbs.settings import CacheSettings, ExportSettings, MeasureSettings
 
 ROOT = Path(__file__).parents[2]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -133,15 +131,15 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_recipes_are_all_told_of():
-    from luoxia.recipes import RECIPES
+    from luoxia.tasks.menu import RECIPES
 
     for page in [*READMES, ROOT / "docs" / "recipes.md"]:
         assert all(f"`{name}`" in page.read_text(encoding="utf-8") for name in RECIPES), page.name
 
 
 def test_losses_penalties_and_findings_are_all_told_of():
-    from luoxia.objectives.losses import LOSSES
-    from luoxia.objectives.penalties import PENALTIES
+    from luoxia.adversarial.losses import LOSSES
+    from luoxia.adversarial.penalties import PENALTIES
 
     recipes = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in recipes for name in [*LOSSES, *PENALTIES])

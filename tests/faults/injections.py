@@ -21,7 +21,7 @@ def fill_the_disk(after: int) -> None:
 
 def poison_batches(first: int, last: int) -> None:
     """Let the batches that are drawn as number ``first`` to ``last`` be NaN."""
-    from luoxia.training.batches import ImageBatches
+    from luoxia.media.image.batches import ImageBatches
 
     draw, calls = ImageBatches.__call__, 0
 
@@ -38,7 +38,7 @@ def poison_batches(first: int, last: int) -> None:
 
 def score_without_end(marker: str) -> None:
     """Let a quick score sample on and on, and say so by a file."""
-    from luoxia.sessions.images import ImageSession
+    from luoxia.tasks.image_generation.training import ImageSession
 
     def score(self, step):
         Path(marker).touch()
@@ -50,7 +50,7 @@ def score_without_end(marker: str) -> None:
 
 def sample_without_end(marker: str) -> None:
     """Let a sample grid be of more images than anyone waits for, and say so by a file."""
-    from luoxia.sessions import images
+    from luoxia.tasks.image_generation import training as images
 
     sample = images.ImageSession.sample
 

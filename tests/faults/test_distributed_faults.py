@@ -3,8 +3,8 @@
 import pytest
 import typer
 
-from luoxia import cli
-from luoxia.errors import ToldElsewhereError
+from luoxia.cli import main as cli
+from luoxia.core.errors import ToldElsewhereError
 from processes import torchrun
 
 pytest.importorskip("torch.distributed")

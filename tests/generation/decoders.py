@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from luoxia.networks.transformer import Decoder, EncoderDecoder, Shape
+from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
 
 
 def opinionated(network: nn.Module, seed: int, spread: float) -> None:

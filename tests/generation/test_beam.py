@@ -4,9 +4,9 @@ import pytest
 import torch
 from decoders import decoder, random_rows, translator, uncached
 
-from luoxia.errors import UsageError
-from luoxia.generation.beam import Beams, beam_search
-from luoxia.generation.text import Decoding, generate
+from luoxia.core.errors import UsageError
+from luoxia.decoding.beam import Beams, beam_search
+from luoxia.decoding.loop import Decoding, generate
 
 PENALTIES = [("gnmt", 0.0), ("gnmt", 0.6), ("average", 1.0), ("average", 2.0), ("gnmt", -1.0)]
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from decoders import decoder
 
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
-from luoxia.generation.constraints import Choices, Grammar
-from luoxia.generation.text import Decoding, complete, generate
-from luoxia.networks.transformer import Decoder
+from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.decoding.constraints import Choices, Grammar
+from luoxia.decoding.loop import Decoding, complete, generate
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.nn.transformer import Decoder
 
 CORPUS = [
     '{"name":"Li Bai","age":61,"style":"lyric"}',

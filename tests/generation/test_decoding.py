@@ -6,9 +6,9 @@ import torch
 from decoders import decoder, random_rows, translator, uncached
 from scipy import stats
 
-from luoxia.errors import UsageError
-from luoxia.generation.text import Completion, Decoding, complete, generate, stream, stream_text
-from luoxia.networks.transformer import Decoder
+from luoxia.core.errors import UsageError
+from luoxia.decoding.loop import Completion, Decoding, complete, generate, stream, stream_text
+from luoxia.nn.transformer import Decoder
 
 GREEDY = Decoding(max_tokens=12, temperature=0)
 SAMPLED = Decoding(max_tokens=12, top_k=15, top_p=0.95, repetition_penalty=1.2, seed=7)

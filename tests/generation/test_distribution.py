@@ -10,8 +10,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from luoxia.generation import distribution
-from luoxia.generation.text import Decoding, draw
+from luoxia.decoding import distribution
+from luoxia.decoding.loop import Decoding, draw
 
 
 @pytest.fixture(params=range(3))

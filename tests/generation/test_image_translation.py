@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from luoxia.errors import UsageError
-from luoxia.generation import tiles
-from luoxia.generation.image_translation import ImageTranslator
-from luoxia.networks.cyclegan import Generator, Together
+from luoxia.core.errors import UsageError
+from luoxia.tasks.image_translation import tiles
+from luoxia.tasks.image_translation.model import ImageTranslator
+from luoxia.tasks.image_translation.networks.cyclegan import Generator, Together
 
 
 def lively(channels=3, blocks=1):

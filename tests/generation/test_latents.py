@@ -11,13 +11,13 @@ from PIL import Image
 from torch import Tensor
 
 import luoxia
-from luoxia.errors import UsageError
-from luoxia.generation.images import ImageGenerator
-from luoxia.generation.projection import _Noise, project
-from luoxia.generation.spaces import WSpace, factorised, space_of, walk
-from luoxia.generation.styles import Controls, layers_of
-from luoxia.metrics.perceptual import Perceptual
-from luoxia.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
+from luoxia.core.errors import UsageError
+from luoxia.media.image.perceptual import Perceptual
+from luoxia.tasks.image_generation.model import ImageGenerator
+from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
+from luoxia.tasks.image_generation.projection import _Noise, project
+from luoxia.tasks.image_generation.spaces import WSpace, factorised, space_of, walk
+from luoxia.tasks.image_generation.styles import Controls, layers_of
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from luoxia.generation.pieces import Pieces, continuation
+from luoxia.decoding.pieces import Pieces, continuation
 
 
 def by_character(text: str, stops: list[str]) -> tuple[str, bool]:

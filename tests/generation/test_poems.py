@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from decoders import decoder
 
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import UsageError
-from luoxia.generation.poems import Form, Poem, Readings, read_readings
-from luoxia.generation.text import Decoding, complete
+from luoxia.core.errors import UsageError
+from luoxia.decoding.loop import Decoding, complete
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.tasks.language_modeling.poems import Form, Poem, Readings, read_readings
 
 POEMS = [
     "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。",

@@ -12,14 +12,15 @@ import torch
 from torch import nn
 
 from generation.decoders import decoder
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import UsageError
-from luoxia.generation.image_translation import ImageTranslator
-from luoxia.generation.images import CHUNK, ImageGenerator
-from luoxia.generation.language import TextGenerator
-from luoxia.generation.styles import Controls
-from luoxia.generation.text import Decoding
-from luoxia.networks import cyclegan, stylegan2
+from luoxia.core.errors import UsageError
+from luoxia.decoding.loop import Decoding
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.tasks.image_generation.model import CHUNK, ImageGenerator
+from luoxia.tasks.image_generation.networks import stylegan2
+from luoxia.tasks.image_generation.styles import Controls
+from luoxia.tasks.image_translation.model import ImageTranslator
+from luoxia.tasks.image_translation.networks import cyclegan
+from luoxia.tasks.language_modeling.model import TextGenerator
 
 
 class Counted(nn.Module):

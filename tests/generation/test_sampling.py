@@ -8,10 +8,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import luoxia
-from luoxia.cli import app
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.generation.spaces import slerp
-from luoxia.provenance.images import read_parameters
+from luoxia.cli.main import app
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.image.writer import read_parameters
+from luoxia.tasks.image_generation.spaces import slerp
 
 
 def sample(*words: object) -> Path:

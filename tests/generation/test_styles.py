@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from luoxia.errors import UsageError
-from luoxia.generation.images import ImageGenerator, to_uint8
-from luoxia.generation.styles import layers_of
-from luoxia.networks import dcgan
-from luoxia.networks.stylegan2 import Generator
+from luoxia.core.errors import UsageError
+from luoxia.media.image.values import to_uint8
+from luoxia.tasks.image_generation.model import ImageGenerator
+from luoxia.tasks.image_generation.networks import dcgan
+from luoxia.tasks.image_generation.networks.stylegan2 import Generator
+from luoxia.tasks.image_generation.styles import layers_of
 
 
 @pytest.fixture(scope="module")

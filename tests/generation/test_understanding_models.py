@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from luoxia.data.text.spec import TextSpec
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import UsageError
-from luoxia.generation import understanding
-from luoxia.generation.understanding import TextClassifier, TextEmbedder
-from luoxia.recipes import ClassifyText, EmbedText
+from luoxia.core.errors import UsageError
+from luoxia.media.text.spec import TextSpec
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.tasks.menu import ClassifyText, EmbedText
+from luoxia.tasks.shared import pooled_model
+from luoxia.tasks.text_classification.model import TextClassifier
+from luoxia.tasks.text_embedding.model import TextEmbedder
 
 SMALL = {"layers": 1, "heads": 2, "width": 16, "longest": 32}
 
@@ -44,7 +45,7 @@ def test_batches_change_nothing(classifier, embedder, monkeypatch, tokens) -> No
     alone = [
         np.concatenate([ask([text]) for text in texts]) for ask in (classifier.probabilities, embedder.embed)
     ]
-    monkeypatch.setattr(understanding, "TOKENS", tokens)
+    monkeypatch.setattr(pooled_model, "TOKENS", tokens)
     for ask, wanted in zip((classifier.probabilities, embedder.embed), alone, strict=True):
         found = ask(texts)
         assert found.dtype == np.float32

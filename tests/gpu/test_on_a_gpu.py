@@ -17,7 +17,7 @@ from PIL import Image
 
 import luoxia
 from compatibility.make_runs import weights_digest, write_data
-from luoxia.exploring import project
+from luoxia.verbs.exploring import project
 
 DEVICE = os.environ.get("LUOXIA_TEST_DEVICE", "cuda")
 pytestmark = [
@@ -145,10 +145,10 @@ def styles(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("call", "given"),
     [
-        ("sampling:sample", {"n": 4, "out": "grid.png"}),
-        ("exploring:interpolate", {"seeds": (1, 2), "frames": 3, "out": "walk.gif"}),
-        ("exploring:mix", {"rows": (1,), "columns": (2, 3), "out": "mix.png"}),
-        ("exploring:directions", {"n": 2, "out": "directions.npz"}),
+        ("verbs.sampling:sample", {"n": 4, "out": "grid.png"}),
+        ("verbs.exploring:interpolate", {"seeds": (1, 2), "frames": 3, "out": "walk.gif"}),
+        ("verbs.exploring:mix", {"rows": (1,), "columns": (2, 3), "out": "mix.png"}),
+        ("verbs.exploring:directions", {"n": 2, "out": "directions.npz"}),
     ],
 )
 def test_its_latents_are_explored_there(

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny_models import make, outputs
 
 import luoxia
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.peft import load_adapter
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.tensors import read_header
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_models import SIZES, outputs, transformers
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.huggingface import load_folder
 
 IDS = torch.randint(0, 50, (2, 21), generator=torch.Generator().manual_seed(5))

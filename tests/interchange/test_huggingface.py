@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import MODELS, make, outputs, shift_adapters, transformers
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
-from luoxia.networks.int8 import quantise
-from luoxia.networks.lora import adapters, add_lora
-from luoxia.networks.transformer import Decoder, Encoder, Shape
+from luoxia.nn.int8 import quantise
+from luoxia.nn.lora import adapters, add_lora
+from luoxia.nn.transformer import Decoder, Encoder, Shape
 
 IDS = torch.randint(0, 50, (3, 21), generator=torch.Generator().manual_seed(5))
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.errors import LuoxiaError
-from luoxia.generation.image_translation import ImageTranslator
-from luoxia.generation.images import ImageGenerator
+from luoxia.core.errors import LuoxiaError
 from luoxia.interchange import onnx as exporting
-from luoxia.networks import cyclegan, dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
+from luoxia.tasks.image_generation.model import ImageGenerator
+from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
+from luoxia.tasks.image_translation.model import ImageTranslator
+from luoxia.tasks.image_translation.networks import cyclegan
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import make, outputs, shift_adapters
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.peft import load_adapter, save_adapter
-from luoxia.networks.lora import adapters, add_lora, fold
+from luoxia.nn.lora import adapters, add_lora, fold
 
 IDS = torch.randint(0, 50, (3, 21), generator=torch.Generator().manual_seed(6))
 NAMES = ["gpt2", "llama grouped, tied, biased", "qwen3", "bert"]

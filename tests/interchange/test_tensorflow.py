@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime")
 
 from test_onnx import NETWORKS, generator_of
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.tensorflow import as_module, write_saved_model
 from luoxia.interchange.tensorflow_operations import operations
 

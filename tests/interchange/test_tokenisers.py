@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny_models import transformers
 
-from luoxia.data.text.tokeniser import Tokeniser
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
-from luoxia.networks.transformer import Decoder, Shape
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.nn.transformer import Decoder, Shape
 
 TEXTS = [
     "Low mists and a lone wild duck fly together.",

@@ -96,7 +96,7 @@ def outputs(model: Any, ids: torch.Tensor, **more: Any) -> torch.Tensor:
 
 def shift_adapters(network: Any) -> None:
     """Bring our network's adapters away from their start."""
-    from luoxia.networks.lora import adapters
+    from luoxia.nn.lora import adapters
 
     with torch.no_grad():
         for _, layer in adapters(network):

@@ -10,7 +10,7 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from luoxia.cli import app
+from luoxia.cli.main import app
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import luoxia
-from luoxia.recipes.gan import GAN
+from luoxia.tasks.image_generation.recipes.gan import GAN
 
 TINY = {"width": 2, "latent": 4, "extractor": "none", "size": 8, "device": "cpu", "quiet": True}
 
@@ -101,7 +101,7 @@ def test_the_plan_of_lazy_phases_counts_each_by_its_own_share(monkeypatch: pytes
     """A step takes 1 s, a phase of every 4th step 2 s more, one of every 16th 8 s more: 1 + 2/4 + 8/16."""
     from types import SimpleNamespace
 
-    from luoxia import planning
+    from luoxia.verbs import planning
 
     def seconds(trainer: Any, number: int, steps: int) -> float:
         return steps * (1 + 2 * (number % 4 == 0) + 8 * (number % 16 == 0))

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from luoxia.errors import LuoxiaError
-from luoxia.provenance import files
+from luoxia.core import files
+from luoxia.core.errors import LuoxiaError
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
@@ -228,7 +228,7 @@ def test_a_disk_that_is_full_from_the_start(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    import luoxia.api  # noqa: F401
+    import luoxia.verbs.api  # noqa: F401
 
     refused(2, *TRAIN, f"data={photos}", "condition=concat")  # fills the cache, which needs the disk too
     monkeypatch.setattr(files.os, "fsync", full)
@@ -450,7 +450,7 @@ def test_a_damaged_model_file(refused: Refusal, run: Path) -> None:
 def test_any_error_is_one_sentence(
     refused: Refusal, photos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, sentence: str
 ) -> None:
-    from luoxia.sessions import Session
+    from luoxia.tasks.sessions import Session
 
     def fail(*arguments: object) -> None:
         raise error

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from luoxia.caching import manage
-from luoxia.cli import app
-from luoxia.data.cache import entries, evict, publish, read_entry
-from luoxia.data.ours import TAG_TEXT
-from luoxia.errors import UsageError
+from luoxia.cli.main import app
+from luoxia.core.cache import TAG_TEXT, entries, evict, publish, read_entry
+from luoxia.core.errors import UsageError
+from luoxia.verbs.cache import manage
 
 
 def name(number: int) -> str:

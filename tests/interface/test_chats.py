@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 import luoxia
-from luoxia.data.text import Tokeniser, read_texts
-from luoxia.data.text.chat import ChatTemplate, messages_of, read_messages
-from luoxia.data.text.chats import chat_ids
-from luoxia.data.text.corpus import corpus_of
-from luoxia.data.text.tokens import IGNORED
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.generation.text import Decoding
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.decoding.loop import Decoding
+from luoxia.media.text.chat import ChatTemplate, messages_of, read_messages
+from luoxia.media.text.chats import chat_ids
+from luoxia.media.text.corpus import corpus_of
+from luoxia.media.text.sources import read_texts
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokens import IGNORED
 
 TEMPLATE = """{%- if tools is not none %}{{ raise_exception('tools') }}{% endif -%}
 {{ bos_token }}{% for message in messages %}

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 import luoxia
-from luoxia.provenance.images import read_parameters
+from luoxia.media.image.writer import read_parameters
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]

@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 
 import luoxia
-from luoxia import devices
-from luoxia.recipes import RECIPES
+from luoxia.core import devices
+from luoxia.tasks.menu import RECIPES
 
 Command = Callable[..., Result]
 
@@ -36,9 +36,9 @@ def shell(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     [
         "import luoxia",
         "import luoxia; dir(luoxia); luoxia.__version__",
-        "from luoxia.cli import app; app(['--help'], standalone_mode=False)",
-        "from luoxia.cli import app; app(['--version'], standalone_mode=False)",
-        "from luoxia.cli import app; app(['train', '--help'], standalone_mode=False)",
+        "from luoxia.cli.main import app; app(['--help'], standalone_mode=False)",
+        "from luoxia.cli.main import app; app(['--version'], standalone_mode=False)",
+        "from luoxia.cli.main import app; app(['train', '--help'], standalone_mode=False)",
     ],
 )
 def test_small_questions_import_nothing_heavy(work: str) -> None:
@@ -104,7 +104,7 @@ def test_a_wrong_request_is_told_before_anything_heavy_is_imported(
     words: tuple[str, ...], run: Path, photos: Path
 ) -> None:
     script = (
-        "import sys\nfrom luoxia.cli import app\n"
+        "import sys\nfrom luoxia.cli.main import app\n"
         f"try: app({list(words)!r})\nexcept SystemExit as ended: code = ended.code\n"
         "print(code, [name for name in ('torch', 'scipy', 'matplotlib', 'transformers') if name in sys.modules])"
     )
@@ -115,8 +115,8 @@ def test_a_wrong_request_is_told_before_anything_heavy_is_imported(
 
 def test_a_device_that_is_not_there_is_told_without_torch(photos: Path) -> None:
     script = (
-        "import sys\nfrom luoxia import devices\ndevices._may_have_cuda = lambda: False\n"
-        "from luoxia.cli import app\n"
+        "import sys\nfrom luoxia.core import devices\ndevices._may_have_cuda = lambda: False\n"
+        "from luoxia.cli.main import app\n"
         "try: app(['train', 'gan', 'data=photos', 'device=cuda'])\n"
         "except SystemExit as ended: print(ended.code, 'torch' in sys.modules)"
     )
@@ -155,7 +155,7 @@ def loading(works: bool) -> Callable[[str], None]:
 
 def test_the_recipes_are_listed_without_torch() -> None:
     script = (
-        "from luoxia.cli import app\napp(['recipes', 'dcgan'], standalone_mode=False)\n"
+        "from luoxia.cli.main import app\napp(['recipes', 'dcgan'], standalone_mode=False)\n"
         "import sys\nprint('loaded', 'torch' in sys.modules, 'numpy' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -168,7 +168,8 @@ def test_torch_is_asked_for_huge_pages_unless_the_user_says_otherwise(own: str |
     environment |= {} if own is None else {"THP_MEM_ALLOC_ENABLE": own}
     script = (
         "import luoxia, os, sys; print('THP_MEM_ALLOC_ENABLE' in os.environ)\n"
-        "from luoxia import cli; cli.app = lambda: print(os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)\n"
+        "from luoxia.cli import main as cli\n"
+        "cli.app = lambda: print(os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)\n"
         "cli.main()"
     )
     command = [sys.executable, "-c", script]
@@ -332,7 +333,7 @@ def test_the_command_in_the_manifest_does_the_same_again(
 
 def test_a_recipe_of_ones_own(luoxia_command: Command, photos: Path, here: Path) -> None:
     (here / "mine.py").write_text(
-        "from pydantic import Field\nfrom luoxia.recipes.gan import GAN\n\n\n"
+        "from pydantic import Field\nfrom luoxia.tasks.image_generation.recipes.gan import GAN\n\n\n"
         "class MyRecipe(GAN):\n    '''Mine.'''\n\n    width: int = 2\n    latent: int = 4\n"
         "    extractor: str = 'none'\n    extra: int = Field(3, ge=1, description='a number of my own')\n"
     )

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import luoxia
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.generation.text import Decoding
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.decoding.loop import Decoding
 
 SMALL = {
     "tokeniser": "character",

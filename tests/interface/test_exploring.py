@@ -13,7 +13,7 @@ from click.testing import Result
 from PIL import Image
 
 import luoxia
-from luoxia.provenance.images import read_parameters
+from luoxia.media.image.writer import read_parameters
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]

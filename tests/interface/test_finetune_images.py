@@ -13,8 +13,8 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 import luoxia
-from luoxia.recipes.images import ImageRecipe
-from luoxia.sessions.transfer import ANEW
+from luoxia.tasks.image_generation.transfer import ANEW
+from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training.checkpoint import load_latest
 
 Command = Callable[..., Result]

@@ -8,7 +8,7 @@ import torch
 from foreign import change_config, save_model, transformers
 
 import luoxia
-from luoxia.generation.text import Decoding
+from luoxia.decoding.loop import Decoding
 
 PROMPT, MOST = "the dog", 24
 

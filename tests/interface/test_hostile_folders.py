@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import luoxia
-from luoxia.data.text.chat import ChatTemplate
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.tensors import read_json
+from luoxia.media.text.chat import ChatTemplate
+from luoxia.media.text.tokeniser import Tokeniser
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
-from luoxia.sessions.images import ImageSession
+from luoxia.tasks.image_generation.training import ImageSession
 
 NESTED = '{"a":' * 100_000
 ODD: tuple[Any, ...] = (None, True, -1, 10**400, "\x1b[2J\nx", [], {}, [1], {"a": 1})

@@ -8,7 +8,7 @@ import torch
 from foreign import FAMILIES, change_config, change_header, change_tensors, save_model, transformers
 
 import luoxia
-from luoxia.errors import UsageError
+from luoxia.core.errors import UsageError
 from luoxia.interchange.huggingface import load_folder
 
 IDS = [[5, 17, 200, 3, 41], [7, 7, 99, 270, 12]]

@@ -9,10 +9,12 @@ import torch
 from foreign import save_model
 
 import luoxia
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import LuoxiaError
-from luoxia.interchange.saving import store
-from luoxia.sessions import base, origin, text
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.tensors import store
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.tasks.language_modeling import base_model as origin
+from luoxia.tasks.language_modeling import training as text
+from luoxia.training import session as base
 
 SMALL = {
     "batch": 4,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from luoxia import api, exploring, sampling
-from luoxia.errors import UsageError
+from luoxia.core.errors import UsageError
+from luoxia.verbs import api, exploring, sampling
 
 VERBS = {
     "sample": (), "interpolate": (), "mix": (), "directions": (), "project": ("a.png",), "translate": ("a text",),
@@ -39,7 +39,7 @@ def test_in_python_too(call: Callable, here: Path) -> None:
 
 def test_torch_is_not_imported_for_that(here: Path) -> None:
     program = (
-        "import sys\nfrom luoxia.cli import app\n"
+        "import sys\nfrom luoxia.cli.main import app\n"
         "for verb in ('sample', 'resume', 'finetune', 'measure'):\n"
         "    assert app([verb, 'runs/gpt-7', 'x=1'], standalone_mode=False) == 2\n"
         "assert 'torch' not in sys.modules"

@@ -11,7 +11,7 @@ from click.testing import Result
 from PIL import Image
 
 import luoxia
-from luoxia.provenance.images import read_parameters
+from luoxia.media.image.writer import read_parameters
 from luoxia.provenance.labels import is_ours, read_sidecar
 
 Command = Callable[..., Result]
@@ -123,7 +123,7 @@ def test_a_sheet_that_nothing_could_read_is_refused(refused: Refusal, finished: 
 def test_the_need_of_many_images_is_told_before_they_are_made(
     luoxia_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luoxia.sampling.LARGE", 1000)
+    monkeypatch.setattr("luoxia.verbs.sampling.LARGE", 1000)
     few, many = (luoxia_command("sample", finished, f"n={n}", f"out={n}.npz") for n in (2, 70))
     assert "images of 8 × 8 × 3: 0.0 GiB before they are packed" in many.stderr
     assert few.stderr == ""
@@ -168,7 +168,7 @@ def test_text_is_labelled_and_replaced_only_while_nobody_changed_it(
 
 
 def test_a_text_comes_in_pieces_not_in_characters(letters: Path) -> None:
-    from luoxia.sampling import sample
+    from luoxia.verbs.sampling import sample
 
     assert len(sample(str(letters), n=3, max_tokens=4)) == 3
 
@@ -244,8 +244,8 @@ def test_a_word_that_is_also_a_file_is_never_guessed(
 
 
 def test_python_says_which_it_is(answering: dict[str, Path]) -> None:
-    from luoxia.asking import classify, embed
-    from luoxia.sampling import translate
+    from luoxia.verbs.asking import classify, embed
+    from luoxia.verbs.sampling import translate
 
     Path("hello.txt").write_text("one 2\none 3\n")
     run, embedder = str(answering["classify"]), str(answering["embed"])

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 import luoxia
-from luoxia import exploring, sampling
-from luoxia.recipes import own, recorded
-from luoxia.recipes.gan import GAN
+from luoxia.tasks.image_generation.recipes.gan import GAN
+from luoxia.tasks.menu import recorded
+from luoxia.training import own
+from luoxia.verbs import exploring, sampling
 
 MINE = """
-from luoxia.recipes.gan import GAN
+from luoxia.tasks.image_generation.recipes.gan import GAN
 
 class Mine(GAN):
     width: int = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +15,16 @@ import torch
 from click.testing import Result
 
 import luoxia
-from luoxia import measuring, settings
-from luoxia.metrics.extractors import base
+from luoxia.cli.table import VERBS
+from luoxia.media.image.extractors import base
 from luoxia.metrics.score import Score, Scores
-from luoxia.planning import plan_finetune
-from luoxia.recipes import RECIPES
 from luoxia.runs.run import Run
-from luoxia.sessions import pictures
+from luoxia.tasks.image_generation.settings import InterpolateSettings
+from luoxia.tasks.menu import RECIPES
+from luoxia.tasks.shared import image_training as pictures
 from luoxia.training.hardware import choose_device
+from luoxia.verbs import measuring
+from luoxia.verbs.planning import plan_finetune
 
 Command = Callable[..., Result]
 
@@ -57,10 +60,10 @@ def test_values_of_other_libraries_are_what_they_hold() -> None:
         "device": torch.device("cpu"), "data": Path("photos"), "loss": np.str_("hinge"),
         "optimiser": {"betas": np.array([0.0, 0.9])},
     }  # fmt: skip
-    made = luoxia.api.configure("gan", given)
+    made = luoxia.verbs.api.configure("gan", given)
     assert (made.size, made.steps, made.lr, made.spectral_norm) == ((64, 64), 20, 0.5, True)
     assert (made.device, made.data, made.loss, made.optimiser.betas) == ("cpu", "photos", "hinge", (0.0, 0.9))
-    assert settings.InterpolateSettings.from_settings({"seeds": range(3)}).seeds == (0, 1, 2)
+    assert InterpolateSettings.from_settings({"seeds": range(3)}).seeds == (0, 1, 2)
 
 
 def test_a_generator_takes_numpys_numbers(generator: Any) -> None:
@@ -151,11 +154,8 @@ def test_a_score_that_is_not_there() -> None:
 
 
 def test_every_verb_takes_the_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = [
-        model
-        for _, model in inspect.getmembers(settings, inspect.isclass)
-        if issubclass(model, settings.Config)
-    ]
+    named = [settings.split(":") for verb in VERBS for settings in verb.settings]
+    models = [getattr(import_module(f"luoxia.{home}"), name) for home, name in named]
     with_device = [model for model in [*models, *RECIPES.values()] if "device" in model.model_fields]
     assert len(with_device) > 20
     assert {model().device for model in with_device} == {"auto"}
@@ -191,7 +191,7 @@ def test_measure_takes_a_device(
     luoxia_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     seen = []
-    monkeypatch.setattr("luoxia.devices._may_have_cuda", lambda: True)
+    monkeypatch.setattr("luoxia.core.devices._may_have_cuda", lambda: True)
     monkeypatch.setattr(measuring, "choose_device", lambda name: seen.append(name) or torch.device("cpu"))
     result = luoxia_command(
         "measure", finished, f"device={device}", "n=5", f"data={finished.parent / 'photos'}"
@@ -201,7 +201,7 @@ def test_measure_takes_a_device(
 
 
 def test_an_extractor_is_opened_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    from luoxia.metrics.extractors.selftaught import SelfTaught
+    from luoxia.media.image.extractors.selftaught import SelfTaught
 
     monkeypatch.setattr(SelfTaught, "open", lambda *_, device, **__: device)
     images = np.zeros((2, 8, 8, 3), np.uint8)

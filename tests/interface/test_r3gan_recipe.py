@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import luoxia
-from luoxia.config import Annealed
-from luoxia.data import ImageSpec
-from luoxia.errors import UsageError
-from luoxia.recipes.r3gan import R3GAN, gamma_for
+from luoxia.core.config import Annealed
+from luoxia.core.errors import UsageError
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_generation.recipes.r3gan import R3GAN, gamma_for
 
 QUIET = {"latent": 8, "batch": 16, "log_every": 50, "sample_every": 0, "score_every": 0}
 TINY = {"width": 4, "widest": 8, "group": 4, **QUIET}

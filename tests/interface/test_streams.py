@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from luoxia.streams import Patient
+from luoxia.core.streams import Patient
 from luoxia.training.checkpoint import load_latest
 
 Command = Callable[..., Result]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import luoxia
-from luoxia.provenance.images import read_parameters
-from luoxia.sampling import sample
+from luoxia.media.image.writer import read_parameters
+from luoxia.verbs.sampling import sample
 
 CORNERS = [
     (slice(1, 4), slice(1, 4)),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import luoxia
-from luoxia.data.text.spec import TextSpec
+from luoxia.media.text.spec import TextSpec
 
 SMALL = (
     "layers=2",
@@ -131,9 +131,9 @@ def test_bad_settings_are_one_sentence(words, refused, words_, sentence):
 @pytest.mark.parametrize("style", ["modern", "gpt2"])
 def test_packed_documents_are_predicted_as_if_alone(here, style):
     """The rows that training packs: every document's logits are those it has by itself, wherever it stands."""
-    from luoxia.data.text.corpus import open_corpus
-    from luoxia.recipes import GPT
-    from luoxia.sessions.text_scores import to_batch
+    from luoxia.media.text.corpus import open_corpus
+    from luoxia.tasks.language_modeling.scores import to_batch
+    from luoxia.tasks.menu import GPT
 
     rng = np.random.default_rng()
     texts = ["".join(chr(97 + i) for i in rng.integers(0, 26, rng.integers(1, 12))) for _ in range(40)]
@@ -169,7 +169,7 @@ def test_keys_of_images_are_refused(words, luoxia_command, refused):
 
 
 def test_the_classic_style_is_trained_as_the_classics_are():
-    from luoxia.recipes import GPT
+    from luoxia.tasks.menu import GPT
 
     classic = GPT.from_settings(
         {"style": "gpt2", "optimiser": {"clip": 2.0}, "size": "base", "context": 1024}

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import luoxia
-from luoxia.data import reading
-from luoxia.data.text import Tokeniser
-from luoxia.data.text.corpus import open_corpus
-from luoxia.errors import UsageError
-from luoxia.generation.rules import open_rule
+from luoxia.core import reading
+from luoxia.core.errors import UsageError
+from luoxia.media.text.corpus import open_corpus
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.tasks.language_modeling.rules import open_rule
 
 SMALL = (
     "layers=1",

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import luoxia
-from luoxia.provenance.images import read_parameters
+from luoxia.media.image.writer import read_parameters
 
 SMALL = ("width=4", "d_width=4", "blocks=1", "batch=2", "sample_every=0", "score_every=0", "device=cpu")
 SIDES = ("data=dark", "against=bright")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from luoxia.metrics.extractors.selftaught import SelfTaught
+from luoxia.media.image.extractors.selftaught import SelfTaught
 
 
 @pytest.fixture(scope="session")

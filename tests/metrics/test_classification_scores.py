@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.classification import calibration_error, f1, macro, measure_classification
 
 sklearn = pytest.importorskip("sklearn.metrics")

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.frechet import Gaussian, frechet_distance, frechet_interval
 from luoxia.metrics.kid import kernel_distance, mmd2
 

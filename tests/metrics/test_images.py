@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from luoxia.errors import LuoxiaError
-from luoxia.metrics.images import measure
-from luoxia.metrics.picture import neighbours_picture
-from luoxia.metrics.reference import Reference
+from luoxia.core.errors import LuoxiaError
+from luoxia.media.image.neighbor_grid import neighbours_picture
+from luoxia.media.image.reference import Reference
+from luoxia.media.image.scores import measure
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.language import bits_per_byte, measure_language, perplexity
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from luoxia.errors import LuoxiaError
-from luoxia.metrics import classes, intervals, neighbours
+from luoxia.core.errors import LuoxiaError
+from luoxia.metrics import classes, intervals
+from luoxia.metrics import neighbors as neighbours
 from luoxia.metrics.manifold import manifold, radii
 
 

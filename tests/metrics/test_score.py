@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from luoxia.errors import LuoxiaError
-from luoxia.metrics import Score
+from luoxia.core.errors import LuoxiaError
+from luoxia.metrics.score import Score
 
 SIGNATURE = {"extractor": "self", "fakes": 5000, "seed": 0}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics import similarity
 from luoxia.metrics.similarity import measure_retrieval, measure_similarity, retrieval_ranks
 

@@ -5,14 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from luoxia.metrics.ngrams import (
-    Corpus,
-    bleu_among_others,
-    distinct,
-    repetition,
-    self_bleu,
-    tokenise,
-)
+from luoxia.metrics.ngrams import Corpus, bleu_among_others, distinct, repetition, self_bleu, tokenise
 from luoxia.metrics.resampling import bootstrap, jackknife
 
 

@@ -8,9 +8,9 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
+from luoxia.media.text.scores import excerpts, is_text, measure_texts
 from luoxia.metrics import twosample
-from luoxia.metrics.texts import excerpts, is_text, measure_texts
 from luoxia.metrics.twosample import (
     STRENGTH,
     character_features,

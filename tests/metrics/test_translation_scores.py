@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
 from luoxia.metrics.translation import (
     bleu_counts,
     bleu_score,

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from luoxia.networks.transformer import Shape
+from luoxia.nn.transformer import Shape
 
 ROUNDING = 2e-6  # in float32, of the largest value: matrices of other shapes are summed in another order
 TINY = Shape(29, width=24, layers=2, heads=4, hidden=40, context=32)

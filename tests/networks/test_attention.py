@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.errors import UsageError
-from luoxia.networks.attention import (
+from luoxia.core.errors import UsageError
+from luoxia.nn.attention import (
     CrossAttention,
     HeadNorm,
     RMSNorm,
@@ -21,7 +21,7 @@ from luoxia.networks.attention import (
     rotate,
     sinusoid,
 )
-from luoxia.networks.cache import Cache, Scope, causal_mask, causal_scope, full_scope, since_start
+from luoxia.nn.cache import Cache, Scope, causal_mask, causal_scope, full_scope, since_start
 
 
 def by_query(q, k, v, seen):

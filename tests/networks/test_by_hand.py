@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from luoxia.networks import by_hand
-from luoxia.networks.attention import attend, attend_by_products, rotary, rotate
-from luoxia.networks.transformer import relu2
+from luoxia.nn import fused_ops as by_hand
+from luoxia.nn.attention import attend, attend_by_products, rotary, rotate
+from luoxia.nn.transformer import relu2
 
 
 def both(function, *inputs):

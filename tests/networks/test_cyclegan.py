@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from luoxia.networks.by_hand import Reflected
-from luoxia.networks.cut import ContrastiveGenerator
-from luoxia.networks.cyclegan import Discriminator, Generator, InstanceNorm, Together
+from luoxia.nn.fused_ops import Reflected
+from luoxia.tasks.image_translation.networks.cut import ContrastiveGenerator
+from luoxia.tasks.image_translation.networks.cyclegan import Discriminator, Generator, InstanceNorm, Together
 
 
 def count(network):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from luoxia.networks.dropout import Dropout, dropout
+from luoxia.nn.dropout import Dropout, dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.networks.int8 import FEW, Int8Linear, quantise
-from luoxia.networks.lora import add_lora
-from luoxia.networks.transformer import Decoder, EncoderDecoder, Shape
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.nn.int8 import FEW, Int8Linear, quantise
+from luoxia.nn.lora import add_lora
+from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
 
 SHAPE = Shape(96, width=64, layers=2, heads=4, context=64, activation="swiglu", tied=False)
 

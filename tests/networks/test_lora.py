@@ -8,15 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.errors import UsageError
-from luoxia.networks.lora import (
-    LoRALinear,
-    adapters,
-    add_lora,
-    fold,
-    merged_state,
-)
-from luoxia.networks.transformer import Decoder, EncoderDecoder, Shape
+from luoxia.core.errors import UsageError
+from luoxia.nn.lora import LoRALinear, adapters, add_lora, fold, merged_state
+from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
 
 SHAPE = Shape(
     40, width=16, layers=2, heads=4, kv_heads=2, context=24, activation="swiglu", qkv_bias=True, tied=False

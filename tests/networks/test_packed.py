@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.generation.language import lighten
-from luoxia.generation.text import Decoding, generate
-from luoxia.networks.packed import PackedLinear, pack, packable
-from luoxia.networks.transformer import Decoder, Shape
+from luoxia.decoding.loop import Decoding, generate
+from luoxia.nn.packed import PackedLinear, pack, packable
+from luoxia.nn.transformer import Decoder, Shape
+from luoxia.tasks.language_modeling.model import lighten
 
 pytestmark = pytest.mark.skipif(not packable(torch.device("cpu")), reason="this CPU has no bfloat16 units")
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from luoxia.networks import r3gan
-from luoxia.networks.grouped import GroupedConv2d
+from luoxia.nn.grouped import GroupedConv2d
+from luoxia.tasks.image_generation.networks import r3gan
 
 LATENT = 6
 

@@ -6,7 +6,7 @@ import scipy.signal
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from luoxia.networks.resampling import BINOMIAL, downsample, separable, upfirdn, upsample
+from luoxia.nn.resampling import BINOMIAL, downsample, separable, upfirdn, upsample
 
 RNG = np.random.default_rng()
 CASES = [

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.data import ImageSpec
-from luoxia.networks import dcgan, mlp, resnet
-from luoxia.networks.layers import centre_crop, coarse, halvings, normalisation, spectrally_normalised
-from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.media.image.images import ImageSpec
+from luoxia.nn.layers import centre_crop, coarse, halvings, normalisation, spectrally_normalised
+from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
 
 FAMILIES = {"mlp": mlp, "dcgan": dcgan, "resnet": resnet}
 SIZES = [(28, 28), (32, 32), (48, 64), (50, 50), (64, 64), (128, 128)]

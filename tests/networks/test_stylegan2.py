@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from luoxia.networks.equalised import EqualConv, EqualLinear, MinibatchSpread
-from luoxia.networks.modulation import StyledConv, ToImage
-from luoxia.networks.stylegan2 import Discriminator, Generator, normalised, widths_at
+from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
+from luoxia.nn.modulation import StyledConv, ToImage
+from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator, normalised, widths_at
 
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])).double() / 64
 

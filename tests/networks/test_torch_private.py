@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import luoxia
-from luoxia.networks import torch_private
+from luoxia.nn import torch_private
 
 FOREACH = ("mul_", "add_", "sub_", "lerp_", "lerp", "clamp_min_", "clamp_max_")
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.errors import UsageError
-from luoxia.networks import dcgan, mlp, r3gan, resnet, stylegan2
-from luoxia.networks.layers import spectrally_normalised
-from luoxia.networks.transfer import Classes, carry_over, class_axes, freeze
+from luoxia.core.errors import UsageError
+from luoxia.nn.layers import spectrally_normalised
+from luoxia.nn.transfer import Classes, carry_over, class_axes, freeze
+from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2
 
 DISCRIMINATORS = {
     "dcgan": (lambda: dcgan.Discriminator((3, 32, 32), 4, norm="batch"), 3),

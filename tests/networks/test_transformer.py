@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from by_hand import STYLES, TINY, built, close, reference_logits, words
 from torch import nn
 
-from luoxia.errors import UsageError
-from luoxia.networks.transformer import Decoder, Encoder, EncoderDecoder, Shape, vaswani
+from luoxia.core.errors import UsageError
+from luoxia.nn.transformer import Decoder, Encoder, EncoderDecoder, Shape, vaswani
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from by_hand import STYLES, TINY, built, close, words
 
-from luoxia.networks.transformer import Decoder, EncoderDecoder, vaswani
+from luoxia.nn.transformer import Decoder, EncoderDecoder, vaswani
 
 
 @pytest.mark.parametrize("style", STYLES)

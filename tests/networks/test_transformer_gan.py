@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from luoxia.networks.transformer_gan import Discriminator, Generator
-from luoxia.objectives.base import Rng
-from luoxia.objectives.penalties import ZeroCentred
+from luoxia.adversarial.penalties import ZeroCentred
+from luoxia.tasks.image_generation.networks.transformer_gan import Discriminator, Generator
+from luoxia.training.objective import Rng
 
 LATENT, WIDTH, HEADS = 5, 8, 2
 PATCH, ODD = 4, 3

@@ -8,12 +8,10 @@ import scipy.ndimage
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from luoxia.config import Annealed
-from luoxia.objectives.ada import Ada
-from luoxia.objectives.ada.adaptive import GROUPS, groups_of
-from luoxia.objectives.ada.colour import affine, recolour
-from luoxia.objectives.ada.corruption import POWER, bands, filter_bands, filtered
-from luoxia.objectives.ada.geometry import (
+from luoxia.adversarial.ada.adaptive import GROUPS, Ada, groups_of
+from luoxia.adversarial.ada.color import affine, recolour
+from luoxia.adversarial.ada.corruption import POWER, bands, filter_bands, filtered
+from luoxia.adversarial.ada.geometry import (
     SYM6,
     inverse,
     mirrored,
@@ -23,7 +21,8 @@ from luoxia.objectives.ada.geometry import (
     sampled_up,
     warp,
 )
-from luoxia.objectives.base import Rng
+from luoxia.core.config import Annealed
+from luoxia.training.objective import Rng
 
 GEN = torch.Generator().manual_seed(torch.seed() % 2**32)
 P0, P1 = torch.tensor(0.0), torch.tensor(1.0)

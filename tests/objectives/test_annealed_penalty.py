@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from luoxia.data import ImageSpec
-from luoxia.objectives.base import Batch, Rng
-from luoxia.recipes.gan import DCGAN
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_generation.recipes.gan import DCGAN
+from luoxia.training.objective import Batch, Rng
 
 
 def test_gamma_goes_from_one_value_to_the_other():

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from luoxia.networks import r3gan
-from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.base import Batch, Rng
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.one_pass import OnePass
-from luoxia.objectives.penalties import PENALTIES
-from luoxia.recipes.r3gan import R3GAN
+from luoxia.adversarial.joint_r1_r2 import OnePass
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.objective import Adversarial
+from luoxia.adversarial.penalties import PENALTIES
+from luoxia.tasks.image_generation.networks import r3gan
+from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
+from luoxia.training.objective import Batch, Rng
 
 SHAPE = (2, 8, 8)
 
@@ -56,6 +56,6 @@ def test_under_autocast_the_pass_is_rounded_and_its_losses_are_float32():
 
 @pytest.mark.parametrize(("settings", "kind"), [({}, OnePass), ({"penalty": "r1"}, Adversarial)])
 def test_which_recipe_has_it(settings, kind):
-    from luoxia.data import ImageSpec
+    from luoxia.media.image.images import ImageSpec
 
     assert type(R3GAN(**settings).build(ImageSpec(8, 8, 1, 0))) is kind

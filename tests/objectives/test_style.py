@@ -6,17 +6,17 @@ from collections import Counter
 import pytest
 import torch
 
-from luoxia.config import parse_settings
-from luoxia.data import ImageSpec
-from luoxia.errors import UsageError
-from luoxia.networks.stylegan2 import Discriminator, Generator
-from luoxia.objectives.base import Batch, Rng
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.style import LENGTH_DECAY, Style, path_lengths
-from luoxia.recipes import find
-from luoxia.recipes.r3gan import gamma_for
-from luoxia.recipes.stylegan2 import StyleGAN2
+from luoxia.adversarial.losses import LOSSES
+from luoxia.core.config import parse_settings
+from luoxia.core.errors import UsageError
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator
+from luoxia.tasks.image_generation.recipes.r3gan import gamma_for
+from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
+from luoxia.tasks.image_generation.style_objective import LENGTH_DECAY, Style, path_lengths
+from luoxia.tasks.menu import find
 from luoxia.training.distributed import World
+from luoxia.training.objective import Batch, Rng
 from luoxia.training.trainer import Trainer
 
 SHAPE = (2, 8, 8)

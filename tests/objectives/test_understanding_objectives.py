@@ -5,10 +5,11 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from luoxia.data.text.spec import TextSpec
-from luoxia.objectives.base import Rng
-from luoxia.objectives.understanding import LabelledTexts, TextPairs, differing, info_nce
-from luoxia.recipes import ClassifyText, EmbedText
+from luoxia.media.text.spec import TextSpec
+from luoxia.tasks.menu import ClassifyText, EmbedText
+from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_embedding.objective import TextPairs, differing, info_nce
+from luoxia.training.objective import Rng
 
 SMALL = {"layers": 1, "heads": 2, "width": 16, "longest": 12}
 

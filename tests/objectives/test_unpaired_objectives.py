@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.data import ImageSpec
-from luoxia.networks.cyclegan import Together
-from luoxia.objectives.base import Rng
-from luoxia.objectives.losses import LOSSES
-from luoxia.objectives.unpaired import CycleGAN, UnpairedBatch, patch_nce, swap
-from luoxia.recipes import unpaired
+from luoxia.adversarial.losses import LOSSES
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_translation import recipes as unpaired
+from luoxia.tasks.image_translation.networks.cyclegan import Together
+from luoxia.tasks.image_translation.objective import CycleGAN, UnpairedBatch, patch_nce, swap
+from luoxia.training.objective import Rng
 
 # ---------------------------------------------------------------------- the pool
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from luoxia.data.text import read_texts
-from luoxia.errors import UsageError
-from luoxia.provenance.files import to_json, write_file
-from luoxia.provenance.images import read_parameters, write_arrays, write_gif, write_png
+from luoxia.core.errors import UsageError
+from luoxia.core.files import to_json, write_file
+from luoxia.media.image.writer import read_parameters, write_arrays, write_gif, write_png
+from luoxia.media.text.sources import read_texts
 from luoxia.provenance.labels import is_ours, read_sidecar, sidecar, write_beside, write_rows
 
 LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "generator": "Luoxia 0.1.0"}
@@ -37,7 +37,7 @@ def test_each_format_carries_a_label_that_is_found(tmp_path: Path) -> None:
 
 def test_a_video_carries_its_label(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    from luoxia.provenance.video import write_mp4
+    from luoxia.media.image.animation import write_mp4
 
     label = {**LABEL, "run": "落霞"}
     assert is_ours(write_mp4(tmp_path / "a.mp4", np.zeros((2, 16, 16, 3), np.uint8), label))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from luoxia.errors import LuoxiaError
-from luoxia.provenance.files import in_force, new_version, whole_folder
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.files import in_force, new_version, whole_folder
 
 OURS = ("weights", "config", "part")
 WRITES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from luoxia import __version__
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.provenance.files import write_file
-from luoxia.provenance.images import (
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.files import write_file
+from luoxia.media.image.writer import (
     enlarge,
     grid,
     read_parameters,

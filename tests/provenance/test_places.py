@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.provenance.images import write_png
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.image.writer import write_png
 from luoxia.provenance.labels import write_beside
 from luoxia.provenance.places import Named, claim
 

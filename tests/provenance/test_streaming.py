@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.provenance import images as writer
-from luoxia.provenance.files import staged, write_file
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.files import staged, write_file
+from luoxia.media.image import writer as writer
 
 LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20}
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 9, 3), dtype=np.uint8)
@@ -70,7 +70,7 @@ def test_an_animation_has_the_frames_that_pillow_would_write(tmp_path: Path, cha
 
 def test_a_video_of_chunks_is_that_of_the_whole(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    from luoxia.provenance.video import write_mp4
+    from luoxia.media.image.animation import write_mp4
 
     whole = write_mp4(tmp_path / "a.mp4", IMAGES, LABEL)
     assert write_mp4(tmp_path / "b.mp4", parts(), LABEL).read_bytes() == whole.read_bytes()

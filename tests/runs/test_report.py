@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.runs.charts import Chart, Series, draw, smooth, sparkline, thin
 from luoxia.runs.report import write_report
 from luoxia.runs.report_source import current_branch, read_run

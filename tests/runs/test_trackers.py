@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import luoxia
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.runs.run import Run
 from luoxia.runs.trackers import check_installed, open_tracker, scalars
 

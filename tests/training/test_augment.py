@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from luoxia.objectives.adversarial import Adversarial
-from luoxia.objectives.augment import TRANSFORMS, augment, colour, cutout, mirror, translation
-from luoxia.objectives.base import Batch, Rng
-from luoxia.objectives.losses import LOSSES
-from luoxia.recipes.images import AUGMENTATIONS
+from luoxia.adversarial.augment import TRANSFORMS, augment, colour, cutout, mirror, translation
+from luoxia.adversarial.losses import LOSSES
+from luoxia.adversarial.objective import Adversarial
+from luoxia.tasks.image_generation.recipes.adversarial import AUGMENTATIONS
+from luoxia.training.objective import Batch, Rng
 
 NAMES = list(TRANSFORMS)
 

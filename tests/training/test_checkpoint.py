@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.training import checkpoint
 from luoxia.training.checkpoint import load, load_latest, save, sweep
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.training import checkpoint
 from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 

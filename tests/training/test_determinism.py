@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import luoxia
-from luoxia.errors import LuoxiaError
-from luoxia.recipes import RECIPES
-from luoxia.recipes.gan import DCGAN
-from luoxia.recipes.text import GPT
+from luoxia.core.errors import LuoxiaError
+from luoxia.tasks.image_generation.recipes.gan import DCGAN
+from luoxia.tasks.language_modeling.recipes import GPT
+from luoxia.tasks.menu import RECIPES
 from luoxia.training.determinism import TABLE, WORKSPACE, deterministic, wants_determinism
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")

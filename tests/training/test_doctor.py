@@ -5,10 +5,10 @@ from typing import Any, get_args
 
 import pytest
 
-from luoxia.data import ImageSpec
-from luoxia.recipe import Illness, Optimiser
-from luoxia.recipes import RECIPES, find
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.menu import RECIPES, find
 from luoxia.training.doctor import PATIENCE, YOUNG, Doctor
+from luoxia.training.recipe import Illness, Optimiser
 
 GROWN = 800
 """A step by which no rule waits any more."""

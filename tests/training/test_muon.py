@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.networks.linear import LastLayer
-from luoxia.recipe import Optimiser
+from luoxia.nn.linear import LastLayer
 from luoxia.training.muon import Muon, hidden_matrices
-from luoxia.training.optimisers import load_state_tensors, make_optimiser, state_tensors
+from luoxia.training.optimizers import load_state_tensors, make_optimiser, state_tensors
+from luoxia.training.recipe import Optimiser
 
 SETTINGS = Optimiser(name="muon", adam_lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.config import Annealed
-from luoxia.recipe import Optimiser, Schedule
-from luoxia.training.optimisers import (
+from luoxia.core.config import Annealed
+from luoxia.training.optimizers import (
     follow_schedule,
     gradient_norm,
     load_state_tensors,
@@ -16,6 +15,7 @@ from luoxia.training.optimisers import (
     schedule_factor,
     state_tensors,
 )
+from luoxia.training.recipe import Optimiser, Schedule
 
 LR, EPS, DECAY = 0.03, 1e-8, 0.1
 

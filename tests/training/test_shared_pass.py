@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from luoxia.data import ImageSpec
-from luoxia.objectives.base import Batch, Rng
-from luoxia.recipes.gan import DCGAN, GAN
+from luoxia.media.image.images import ImageSpec
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.training.objective import Batch, Rng
 
 SPEC = ImageSpec(8, 8, 1, 0)
 

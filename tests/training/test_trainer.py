@@ -6,22 +6,23 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.data import ImageSpec
-from luoxia.data.batches import Order
-from luoxia.data.text.spec import TextSpec
-from luoxia.errors import LuoxiaError
-from luoxia.objectives.base import Batch, Objective, Phase, hashed
-from luoxia.objectives.unpaired import UnpairedBatch
-from luoxia.recipe import Recipe
-from luoxia.recipes import GPT, RECIPES
-from luoxia.recipes.gan import DCGAN, GAN
-from luoxia.recipes.images import ImageRecipe
-from luoxia.recipes.r3gan import R3GAN
-from luoxia.recipes.stylegan2 import StyleGAN2
-from luoxia.recipes.transformer_gan import TransformerGAN
-from luoxia.recipes.unpaired import CUT, CycleGAN
-from luoxia.training import checkpoint, optimisers
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.order import Order
+from luoxia.media.image.images import ImageSpec
+from luoxia.media.text.spec import TextSpec
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
+from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
+from luoxia.tasks.image_generation.recipes.transformer_gan import TransformerGAN
+from luoxia.tasks.image_translation.objective import UnpairedBatch
+from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
+from luoxia.tasks.menu import GPT, RECIPES
+from luoxia.tasks.shared.image_recipe import ImageRecipe
+from luoxia.training import checkpoint
+from luoxia.training import optimizers as optimisers
 from luoxia.training.distributed import World
+from luoxia.training.objective import Batch, Objective, Phase, hashed
+from luoxia.training.recipe import Recipe
 from luoxia.training.trainer import ROLLBACKS, Trainer
 
 WORLD = World(0, 1, torch.device("cpu"))

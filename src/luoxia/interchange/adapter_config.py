@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.config import Config
 
 PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica", "true", "false")

@@ -7,7 +7,7 @@ from typing import Any
 
 from luoxia.interchange.config import Config
 from luoxia.interchange.rules import Family, Rule, heads, layer_norm, linear, matrix
-from luoxia.networks.shape import Shape
+from luoxia.nn.shape import Shape
 
 ACTIVATIONS = {
     "gelu": "gelu",

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.bert import BERT
 from luoxia.interchange.config import Config
 from luoxia.interchange.gpt2 import GPT2
 from luoxia.interchange.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from luoxia.interchange.rules import Family, Rule, matrix
 from luoxia.interchange.tensors import FLOATS, Entry, FolderTensors
-from luoxia.networks.transformer import Decoder, Encoder, Shape
+from luoxia.nn.transformer import Decoder, Encoder, Shape
 
 FAMILIES = {family.kind: family for family in (GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT)}
 HEAD = "lm_head.weight"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.config import LONGEST, Config, rope
 from luoxia.interchange.rules import Family, Rule, heads, linear, matrix, vector
-from luoxia.networks.shape import Shape
+from luoxia.nn.shape import Shape
 
 WINDOW = 4096
 """Tokens of a sliding window whose config gives no number."""

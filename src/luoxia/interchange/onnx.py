@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from luoxia import __version__
-from luoxia.errors import LuoxiaError, MissingExtraError
-from luoxia.generation.image_translation import ImageTranslator
-from luoxia.generation.images import ImageGenerator
-from luoxia.generation.styles import has_styles
-from luoxia.networks.cyclegan import SMALLEST, STRIDE
-from luoxia.provenance.files import write_file
+from luoxia.core.errors import LuoxiaError, MissingExtraError
+from luoxia.core.files import write_file
+from luoxia.tasks.image_generation.model import ImageGenerator
+from luoxia.tasks.image_generation.styles import has_styles
+from luoxia.tasks.image_translation.model import ImageTranslator
+from luoxia.tasks.image_translation.networks.cyclegan import SMALLEST, STRIDE
 
 Array = NDArray[Any]
 Runner = Callable[[dict[str, Array]], Array]

@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.files import whole_folder
+from luoxia.core.tensors import store
 from luoxia.interchange.adapter_config import AdapterSettings
 from luoxia.interchange.rules import Rule
-from luoxia.interchange.saving import fitting, refuse_taken, store
+from luoxia.interchange.saving import fitting, refuse_taken
 from luoxia.interchange.tensors import FolderTensors
-from luoxia.networks.lora import LoRALinear, adapters, replace_module
-from luoxia.networks.transformer import Decoder, Encoder
-from luoxia.provenance.files import whole_folder
+from luoxia.nn.lora import LoRALinear, adapters, replace_module
+from luoxia.nn.transformer import Decoder, Encoder
 
 FILE = "adapter_model.safetensors"
 OUTER = "base_model.model."

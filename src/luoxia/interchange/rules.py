@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from luoxia.interchange.config import Config
-from luoxia.networks.shape import Shape
+from luoxia.nn.shape import Shape
 
 
 @dataclass(frozen=True)

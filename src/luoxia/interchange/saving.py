@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.files import whole_folder
+from luoxia.core.tensors import store
 from luoxia.interchange.config import Config
 from luoxia.interchange.huggingface import FAMILIES, HEAD, Loaded, all_rules
 from luoxia.interchange.rules import Family
 from luoxia.interchange.tensors import INDEX, SINGLE
 from luoxia.interchange.tokenisers import special_ids, write_tokeniser
-from luoxia.networks.lora import merged_state
-from luoxia.networks.transformer import Decoder, Encoder, Shape
-from luoxia.provenance.files import whole_folder
+from luoxia.nn.lora import merged_state
+from luoxia.nn.transformer import Decoder, Encoder, Shape
 
 if TYPE_CHECKING:
-    from luoxia.data.text.tokeniser import Tokeniser
+    from luoxia.media.text.tokeniser import Tokeniser
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHARD = 5_000_000_000
@@ -117,20 +118,6 @@ def write_tensors(tensors: dict[str, Tensor], folder: Path, shard: int) -> None:
             "weight_map": {key: name for name, part in zip(names, shards, strict=True) for key in part},
         }
         (folder / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
-
-
-def store(tensors: dict[str, Tensor], path: Path) -> None:
-    """One safetensors file; ``OSError`` for a full disk too, of which the library tells in its own way."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    try:
-        save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
-    path.chmod(
-        path.parent.stat().st_mode & 0o666
-    )  # the library's file is its owner's alone; a model is shared
 
 
 def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]]:

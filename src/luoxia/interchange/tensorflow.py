@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from luoxia.errors import LuoxiaError, MissingExtraError
-from luoxia.generation.images import ImageGenerator
+from luoxia.core.errors import LuoxiaError, MissingExtraError
 from luoxia.interchange.onnx import PlayableGenerator, compare, metadata, to_onnx
 from luoxia.interchange.tensorflow_operations import operations
+from luoxia.tasks.image_generation.model import ImageGenerator
 
 
 def write_saved_model(generator: ImageGenerator, out: Path) -> Path:

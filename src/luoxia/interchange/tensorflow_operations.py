@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 
 Attributes = Mapping[str, Any]
 Operation = Callable[..., Any]

@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.regular import bytes_of, open_regular
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.regular import bytes_of, open_regular
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

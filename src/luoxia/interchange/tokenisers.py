@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from luoxia.data.text.huggingface import NAMED, HuggingFaceTokeniser
-from luoxia.data.text.learned import BYTES, BPETokeniser
-from luoxia.data.text.tokeniser import ByteTokeniser, OwnTokeniser, Tokeniser
 from luoxia.interchange.config import Config
+from luoxia.media.text.huggingface import NAMED, HuggingFaceTokeniser
+from luoxia.media.text.learned import BYTES, BPETokeniser
+from luoxia.media.text.tokeniser import ByteTokeniser, OwnTokeniser, Tokeniser
 
 FILES = (
     "tokenizer.json",

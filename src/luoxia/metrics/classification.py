@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Estimate, share
 from luoxia.metrics.resampling import DRAWS, bootstrap, percentiles
 from luoxia.metrics.score import Score, Scores

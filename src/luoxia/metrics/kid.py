@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Z95, Estimate
 
 SUBSET = 1000  # samples a subset, the paper's

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Estimate
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
 from luoxia.metrics.score import Score

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from luoxia.errors import LuoxiaError
-from luoxia.metrics.neighbours import Device, distance_rows, nearest_others
+from luoxia.core.errors import LuoxiaError
+from luoxia.metrics.neighbors import Device, distance_rows, nearest_others
 
 PRECISION_K = 3
 DENSITY_K = 5

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from luoxia.errors import LuoxiaError
+from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Z95, Estimate, share
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
 from luoxia.metrics.score import Score

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
 from luoxia.metrics.intervals import Estimate, share
 from luoxia.metrics.ngrams import HAN, SPACELESS
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from luoxia.errors import LuoxiaError
-from luoxia.label import GENERATOR, is_label
-from luoxia.provenance.files import to_json, write_file
-from luoxia.provenance.images import is_as_written, read_parameters
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.files import to_json, write_file
+from luoxia.media.image.writer import is_as_written, read_parameters
+from luoxia.provenance.rule import GENERATOR, is_label
 
 MOST = 2**24
 """Bytes of a label that are read at most."""
@@ -104,7 +104,7 @@ def _npz(path: Path) -> bool:
 
 
 def _mp4(path: Path) -> bool:
-    from luoxia.provenance.video import read_comment
+    from luoxia.media.image.animation import read_comment
 
     return is_label(json.loads(read_comment(path)))
 

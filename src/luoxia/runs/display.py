@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from luoxia.streams import patient
+from luoxia.core.streams import patient
 
 
 class Display:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from luoxia.errors import UsageError
-from luoxia.provenance.files import in_force, read_object
+from luoxia.core.errors import UsageError
+from luoxia.core.files import in_force, read_object
 from luoxia.runs.run import Run
 
 LANGUAGE_MODEL = "language model"

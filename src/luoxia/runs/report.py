@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from luoxia.provenance.files import write_file
+from luoxia.core.files import write_file
 from luoxia.runs import report_sections as sections
 from luoxia.runs.report_confusion import confusion_matrix
 from luoxia.runs.report_curves import curves

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from luoxia.regular import bytes_of
+from luoxia.core.regular import bytes_of
 from luoxia.runs.report_source import RunRecord, number
 from luoxia.runs.report_words import escape
 

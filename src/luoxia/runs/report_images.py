@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from luoxia.regular import bytes_of
+from luoxia.core.regular import bytes_of
 
 _MOST_PIXELS = 64_000_000  # checked in the header, before anything is decoded
 _T = TypeVar("_T")

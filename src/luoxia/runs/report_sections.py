@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from itertools import groupby
 
-from luoxia.regular import text_of
+from luoxia.core.regular import text_of
 from luoxia.runs.report_images import Picture, embed, spread
 from luoxia.runs.report_scores import history, interval, tiles
 from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luoxia.regular import text_of
+from luoxia.core.regular import text_of
 
 Line = dict[str, Any]
 

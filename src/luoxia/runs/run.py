@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.names import printable, readable
-from luoxia.provenance.files import parse_object, read_object, write_file
-from luoxia.regular import open_regular
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.files import parse_object, read_object, write_file
+from luoxia.core.names import printable, readable
+from luoxia.core.regular import open_regular
 from luoxia.runs.records import is_line, is_record, problem
 from luoxia.runs.trackers import Write, scalars
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from luoxia.errors import LuoxiaError, MissingExtraError
+from luoxia.core.errors import LuoxiaError, MissingExtraError
 
 MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 Write = Callable[[dict[str, float], int], None]

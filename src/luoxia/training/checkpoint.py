@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from luoxia.errors import LuoxiaError
-from luoxia.provenance.files import flush, read_object, set_aside, settle, write_file
-from luoxia.regular import text_of
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.files import flush, read_object, set_aside, settle, write_file
+from luoxia.core.regular import text_of
 from luoxia.training.checkpoint_files import latest_named, read_whole, sha256_of
 
 Tensors = dict[str, dict[str, Tensor]]

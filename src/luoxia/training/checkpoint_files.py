@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from luoxia.names import readable
-from luoxia.provenance.files import read_object
-from luoxia.regular import open_regular, text_of
+from luoxia.core.files import read_object
+from luoxia.core.names import readable
+from luoxia.core.regular import open_regular, text_of
 
 STATE: dict[str, Any] = {
     "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from luoxia.errors import LuoxiaError
-from luoxia.recipe import Recipe
+from luoxia.core.errors import LuoxiaError
+from luoxia.training.recipe import Recipe
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from luoxia.errors import LuoxiaError, ToldElsewhereError
+from luoxia.core.errors import LuoxiaError, ToldElsewhereError
 from luoxia.training.hardware import choose_device
 
 Made = TypeVar("Made")

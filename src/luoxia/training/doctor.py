@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from luoxia.objectives.base import Role
-from luoxia.recipe import Recipe
+from luoxia.training.objective import Role
+from luoxia.training.recipe import Recipe
 
 PATIENCE = 4
 """Log lines in a row that must agree before a finding is made."""

@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from luoxia.config import Annealed, value_at
-from luoxia.networks.torch_private import each
+from luoxia.core.config import Annealed, value_at
+from luoxia.nn.torch_private import each
 from luoxia.training.sharding import local
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from luoxia.devices import not_here, wrong_name
-from luoxia.networks.torch_private import has_bfloat16_units
+from luoxia.core.devices import not_here, wrong_name
+from luoxia.nn.torch_private import has_bfloat16_units
 
 
 def choose_device(name: str) -> torch.device:

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from luoxia.errors import LuoxiaError
-from luoxia.objectives.base import BatchLike, Rng, hashed
-from luoxia.recipe import Recipe
+from luoxia.core.errors import LuoxiaError
 from luoxia.runs.run import Run
 from luoxia.training.doctor import Doctor, Finding
+from luoxia.training.objective import BatchLike, Rng, hashed
+from luoxia.training.recipe import Recipe
 from luoxia.training.stopping import Stopper, StopRequested
 from luoxia.training.tally import Tally
 from luoxia.training.trainer import Trainer

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luoxia.networks.linear import LastLayer
-from luoxia.networks.torch_private import each
+from luoxia.nn.linear import LastLayer
+from luoxia.nn.torch_private import each
 from luoxia.training.hardware import has_fast_bf16
 from luoxia.training.sharding import like, whole
 

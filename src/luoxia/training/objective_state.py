@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from luoxia.objectives.base import Objective
 from luoxia.training.distributed import World
+from luoxia.training.objective import Objective
 
 
 def place(objective: Objective, device: torch.device) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate
 
-from luoxia.errors import UsageError
+from luoxia.core.errors import UsageError
 from luoxia.training.distributed import World
 
 

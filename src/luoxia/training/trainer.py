@@ -14,16 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luoxia.errors import LuoxiaError
-from luoxia.objectives.base import BatchLike, Objective, Phase, Rng, hashed
-from luoxia.recipe import Recipe
-from luoxia.training import checkpoint, objective_state, optimisers
+from luoxia.core.errors import LuoxiaError
+from luoxia.training import checkpoint, objective_state
+from luoxia.training import optimizers as optimisers
 from luoxia.training.checkpoint import Checkpoint
 from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
 from luoxia.training.hardware import autocast, seed_device
+from luoxia.training.objective import BatchLike, Objective, Phase, Rng, hashed
 from luoxia.training.progress import Progress
+from luoxia.training.recipe import Recipe
 from luoxia.training.sharding import check_shardable, collect, load_weights, local, shard, whole
 from luoxia.training.tally import Tally
 from luoxia.training.weighing import Weighing, check_accumulation

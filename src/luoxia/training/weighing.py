@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from luoxia.errors import UsageError
-from luoxia.objectives.base import BatchLike, Phase
-from luoxia.recipe import Recipe
+from luoxia.core.errors import UsageError
 from luoxia.training.distributed import World
+from luoxia.training.objective import BatchLike, Phase
+from luoxia.training.recipe import Recipe
 
 
 class Weighing:

@@ -6,18 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luoxia.data.text import (
-    IGNORED,
-    SEPARATOR,
-    ConditionedBatches,
-    ConditionedDataset,
-    Documents,
-    Tokeniser,
-    condition_prompt,
-    read_texts,
-)
-from luoxia.data.text.corpus import ConditionedCorpus, corpus_of, open_corpus
-from luoxia.errors import UsageError
+from luoxia.core.errors import UsageError
+from luoxia.media.text.conditions import ConditionedBatches, ConditionedDataset, Documents, condition_prompt
+from luoxia.media.text.corpus import ConditionedCorpus, corpus_of, open_corpus
+from luoxia.media.text.sources import read_texts
+from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
+from luoxia.media.text.tokens import IGNORED
 
 BYTES = Tokeniser.train("byte", specials=(SEPARATOR,))
 EOS = 2

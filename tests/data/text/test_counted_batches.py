@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from luoxia.data.text.alignment import read_pairs
-from luoxia.data.text.counted import GROUP, CountedPairs
-from luoxia.data.text.padded import padded
-from luoxia.data.text.pairs import PairDataset
-from luoxia.data.text.ragged import Ragged
-from luoxia.data.text.tokeniser import Tokeniser
-from luoxia.errors import UsageError
+from luoxia.core.errors import UsageError
+from luoxia.media.text.alignment import read_pairs
+from luoxia.media.text.counted import GROUP, CountedPairs
+from luoxia.media.text.padded import padded
+from luoxia.media.text.pairs import PairDataset
+from luoxia.media.text.ragged import Ragged
+from luoxia.media.text.tokeniser import Tokeniser
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from luoxia.data.files import BACK
-from luoxia.data.ours import RUN
-from luoxia.data.text import read_texts
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.files import BACK
+from luoxia.media.ours import RUN
+from luoxia.media.text.sources import read_texts
 
 ROWS = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(4)]
 TEXTS = [row["text"] for row in ROWS]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from luoxia.data.text import Tokeniser, read_pairs, read_texts
-from luoxia.data.text.asked import texts_in
-from luoxia.data.text.sources import MOST_SPACE
-from luoxia.data.text.tokens import TokenDataset
-from luoxia.errors import LuoxiaError, UsageError
-from luoxia.recipes import GPT, ClassifyText, Translate
-from luoxia.sessions import session_of
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.text.alignment import read_pairs
+from luoxia.media.text.asked import texts_in
+from luoxia.media.text.sources import MOST_SPACE, read_texts
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokens import TokenDataset
+from luoxia.tasks.menu import GPT, ClassifyText, Translate
+from luoxia.tasks.sessions import session_of
 
 ROWS = [f"word {i},{'ab'[i % 2]}" for i in range(1000)]
 

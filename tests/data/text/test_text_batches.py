@@ -6,27 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luoxia.data import reading
-from luoxia.data.text import (
-    IGNORED,
-    SEPARATOR,
-    LabelledBatch,
-    LabelledBatches,
-    LabelledDataset,
-    PairBatch,
-    PairBatches,
-    PairDataset,
-    TokenBatches,
-    TokenDataset,
-    Tokeniser,
-    read_pairs,
-    read_texts,
-)
-from luoxia.data.text.counted import TwoSides
-from luoxia.data.text.tokens import TokenStream
-from luoxia.errors import UsageError
-from luoxia.objectives import language as objectives
-from luoxia.objectives.understanding import LabelledTexts, TextPairs
+from luoxia.core import reading
+from luoxia.core.errors import UsageError
+from luoxia.media.text.alignment import read_pairs
+from luoxia.media.text.counted import TwoSides
+from luoxia.media.text.labelled import LabelledBatch, LabelledBatches, LabelledDataset
+from luoxia.media.text.pairs import PairBatch, PairBatches, PairDataset
+from luoxia.media.text.sources import read_texts
+from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
+from luoxia.media.text.tokens import IGNORED, TokenBatches, TokenDataset, TokenStream
+from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_embedding.objective import TextPairs
+from luoxia.tasks.text_translation.objective import PairBatch as TensorPairs
 
 BYTES = Tokeniser.train("byte", specials=(SEPARATOR,))
 EOS = 2
@@ -311,6 +302,6 @@ def test_a_foreign_template_stays_around_a_cut_text(poems: Path) -> None:
 
 def test_batches_become_tensors_by_the_names_of_their_sides() -> None:
     """What data serves and what an objective takes have the same sides, so that none is taken for another."""
-    pairs = ((PairBatch, objectives.PairBatch), (LabelledBatch, LabelledTexts), (TwoSides, TextPairs))
+    pairs = ((PairBatch, TensorPairs), (LabelledBatch, LabelledTexts), (TwoSides, TextPairs))
     for served, taken in pairs:
         assert set(served._fields) <= {field.name for field in fields(taken) if field.init}

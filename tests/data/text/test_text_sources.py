@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luoxia.data import reading
-from luoxia.data.text import read_pairs as pairs
-from luoxia.data.text import read_texts as texts
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core import reading
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.text.alignment import read_pairs as pairs
+from luoxia.media.text.sources import read_texts as texts
 
 read_texts = partial(texts, allow_skipped=1)  # a few rows of a small file are a large share
 read_pairs = partial(pairs, allow_skipped=1)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luoxia.data.text import SEPARATOR, Tokeniser
-from luoxia.errors import LuoxiaError, UsageError
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
 
 KINDS = ["byte", "character", "bpe", "unigram"]
 ENGLISH = [
@@ -92,7 +92,7 @@ def test_digests_differ() -> None:
 
 TRAINED = """
 import sys
-from luoxia.data.text import Tokeniser
+from luoxia.media.text import Tokeniser
 texts = [f"{w} und {chr(0x4e00 + i % 90)}{chr(0x4e01 + i % 7)} {i}" for i, w in enumerate(sys.argv[1:] * 40)]
 print(*[Tokeniser.train(kind, texts, 700).digest for kind in ("bpe", "unigram")])
 """

@@ -1,0 +1,1 @@
+"""The adversarial game: losses, penalties, augmentations, and the objective around any two networks."""

@@ -1,0 +1,1 @@
+"""The command line: a table of verbs, and how their results are printed."""

@@ -1,0 +1,217 @@
+"""How the command line prints what its verbs return."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from luoxia.core import streams
+
+SHOWN = 10
+"""Skipped files that ``luoxia data`` lists; ``--json`` has all."""
+
+
+def say(text: object = "", *, err: bool = False, end: str = "\n") -> None:
+    """Print at once on standard output, or on standard error."""
+    print(text, file=sys.stderr if err else sys.stdout, end=end, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object in a line; a terminal that is not UTF-8 gets it in ASCII."""
+    narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
+    say(json.dumps(value, ensure_ascii=narrow, default=str))
+
+
+def error_as_json(sentence: str) -> str:
+    """An error with the key that it speaks of, null where it speaks of none."""
+    named = re.match(r"unknown key '([^']+)'|([a-z_][\w.]*)=", sentence)
+    return json.dumps({"error": sentence, "key": named and (named[1] or named[2])})
+
+
+def outcome(run: Any) -> dict[str, Any]:
+    """What a training left: its folder, its newest picture, its report, its scores."""
+    scores = [record["scores"] for record in run.records("score") if record.get("final")]
+    grids = sorted((run.path / "samples").glob("step_*"))
+    return {
+        "run": str(run.path),
+        "samples": str(grids[-1]) if grids else None,
+        "report": str(run.path / "report.html"),
+        "scores": scores[-1] if scores else [],
+    }
+
+
+def print_run(run: Any) -> None:
+    """The scores of a finished training, and where everything lies."""
+    from luoxia.metrics.score import Score
+
+    told = outcome(run)
+    for score in told["scores"]:
+        say(f"  {Score.from_dict(score)}")
+    say(f"run:     {told['run']}\nsamples: {told['samples']}\nreport:  {told['report']}")
+
+
+def print_stream(pieces: Iterable[str]) -> None:
+    """A text as it is written; of several, all with an empty line between."""
+    pieces = ["\n\n".join(pieces)] if isinstance(pieces, list) else pieces
+    for piece in pieces:
+        say(piece, end="")
+        if streams.reader_left():
+            return
+    say()
+
+
+def print_translation(made: Any) -> None:
+    """A translated text; or how many images were translated, where they are, and which files could not be."""
+    if isinstance(made, str):
+        say(made)
+        return
+    for skipped in made["skipped"][:SHOWN]:
+        say(f"skipped {skipped['name']}: {skipped['reason']}", err=True)
+    if len(made["skipped"]) > SHOWN:
+        say(f"skipped {len(made['skipped']) - SHOWN:,} more", err=True)
+    say(made["out"])
+
+
+def translation_as_json(made: Any) -> dict[str, Any]:
+    """The text, or what became of the images."""
+    return {"text": made} if isinstance(made, str) else dict(made)
+
+
+def print_classes(rows: list[dict[str, Any]]) -> None:
+    """The class of each text and how sure it is."""
+    for row in rows:
+        say(f"{row['label']}\t{row['probability']:.3f}")
+
+
+def print_cosines(cosines: list[float]) -> None:
+    """One a line."""
+    say("\n".join(f"{cosine:.4f}" for cosine in cosines))
+
+
+def print_scores(measurement: Any) -> None:
+    """A table of scores with what makes them comparable."""
+    rows = [
+        (
+            s.heading,
+            s.name,
+            _short(s.value),
+            f"{_short(s.low)} … {_short(s.high)}" if s.low is not None else "",
+            _short(s.floor),
+        )
+        for s in measurement.scores
+    ]
+    trivial = all("floor" in s.signature for s in measurement.scores)  # chance, or always the same answer
+    floor = "floor" if trivial else "real against real"
+    print_table(("heading", "score", "value", "95% interval", floor), rows)
+    signature = dict(measurement.scores[0].signature)
+    say("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
+
+
+def print_plan(planned: dict[str, Any]) -> None:
+    """What a training would do and cost."""
+    from luoxia.core.config import flatten
+    from luoxia.runs.display import clock
+
+    print_pairs(flatten(planned["config"]))
+    parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
+    say(f"data:       {planned['data']['description']}")
+    if planned["data"]["skipped"]:
+        say(f"skipped:    {planned['data']['skipped']}")
+    say(f"parameters: {parameters}")
+    for name, facts in planned.get("origin", {}).get("networks", {}).items():
+        carried = f"{facts['tensors']} of {facts['of_tensors']} tensors of the {name}"
+        say(f"carried:    {carried} ({facts['values'] / facts['of_values']:.1%} of the numbers)")
+    measured, each = planned["plan"] == "measured", planned["seconds_per_step"]
+    if planned["memory_bytes"] is not None:
+        counted = (
+            "at the peak of a few steps" if measured else "for weights and optimiser; activations come on top"
+        )
+        say(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB {counted}")
+    if each is None:
+        budget = planned["seconds"]
+        known = "not measured" if budget is None else f"{clock(budget)} for training at most"
+        say(f"time:       {known}; plan=measured tries a few steps")
+        return
+    say(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
+
+
+def print_recipes(found: Any) -> None:
+    """The menu (a dict), or the keys of one recipe (a class)."""
+    if isinstance(found, dict):
+        rows = [(name, recipe.title, recipe.source) for name, recipe in found.items()]
+        print_table(("recipe", "is", "source"), rows)
+    else:
+        print_recipe(found)
+
+
+def recipes_as_json(found: Any) -> dict[str, Any]:
+    """The menu, or the JSON schema of one recipe."""
+    if isinstance(found, dict):
+        return {name: {"title": recipe.title, "source": recipe.source} for name, recipe in found.items()}
+    schema: dict[str, Any] = found.model_json_schema()
+    return schema
+
+
+def print_recipe(recipe: Any) -> None:
+    """What a recipe is, and its keys."""
+    say(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
+    if recipe.published:
+        say(f"As published: luoxia train {recipe.name} {recipe.published}")
+    print_keys(recipe)
+
+
+def print_keys(settings: Any) -> None:
+    """The keys of a recipe or of a verb, with defaults and meanings."""
+    from luoxia.core.config import flatten, meanings
+
+    rows = [
+        (key, _plain(value), meaning)
+        for (key, value), meaning in zip(
+            flatten(settings().model_dump(mode="json", by_alias=True)).items(),
+            meanings(settings).values(),
+            strict=True,
+        )
+    ]
+    print_table(("key", "default", "meaning"), rows)
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """A key and its value a line."""
+    width = max(map(len, pairs), default=0)
+    for key, value in pairs.items():
+        say(f"{key:{width}}  {_plain(value)}")
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows under headings, as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _plain(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and isinstance(value[0], dict):  # files that were skipped
+        shown = [" ".join(["\n   ", f"{v['name']}:", v["reason"]]) for v in value[:SHOWN]]
+        return f"{len(value):,}" + "".join(shown) + ("\n    …" if len(value) > SHOWN else "")
+    if isinstance(value, list) and any(" " in str(part) for part in value):  # sentences
+        return "".join(f"\n    {part}" for part in value)
+    if isinstance(value, list):
+        return ",".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

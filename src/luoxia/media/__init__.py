@@ -1,0 +1,1 @@
+"""What samples of each kind are: how they are read, written, shown and compared."""

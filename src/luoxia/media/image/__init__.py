@@ -1,0 +1,1 @@
+"""Images: read, written with a label, shown and compared."""

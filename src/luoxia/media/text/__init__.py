@@ -1,0 +1,1 @@
+"""Text: read, tokenized, written with a label and compared."""

@@ -1,0 +1,399 @@
+"""From a path to documents: plain text, or rows with named fields; labelled where folders or a field say so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from luoxia.core.cells import MissingError, label_of
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.names import expanded, nearby
+from luoxia.core.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
+from luoxia.core.skips import Unusable
+from luoxia.media.files import walk
+from luoxia.media.listing import SPLITS
+from luoxia.media.ours import SAMPLE
+from luoxia.media.text.chat import FIELDS, ChatTemplate, messages_of
+from luoxia.media.text.chat import PLAIN as PLAIN_CHAT
+from luoxia.media.text.json_rows import JSON, NotRowsError, Record, json_rows
+from luoxia.media.text.records import RECORDS, as_text, known_fields, records, require
+from luoxia.provenance.rule import is_label
+
+PLAIN = frozenset({"txt", "md", "text", "markdown"})
+DEFAULT_TARGET = "text"
+MOST_SPACE = 2**20  # characters that are kept of the space before a text
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document, or a piece of one: long plain files come in pieces, and ``ends`` marks the last."""
+
+    name: str  # "poems.jsonl:17"
+    text: str
+    fields: tuple[tuple[str, str], ...] = ()  # the condition, in the order in which it was asked for
+    label: str | None = None
+    ends: bool = True
+
+
+@dataclass
+class TextSource:
+    """Documents to iterate over any number of times, none of which need fit in memory at once."""
+
+    title: str  # what a person reads
+    fingerprint: str  # hex digest of the content and of how it is read
+    condition: tuple[str, ...] = ()
+    labelled: bool = False
+    chat: ChatTemplate | None = None  # how chats are written, where the documents are chats
+    skips: Skips = field(default_factory=Skips)  # by the latest whole pass; before one: unusable files
+    allowed: float = ALLOWED  # share of the rows that may be broken
+
+    def pieces(self) -> Iterator[Document]:
+        """Yield all documents, long plain files in pieces.
+
+        Raises:
+            LuoxiaError: at the end, when not one document could be used, or more rows are broken than ``allowed``.
+        """
+        skips, some = self._unusable.copy(), False
+        for document in self._read(skips):
+            some = True
+            yield document
+        self.skips = skips
+        skips.check(self.title, self.allowed)
+        if not some:
+            reason = f" ({skips.listed[0].name}: {skips.listed[0].reason})" if skips.listed else ""
+            raise LuoxiaError(f"{self.title} has no text that can be used{reason}: give other files")
+
+    def documents(self) -> Iterator[Document]:
+        """Yield all documents whole."""
+        parts: list[str] = []
+        for piece in self.pieces():
+            parts.append(piece.text)
+            if piece.ends:
+                yield replace(piece, text="".join(parts))
+                parts = []
+
+    def texts(self) -> Iterator[str]:
+        """Yield the text of all pieces, and the lines that state their conditions, to train a tokeniser on."""
+        for piece in self.pieces():
+            yield from condition_lines(piece.fields)
+            if piece.text:
+                yield piece.text
+
+    def __post_init__(self) -> None:
+        self._unusable = self.skips.copy()
+
+    def _read(self, skips: Skips) -> Iterator[Document]:
+        raise NotImplementedError
+
+
+@dataclass
+class _Topics(TextSource):
+    """The text that Python itself carries: the help pages of pydoc."""
+
+    topics: dict[str, str] = field(default_factory=dict)
+
+    def _read(self, skips: Skips) -> Iterator[Document]:
+        return (Document(name, text) for name, text in sorted(self.topics.items()))
+
+
+@dataclass
+class _Files(TextSource):
+    files: Sequence[TextFile] = ()
+    folders: dict[str, str] = field(default_factory=dict)  # file name → class, where folders are the classes
+    target: str = DEFAULT_TARGET
+    label: str | None = None  # the field that holds the label
+
+    def _read(self, skips: Skips) -> Iterator[Document]:
+        for file in self.files:
+            try:
+                yield from self._rows(file, skips) if file.kind in RECORDS else self._plain(file, skips)
+            except (OSError, Unusable) as error:
+                raise LuoxiaError(f"{file.path} changed while it was read ({error}): try again") from error
+
+    def _plain(self, file: TextFile, skips: Skips) -> Iterator[Document]:
+        label = self.folders.get(file.name)
+        waiting, began = "", False  # a text of nothing but space is no document
+        for piece in blocks(file, skips):
+            skips.used += piece.count("\n")
+            if not began and not piece.strip():
+                waiting += piece[: MOST_SPACE - len(waiting)]
+                continue
+            began = True
+            if waiting:
+                yield Document(file.name, waiting, label=label, ends=False)
+            waiting = piece
+        if began:
+            skips.used += 1
+            yield Document(file.name, waiting, label=label)
+        else:
+            skips.add(file.name, "empty", "file")
+
+    def _rows(self, file: TextFile, skips: Skips) -> Iterator[Document]:
+        for number, record in records(file, skips):
+            name = f"{file.name}:{number}"
+            try:
+                document = self._document(name, record, self.folders.get(file.name))
+            except ValueError as reason:
+                skips.add(name, str(reason), "missing" if isinstance(reason, MissingError) else "broken")
+            else:
+                skips.used += 1
+                yield document
+
+    def _document(self, name: str, record: Record, label: str | None) -> Document:
+        text = text_in(record, self.target, self.chat)
+        fields = tuple((key, _stated(record, key)) for key in self.condition)
+        if self.label is not None:
+            label = label_of(as_text(record, self.label))
+        return Document(name, text, fields, label)
+
+
+def read_texts(
+    path: PathLike | None = None,
+    *,
+    condition: Iterable[str] = (),
+    target: str | None = None,
+    label: str | None = None,
+    allow_skipped: float = ALLOWED,
+    template: ChatTemplate = PLAIN_CHAT,
+) -> TextSource:
+    """Open the text at ``path``; every file is read once, for its digest and its encoding.
+
+    Args:
+        path: a file or a folder, looked through, of ``.txt`` and ``.md`` (each file one document), ``.json``,
+            ``.jsonl``, ``.csv`` and ``.tsv`` (each row one document; the first row of a table names its columns),
+            each perhaps packed as ``.gz``. A single file with another ending is read as plain text. None for the
+            help pages that Python itself carries.
+        condition: the fields that stand before the text, such as ``("form", "author")``.
+        target: the field that holds the text; None for "text".
+        label: the field that holds the class. None: the classes are the folders, if there are at least two
+            and no file outside them.
+        allow_skipped: the share of the rows that may be broken; rows whose text or label is missing are
+            skipped, and do not count.
+        template: how chats are written: lists of messages in the field "messages" or "conversations", which hold
+            the text where no row has a field "text".
+
+    Raises:
+        UsageError: nothing is there, it is binary, or a field is in none of the rows.
+        LuoxiaError: it cannot be read, or holds no text.
+    """
+    condition = tuple(unicodedata.normalize("NFC", name) for name in condition)
+    target, label = (name and unicodedata.normalize("NFC", name) for name in (target, label))
+    if path is None:
+        if condition or target or label:
+            raise UsageError("condition=, target= and label= need data=: Python's own text has no fields")
+        return _own_text()
+    skips = Skips()
+    files = open_files(expanded(path), skips)
+    chat = chat_field(files, target)
+    if chat and condition:
+        raise UsageError(f"condition= goes with texts, and {path} holds chats in '{chat}': leave it out")
+    wanted = chat or target or DEFAULT_TARGET
+    named = [*condition, *((target,) if target else ()), *((label,) if label else ())]
+    files = with_rows(files, wanted, skips)
+    _check_fields(files, [*dict.fromkeys(named)], wanted, str(path))
+    folders = {} if label else class_folders([file.name for file in files], str(path))
+    content = [[file.name, file.digest, file.encoding.name] for file in files]
+    key = ["texts", condition, wanted, label, sorted(folders.items()), content]
+    key += [template.digest] if chat else []
+    return _Files(
+        title=str(path),
+        fingerprint=fingerprint_of(key),
+        condition=condition,
+        labelled=bool(label or folders),
+        chat=template if chat else None,
+        skips=skips,
+        allowed=allow_skipped,
+        files=files,
+        folders=folders,
+        target=wanted,
+        label=label,
+    )
+
+
+def text_in(record: Record, target: str, chat: ChatTemplate | None) -> str:
+    """The text of a row, or its chat as ``chat`` writes it; raises as ``as_text``."""
+    if chat is None:
+        return as_text(record, target)
+    if not record.get(target):
+        raise MissingError(f"no field '{target}'")
+    try:
+        return chat.render(messages_of(record[target]))
+    except ValueError as reason:
+        raise ValueError(f"the field '{target}' holds {reason}") from reason
+
+
+def _stated(record: Record, name: str) -> str:
+    """A field of the condition; null, NaN and blanks state nothing."""
+    try:
+        return as_text(record, name)
+    except MissingError:
+        if name not in record:
+            raise
+        return ""
+
+
+def condition_lines(fields: Iterable[tuple[str, str]]) -> list[str]:
+    """A line ``key=value`` for each field that has a value; line ends in it become spaces."""
+    return [f"{key}={' '.join(value.splitlines())}\n" for key, value in fields if value.strip()]
+
+
+def fingerprint_of(key: object) -> str:
+    """32 hex digits that stand for ``key``."""
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+
+
+def open_files(place: Path, skips: Skips) -> list[TextFile]:
+    """The text files at ``place``, by name; those that cannot be used are noted.
+
+    Raises:
+        UsageError: nothing is there, or the one file is no text.
+        LuoxiaError: it cannot be read, or no file in the folder can be used.
+    """
+    try:
+        place.stat()
+        if not place.is_dir():
+            return [_open_file(place, place.name)]
+        paths = _text_paths(place, skips)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is nothing at {place}{nearby(place)}") from error
+    except NotRowsError as reason:
+        raise UsageError(f"{place} {reason}") from reason
+    except Unusable as reason:
+        raise UsageError(f"{place} {reason}: give a text file, or a folder of them") from reason
+    except OSError as error:
+        raise LuoxiaError(f"{place} cannot be read ({error.strerror}): check its permissions") from error
+    files = []
+    for path in paths:
+        name = path.relative_to(place).as_posix()
+        try:
+            files.append(_open_file(path, name))
+        except Unusable as reason:
+            skips.add(name, str(reason), "file")
+        except OSError as error:
+            skips.add(name, f"cannot be read: {error.strerror}", "file")
+    if not files:
+        why = (
+            f"; {skips.listed[0].name} {skips.listed[0].reason}"
+            if skips.listed
+            else ", no file ending in .txt, .md, .json, .jsonl, .csv or .tsv, perhaps with .gz"
+        )
+        raise LuoxiaError(f"{place} has no text{why}: give a folder of text files")
+    return _without_made(files, skips)
+
+
+def class_folders(names: Sequence[str], where: str) -> dict[str, str]:
+    """File name → the folder that is its class; {} unless at least two folders hold all files.
+
+    Raises:
+        UsageError: the folders are splits such as ``train`` and ``test``.
+    """
+    parents = [PurePosixPath(name).parent for name in names]
+    # A single folder that holds everything is looked through.
+    shared = len(PurePosixPath(posixpath.commonpath(parents)).parts)
+    if any(len(parent.parts) <= shared for parent in parents):
+        return {}
+    classes = {name: parent.parts[shared] for name, parent in zip(names, parents, strict=True)}
+    if SPLITS.issuperset(name.lower() for name in classes.values()):
+        series = " and ".join(sorted(set(classes.values())))
+        raise UsageError(f"{where} holds the splits {series}: give one of them as the data")
+    return classes
+
+
+def _open_file(path: Path, name: str) -> TextFile:
+    file = open_text(path, name)
+    if file.kind in JSON:
+        next(json_rows(file, Skips()), None)  # NotRowsError where there are none
+    return file
+
+
+def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
+    """Without what ``luoxia sample`` wrote, unless it is all there is: rows that say so, and files with labels."""
+    labels = {file.name: row for file in files if file.kind in JSON and (row := _label_of(file))}
+    texts = {name.removesuffix(".label.json"): row.get("sha256") for name, row in labels.items()}
+    made = [file for file in files if file.name in labels or texts.get(file.name) == file.digest]
+    if len(made) == len(files):
+        return files
+    for file in made:
+        skips.add(file.name, SAMPLE, "file")
+    return [file for file in files if file not in made]
+
+
+def _label_of(file: TextFile) -> Record | None:
+    """The first row of a file, None unless all its rows are labels: what a person added is theirs."""
+    first: Record | None = None
+    for _, row in json_rows(file, Skips()):
+        if not is_label(row):
+            return None
+        first = first or row
+    return first
+
+
+def _text_paths(folder: Path, skips: Skips) -> list[Path]:
+    """The files of text below a folder, links followed; what Luoxia made and what cannot be listed is noted."""
+
+    def made(place: Path, reason: str) -> None:
+        skips.add(place.relative_to(folder).as_posix(), reason, "file")
+
+    def failed(error: OSError) -> None:
+        place = Path(error.filename)
+        if place == folder:
+            raise error
+        skips.add(place.relative_to(folder).as_posix(), f"cannot be listed: {error.strerror}", "file")
+
+    found = [place / name for place, names in walk(folder, made, failed) for name in names]
+    return sorted(path for path in found if kind_of(path) in PLAIN | RECORDS)
+
+
+def with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFile]:
+    """Without those in JSON that hold no texts, such as settings beside the texts, if there are others."""
+    beside = [file for file in files if file.kind == "json" and target not in known_fields(file)]
+    if len(beside) == len(files):
+        return files
+    for file in beside:
+        skips.add(file.name, f"no field '{target}'", "file")
+    return [file for file in files if file not in beside]
+
+
+def chat_field(files: Sequence[TextFile], target: str | None) -> str | None:
+    """The field that holds chats: the one that is asked for, or where none is and no row has a text, any."""
+    if target is not None:
+        return target if target in FIELDS else None
+    known = {name for file in files if file.kind in JSON for name in known_fields(file)}
+    return None if DEFAULT_TARGET in known else next((name for name in FIELDS if name in known), None)
+
+
+def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, where: str) -> None:
+    """Each field must appear in the first rows of some file; plain files have none."""
+    tables = [file for file in files if file.kind in RECORDS]
+    if not tables:
+        if named:
+            raise UsageError(
+                f"{where} is plain text without fields, so not with '{named[0]}': give JSON lines"
+            )
+        return
+    known: dict[str, None] = {}
+    for file in tables:
+        known.update(dict.fromkeys(known_fields(file)))
+        if known.keys() >= {*named, target}:
+            return
+    if not known:
+        return  # not one row can be read: reading says why
+    require(named, list(known), where)
+    try:
+        require([target], list(known), where)
+    except UsageError as error:
+        raise UsageError(f"{error}; name the field that holds the text, as target= or text=") from error
+
+
+def _own_text() -> TextSource:
+    from pydoc_data.topics import topics
+
+    title = f"Python's own documentation (pydoc topics, {len(topics)})"
+    return _Topics(title, fingerprint_of(["topics", sorted(topics.items())]), topics=topics)

@@ -1,5 +1,0 @@
-"""Networks that turn images into features: the protocol, and one module for each extractor."""
-
-from luoxia.metrics.extractors.base import Extractor, open_extractor
-
-__all__ = ["Extractor", "open_extractor"]

@@ -1,1 +1,0 @@
-"""Architectures only: ``nn.Module``s that know no files, loops or optimisers."""

@@ -1,0 +1,1 @@
+"""Parts of networks: attention, the Transformer, resampling, adapters."""

@@ -1,0 +1,51 @@
+"""One vector a text: the mean of an encoder's states over the real tokens, and a linear head upon it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from luoxia.nn.linear import LastLayer
+from luoxia.nn.transformer import Encoder
+
+
+def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
+    """States (n, t, width) and mask (n, t) bool, True = real token → their means (n, width), float32."""
+    weights = mask.unsqueeze(-1).float()
+    return (states.float() * weights).sum(1) / weights.sum(1)
+
+
+class SentenceEncoder(nn.Module):
+    """A text as a point of the unit sphere (Reimers & Gurevych 2019, arXiv:1908.10084, section 3: mean pooling)."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.shape = encoder.shape
+        self.columns = encoder.shape.width
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids (n, t), mask (n, t) bool, True = real token → embeddings (n, width) of length 1, float32."""
+        return F.normalize(mean_pool(self.encoder(ids, mask), mask), dim=-1)
+
+
+class SentenceClassifier(nn.Module):
+    """Logits of classes: dropout and a linear head on the mean state, which start at 0 for every class."""
+
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.shape = encoder.shape
+        self.columns = classes
+        self.dropout = nn.Dropout(encoder.shape.dropout)
+        self.head = LastLayer(encoder.shape.width, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids (n, t), mask (n, t) bool, True = real token → logits (n, classes), float32."""
+        pooled = self.dropout(mean_pool(self.encoder(ids, mask), mask))
+        with torch.autocast(pooled.device.type, enabled=False):
+            logits: Tensor = self.head(pooled)
+        return logits

@@ -1,0 +1,46 @@
+"""Networks for sampling only: another layer in the place of every linear one, and of the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from luoxia.core.errors import UsageError
+from luoxia.nn.lora import adapters, replace_module
+from luoxia.nn.transformer import Predictor
+
+Make = Callable[[Tensor, Tensor | None], nn.Module]
+"""From a matrix (out, in) and a bias (out,) or None to the layer that multiplies by them."""
+
+
+class OwnHead(nn.Module):
+    """The layer to the vocabulary, made anew; where it was tied, beside the embedding."""
+
+    def __init__(self, linear: nn.Module, softcap: float) -> None:
+        super().__init__()
+        self.linear = linear
+        self.softcap = softcap
+
+    def forward(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """Hidden (n, t, width) → logits (n, t, vocabulary); the embedding's matrix is not used."""
+        logits: Tensor = self.linear(hidden)
+        return self.softcap * torch.tanh(logits.float() / self.softcap) if self.softcap else logits
+
+
+def replace_linear(network: nn.Module, make: Make, *, head: bool) -> None:
+    """Put what ``make`` makes in the place of every linear layer; ``head``: of the layer to the vocabulary too.
+
+    ``UsageError`` for a network with LoRA adapters, whose layers would lose them.
+    """
+    if any(True for _ in adapters(network)):
+        raise UsageError("the network has LoRA adapters: fold them into its weights before making it lighter")
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    made = {name: make(layer.weight, layer.bias) for name, layer in layers.items()}
+    for name, layer in made.items():
+        replace_module(network, name, layer)
+    if head and isinstance(network, Predictor):
+        own = network.output.weight
+        weight = network.embedding.tokens.weight if own is None else own
+        replace_module(network, "output", OwnHead(make(weight, None), network.shape.softcap))

@@ -1,1 +1,0 @@
-"""What a training step optimises: losses, penalties, and the phases that use them."""

@@ -1,0 +1,1 @@
+"""Images from nothing or from a class: the GANs."""

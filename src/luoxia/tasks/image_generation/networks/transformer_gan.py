@@ -1,0 +1,158 @@
+"""A generator and a discriminator that are Transformers: the one of this project, between patches and pixels.
+
+After TransGAN (Jiang et al. 2021, arXiv:2102.07074) and ViTGAN (Lee et al. 2021, arXiv:2107.04589), whose cures for
+instability (convolutions, local attention, spectral norms) the relativistic loss with R1 and R2 makes unnecessary. No
+convolution but the patch embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from luoxia.nn.cache import Scope
+from luoxia.nn.layers import ClassInput, Critic, centre_crop
+from luoxia.nn.linear import Linear
+from luoxia.nn.shape import Shape
+from luoxia.nn.transformer import Block, Stack, initialise
+
+Image = tuple[int, int, int]  # channels, height, width
+
+
+def form(width: int, layers: int, heads: int, init: Literal["xavier", "zero"]) -> Shape:
+    """A Transformer in which every patch sees every other: layer norms, whose gradients have gradients, and GELU."""
+    return Shape(
+        0, width=width, layers=layers, heads=heads, norm="layer", positions="none", bias=True, init=init
+    )
+
+
+def patches(height: int, width: int, patch: int) -> tuple[int, int]:
+    """Rows and columns of patches that cover an image."""
+    return math.ceil(height / patch), math.ceil(width / patch)
+
+
+class StyledBlock(Block):
+    """A layer whose norms are shifted and scaled, and whose additions are weighed, by a style: adaLN-Zero.
+
+    (Peebles & Xie 2023, arXiv:2212.09748, figure 3.) The weights start at zero, and each layer as the identity.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(replace(shape, norm_affine=False))
+        self.modulation = Linear(shape.width, 6 * shape.width)
+
+    def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
+        """X (n, t, width), and the scope's style (n, width) → (n, t, width)."""
+        assert scope.style is not None
+        style = self.modulation(F.silu(scope.style))[:, None].chunk(6, dim=-1)  # six of (n, 1, width)
+        y = self.attention_norm(x) * (1 + style[0]) + style[1]
+        x = x + style[2] * self.attention(y, scope, layer)
+        y = self.feed_forward_norm(x) * (1 + style[3]) + style[4]
+        out: Tensor = x + style[5] * self.feed_forward(y)
+        return out
+
+
+class Generator(nn.Module):
+    """z → a style for every layer, and a first shift of the learned patches → a Transformer → pixels of each patch."""
+
+    def __init__(
+        self,
+        latent: int,
+        shape: Image,
+        width: int = 96,
+        *,
+        layers: int = 4,
+        heads: int = 4,
+        patch: int = 4,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.latent = latent
+        self.classes = classes
+        self.patch = patch
+        self.shape = shape
+        self.grid = patches(*shape[1:], patch)
+        self.condition = ClassInput(classes, width)
+        self.style = nn.Sequential(
+            Linear(latent + self.condition.features, width), nn.GELU(), Linear(width, width)
+        )
+        self.shift = Linear(width, width)
+        self.positions = nn.Parameter(torch.empty(math.prod(self.grid), width))
+        inner = form(width, layers, heads, "xavier")
+        self.stack = Stack(inner, 0)
+        self.stack.layers.extend(StyledBlock(inner) for _ in range(layers))
+        self.to_pixels = Linear(width, shape[0] * patch**2)
+        initialise(self, inner)
+        for block in self.stack.layers:
+            nn.init.zeros_(block.modulation.weight)  # type: ignore[union-attr,arg-type]
+        nn.init.normal_(self.positions)
+
+    def latent_weights(self) -> Tensor:
+        """What z is first multiplied by: (outputs, latent)."""
+        weights: Tensor = self.style[0].weight  # type: ignore[assignment]
+        return weights[:, : self.latent]
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Z (n, latent), labels (n,) → images (n, c, h, w), about [-1, 1]."""
+        (rows, columns), p, (channels, height, width) = self.grid, self.patch, self.shape
+        style = self.style(self.condition(z, labels))
+        x = self.positions + self.shift(style)[:, None]
+        scope = Scope(torch.arange(rows * columns, device=z.device), style=style)
+        pixels = self.to_pixels(self.stack(x.to(style.dtype), scope))
+        pixels = pixels.view(-1, rows, columns, channels, p, p).permute(0, 3, 1, 4, 2, 5)
+        return centre_crop(pixels.reshape(-1, channels, rows * p, columns * p), height, width)
+
+
+class Discriminator(nn.Module):
+    """Patches → a Transformer → their mean → a logit, by projection where there are classes.
+
+    Each patch is seen with half a patch around it (Lee et al. 2021, arXiv:2107.04589, "overlapping image
+    patches"): D then judges the seams, too.
+
+    Its attention is softmax(QKᵀ/√d)V as it is written: R1 and R2 differentiate its gradient, and the fused kernels
+    have no second derivative.
+    """
+
+    memory_format = torch.channels_last
+
+    def __init__(
+        self,
+        shape: Image,
+        width: int = 96,
+        *,
+        layers: int = 4,
+        heads: int = 4,
+        patch: int = 4,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        rows, columns = patches(*shape[1:], patch)
+        around = patch // 2
+        right, below = columns * patch - shape[2], rows * patch - shape[1]
+        self.margin = (around, around + right, around, around + below)
+        self.embed = nn.Conv2d(shape[0], width, patch + 2 * around, patch)
+        self.positions = nn.Parameter(torch.empty(rows * columns, width))
+        inner = form(width, layers, heads, "zero")  # each layer starts as the identity, as in the generator
+        self.stack = Stack(inner, layers)
+        self.critic = Critic(width, classes)
+        initialise(self.stack, inner)
+        nn.init.normal_(self.positions, 0.0, 0.02)
+
+    def stages(self) -> list[nn.Module]:
+        """The patch embedding, then each layer."""
+        return [self.embed, *self.stack.layers]
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (n, c, h, w), labels (n,) → logits (n,)."""
+        x = self.embed(F.pad(images, self.margin)).flatten(2).transpose(1, 2)
+        x = x + self.positions.to(x.dtype)
+        with sdpa_kernel(SDPBackend.MATH):
+            x = self.stack(x, Scope(torch.arange(x.shape[1], device=x.device)))
+        logits: Tensor = self.critic(x.mean(1), labels)
+        return logits

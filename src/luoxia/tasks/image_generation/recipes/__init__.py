@@ -1,0 +1,1 @@
+"""The published ways to train an image generator."""

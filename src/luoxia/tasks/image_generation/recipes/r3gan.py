@@ -1,0 +1,116 @@
+"""R3GAN: the relativistic loss with R1 and R2, and a ConvNet without tricks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from luoxia.core.config import AnnealableWeight, Annealed, Unset, Whole
+from luoxia.tasks.image_generation.recipes.adversarial import (
+    AdversarialRecipe,
+    GUpdateName,
+    LossName,
+    PenaltyName,
+    gamma_line,
+)
+from luoxia.training.recipe import Average, Optimiser, Schedule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luoxia.adversarial.objective import Adversarial
+    from luoxia.media.image.images import ImageSpec
+
+
+def gamma_for(height: int, width: int, batch: int) -> float:
+    """γ of R1 and R2 for images of a size, where training starts: ``gamma_line`` of the pixels.
+
+    The published settings have batches of 256 and more; smaller ones, whose gradients are noisier, take √(256 / batch)
+    more, and 2 at least: digits and emoji were learnt better with 3 and 4 than with less (docs/benchmarks.md).
+    """
+    gamma = gamma_line(height * width)
+    return gamma if batch >= 256 else max(2.0, gamma * math.sqrt(256 / batch))
+
+
+class Relativistic(AdversarialRecipe):
+    """What recipes of the relativistic loss with R1 and R2 share: γ by rule or by trial, and all that is annealed."""
+
+    loss: LossName = "relativistic"
+    g_update: GUpdateName = "shared"
+    penalty: PenaltyName = "r1+r2"
+    gamma: Annotated[AnnealableWeight | Literal["sweep"] | None, Unset] = Field(  # type: ignore[assignment]
+        None,
+        description="weight of R1 and R2; by image size and batch if unset; sweep: the best of five in short trainings",
+    )
+    condition: Literal["none", "projection"] = Field(
+        "none", description="class labels: none, or joined to z and compared with what D makes of the image"
+    )
+    sweep_steps: Whole = Field(200, ge=1, description="steps of each training of gamma=sweep")
+    latent: Whole = Field(64, ge=1, le=2**16, description="dimensions of z")
+    optimiser: Optimiser = Optimiser(betas=(0.0, Annealed(0.9, 0.99)))
+    schedule: Schedule = Schedule(name="cosine", final=0.25, images=50_000)
+    ema: Average = Average(halflife=Annealed(0, 20_000), ramp=0)
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Γ by rule where it is not a number; trials come before."""
+        return {} if isinstance(self.gamma, float | Annealed) else {"gamma": self._gamma_by_rule(data)}
+
+    def kind(self) -> type[Adversarial]:
+        """One pass of D for the loss and both penalties where they come together."""
+        from luoxia.adversarial.joint_r1_r2 import OnePass
+        from luoxia.adversarial.objective import Adversarial
+
+        at_once = self.penalty == "r1+r2" and self.penalty_every == 1 and self.g_update != "joint"
+        return OnePass if at_once else Adversarial
+
+    def trials(self, data: ImageSpec) -> dict[str, list[Any]]:
+        """Γ of gamma=sweep: the rule's, and 4 and 16 times less and more."""
+        if self.gamma != "sweep":
+            return {}
+        return {"gamma": [self._gamma_by_rule(data, factor) for factor in (1 / 16, 1 / 4, 1, 4, 16)]}
+
+    def _gamma_by_rule(self, data: ImageSpec, factor: float = 1.0) -> float | Annealed:
+        """Γ, a tenth of it at the end where there is a course to go (schedule.images)."""
+        gamma = factor * gamma_for(data.height, data.width, self.batch)
+        start, end = (float(f"{value:.2g}") for value in (gamma, gamma / 10))
+        return Annealed(start, end) if self.schedule.images else start
+
+
+class R3GAN(Relativistic):
+    """A ConvNet of today without norms, the relativistic loss, R1 and R2. The defaults are for minutes on a CPU."""
+
+    name: ClassVar[str] = "r3gan"
+    title: ClassVar[str] = "R3GAN"
+    source: ClassVar[str] = "Huang et al. 2024, arXiv:2501.05441"
+    published: ClassVar[str] = (
+        "width=768 widest=768 depth=2 g_update=fresh latent=64 batch=512 lr=2e-4 gamma=0.05..0.005 "
+        "schedule.images=20_000_000 ema.halflife=0..5e6 augment=ada ada_pipe=bgc augment_p=0..0.55 steps=100_000"
+    )
+
+    width: Whole = Field(
+        16, ge=1, le=2048, description="channels at the finest level; twice as many at each coarser"
+    )
+    widest: Whole = Field(128, ge=1, le=4096, description="most channels of a level")
+    depth: Whole = Field(1, ge=1, le=64, description="residual blocks of a level")
+    group: Whole = Field(16, ge=1, description="channels of a group in the 3 × 3 convolutions")
+    batch: Whole = 16
+    steps: Whole = 3000
+    lr: float = 2e-3
+
+    def build_generator(self, data: ImageSpec) -> nn.Module:
+        """Z, labels → images."""
+        from luoxia.tasks.image_generation.networks.r3gan import Generator
+
+        return Generator(self.latent, data.shape, self.width, **self._form(data))
+
+    def build_discriminator(self, data: ImageSpec) -> nn.Module:
+        """Images, labels → logits."""
+        from luoxia.tasks.image_generation.networks.r3gan import Discriminator
+
+        return Discriminator(data.shape, self.width, **self._form(data))
+
+    def _form(self, data: ImageSpec) -> dict[str, int]:
+        classes = self._classes(data)
+        return {"widest": self.widest, "depth": self.depth, "group": self.group, "classes": classes}

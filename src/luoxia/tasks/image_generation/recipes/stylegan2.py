@@ -1,0 +1,130 @@
+"""StyleGAN2 with adaptive discriminator augmentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from luoxia.core.config import AnnealableWeight, Unset, Whole
+from luoxia.tasks.image_generation.recipes.adversarial import (
+    AdversarialRecipe,
+    GUpdateName,
+    LossName,
+    PenaltyName,
+)
+from luoxia.tasks.image_generation.recipes.r3gan import gamma_for
+from luoxia.training.recipe import Average, Optimiser
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luoxia.adversarial.objective import Adversarial
+    from luoxia.media.image.images import ImageSpec
+
+SMALL = 32
+"""Pixels up to which paths and mixing are left out, as in the published configuration for CIFAR-10."""
+
+
+class StyleGAN2(AdversarialRecipe):
+    """A style for every layer. Unset keys follow from the size of the images, as ``auto`` of the public code has it.
+
+    The networks are thinner than the published ones, for minutes on a CPU; ``published`` gives those for CIFAR-10.
+    """
+
+    name: ClassVar[str] = "stylegan2"
+    title: ClassVar[str] = "StyleGAN2 with adaptive augmentation"
+    source: ClassVar[str] = "Karras et al. 2020, arXiv:1912.04958 and arXiv:2006.06676"
+    published: ClassVar[str] = (
+        "width=512 widest=512 latent=512 styles=512 batch=64 group=32 loss=nonsaturating penalty=r1 penalty_every=16 "
+        "gamma=0.01 ema.halflife=500000 g_update=fresh augment=ada steps=1562500"
+    )
+
+    width: Whole = Field(16, ge=1, le=2048, description="channels at the finest level")
+    widest: Whole = Field(128, ge=1, le=4096, description="channels at most: they double at each halving")
+    latent: Whole = Field(128, ge=1, le=2**16, description="dimensions of z")
+    styles: Whole = Field(128, ge=1, le=2**16, description="dimensions of w")
+    mapping_layers: Whole = Field(2, ge=1, le=1024, description="layers from z to w")
+    condition: Literal["none", "projection"] = Field(
+        "none", description="class labels: none, or embedded in the mapping and projected in D"
+    )
+    group: Annotated[Whole | None, Unset] = Field(
+        None, ge=0, description="images whose spread D is shown, a divisor of batch; 4 if unset, 0: none"
+    )
+    mixing: Annotated[float | None, Unset] = Field(
+        None, ge=0, le=1, description="share of images of two styles; if unset 0.9, or 0 up to 32 pixels"
+    )
+    path_weight: Annotated[float | None, Unset] = Field(
+        None, ge=0, description="weight of path length regularisation; if unset 2, or 0 up to 32 pixels"
+    )
+    path_every: Whole = Field(4, ge=1, description="steps between two path lengths")
+    batch: Annotated[Whole | None, Unset] = Field(  # type: ignore[assignment]
+        None,
+        ge=1,
+        le=2**20,
+        description="real images a phase and process; if unset 4096 / pixels, at most 32",
+    )
+    gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]
+        None, description="weight of R1 and R2; by image size and batch, as in r3gan, if unset"
+    )
+    ema: Average = Field(
+        Average(), description="half-life of the average; if unset 10,000 · batch / 32 images"
+    )
+    loss: LossName = "relativistic"  # with the published one digits begin with mode collapse
+    penalty: PenaltyName = "r1+r2"
+    penalty_every: Whole = 8
+    g_update: GUpdateName = "shared"
+    lr: float = 2.5e-3
+    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    steps: Whole = 3000
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Settings by the size of the images, where they were not given; ``UsageError`` where they do not fit."""
+        from luoxia.core.errors import UsageError
+
+        pixels = max(data.height, data.width)
+        batch = self.batch or max(1, min(4096 // pixels, 32))
+        found: dict[str, Any] = {
+            "batch": batch,
+            "group": 4 if batch % 4 == 0 else 0,
+            "mixing": 0.0 if pixels <= SMALL else 0.9,
+            "path_weight": 0.0 if pixels <= SMALL else 2.0,
+            "gamma": gamma_for(data.height, data.width, batch),
+        }
+        found = {key: value for key, value in found.items() if getattr(self, key) is None}
+        if "ema" not in self.model_fields_set:
+            found["ema"] = Average(halflife=10_000 * batch / 32)
+        if self.group and batch % self.group:
+            raise UsageError(
+                f"group={self.group} does not divide batch={batch}; choose a divisor, or group=0"
+            )
+        return found
+
+    def build(self, data: ImageSpec) -> Adversarial:
+        """The objective on images of the data's shape."""
+        from luoxia.tasks.image_generation.style_objective import Style
+
+        own = self.model_copy(update=self.settled(data))
+        settings = {key: getattr(own, key) for key in ("mixing", "path_weight", "path_every")}
+        return Style(*own.players(data), **own.rules(), **settings)
+
+    def build_generator(self, data: ImageSpec) -> nn.Module:
+        """z, labels → images."""
+        from luoxia.tasks.image_generation.networks.stylegan2 import Generator
+
+        return Generator(self.latent, data.shape, mapping_layers=self.mapping_layers, **self._sizes(data))
+
+    def build_discriminator(self, data: ImageSpec) -> nn.Module:
+        """Images, labels → logits."""
+        from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator
+
+        group = self.model_copy(update=self.settled(data)).group
+        return Discriminator(data.shape, group=group or 0, **self._sizes(data))
+
+    def _sizes(self, data: ImageSpec) -> dict[str, Any]:
+        return {
+            "width": self.width,
+            "widest": max(self.widest, self.width),
+            "styles": self.styles,
+            "classes": self._classes(data),
+        }

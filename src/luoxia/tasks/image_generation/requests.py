@@ -1,0 +1,47 @@
+"""What is asked of a generator of images, judged by names alone, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from luoxia.core.config import nearest
+from luoxia.core.errors import UsageError
+
+
+def class_asked(label: str | int | None, classes: Sequence[str]) -> str | int | None:
+    """The class that is asked for: "none" is the class of that name where there is one, and else no class."""
+    return None if label in ("none", "None") and label not in classes else label
+
+
+def check_label(label: str | int | None, classes: Sequence[str], conditional: bool) -> None:
+    """``UsageError`` for a class that the model lacks."""
+    asked = class_asked(label, classes)
+    if asked is None:
+        return
+    if not conditional:
+        raise UsageError("label= needs a conditional model; train with condition=concat or projection")
+    class_number(asked, classes)
+
+
+def class_number(label: str | int, classes: Sequence[str]) -> int:
+    """The number of a class, by its name or, where no class has a number as its name, by that."""
+    name = str(label)
+    if name in classes:
+        return classes.index(name)
+    numbers = all(known.isdecimal() for known in classes)  # then a number is a name, and no place
+    if name.isdecimal() and int(name) < len(classes) and not numbers:
+        return int(name)
+    few = f"; classes are {', '.join(classes)}" if len(classes) <= 12 else ""
+    hint = few or nearest(name, classes) or f"; classes are {', '.join(classes[:12])} …"
+    raise UsageError(f"label={name} is no class of this model{hint}")
+
+
+def needing_styles(mix: int | None, mix_layers: str | None, noise: str) -> str:
+    """The first of these controls that only a network with styles has, as KEY=VALUE; "" without."""
+    asked = {"mix": mix, "mix_layers": mix_layers, "noise": None if noise == "const" else noise}
+    return next((f"{key}={value}" for key, value in asked.items() if value is not None), "")
+
+
+def no_styles(what: str) -> UsageError:
+    """The error for ``what`` of a network without styles."""
+    return UsageError(f"{what} needs a model with styles; train one with: luoxia train stylegan2")

@@ -1,0 +1,1 @@
+"""Images of one kind into images of another, without pairs."""

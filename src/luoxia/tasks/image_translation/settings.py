@@ -1,0 +1,30 @@
+"""The keys of translate for images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from luoxia.core.config import Config, Place, Unset, Whole
+from luoxia.tasks.shared.settings import USE
+
+
+class TranslateImageSettings(Config):
+    """The keys of ``luoxia translate`` for a translator of images."""
+
+    direction: Literal["a2b", "b2a"] = Field("a2b", description="from side A to B, or back")
+    out: Annotated[str | None, Place] = Field(
+        None, description="FILE.png for one image, FOLDER/ for a folder or zip, whose names are kept"
+    )
+    tile: Whole = Field(
+        1024,
+        ge=64,
+        le=65_536,
+        description="pixels a side above which an image is translated in tiles of this size",
+    )
+    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    use: Annotated[str | None, Unset] = USE

@@ -1,0 +1,311 @@
+"""Training on two sides of images: translations of the same held-out images, scores against the other side's."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from luoxia.core.errors import UsageError
+from luoxia.core.names import many
+from luoxia.core.order import holdout_split, spread
+from luoxia.media.image.batches import CropBatches
+from luoxia.media.image.images import ImageDataset, ImageSpec
+from luoxia.media.image.reference import Reference
+from luoxia.media.image.scores import Measurement, measure
+from luoxia.media.image.unpaired import UnpairedDataset, open_unpaired
+from luoxia.media.image.writer import write_grid
+from luoxia.metrics.intervals import mean
+from luoxia.metrics.score import Score
+from luoxia.runs.display import Display
+from luoxia.tasks.image_translation.model import ImageTranslator
+from luoxia.tasks.image_translation.networks.cyclegan import Together
+from luoxia.tasks.image_translation.objective import UnpairedBatch
+from luoxia.tasks.image_translation.recipes import UnpairedRecipe
+from luoxia.tasks.shared.image_training import (
+    Indices,
+    PictureSession,
+    Real,
+    make_reference,
+    picture_neighbours,
+)
+from luoxia.tasks.stored import spec_of
+from luoxia.training.objective import Phase, Rng, hashed
+from luoxia.training.session import absolute
+
+ROWS = 8
+"""Images of each side in a sample grid: always the same."""
+OBSERVED = 4
+"""Images of each side for the objective's ``observe``, which is outside mixed precision."""
+Images = NDArray[np.uint8]
+
+
+class UnpairedSession(PictureSession):
+    """The training of a translator of images."""
+
+    exported: ClassVar[str] = "image translator"
+    network: ClassVar[str] = "generators"
+    recipe: UnpairedRecipe
+    dataset: UnpairedDataset
+
+    @staticmethod
+    def open_data(recipe: UnpairedRecipe, display: Display | None = None) -> UnpairedDataset:
+        """The two sources that ``data`` and ``against`` name."""
+        if recipe.data is None or recipe.against is None:
+            name = type(recipe).name
+            raise UsageError(
+                f"{name} needs two sides: luoxia train {name} data=IMAGES_OF_A against=IMAGES_OF_B"
+            )
+        return open_unpaired(
+            recipe.data, recipe.against, recipe.size, recipe.crop, recipe.channels, recipe.load,
+            progress=display.decoding if display else None,
+        )  # fmt: skip
+
+    @staticmethod
+    def settle(recipe: UnpairedRecipe, dataset: UnpairedDataset) -> dict[str, Any]:
+        """The data's sizes and channels, the other source wherever the run is resumed from, and epochs in steps."""
+        assert recipe.against is not None
+        spec = dataset.spec
+        settled: dict[str, Any] = {
+            "against": absolute(recipe.against),
+            "size": (spec.height, spec.width),
+            "load": dataset.load,
+            "channels": spec.channels,
+        }
+        if recipe.epochs is not None:
+            trained = max(len(split(side, recipe)[0]) for side in (dataset.a, dataset.b))
+            settled["steps"] = -(-recipe.epochs * trained // recipe.batch)
+        return settled
+
+    @staticmethod
+    def announce(dataset: UnpairedDataset) -> str:
+        """Number and shape."""
+        spec, (height, width) = dataset.spec, dataset.load
+        shape = f"{spec.height} × {spec.width} × {spec.channels}"
+        cut = f", cut out of {height} × {width}" if dataset.load != (spec.height, spec.width) else ""
+        return (
+            f"{many(len(dataset.a), 'image')} against {len(dataset.b):,}, of {shape}{cut}, {dataset.source}"
+        )
+
+    def prepare(self) -> None:
+        """Hold some images of each side back, and serve the rest in batches."""
+        recipe, dataset = self.recipe, self.dataset
+        self.splits = {side: split(getattr(dataset, side), recipe) for side in "ab"}
+        self.batches = {
+            side: CropBatches(
+                getattr(dataset, side), train, recipe.batch, hashed(recipe.seed, side), self.world,
+                size=(dataset.spec.height, dataset.spec.width), mirror=recipe.mirror,
+            )
+            for side, (train, _) in self.splits.items()
+        }  # fmt: skip
+
+    def batch(self, phase: Phase, index: int) -> UnpairedBatch:
+        """Real images of each side, drawn apart."""
+        return UnpairedBatch(*(self.batches[side](phase, index).images for side in "ab"))
+
+    def observe(self, rng: Rng) -> tuple[UnpairedBatch, UnpairedBatch | None]:
+        """Some images of either kind."""
+        train, heldout = (self._pick(kind, rng) for kind in (0, 1))
+        assert train is not None
+        return train, heldout
+
+    def _pick(self, kind: int, rng: Rng) -> UnpairedBatch | None:
+        rows = {side: splits[kind] for side, splits in self.splits.items()}
+        if any(len(chosen) == 0 for chosen in rows.values()):
+            return None
+        sides = []
+        for side, indices in rows.items():
+            drawn = rng.integers(0, len(indices), min(len(indices), OBSERVED)).cpu().numpy()
+            sides.append(self.batches[side].gather(indices[drawn]).images)
+        return UnpairedBatch(*sides)
+
+    # ------------------------------------------------------------------ samples and scores
+
+    def generator(self) -> ImageTranslator:
+        """What is sampled and measured, in the precision of training."""
+        networks: Any = self.averaged(self.network)
+        own = Together({way: copy.deepcopy(getattr(networks, way)) for way in self.recipe.directions})
+        return ImageTranslator(
+            own,
+            channels=self.dataset.spec.channels,
+            details=self.details(),
+            device=self.world.device,
+            dtype=self.dtype,
+        )
+
+    def sample(self, step: int) -> None:
+        """Held-out images, their translations, and these translated back: a row for each image."""
+        translator, columns = self.generator(), []
+        for direction in translator.directions:
+            real = take(self._centred[direction[0]], unseen(self.splits[direction[0]]), ROWS)
+            columns += [real, *journey(translator, real, direction)]
+        rows = min(map(len, columns))
+        tiles = np.stack([column[:rows] for column in columns], axis=1)
+        path = self.run.path / "samples" / f"step_{step:06d}.png"
+        write_grid(path, tiles.reshape(-1, *tiles.shape[2:]), self.details(), len(columns))
+
+    @cached_property
+    def _centred(self) -> dict[str, ImageDataset]:
+        return {side: self.dataset.centred(side) for side in "ab"}
+
+    @property
+    def real(self) -> Real:
+        """Side B."""
+        return self._centred["b"], *self.splits["b"]
+
+    def made(self, most: int) -> Images:
+        """Translations of held-out images of side A."""
+        return self.generator().translate(take(self._centred["a"], unseen(self.splits["a"]), most))
+
+    def measure(self) -> list[dict[str, Any]]:
+        """All scores of the present average, and the picture of its nearest neighbours on side B."""
+        measurement, made, real = examine(
+            self.generator(),
+            self._centred,
+            self.splits,
+            {"b": self.reference},
+            self.recipe,
+            seed=self.score_seed,
+        )
+        picture_neighbours(self.run, made, real, measurement)
+        return [score.as_dict() for score in measurement.scores]
+
+    # ------------------------------------------------------------------ the model folder
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Those of the translators, without what only training needs."""
+        return of_translators(super().weights())
+
+    @staticmethod
+    def open_model(
+        recipe: UnpairedRecipe,
+        config: dict[str, Any],
+        weights: dict[str, torch.Tensor],
+        folder: Path,
+        **common: Any,
+    ) -> ImageTranslator:
+        """The translator of images."""
+        spec = spec_of(ImageSpec, config["spec"])
+        networks = recipe.translators(spec)
+        networks.load_state_dict(of_translators(weights))
+        return ImageTranslator(networks, channels=spec.channels, **common)
+
+    def describe_model(self) -> dict[str, Any]:
+        """The size that was trained on, and the directions."""
+        spec = self.dataset.spec
+        keys = ("height", "width", "channels")
+        return {"spec": {key: getattr(spec, key) for key in keys}, "directions": list(self.recipe.directions)}
+
+    def describe_data(self) -> dict[str, Any]:
+        """Both sides, for run.json."""
+        return super().describe_data() | {
+            "task": "image translation",
+            "against": self.recipe.against,
+            "counts": {side: len(getattr(self.dataset, side)) for side in "ab"},
+            "train": {side: len(train) for side, (train, _) in self.splits.items()},
+            "heldout": {side: len(heldout) for side, (_, heldout) in self.splits.items()},
+            "classes": [],
+            "labelled": False,
+        }
+
+    def card(self) -> str:
+        """The model card."""
+        spec, a, b = self.dataset.spec, self.dataset.a, self.dataset.b
+        return self.write_card(
+            f"A translator of images, {' and '.join(self.recipe.directions)}",
+            f"crops of {spec.height} × {spec.width} ({spec.channels} channels): side A {a.source} "
+            f"({many(len(a), 'image')}), side B {b.source} ({len(b):,})",
+            'images = luoxia.load("PATH/TO/THIS/FOLDER").translate(images, direction="a2b")  # uint8 (n, h, w, c)',
+            "What it makes is synthetic, whatever it was made of.",
+        )
+
+
+# ------------------------------------------------------------------ what measuring again shares
+
+Splits = dict[str, tuple[Indices, Indices]]
+"""Side → the images that were trained on, and those held out."""
+
+
+def split(images: ImageDataset, recipe: UnpairedRecipe) -> tuple[Indices, Indices]:
+    """(train, held-out) of one side; ``holdout=0`` holds none out."""
+    return holdout_split(len(images), recipe.holdout, recipe.seed)
+
+
+def unseen(splits: tuple[Indices, Indices]) -> Indices:
+    """The held-out images; those trained on where fewer than two are held out."""
+    train, heldout = splits
+    return heldout if len(heldout) > 1 else train
+
+
+def take(images: ImageDataset, indices: Indices, most: int) -> Images:
+    """At most so many of them, evenly spaced, (n, h, w, c)."""
+    taken: Images = np.asarray(images.images[spread(indices, most)])
+    return taken
+
+
+def journey(translator: ImageTranslator, images: Images, direction: str) -> list[Images]:
+    """Translations, and these translated back where the model knows the way."""
+    there = translator.translate(images, direction)
+    back = direction[::-1]
+    return [there, translator.translate(there, back)] if back in translator.directions else [there]
+
+
+def of_translators(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights that translate."""
+    return {name: value for name, value in weights.items() if name.startswith(("a2b.", "b2a."))}
+
+
+def examine(
+    translator: ImageTranslator,
+    centred: dict[str, ImageDataset],
+    splits: Splits,
+    references: dict[str, Reference],
+    recipe: UnpairedRecipe,
+    *,
+    seed: int,
+    extractor: str | None = None,
+    n: int | None = None,
+) -> tuple[Measurement, Images, Images]:
+    """All scores of a translator on images it was not trained on, its translations to side B, and what is real there.
+
+    Side B has every score. The other direction has distances, and each the error of going there and back.
+    ``references`` are real sides that are at hand.
+    """
+    most, chosen = n or recipe.score_samples, extractor or recipe.extractor
+    scores: list[Score] = []
+    results: dict[str, tuple[Measurement, Images, Images]] = {}
+    for direction in translator.directions:
+        here, there = direction[0], direction[-1]
+        reference = references.get(there) or make_reference(
+            chosen,
+            centred[there],
+            *splits[there],
+            seed=seed,
+            limit=max(most, 10_000),
+            device=translator.device,
+        )
+        real = take(centred[here], unseen(splits[here]), most)
+        made, *back = journey(translator, real, direction)
+        measurement = measure(reference, made)
+        results[direction] = measurement, made, reference.real
+        found = measurement.scores
+        if direction != "a2b":
+            found = [
+                replace(s, name=f"{s.name} {direction}") for s in found if s.name.startswith(("FD", "KID"))
+            ]
+        scores += found
+        scores += [_cycle_error(reference, real, images, direction) for images in back]
+    measurement, made, real = results["a2b"]
+    return replace(measurement, scores=scores), made, real
+
+
+def _cycle_error(reference: Reference, real: Images, back: Images, direction: str) -> Score:
+    """The mean difference between an image and itself translated there and back, in levels of 255."""
+    errors = np.abs(real.astype(np.int16) - back).mean((1, 2, 3))
+    return reference.score(f"cycle error {direction}", "plausibility", mean(errors), 0.0, len(real))

@@ -1,0 +1,1 @@
+"""Text from a prompt, a chat or a condition."""

@@ -1,0 +1,185 @@
+"""A trained decoder to go on from, or to give away: a run's, or that of a Hugging Face folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from luoxia import __version__
+from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.interchange.config import Config
+from luoxia.interchange.huggingface import Loaded, load_folder, read_shape
+from luoxia.interchange.peft import load_adapter, save_adapter
+from luoxia.interchange.saving import fitting
+from luoxia.interchange.tensors import read_json
+from luoxia.interchange.tokenisers import FILES, end_tokens
+from luoxia.media.text.chat import ChatTemplate
+from luoxia.media.text.tokeniser import FILE, Tokeniser
+from luoxia.nn.lora import adapters, add_lora, fold
+from luoxia.nn.transformer import Decoder
+from luoxia.runs.folder import is_foreign, model_folder, require_model
+from luoxia.tasks.language_modeling.encoder import TextEncoder
+from luoxia.tasks.language_modeling.model import TextGenerator
+from luoxia.tasks.stored import Stored, no_larger_than, usable
+from luoxia.training.session import Session
+
+FOREIGN = "huggingface"
+"""Of a model folder whose weights began in a Hugging Face folder: the small files of that folder."""
+ADAPTER = "adapter"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A decoder with its weights; ``foreign``: the folder with the small files of the toolkit it began in."""
+
+    network: Decoder
+    foreign: Path | None
+
+    @classmethod
+    def open(cls, path: str, session: type[Session], adapter: str | None = None) -> Origin:
+        """Of a run or model folder of that session's, or of a Hugging Face folder, with a PEFT ``adapter`` merged."""
+        require_model(Path(path))
+        folder = model_folder(path)
+        if is_foreign(folder):
+            foreign_tokeniser(folder)  # refuses one that does not fit
+            loaded = merged(load_folder(folder), adapter)
+            if not isinstance(loaded.network, Decoder):
+                raise UsageError(f"{path} is an encoder, which writes no text: give a model that does")
+            return cls(loaded.network, folder)
+        refuse_adapter(path, adapter)
+        with usable(folder):
+            stored = Stored.read(folder)
+            if stored.config["kind"] != session.exported:
+                raise UsageError(
+                    f"{path} holds no {session.exported}, but of the kind '{stored.config['kind']}'"
+                )
+            weights = stored.weights()
+            with no_larger_than(weights):
+                given = (stored.recipe, stored.config, weights, folder)
+                model = session.open_model(*given, details={}, device="cpu")
+        return cls(model.network, folder / FOREIGN if (folder / FOREIGN).is_dir() else None)
+
+    @property
+    def like(self) -> Loaded | None:
+        """What its small files say, for saving it as it came."""
+        if self.foreign is None:
+            return None
+        config = read_json(self.foreign / "config.json")
+        return Loaded(self.network, str(config.get("model_type")), self.foreign, config)
+
+
+def origin_tokeniser(path: str) -> Tokeniser:
+    """The tokeniser of such a folder; ``UsageError`` where it has none."""
+    require_model(Path(path))
+    folder = model_folder(path)
+    found = foreign_tokeniser(folder) if is_foreign(folder) else Tokeniser.load(folder)
+    if found is None:
+        raise UsageError(
+            f"{path} has no tokenizer.json, and text cannot be learnt without: save the tokeniser there"
+        )
+    return found
+
+
+def origin_chat(path: str) -> ChatTemplate:
+    """How the model of such a folder writes chats."""
+    require_model(Path(path))
+    folder = model_folder(path)
+    return ChatTemplate.of(folder if is_foreign(folder) else folder / FOREIGN)
+
+
+def foreign_tokeniser(folder: Path) -> Tokeniser | None:
+    """The tokeniser of a Hugging Face folder; None where none lies there.
+
+    ``LuoxiaError`` where it has tokens that the network's embedding lacks.
+    """
+    if (folder / "tokenizer.json").is_file():
+        tokeniser = Tokeniser.from_huggingface(folder, next(iter(end_tokens(folder)), None))
+    elif (folder / FILE).is_file():
+        tokeniser = Tokeniser.load(folder)
+    else:
+        return None
+    rows = read_shape(Config(folder / "config.json"))[1].vocabulary
+    if tokeniser.vocabulary > rows:
+        beyond = [name for name, token in tokeniser.specials.items() if token >= rows]
+        named = f", such as {', '.join(beyond[:3])}," if beyond else ""
+        raise LuoxiaError(
+            f"the tokeniser in {folder} has {tokeniser.vocabulary:,} tokens and the network's embedding only {rows:,} "
+            f"rows: tokens were added{named} without a row for each; in transformers, "
+            "model.resize_token_embeddings(len(tokenizer)) adds them"
+        )
+    return tokeniser
+
+
+def load_foreign(
+    folder: Path, device: torch.device, adapter: str | Path | None = None, **precise: Any
+) -> TextGenerator | TextEncoder:
+    """The model of a Hugging Face folder, with its tokeniser where one lies there and a PEFT ``adapter`` merged."""
+    tokeniser, loaded = foreign_tokeniser(folder), merged(load_folder(folder), adapter)
+    details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
+    details["generator"] = f"Luoxia {__version__}"
+    details |= {} if adapter is None else {"adapter": Path(adapter).resolve().name}
+    common: dict[str, Any] = {"details": details, "device": device, **precise}
+    if isinstance(loaded.network, Decoder):
+        chat = ChatTemplate.of(folder)
+        return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), chat=chat, **common)
+    return TextEncoder(loaded.network, tokeniser, **common)
+
+
+def merged(loaded: Loaded, adapter: str | Path | None) -> Loaded:
+    """The network with the adapter of a PEFT folder in its weights."""
+    if adapter is not None:
+        load_adapter(loaded.network, adapter, loaded.architecture)
+        fold(loaded.network)
+    return loaded
+
+
+def refuse_adapter(path: str | Path, adapter: str | Path | None) -> None:
+    """PEFT's adapters are made for the folders of its toolkit."""
+    if adapter is not None:
+        raise UsageError(
+            f"adapter={adapter} needs a Hugging Face folder, the one it was trained on, and {path} is none: "
+            f"write one with luoxia export {path} out=FOLDER"
+        )
+
+
+def learnt_ends(folder: Path, tokeniser: Tokeniser) -> tuple[int, ...]:
+    """What ends the texts of a fine-tuned model: its tokeniser's end, which it learnt, and those it came with."""
+    own = () if tokeniser.eos is None else (tokeniser.eos,)
+    return (*own, *end_tokens(folder / FOREIGN))
+
+
+def copy_foreign(origin: Origin, model: Path, new: Path) -> None:
+    """Keep the small files of the toolkit that the weights began in, so that they can go back there.
+
+    Into the ``new`` model folder, from where they began, or from the ``model`` folder so far.
+    """
+    if origin.foreign is None:
+        return
+    (new / FOREIGN).mkdir()
+    for name in ("config.json", *FILES):
+        found = (place / name for place in (origin.foreign, model / FOREIGN) if (place / name).is_file())
+        if (source := next(found, None)) is not None:
+            shutil.copyfile(source, new / FOREIGN / name)
+
+
+def write_adapter(network: Decoder, origin: Origin, base: str, model: Path) -> None:
+    """The adapters as a PEFT folder, where PEFT's toolkit has the network's architecture."""
+    kind = None if origin.like is None else origin.like.architecture
+    try:
+        fitting(network.shape, kind, encoder=False)
+    except LuoxiaError:
+        return
+    save_adapter(network, model / ADAPTER, kind, base)
+
+
+def load_adapted(network: Decoder, weights: dict[str, Any], rank: int, alpha: float) -> None:
+    """Take over weights with or without adapters beside them, and make one of both."""
+    if any(name.endswith(".base.weight") for name in weights):
+        add_lora(network, rank, alpha)
+    network.load_state_dict(weights)
+    if any(True for _ in adapters(network)):
+        fold(network)

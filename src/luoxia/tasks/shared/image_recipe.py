@@ -1,0 +1,40 @@
+"""What recipes of images share: the data and its scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from luoxia.core.config import Whole
+from luoxia.media.image.keys import DataSettings, is_extractor
+from luoxia.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from luoxia.media.image.images import ImageSpec
+
+
+class ImageRecipe(DataSettings, Recipe):
+    """Images of one size, some of them held out, and scores on an extractor's features."""
+
+    holdout: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="share of the images kept from training, to notice overfitting (at most 1,000)",
+    )
+    extractor: str = Field(
+        "self", description="features of the scores: self, effnet-lite0, inception:FILE, none"
+    )
+    score_samples: Whole = Field(5000, ge=2, description="samples of the final scores")
+
+    def settled(self, data: ImageSpec) -> dict[str, Any]:
+        """Settings that follow from the data where they were not given."""
+        return {}
+
+    @field_validator("extractor")
+    @classmethod
+    def _known_extractor(cls, value: str) -> str:
+        if value != "none" and not is_extractor(value):
+            raise ValueError("must be self, effnet-lite0, inception:WEIGHTS_FILE or none")
+        return value

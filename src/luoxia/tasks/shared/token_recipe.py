@@ -1,0 +1,89 @@
+"""What recipes of Transformers on text share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from luoxia.core.config import Place, Unset, Whole
+from luoxia.training.recipe import Average, Recipe
+
+if TYPE_CHECKING:
+    from luoxia.nn.transformer import Shape
+
+
+SizeName = Literal["tiny", "small", "base"]
+
+
+SIZES: dict[str, tuple[int, int, int]] = {"tiny": (4, 4, 128), "small": (6, 6, 384), "base": (12, 12, 768)}
+"""Layers, heads and width: a CPU's minutes, a GPU's minutes, GPT-2's smallest."""
+
+
+class TextRecipe(Recipe):
+    """What all recipes on text share."""
+
+    data: Annotated[str | None, Place] = Field(
+        None, description="text to learn from; Python's own documentation if unset"
+    )
+    size: SizeName = Field(
+        "tiny", description="layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768"
+    )
+    layers: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, le=1024, description="blocks; by size if unset"
+    )
+    heads: Annotated[Whole | None, Unset] = Field(None, ge=1, description="attention heads; by size if unset")
+    width: Annotated[Whole | None, Unset] = Field(
+        None, ge=2, le=2**16, description="d_model; by size if unset"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of embeddings and sub-layers")
+    tokeniser: Literal["byte", "character", "bpe", "unigram"] = Field(
+        "bpe", description="byte, character, bpe or unigram, trained on the data"
+    )
+    vocabulary: Whole = Field(4096, ge=260, le=2**20, description="tokens in all (bpe, unigram)")
+    holdout: float = Field(0.05, ge=0, le=0.5, description="share of the text kept from training")
+    allow_skipped: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of the rows or lines that may be broken; beyond, the data is refused",
+    )
+    score_samples: Whole = Field(
+        64, ge=0, description="texts of the final scores; 0: only predict held-out text"
+    )
+    checkpoint_activations: bool = Field(
+        False,
+        description="compute each layer again on the way back instead of keeping its inside: less memory",
+    )
+    sample_every: Whole = 500
+    ema: Average = Average(halflife=0)
+
+    def trainable(self, network: Any) -> Any:
+        """The network, set to keep or to recompute its activations."""
+        from luoxia.nn.transformer import Transformer
+
+        for module in network.modules():
+            if isinstance(module, Transformer):
+                module.checkpointing = self.checkpoint_activations
+        return network
+
+    def dimensions(self) -> dict[str, Any]:
+        """Layers, heads, width, and dropout."""
+        layers, heads, width = SIZES[self.size]
+        sizes = {"layers": self.layers or layers, "heads": self.heads or heads, "width": self.width or width}
+        return sizes | {"dropout": self.dropout}
+
+    def modern(self, vocabulary: int, context: int) -> Shape:
+        """A network of today: rotary positions, RMSNorm, QK-norm, ReLU²."""
+        from luoxia.nn.transformer import Shape
+
+        return Shape(
+            vocabulary,
+            **self.dimensions(),
+            context=context,
+            norm_affine=False,
+            qk_norm=True,
+            activation="relu2",
+            tied=False,
+            init="zero",
+        )

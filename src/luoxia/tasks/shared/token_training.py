@@ -1,0 +1,99 @@
+"""What trainings on text share: the model folder, with the tokeniser in it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from luoxia.media.text.spec import TextSpec
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.nn.shape import Shape
+from luoxia.tasks.shared.token_model import TokenModel
+from luoxia.tasks.stored import spec_of
+from luoxia.training.session import Session
+
+
+class TokenSession(Session):
+    """A training whose data set has a ``tokeniser``."""
+
+    model: ClassVar[type[TokenModel[Any]]]
+    """What ``luoxia.load`` returns."""
+    told: ClassVar[tuple[str, str, str]]
+    """What the card says: what the model is, a call of it, a warning."""
+
+    @classmethod
+    def open_model(
+        cls,
+        recipe: Any,
+        config: dict[str, Any],
+        weights: dict[str, torch.Tensor],
+        folder: Path,
+        **common: Any,
+    ) -> Any:
+        """The network and the tokeniser beside it."""
+        spec = spec_of(TextSpec, config["spec"])
+        if spec.shape is not None:
+            spec_of(Shape, spec.shape)
+        network = recipe.build_generator(spec)
+        cls.fill(network, weights, recipe)
+        tokeniser = Tokeniser.load(folder)
+        return cls.model(
+            network, tokeniser, **cls.beside(folder, tokeniser), **cls.controls(recipe), **common
+        )
+
+    @staticmethod
+    def beside(folder: Path, tokeniser: Tokeniser) -> dict[str, Any]:
+        """What the model must know of the files beside its weights."""
+        return {}
+
+    @staticmethod
+    def fill(network: Any, weights: dict[str, torch.Tensor], recipe: Any) -> None:
+        """Give a network its weights."""
+        network.load_state_dict(weights)
+
+    @staticmethod
+    def controls(recipe: Any) -> dict[str, Any]:
+        """What the model must know of its recipe."""
+        return {}
+
+    def generator(self) -> Any:
+        """What is sampled and measured: a copy, for models in use do not train."""
+        network = copy.deepcopy(self.averaged(self.network))
+        common: dict[str, Any] = {"details": self.details(), "device": self.world.device}
+        return self.model(network, self.dataset.tokeniser, **self.controls(self.recipe), **common)
+
+    @staticmethod
+    def skipped(dataset: Any) -> str:
+        """How many rows could not be used."""
+        return str(dataset.data.skips.amount())
+
+    def describe_model(self) -> dict[str, Any]:
+        """What the network's form and the model need of the data."""
+        return {"spec": asdict(self.dataset.spec)}
+
+    def write_model(self, folder: Path) -> None:
+        """The tokeniser beside the weights."""
+        self.dataset.tokeniser.save(folder)
+
+    def describe_tokens(self) -> dict[str, Any]:
+        """The text and its tokens, for run.json."""
+        return {
+            "source": self.dataset.source,
+            "path": self.recipe.data,
+            "fingerprint": self.dataset.fingerprint,
+            "count": len(self.dataset),
+            "tokeniser": self.dataset.tokeniser.kind,
+            "vocabulary": self.dataset.tokeniser.vocabulary,
+            "unit": self.unit,
+        }
+
+    def card(self) -> str:
+        """The model card."""
+        what, example, warning = self.told
+        return self.write_card(
+            what, self.dataset.source, f'luoxia.load("PATH/TO/THIS/FOLDER"){example}', warning
+        )

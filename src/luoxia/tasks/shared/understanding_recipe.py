@@ -1,0 +1,40 @@
+"""What recipes share that understand text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from luoxia.core.config import Unset, Whole
+from luoxia.tasks.shared.token_recipe import TextRecipe
+from luoxia.training.recipe import Optimiser, Schedule
+
+if TYPE_CHECKING:
+    from luoxia.nn.transformer import Encoder
+
+
+class Understanding(TextRecipe):
+    """What both recipes share: a modern encoder (rotary, RMSNorm, QK-norm, ReLU²), trained from scratch on little data.
+
+    Its optimiser is ``gpt``'s: Muon on the hidden matrices (Jordan et al. 2024), AdamW on the rest.
+    """
+
+    longest: Whole = Field(
+        128, ge=4, le=2**20, description="tokens of a text that are read; the rest is cut off"
+    )
+    layers: Annotated[Whole | None, Unset] = 2
+    dropout: float = 0.1
+    holdout: float = Field(0.1, ge=0, le=0.5, description="share of the data kept from training")
+    score_samples: Whole = Field(1000, ge=0, description="held-out examples in the final scores, at most")
+    steps: Whole = 1000
+    score_every: Whole = 250
+    lr: float = 0.02
+    optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
+    schedule: Schedule = Schedule(name="linear", final=0.05)
+
+    def encoder(self, vocabulary: int) -> Encoder:
+        """The network below the pooling."""
+        from luoxia.nn.transformer import Encoder
+
+        return Encoder(self.modern(vocabulary, self.longest))

@@ -1,0 +1,37 @@
+"""A trained model that classifies texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.nn.pooling import SentenceClassifier
+from luoxia.tasks.shared.pooled_model import Floats, PooledModel
+
+
+class TextClassifier(PooledModel[SentenceClassifier]):
+    """Says of which of its ``classes`` a text is."""
+
+    def __init__(
+        self, network: SentenceClassifier, tokeniser: Tokeniser, *, classes: Sequence[str], **common: Any
+    ) -> None:
+        super().__init__(network, tokeniser, **common)
+        self.classes = tuple(classes)
+
+    def probabilities(self, texts: str | Sequence[str]) -> Floats:
+        """Texts → their classes' probabilities, float32 (n, classes), in the order of ``classes``.
+
+        A text that is longer than the model's context loses its end; an empty one is a ``UsageError``.
+        """
+        logits = self.rows(texts).astype(np.float64)
+        shares = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+        normalised: Floats = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+        return normalised
+
+    def classify(self, texts: str | Sequence[str]) -> list[tuple[str, float]]:
+        """Texts → of each the likeliest class and its probability."""
+        rows = self.probabilities(texts)
+        return [(self.classes[row.argmax()], float(row.max())) for row in rows]

@@ -1,0 +1,24 @@
+"""The keys of classify."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from luoxia.core.config import Config, Place, Unset
+from luoxia.tasks.shared.settings import USE
+
+
+class ClassifySettings(Config):
+    """The keys of ``luoxia classify``."""
+
+    out: Annotated[str | None, Place] = Field(
+        None, description="FILE.jsonl or FILE.csv; the terminal if unset"
+    )
+    text: Annotated[str | None, Unset] = Field(
+        None, description="field of a file of rows (.json, .jsonl, .csv, .tsv); text if unset"
+    )
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    use: Annotated[str | None, Unset] = USE

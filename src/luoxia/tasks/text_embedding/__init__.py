@@ -1,0 +1,1 @@
+"""Which texts mean the same."""

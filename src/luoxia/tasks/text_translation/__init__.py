@@ -1,0 +1,1 @@
+"""A sentence into its counterpart in another language."""

@@ -1,0 +1,95 @@
+"""A translator of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from luoxia.core.config import Place, Unset, Whole, merge
+from luoxia.tasks.shared.token_recipe import SizeName, TextRecipe
+from luoxia.training.recipe import Average, Optimiser, Schedule
+
+if TYPE_CHECKING:
+    from luoxia.media.text.spec import TextSpec
+    from luoxia.nn.transformer import Shape
+    from luoxia.tasks.text_translation.objective import Translation
+
+
+VASWANI: dict[str, Any] = {
+    "lr": 1e-3,
+    "optimiser": {"name": "adam", "betas": (0.9, 0.98), "eps": 1e-9, "clip": 1.0},
+    "schedule": {"name": "inverse_sqrt", "warmup": 400},
+    "ema": {"halflife": 0},
+    "average_checkpoints": 5,
+    "checkpoint_every": 100,
+}
+"""How the first Transformer was trained (Vaswani et al. 2017, sections 5.3 and 6.1), for a small model's few steps."""
+
+
+class Translate(TextRecipe):
+    """A sentence into its counterpart: encoder and decoder, as the Transformer was first made."""
+
+    name: ClassVar[str] = "translate"
+    title: ClassVar[str] = "encoder–decoder translator"
+    source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762"
+    published: ClassVar[str] = (
+        "style=vaswani layers=6 heads=8 width=512 dropout=0.1 batch=25000 steps=100000 lr=7e-4 schedule.warmup=4000 "
+        "checkpoint_every=1500"
+    )
+
+    against: Annotated[str | None, Place] = Field(
+        None, description="the other language, line by line; unset: data has two columns"
+    )
+    style: Literal["modern", "vaswani"] = Field(
+        "modern", description="modern: pre-norm, RMSNorm, rotary; vaswani: post-norm, LayerNorm, sinusoidal"
+    )
+    size: SizeName = "tiny"
+    layers: Annotated[Whole | None, Unset] = 3
+    heads: Annotated[Whole | None, Unset] = 4
+    width: Annotated[Whole | None, Unset] = 256
+    dropout: float = 0.2
+    batch: Whole = Field(
+        2048, ge=64, le=2**20, description="tokens of the longer side in a batch, padding counted"
+    )
+    longest: Whole = Field(
+        128, ge=4, le=2**20, description="tokens of the longest sentence that is learnt from"
+    )
+    score_samples: Whole = 1000
+    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
+    steps: Whole = 4000
+    lr: float = 0.02
+    optimiser: Optimiser = Optimiser(name="muon", adam_lr=3e-3, betas=(0.9, 0.98))
+    schedule: Schedule = Schedule(name="cosine", warmup=100, final=0.02)
+    ema: Average = Average(halflife=1_000_000, ramp=0.1)  # in target tokens
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_in_style(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return merge(VASWANI, given) if given.get("style") == "vaswani" else given
+
+    def shape(self, vocabulary: int) -> Shape:
+        """The network's form; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
+        from luoxia.nn.transformer import vaswani
+
+        room = 4 * self.longest  # for translations longer than any sentence seen
+        classic = vaswani(vocabulary, **self.dimensions(), context=room)
+        if self.style == "vaswani":
+            return classic
+        return replace(classic, norm="rms", norm_first=True, positions="rotary", bias=False)
+
+    def build_generator(self, data: TextSpec) -> Any:
+        """Encoder and decoder."""
+        from luoxia.nn.transformer import EncoderDecoder
+
+        return EncoderDecoder(self.shape(data.vocabulary))
+
+    def build(self, data: TextSpec) -> Translation:
+        """The next target token, the source in view."""
+        from luoxia.tasks.text_translation.objective import Translation
+
+        return Translation(self.trainable(self.build_generator(data)), self.smoothing)

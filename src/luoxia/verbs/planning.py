@@ -1,0 +1,101 @@
+"""The calls behind ``--dry-run``: what a training would do and cost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from luoxia.core.config import nest
+from luoxia.runs.display import Display
+from luoxia.runs.run import Run
+from luoxia.tasks.menu import Recipe, configure
+from luoxia.tasks.sessions import session_of
+from luoxia.training.distributed import World
+from luoxia.training.hardware import choose_device, peak_memory
+from luoxia.training.session import count
+from luoxia.training.trainer import Trainer
+from luoxia.verbs.api import how_many_skipped, settled_session, tuned_settings
+from luoxia.verbs.opening import using
+from luoxia.verbs.settings import PlanSettings
+
+FLOAT = 4
+"""Bytes of a weight, of its gradient, of each moment."""
+MOMENTS = {"adam": 2, "adamw": 2, "muon": 2, "rmsprop": 1, "sgd": 0}
+"""Numbers that an optimiser keeps for each weight, at most; momentum of sgd and rmsprop is one more."""
+
+
+def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]:
+    """What ``train`` would do: the resolved config, the data, parameters, memory and time.
+
+    Memory is estimated, without activations, and time is not known; with ``plan="measured"`` both are measured on a few
+    real steps.
+    """
+    how = PlanSettings.from_settings({"plan": settings.pop("plan", "estimated")})
+    config = configure(recipe, nest(using(settings)))
+    Run.check_free(config.out)
+    display, world = Display(quiet=True), World(0, 1, choose_device(config.device))
+    dataset = session_of(config).open_data(config, display)
+    session = settled_session(config, Run(Path(config.out or "runs"), {}), dataset, world, display)
+    resolved, trainer = session.recipe, session.trainer
+    measured = how.plan == "measured"
+    each = seconds_per_step(trainer) if measured else None
+    ends = [resolved.budget, None if each is None else each * resolved.steps]
+    return {
+        "recipe": config.name or type(config).__name__,
+        "config": resolved.model_dump(mode="json"),
+        "data": {
+            "description": session.announce(dataset),
+            "skipped": how_many_skipped(config, dataset),
+            "source": dataset.source,
+            "count": len(dataset),
+            "fingerprint": dataset.fingerprint,
+        },
+        "parameters": {name: count(network) for name, network in trainer.networks.items()},
+        "plan": how.plan,
+        "seconds_per_step": each,
+        "seconds": min((end for end in ends if end is not None), default=None),
+        "memory_bytes": peak_memory(world.device) if measured else weights_memory(trainer),
+        **({"origin": origin} if (origin := session.describe_origin()) else {}),
+    }
+
+
+def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
+    """What ``finetune`` would do; see ``plan``."""
+    how = settings.pop("plan", "estimated")
+    recipe, tuned = tuned_settings(model, settings)
+    return plan(recipe, plan=how, **tuned)
+
+
+def weights_memory(trainer: Trainer) -> int:
+    """Bytes of weights, gradients, what the optimiser keeps, and averages; activations come on top."""
+    optimiser = trainer.recipe.optimiser
+    kept = MOMENTS[optimiser.name] + (optimiser.name in ("sgd", "rmsprop") and optimiser.momentum > 0)
+    learnt = sum(p.numel() for n in trainer.networks.values() for p in n.parameters() if p.requires_grad)
+    whole = sum(map(count, trainer.networks.values()))
+    averaged = sum(count(average.module) for average in trainer.averages.values())
+    return FLOAT * (whole + averaged + learnt * (1 + kept))
+
+
+def seconds_per_step(trainer: Trainer, steps: int = 4) -> float:
+    """Measured on a few steps: those without lazy phases, and the share of each of these."""
+    _seconds(trainer, 0, 1)  # what is allocated once
+    plain = _seconds(trainer, 1, steps) / steps
+    extra: dict[int, float] = {}
+    for every in sorted({phase.every for phase in trainer.phases} - {1}):
+        due = sum(more for other, more in extra.items() if every % other == 0)
+        extra[every] = max(0.0, _seconds(trainer, every, 1) - plain - due)
+    return plain + sum(more / every for every, more in extra.items())
+
+
+def _seconds(trainer: Trainer, number: int, steps: int) -> float:
+    """How long so many steps take that are all step ``number``, the device's work included."""
+    began = time.perf_counter()
+    for _ in range(steps):
+        trainer.progress.step = number
+        trainer.step()
+    if trainer.world.device.type == "cuda":
+        torch.cuda.synchronize(trainer.world.device)
+    return time.perf_counter() - began
