@@ -211,8 +211,8 @@ def _teach(network: Any, images: Any, labels: Any, epochs: float, batch: int = 1
     torch.manual_seed(0)
     pixels, targets = torch.from_numpy(images)[..., None], torch.from_numpy(labels)
     steps = int(epochs * len(pixels) / batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     network.train()
     order = torch.cat([torch.randperm(len(pixels)) for _ in range(int(epochs) + 1)])
     for step in range(steps):
@@ -221,7 +221,7 @@ def _teach(network: Any, images: Any, labels: Any, epochs: float, batch: int = 1
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(torch.roll(_scaled(pixels[rows]), shifts, (2, 3)))
         loss = functional.cross_entropy(logits.float(), targets[rows])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()

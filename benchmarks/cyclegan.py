@@ -4,7 +4,7 @@ The peer is a checkout of github.com/junyanz/pytorch-CycleGAN-and-pix2pix (``--p
 ``optimize_parameters()`` with its defaults: the 9-block generator, the 70 × 70 discriminator, least squares, identity,
 pool, dropout off as its README trains CycleGAN. Ours is the recipe's objective in Luoxia's trainer, of the same sizes
 and without an average, in the precision that it chooses on this machine and in float32. Both get the same images as
-tensors; loading is in neither's time. They take turns, and the table gives the quotients of neighbours.
+tensors; loading is in neither's time. They take turns, and the table gives the quotients of neighbors.
 """
 
 from __future__ import annotations

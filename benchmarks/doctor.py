@@ -55,7 +55,7 @@ def outcome(run: luoxia.Run) -> tuple[Any, ...]:
     return (
         f"{last['step']:,}",
         f"{last['seconds']:.0f}",
-        *(f"{scores[name]:.3g}" for name in ("FD-self", "confidence", "classes", "memorised")),
+        *(f"{scores[name]:.3g}" for name in ("FD-self", "confidence", "classes", "copy rate")),
     )
 
 
@@ -109,7 +109,7 @@ def main() -> None:
                 rows.append((recipe, said, *outcome(run)))
                 common.progress(" ".join(map(str, rows[-1])))
             head = ("default recipe, embedded digits", "findings", "steps", "seconds")
-            common.table((*head, "FD-self", "confidence", "classes", "memorised"), rows)
+            common.table((*head, "FD-self", "confidence", "classes", "copy rate"), rows)
 
 
 if __name__ == "__main__":

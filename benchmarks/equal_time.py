@@ -13,7 +13,7 @@ from typing import Any
 
 from common import arguments, header, progress, table
 
-SHOWN = ("FD", "KID", "precision", "recall", "memorised")
+SHOWN = ("FD", "KID", "precision", "recall", "copy rate")
 
 
 def trained(name: str, asked: Any, folder: Path) -> list[Any]:

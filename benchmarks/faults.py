@@ -75,7 +75,7 @@ def killings(
 def comparisons(
     folder: Path, chance: random.Random, steps: int, kills: int, notes: list[str]
 ) -> list[tuple[str, int, int]]:
-    """Tensors of the last checkpoint: networks, average, optimisers."""
+    """Tensors of the last checkpoint: networks, average, optimizers."""
     rows = []
     for recipe in ("dcgan", "wgan-gp"):
         found = compare_interrupted(folder, recipe, steps, kills, chance, *SMALL)

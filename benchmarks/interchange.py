@@ -1,4 +1,4 @@
-"""Hugging Face folders, both ways: the largest difference of logits, and the texts that both tokenise alike.
+"""Hugging Face folders, both ways: the largest difference of logits, and the texts that both tokenize alike.
 
 Random models of every family are saved by transformers and opened here, and saved here and opened there. The logits
 are of 4 rows of 32 tokens; the weights are spread so that the logits are of the size of a trained model's.
@@ -17,7 +17,7 @@ import transformers
 from common import arguments, header, table
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 
 SIZES = {
     "vocab_size": 512,
@@ -66,7 +66,7 @@ def outputs(model: Any, ids: torch.Tensor) -> torch.Tensor:
     return result.logits if "logits" in result else result.last_hidden_state
 
 
-def tokeniser(seed: int) -> tuple[Any, list[str]]:
+def tokenizer(seed: int) -> tuple[Any, list[str]]:
     """A byte-level BPE, and texts to try it on: words it knows, and characters it does not."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -90,7 +90,7 @@ def tokeniser(seed: int) -> tuple[Any, list[str]]:
 def compare(family: str, settings: dict[str, Any], seed: int) -> list[Any]:
     """Size of the logits, differences both ways, texts with the same ids both ways."""
     model = build(family, settings, seed)
-    theirs, texts = tokeniser(seed)
+    theirs, texts = tokenizer(seed)
     ids = torch.randint(0, 512, (4, 32), generator=torch.Generator().manual_seed(seed))
     wanted = outputs(model, ids)
     with tempfile.TemporaryDirectory() as name:
@@ -99,12 +99,12 @@ def compare(family: str, settings: dict[str, Any], seed: int) -> list[Any]:
         theirs.save_pretrained(folder / "theirs")
         loaded = load_folder(folder / "theirs")
         inward = (loaded.network(ids) - wanted).abs().max().item()
-        save_folder(loaded.network, folder / "ours", like=loaded, tokeniser=loaded.tokeniser())
+        save_folder(loaded.network, folder / "ours", like=loaded, tokenizer=loaded.tokenizer())
         kind = transformers.AutoModel if family == "Bert" else transformers.AutoModelForCausalLM
         again = kind.from_pretrained(folder / "ours", attn_implementation="eager").eval()
         outward = (outputs(again, ids) - wanted).abs().max().item()
         back = transformers.AutoTokenizer.from_pretrained(folder / "ours")
-        ours = Tokeniser.from_huggingface(folder / "theirs")
+        ours = Tokenizer.from_huggingface(folder / "theirs")
         same = sum(ours.encode(t) == theirs(t).input_ids == back(t).input_ids for t in texts)
     return [f"{wanted.abs().max():.1f}", f"{inward:.1e}", f"{outward:.1e}", f"{same} of {len(texts)}"]
 

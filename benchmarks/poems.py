@@ -5,7 +5,7 @@ and then written anew under their own conditions: one text for each, of seed 0. 
 lines of five or of seven characters, as its condition says, each with its mark, and nothing else. How much is copied
 is asked of all training poems: the longest run of characters that a poem shares with any of them, and the lines that
 are lines of theirs. The last row asks the same of the real poems of ``--val``. An author whose name has a character
-that was never learnt is left out when writing.
+that was never learned is left out when writing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from common import arguments, header, progress, table
 
 FIELDS = "form,author"
 SETTINGS = {
-    "tokeniser": "character",
+    "tokenizer": "character",
     "size": "tiny",
     "layers": 4,
     "heads": 4,
@@ -138,7 +138,7 @@ def keeps_form(text: str, form: Any) -> bool:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--train", required=True, help="JSON lines of form, author, text to learn from")
-    parser.add_argument("--val", required=True, help="as many again that are not learnt from")
+    parser.add_argument("--val", required=True, help="as many again that are not learned from")
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("settings", nargs="*", help="key=value for the training")
     asked = parser.parse_args()

@@ -65,7 +65,7 @@ class Peer:
         self.batch = asked.batch
 
     def train(self, steps: int) -> None:
-        """So many steps of D and of G, each followed by its optimiser."""
+        """So many steps of D and of G, each followed by its optimizer."""
         import torch
 
         for _ in range(steps):

@@ -2,8 +2,8 @@
 
 The origin learns from ``--source``. Each way then learns from the same ``--count`` images of ``--target``, drawn by
 ``--seed``, for the same number of steps; that of the origin's training stands above the table. Scores are those of
-``luoxia measure`` by EfficientNet-Lite0 (``--extractor``) against all images of the target, those learnt from and the
-others: KID tells how near the samples are to the whole; ``memorised`` and ``neighbour ratio``, against those learnt
+``luoxia measure`` by EfficientNet-Lite0 (``--extractor``) against all images of the target, those learned from and the
+others: KID tells how near the samples are to the whole; ``copy rate`` and ``nn distance ratio``, against those learned
 from alone, whether they are copies of these; ``duplicates`` whether they are copies of each other.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from common import arguments, header, progress, table
 
 WAYS = ("from scratch", "fine-tuned", "fine-tuned, FreezeD", "fine-tuned, FreezeD + ADA")
-NEAR, COPIES = ("KID", "FD", "recall"), ("memorised", "duplicates", "neighbour ratio")
+NEAR, COPIES = ("KID", "FD", "recall"), ("copy rate", "duplicates", "nn distance ratio")
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def few(target: str, size: str, count: int, seed: int, folder: Path) -> tuple[Path, Path]:
-    """Files with the ``count`` images that are learnt from, and with all."""
+    """Files with the ``count`` images that are learned from, and with all."""
     import numpy as np
 
     import luoxia
@@ -68,13 +68,13 @@ def train(way: str, origin: Path, data: Path, out: Path, given: argparse.Namespa
     return run, time.perf_counter() - began
 
 
-def score(run: Path, learnt: Path, whole: Path, given: argparse.Namespace) -> dict[str, float | None]:
-    """Against the whole for nearness, against what was learnt from for copies."""
+def score(run: Path, learned: Path, whole: Path, given: argparse.Namespace) -> dict[str, float | None]:
+    """Against the whole for nearness, against what was learned from for copies."""
     import luoxia
 
     fakes = luoxia.load(run).sample(given.samples, seed=given.seed + 1)
     found: dict[str, float | None] = {}
-    for against, names in ((whole, NEAR), (learnt, COPIES)):
+    for against, names in ((whole, NEAR), (learned, COPIES)):
         measured = luoxia.measure(
             data=fakes, against=luoxia.open_images(str(against)), extractor=given.extractor, seed=given.seed
         )
@@ -97,12 +97,12 @@ def compare(given: argparse.Namespace, folder: Path) -> list[Outcome]:
             device=given.device, extractor="none", score_every=0, sample_every=0, out=str(origin), quiet=True,
             **dict(word.split("=", 1) for word in given.settings),
         )  # fmt: skip
-    learnt, whole = few(given.target, given.size, given.count, given.seed, folder)
+    learned, whole = few(given.target, given.size, given.count, given.seed, folder)
     outcomes = []
     for number, way in enumerate(WAYS):
         progress(f"{way}: {given.steps:,} steps")
-        run, seconds = train(way, origin, learnt, folder / f"way-{number}", given)
-        outcomes.append(Outcome(way, score(run.path, learnt, whole, given), seconds))
+        run, seconds = train(way, origin, learned, folder / f"way-{number}", given)
+        outcomes.append(Outcome(way, score(run.path, learned, whole, given), seconds))
         if given.keep:
             import shutil
 
@@ -115,9 +115,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--source", required=True, help="many images, such as emoji-noto.zip")
     parser.add_argument(
-        "--target", required=True, help="others, of which few are learnt from: emoji-twemoji.zip"
+        "--target", required=True, help="others, of which few are learned from: emoji-twemoji.zip"
     )
-    parser.add_argument("--count", type=int, default=200, help="images of the target that are learnt from")
+    parser.add_argument("--count", type=int, default=200, help="images of the target that are learned from")
     parser.add_argument("--recipe", default="stylegan2")
     parser.add_argument("--size", default="32", help="pixels a side")
     parser.add_argument("--origin", help="a run on the source, instead of training one")

@@ -3,7 +3,7 @@
 Both sides in one process with the same threads, in turn. Theirs is a checkout of the public code, run with its
 reference operators (plain PyTorch, as on every machine without a CUDA compiler); its losses and phases are called as
 its training loop calls them. Same shapes and widths, every phase: D, lazy R1, G, lazy path lengths, with style mixing;
-the optimisers too. Nothing is loaded from disk on either side. A cycle is 16 steps, in which every lazy phase has run
+the optimizers too. Nothing is loaded from disk on either side. A cycle is 16 steps, in which every lazy phase has run
 as often as it should.
 """
 
@@ -135,7 +135,7 @@ def theirs(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
         cpu, g.mapping, g.synthesis, d, augment_pipe=None, style_mixing_prob=0.9, r1_gamma=1.0, pl_batch_shrink=2,
         pl_decay=0.01, pl_weight=2,
     )  # fmt: skip
-    optimisers = {
+    optimizers = {
         net: torch.optim.Adam(
             net.parameters(), lr=2.5e-3 * k / (k + 1), betas=(0.0, 0.99 ** (k / (k + 1))), eps=1e-8
         )
@@ -150,10 +150,10 @@ def theirs(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
                 continue
             for other in (g, d):
                 other.requires_grad_(other is net)
-            optimisers[net].zero_grad(set_to_none=True)
+            optimizers[net].zero_grad(set_to_none=True)
             z = torch.randn(asked.batch, 512)
             loss.accumulate_gradients(phase, real, none, z, none, sync=True, gain=every)
-            optimisers[net].step()
+            optimizers[net].step()
         with torch.no_grad():
             for mean, value in zip(average.parameters(), g.parameters(), strict=True):
                 mean.copy_(value.lerp(mean, 0.999))

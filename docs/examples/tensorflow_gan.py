@@ -58,7 +58,7 @@ def cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
 
 
 class GAN:
-    """Both networks, their optimisers, and the step that trains them against each other."""
+    """Both networks, their optimizers, and the step that trains them against each other."""
 
     def __init__(self, height: int, width: int, channels: int) -> None:
         self.generator = make_generator(height, width, channels)

@@ -9,7 +9,7 @@ from luoxia.media.image.keys import DataSettings
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
 from luoxia.tasks.image_generation.settings import SampleSettings
 from luoxia.tasks.menu import RECIPES, ImageGAN, Recipe, find
-from luoxia.training.recipe import Optimiser
+from luoxia.training.recipe import Optimizer
 from luoxia.verbs.settings import MeasureSettings
 
 
@@ -50,9 +50,9 @@ def refusal(*words: str, recipe: type[Config] = GAN) -> str:
         ("size=none", None),
         ("spectral_norm=true", True),
         ("augment=none", ()),
-        ("augment=colour", ("colour",)),
-        ("augment=colour,cutout", ("colour", "cutout")),
-        ("augment=colour+cutout", ("colour", "cutout")),
+        ("augment=color", ("color",)),
+        ("augment=color,cutout", ("color", "cutout")),
+        ("augment=color+cutout", ("color", "cutout")),
     ],
 )
 def test_a_word_becomes_a_typed_value(word: str, value: Any) -> None:
@@ -63,37 +63,37 @@ def test_a_word_becomes_a_typed_value(word: str, value: Any) -> None:
 
 
 def test_dots_reach_into_sections() -> None:
-    recipe = gan("optimiser.betas=0,0.9", "ema.halflife=500", "schedule.name=linear")
-    assert recipe.optimiser.betas == (0.0, 0.9)
+    recipe = gan("optimizer.betas=0,0.9", "ema.halflife=500", "schedule.name=linear")
+    assert recipe.optimizer.betas == (0.0, 0.9)
     assert recipe.ema.halflife == 500
     assert recipe.schedule.name == "linear"
 
 
 def test_a_value_may_go_from_one_to_another(tmp_path: Path) -> None:
-    words = ("schedule.images=2e6", "optimiser.betas=0,0.9..0.99", "ema.halflife=0..5e5", "gamma=2..0.2")
+    words = ("schedule.images=2e6", "optimizer.betas=0,0.9..0.99", "ema.halflife=0..5e5", "gamma=2..0.2")
     recipe = gan(*words)
-    assert recipe.optimiser.betas == (0.0, Annealed(0.9, 0.99))
+    assert recipe.optimizer.betas == (0.0, Annealed(0.9, 0.99))
     assert (recipe.ema.halflife, recipe.gamma) == (Annealed(0, 500_000), Annealed(2, 0.2))
     assert GAN(**recipe.model_dump(mode="json")) == GAN(**recipe.model_dump()) == recipe
-    text = "schedule.images: 2_000_000\noptimiser.betas: 0,0.9..0.99\nema.halflife: 0..5e5\ngamma: 2..0.2\n"
+    text = "schedule.images: 2_000_000\noptimizer.betas: 0,0.9..0.99\nema.halflife: 0..5e5\ngamma: 2..0.2\n"
     assert gan(written(tmp_path, text)) == recipe
     assert str(Annealed(1 / 3, 1e-9)) == "0.3333333333333333..1e-09"
 
 
 def test_a_section_named_alone_keeps_the_rest_of_the_recipes_default() -> None:
-    recipe = DCGAN.from_settings(parse_settings(["optimiser=sgd"]))
-    assert recipe.optimiser == Optimiser(name="sgd", betas=DCGAN().optimiser.betas)
+    recipe = DCGAN.from_settings(parse_settings(["optimizer=sgd"]))
+    assert recipe.optimizer == Optimizer(name="sgd", betas=DCGAN().optimizer.betas)
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ("optimiser=sgd", "optimiser.momentum=0.9"),
-        ("optimiser.momentum=0.9", "optimiser.name=sgd"),
+        ("optimizer=sgd", "optimizer.momentum=0.9"),
+        ("optimizer.momentum=0.9", "optimizer.name=sgd"),
     ],
 )
 def test_a_section_can_be_given_by_name_and_by_keys(words: tuple[str, ...]) -> None:
-    assert gan(*words).optimiser == Optimiser(name="sgd", momentum=0.9, betas=gan().optimiser.betas)
+    assert gan(*words).optimizer == Optimizer(name="sgd", momentum=0.9, betas=gan().optimizer.betas)
 
 
 def test_the_last_word_wins() -> None:
@@ -115,17 +115,17 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_yaml_may_be_nested_and_dotted_and_words_win(tmp_path: Path) -> None:
-    text = "steps: 7\nlr: 1e-3\noptimiser:\n  name: sgd\n  momentum: 0.5\nema.halflife: 5\nbudget: 2m\nsize: 48x64\n"
+    text = "steps: 7\nlr: 1e-3\noptimizer:\n  name: sgd\n  momentum: 0.5\nema.halflife: 5\nbudget: 2m\nsize: 48x64\n"
     recipe = gan("steps=9", written(tmp_path, text))
     assert (recipe.steps, recipe.lr, recipe.budget, recipe.size) == (9, 1e-3, 120.0, (48, 64))
-    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.5, betas=GAN().optimiser.betas)
+    assert recipe.optimizer == Optimizer(name="sgd", momentum=0.5, betas=GAN().optimizer.betas)
     assert recipe.ema.halflife == 5
     assert recipe.ema.ramp == GAN().ema.ramp
 
 
 def test_words_change_one_key_of_a_yaml_section(tmp_path: Path) -> None:
-    recipe = gan(written(tmp_path, "optimiser: sgd\n"), "optimiser.momentum=0.9")
-    assert recipe.optimiser == Optimiser(name="sgd", momentum=0.9, betas=GAN().optimiser.betas)
+    recipe = gan(written(tmp_path, "optimizer: sgd\n"), "optimizer.momentum=0.9")
+    assert recipe.optimizer == Optimizer(name="sgd", momentum=0.9, betas=GAN().optimizer.betas)
 
 
 def test_an_empty_yaml_file_sets_nothing(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
     ("word", "sentence"),
     [
         ("stepz=1", "unknown key 'stepz'; did you mean steps or d_steps?"),
-        ("optimiser.bets=1", "unknown key 'optimiser.bets'; did you mean optimiser.betas or optimiser.eps"),
+        ("optimizer.bets=1", "unknown key 'optimizer.bets'; did you mean optimizer.betas or optimizer.eps"),
         ("steps.more=1", "unknown key 'steps.more': steps is one value and has no keys"),
         ("ema=5", "ema=5: ema has keys of its own; write ema.KEY=VALUE"),
         ("batch=x", "batch=x: must be a whole number"),
@@ -175,22 +175,22 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("holdout=0.9", "holdout=0.9: must be 0.5 or less"),
         ("spectral_norm=maybe", "spectral_norm=maybe: must be true or false"),
         ("crop=left", "crop=left: must be one of center, random or pad"),
-        ("optimiser=foo", "optimiser.name=foo: must be one of adam, adamw, muon, rmsprop or sgd"),
-        ("optimiser.betas=0.5", "optimiser.betas=0.5: must be two numbers, such as 0.5,0.99"),
-        ("optimiser.betas=0.5,0.9,1", "optimiser.betas=0.5,0.9,1: must be two numbers, such as 0.5,0.99"),
-        ("optimiser.betas=0.5,x", "optimiser.betas=x: must be a number"),
-        ("optimiser.betas=0.5,0.9..2", "optimiser.betas=0.9..2: must be less than 1"),
+        ("optimizer=foo", "optimizer.name=foo: must be one of adam, adamw, muon, rmsprop or sgd"),
+        ("optimizer.betas=0.5", "optimizer.betas=0.5: must be two numbers, such as 0.5,0.99"),
+        ("optimizer.betas=0.5,0.9,1", "optimizer.betas=0.5,0.9,1: must be two numbers, such as 0.5,0.99"),
+        ("optimizer.betas=0.5,x", "optimizer.betas=x: must be a number"),
+        ("optimizer.betas=0.5,0.9..2", "optimizer.betas=0.9..2: must be less than 1"),
         ("gamma=1..-1", "gamma=1..-1: must be 0 or more"),
         ("gamma=1..2..3", "gamma=1..2..3: must be a number, or two such as 0.05..0.005"),
         ("gamma=1..", "gamma=1..: must be a number, or two such as"),
         ("gamma=nan..1", "gamma=nan..1: must be a finite number"),
         ("gamma=2..1", "gamma=2..1 needs schedule.images="),
-        ("optimiser.betas=0.5,2", "optimiser.betas=2: must be less than 1"),
+        ("optimizer.betas=0.5,2", "optimizer.betas=2: must be less than 1"),
         ("size=big", "size=big: must be a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64"),
         ("budget=10 apples", "budget=10 apples: must be a length of time such as 90s, 10m or 2h"),
         ("budget=0", "budget=0: must be more than 0"),
         ("data=", "data=: is empty: give a value, or none"),
-        ("augment=sepia", "augment=sepia: 'sepia' is none of ada, colour, translation, cutout, mirror"),
+        ("augment=sepia", "augment=sepia: 'sepia' is none of ada, color, translation, cutout, mirror"),
         ("steps", "'steps' is no setting: write key=value, such as steps=1000"),
         ("=1", "'=1' is no setting: write key=value, such as steps=1000"),
     ],

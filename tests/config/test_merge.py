@@ -11,17 +11,17 @@ from luoxia.core.errors import UsageError
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
 from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.menu import RECIPES
-from luoxia.training.recipe import Optimiser, Recipe
+from luoxia.training.recipe import Optimizer, Recipe
 from luoxia.verbs.api import configure
 
-OPTIMISERS = st.sampled_from(["adam", "adamw", "sgd", "rmsprop"])
+OPTIMIZERS = st.sampled_from(["adam", "adamw", "sgd", "rmsprop"])
 SECTIONS: dict[str, st.SearchStrategy[Any]] = {
-    "optimiser": OPTIMISERS
-    | st.builds(Optimiser, name=OPTIMISERS, clip=st.floats(0, 2))
+    "optimizer": OPTIMIZERS
+    | st.builds(Optimizer, name=OPTIMIZERS, clip=st.floats(0, 2))
     | st.fixed_dictionaries(
         {},
         optional={
-            "name": OPTIMISERS,
+            "name": OPTIMIZERS,
             "betas": st.sampled_from([(0.0, 0.9), (0.5, 0.999), "0.9,0.99"]),
             "momentum": st.sampled_from([0.0, 0.5]),
             "clip": st.sampled_from([0.0, 1.0, "2"]),
@@ -64,37 +64,37 @@ def test_merging_is_associative_and_changes_nothing(a: Any, b: Any, c: Any) -> N
     assert GAN(**left) == GAN(**right)
 
 
-def test_a_recipe_keeps_its_optimiser_beside_one_more_setting() -> None:
-    mine = GAN(optimiser={"name": "sgd", "momentum": 0.5})  # type: ignore[arg-type]
-    made = configure(mine, nest({"optimiser.clip": 1}))
-    assert (made.optimiser.name, made.optimiser.momentum, made.optimiser.clip) == ("sgd", 0.5, 1)
-    assert mine.optimiser.clip == 0
+def test_a_recipe_keeps_its_optimizer_beside_one_more_setting() -> None:
+    mine = GAN(optimizer={"name": "sgd", "momentum": 0.5})  # type: ignore[arg-type]
+    made = configure(mine, nest({"optimizer.clip": 1}))
+    assert (made.optimizer.name, made.optimizer.momentum, made.optimizer.clip) == ("sgd", 0.5, 1)
+    assert mine.optimizer.clip == 0
 
 
 def test_a_section_that_is_complete_stays_as_it_is() -> None:
-    own = Optimiser(clip=1)  # betas of 0.5, 0.999: not those of the recipe
-    assert configure(DCGAN(optimiser=own), {"steps": 3}).optimiser == own
-    assert configure(DCGAN(), {"optimiser": own}).optimiser == own
-    assert configure("dcgan", nest({"optimiser": own, "optimiser.eps": 1e-3})).optimiser.clip == 1
+    own = Optimizer(clip=1)  # betas of 0.5, 0.999: not those of the recipe
+    assert configure(DCGAN(optimizer=own), {"steps": 3}).optimizer == own
+    assert configure(DCGAN(), {"optimizer": own}).optimizer == own
+    assert configure("dcgan", nest({"optimizer": own, "optimizer.eps": 1e-3})).optimizer.clip == 1
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ("optimiser.momentum=0.9", "optimiser=sgd"),
-        ("optimiser=sgd", "optimiser.momentum=0.9"),
-        ("optimiser.momentum=0.9", "optimiser.name=sgd"),
+        ("optimizer.momentum=0.9", "optimizer=sgd"),
+        ("optimizer=sgd", "optimizer.momentum=0.9"),
+        ("optimizer.momentum=0.9", "optimizer.name=sgd"),
     ],
 )
 def test_the_order_of_a_name_and_its_keys_is_free(words: tuple[str, ...]) -> None:
-    made = GAN.from_settings(parse_settings(words)).optimiser
+    made = GAN.from_settings(parse_settings(words)).optimizer
     assert (made.name, made.momentum) == ("sgd", 0.9)
 
 
 def test_a_style_of_training_keeps_what_is_said_by_name() -> None:
-    named, dotted = (GPT(style="gpt2", optimiser=said) for said in ("adam", {"name": "adam"}))  # type: ignore[arg-type]
+    named, dotted = (GPT(style="gpt2", optimizer=said) for said in ("adam", {"name": "adam"}))  # type: ignore[arg-type]
     assert named == dotted
-    assert (named.optimiser.betas, named.optimiser.weight_decay) == ((0.9, 0.99), 0.1)
+    assert (named.optimizer.betas, named.optimizer.weight_decay) == ((0.9, 0.99), 0.1)
 
 
 @pytest.mark.parametrize("said", [{"ema": 5, "ema.halflife": 7}, {"ema.halflife": 7, "ema": 5}])

@@ -28,7 +28,7 @@ def test_gamma_of_dcgan_follows_the_size_of_the_images(shape, settings, gamma):
     assert penalty.weight == gamma and recipe.gamma == settings.get("gamma")
 
 
-def test_larger_images_are_learnt_at_a_lower_rate_unless_one_is_given():
+def test_larger_images_are_learned_at_a_lower_rate_unless_one_is_given():
     assert DCGAN().settled(ImageSpec(28, 28, 1, 0))["lr"] == 2.5e-3
     assert DCGAN().settled(ImageSpec(32, 32, 3, 0))["lr"] == 1e-3
     assert "lr" not in DCGAN(lr=4e-3).settled(ImageSpec(64, 64, 3, 0))

@@ -16,9 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 from luoxia.adversarial.joint_r1_r2 import OnePass
 from luoxia.adversarial.losses import LOSSES
 from luoxia.adversarial.objective import Adversarial
-from luoxia.adversarial.penalties import PENALTIES, ZeroCentred
+from luoxia.adversarial.penalties import PENALTIES, ZeroCentered
 from luoxia.media.image.images import ImageSpec
-from luoxia.nn.layers import spectrally_normalised
+from luoxia.nn.layers import spectrally_normalized
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, transformer_gan
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
@@ -127,7 +127,7 @@ def build(case):
     torch.manual_seed(0)
     if case.convolutions:
         discriminator = dcgan.Discriminator(SHAPE, 4)
-        return mlp.Generator(LATENT, SHAPE, (16,)), spectrally_normalised(discriminator)
+        return mlp.Generator(LATENT, SHAPE, (16,)), spectrally_normalized(discriminator)
     settings = {"classes": case.classes}
     if case.family == "r3gan":
         settings |= {"widest": 8, "group": 4, "depth": 1}
@@ -161,7 +161,7 @@ def run_case(case, world):
         accumulate=case.accumulate,
         lr=0.1,
         steps=100,
-        optimiser={"name": "sgd", "clip": case.clip},
+        optimizer={"name": "sgd", "clip": case.clip},
     )
 
     def batches(phase, index):
@@ -209,7 +209,7 @@ def lazy_penalty_gradients(world, ours):
     critic = DistributedDataParallel(network) if world.size > 1 else network
     x = images_of(world).requires_grad_()
     if ours:
-        value = ZeroCentred(2.0)(lambda x, labels: critic(x).squeeze(1), x, None, None, Rng(0))
+        value = ZeroCentered(2.0)(lambda x, labels: critic(x).squeeze(1), x, None, None, Rng(0))
     else:
         (slopes,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
         value = slopes.square().sum((1, 2, 3)).mean()
@@ -227,7 +227,7 @@ def sharded_gradients(world):
         fully_shard(network, mesh=init_device_mesh("cpu", (world.size,)), reshard_after_forward=False)
         network.set_reshard_after_backward(False)
     x = images_of(world)
-    penalty = ZeroCentred(2.0)(lambda x, labels: network(x).squeeze(1), x, None, None, Rng(0))
+    penalty = ZeroCentered(2.0)(lambda x, labels: network(x).squeeze(1), x, None, None, Rng(0))
     (nn.functional.softplus(-network(x)).mean() + penalty).backward()
     if world.size > 1:
         network.reshard()
@@ -292,7 +292,7 @@ def translator_weights(world, recipe):
     return found
 
 
-SMALL = {"width": 4, "d_width": 4, "blocks": 1, "optimiser": {"name": "sgd"}}
+SMALL = {"width": 4, "d_width": 4, "blocks": 1, "optimizer": {"name": "sgd"}}
 TRANSLATORS = {
     "cyclegan": CycleGAN(**SMALL, pool=0),
     "cut": CUT(**SMALL, patches=256),  # all places of a layer
@@ -354,7 +354,7 @@ def test_a_rank_that_is_not_finite_stops_the_update_everywhere(ranks):
     assert weights[0]["skipped"].item() == pytest.approx(1 / STEPS)
 
 
-def test_our_lazy_penalty_is_synchronised(ranks):
+def test_our_lazy_penalty_is_synchronized(ranks):
     found = [r["our lazy penalty"] for r in ranks]
     assert difference(*found) == 0
     alone = lazy_penalty_gradients(ALONE, ours=True)
@@ -372,7 +372,7 @@ def test_why_the_penalty_adds_zero_times_the_logits(ranks):
     """Torch alone leaves the gradients of the two ranks apart, without a word, when the last bias has none."""
     found = [r["bare lazy penalty"] for r in ranks]
     assert "3.bias" not in found[0]
-    assert difference(*found) > 1e-3, "torch synchronises this now: the penalty's 0 * logits may go"
+    assert difference(*found) > 1e-3, "torch synchronizes this now: the penalty's 0 * logits may go"
 
 
 def test_sharded_parameters_with_r1(ranks):

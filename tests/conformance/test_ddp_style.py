@@ -59,7 +59,7 @@ def everything(world):
         return type(phase)(**{**vars(phase), "losses": losses})
 
     objective.phases = lambda: iter([cut(phase) for phase in inner])
-    recipe = Recipe(batch=GLOBAL // world.size, lr=0.02, steps=100, optimiser={"name": "sgd"})
+    recipe = Recipe(batch=GLOBAL // world.size, lr=0.02, steps=100, optimizer={"name": "sgd"})
 
     def batches(phase, index):
         images = torch.rand(

@@ -19,7 +19,7 @@ from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
 from luoxia.tasks.language_modeling.objective import TokenBatch
 from luoxia.tasks.menu import GPT, ClassifyText, EmbedText, Translate
-from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_classification.objective import LabeledTexts
 from luoxia.tasks.text_embedding.objective import TextPairs
 from luoxia.tasks.text_translation.objective import PairBatch
 from luoxia.training.distributed import World
@@ -76,12 +76,12 @@ def text(generator):
     return ids, torch.roll(ids, -1, 1).where(mask, IGNORED)
 
 
-def labelled(generator):
+def labeled(generator):
     return *tokens(generator), torch.randint(0, 3, (ROWS,), generator=generator)
 
 
 TEXT = {"layers": 1, "heads": 2, "width": 8, "dropout": 0.0}
-PLAIN = {"optimiser": {"name": "sgd"}, "schedule": {"name": "constant", "warmup": 0}, "steps": 100}
+PLAIN = {"optimizer": {"name": "sgd"}, "schedule": {"name": "constant", "warmup": 0}, "steps": 100}
 WORDS_SPEC, IMAGE = TextSpec(WORDS, classes=3), ImageSpec(8, 8, 1)
 SMALL = {"width": 4, "latent": 4, "g_update": "fresh", **PLAIN}
 STYLE = {
@@ -100,7 +100,7 @@ TASKS = {
         Translate(**TEXT, lr=0.3, average_checkpoints=0, **PLAIN), WORDS_SPEC, PairBatch,
         lambda g: (*tokens(g), *text(g)),
     ),
-    "classify-text": (ClassifyText(**TEXT, lr=0.3, **PLAIN), WORDS_SPEC, LabelledTexts, labelled),
+    "classify-text": (ClassifyText(**TEXT, lr=0.3, **PLAIN), WORDS_SPEC, LabeledTexts, labeled),
     "wgan-gp": (
         GAN(network="mlp", loss="wasserstein", penalty="gp", lr=0.02, **SMALL), IMAGE, Batch,
         lambda g: tuple(images(g)),
@@ -137,7 +137,7 @@ def train(name, parts, world):
     for network in objective.networks.values():
         network.double()
         for parameter in network.parameters():
-            if parameter.dim() > 1 and kind in (TokenBatch, PairBatch, LabelledTexts):
+            if parameter.dim() > 1 and kind in (TokenBatch, PairBatch, LabeledTexts):
                 torch.nn.init.normal_(parameter, std=0.3)
     for key, value in objective.state.items():
         objective.state[key] = value.double() if value.is_floating_point() else value
@@ -240,7 +240,7 @@ def test_what_is_seen_is_counted_in_the_tasks_unit():
     for batch, weight, seen in (
         (TokenBatch(ids, target), real, ROWS),
         (PairBatch(ids, mask, ids, target), real, real),
-        (LabelledTexts(ids, mask, ids[:, 0]), ROWS, real),
+        (LabeledTexts(ids, mask, ids[:, 0]), ROWS, real),
         (TextPairs(ids, mask, ids, mask), ROWS, ROWS),
         (Batch(images(generator)[0]), ROWS, ROWS),
     ):
@@ -253,5 +253,5 @@ def test_a_contrast_cannot_be_accumulated():
     objective = recipe.build(WORDS_SPEC)
     Trainer(objective, recipe, lambda phase, index: None, ALONE, None, torch.float32)
     recipe = recipe.model_copy(update={"accumulate": 2})
-    with pytest.raises(UsageError, match=r"accumulate=2 would change what is learnt.*batch=8"):
+    with pytest.raises(UsageError, match=r"accumulate=2 would change what is learned.*batch=8"):
         Trainer(objective, recipe, lambda phase, index: None, ALONE, None, torch.float32)

@@ -9,7 +9,7 @@ from torch import nn
 
 from luoxia.adversarial.losses import LOSSES
 from luoxia.adversarial.objective import Adversarial
-from luoxia.adversarial.penalties import PENALTIES, UnitNorm, ZeroCentred
+from luoxia.adversarial.penalties import PENALTIES, UnitNorm, ZeroCentered
 from luoxia.core.order import Order
 from luoxia.media.image.extractors.pixels import resize
 from luoxia.media.image.images import ImageSpec
@@ -23,7 +23,7 @@ from luoxia.training import checkpoint
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
 from luoxia.training.objective import Batch, Rng
-from luoxia.training.optimizers import make_optimiser
+from luoxia.training.optimizers import make_optimizer
 from luoxia.training.trainer import Trainer
 
 WORLD = World(0, 1, torch.device("cpu"))
@@ -80,7 +80,7 @@ def test_gradient_norm_not_flattened():
 
     images = torch.zeros(5, 3, 2, 2)
     assert UnitNorm(1.0)(critic, images, images, None, Rng(0)).item() == pytest.approx((12**0.5 - 1) ** 2)
-    assert ZeroCentred(2.0)(critic, images, None, None, Rng(0)).item() == pytest.approx(12)
+    assert ZeroCentered(2.0)(critic, images, None, None, Rng(0)).item() == pytest.approx(12)
 
 
 @pytest.mark.parametrize("penalty", [name for name in PENALTIES if name != "none"])
@@ -94,7 +94,7 @@ def test_batch_norm_in_the_critic_under_a_penalty_is_refused(recipe, penalty):
         recipe(network="mlp", penalty="none", d_norm="layer")
 
 
-def test_no_recipe_mixes_samples_in_a_penalised_critic():
+def test_no_recipe_mixes_samples_in_a_penalized_critic():
     for recipe in (r for r in RECIPES.values() if issubclass(r, ImageGAN)):
         config = recipe()
         network = config.build_discriminator(ImageSpec(32, 32, 3, 10))
@@ -113,7 +113,7 @@ def test_layer_norm_treats_samples_one_by_one():
 @pytest.mark.parametrize("network", ["mlp", "dcgan", "resnet"])
 @pytest.mark.parametrize("spectral", [False, True])
 def test_a_lazy_penalty_alone_reaches_every_parameter(name, network, spectral):
-    """Under DDP a parameter without a gradient leaves its bucket unsynchronised, silently."""
+    """Under DDP a parameter without a gradient leaves its bucket unsynchronized, silently."""
     torch.manual_seed(0)
     recipe = GAN(network=network, width=4, penalty=name, penalty_every=4, latent=6, spectral_norm=spectral)
     objective = recipe.build(ImageSpec(8, 8, 1, 0))
@@ -125,7 +125,7 @@ def test_a_lazy_penalty_alone_reaches_every_parameter(name, network, spectral):
 
 def test_penalties_under_reduced_precision(tmp_path):
     """In a bf16 run every forward of a penalty is float32, and only there."""
-    trainer = make_trainer(tmp_path, precision="bf16", augment=("colour",), g_update="shared")
+    trainer = make_trainer(tmp_path, precision="bf16", augment=("color",), g_update="shared")
     trainer.dtype = torch.bfloat16
     seen = {}
     convolution = next(m for m in trainer.networks["discriminator"].modules() if isinstance(m, nn.Conv2d))
@@ -143,13 +143,13 @@ def test_penalties_under_reduced_precision(tmp_path):
     }
 
 
-def test_lazy_regularisation_with_gain_and_rescaled_betas(tmp_path):
-    settings = {"optimiser": {"betas": (0.5, 0.9)}, "schedule": {"warmup": 0}}
+def test_lazy_regularization_with_gain_and_rescaled_betas(tmp_path):
+    settings = {"optimizer": {"betas": (0.5, 0.9)}, "schedule": {"warmup": 0}}
     lazy = make_trainer(tmp_path, penalty_every=4, lr=0.01, **settings)
     real = Batch(POOL[:8])
-    once = lazy.objective.penalised(real, None, Rng(0))["r1"]
+    once = lazy.objective.penalized(real, None, Rng(0))["r1"]
     torch.testing.assert_close(lazy.objective.lazy_penalties(real, Rng(0))["r1"], 4 * once)
-    d, g = (lazy.optimisers[n].param_groups[0] for n in ("discriminator", "generator"))
+    d, g = (lazy.optimizers[n].param_groups[0] for n in ("discriminator", "generator"))
     assert d["lr"] == pytest.approx(0.01 * 0.8) and d["betas"] == pytest.approx((0.5**0.8, 0.9**0.8))
     assert g["lr"] == 0.01 and tuple(g["betas"]) == (0.5, 0.9)
     lazy.step()
@@ -198,7 +198,7 @@ def test_each_discriminator_step_sees_fresh_real_images(tmp_path):
 def test_accumulated_gradients_are_those_of_the_joint_batch():
     """A mean of means weighs a token of a short text more than one of a long (Transformers until October 2024)."""
     torch.manual_seed(0)
-    recipe = GPT(layers=1, heads=2, width=8, context=8, accumulate=2, optimiser={"name": "sgd"}, lr=1.0)
+    recipe = GPT(layers=1, heads=2, width=8, context=8, accumulate=2, optimizer={"name": "sgd"}, lr=1.0)
     objective = recipe.build(TextSpec(20))
     network = objective.networks["decoder"]
     for parameter in network.parameters():
@@ -212,7 +212,7 @@ def test_accumulated_gradients_are_those_of_the_joint_batch():
     rows = [TokenBatch(ids[i : i + 1], targets[i : i + 1]) for i in range(2)]
     trainer = Trainer(objective, recipe, lambda phase, index: rows[index], WORLD, None, torch.float32)
     trainer.step()
-    lr = trainer.optimisers["decoder"].param_groups[0]["lr"]
+    lr = trainer.optimizers["decoder"].param_groups[0]["lr"]
     for new, old, slope in zip(network.parameters(), start, slopes, strict=True):
         torch.testing.assert_close(new, old - lr * slope, rtol=1e-5, atol=1e-6)
     assert trainer.read_tally()["losses"]["prediction"]["nll"] == pytest.approx(joint.item(), rel=1e-5)
@@ -223,7 +223,7 @@ def test_accumulated_gradients_are_those_of_the_joint_batch():
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_checkpoint_holds_everything(tmp_path, momentum):
-    trainer = make_trainer(tmp_path, optimiser={"betas": (momentum, 0.9)})
+    trainer = make_trainer(tmp_path, optimizer={"betas": (momentum, 0.9)})
     for _ in range(3):
         trainer.step()
     trainer.save()
@@ -232,16 +232,16 @@ def test_checkpoint_holds_everything(tmp_path, momentum):
         "generator",
         "discriminator",
         "ema_generator",
-        "optimiser_generator",
-        "optimiser_discriminator",
+        "optimizer_generator",
+        "optimizer_discriminator",
     }
     assert set(tensors["ema_generator"]) == set(trainer.networks["generator"].state_dict())
     assert any("running_var" in name for name in tensors["ema_generator"])
     for name in ("generator", "discriminator"):
         count = len(list(trainer.networks[name].parameters()))
         kept = 3 if momentum else 2  # a step and two moments for each parameter; without momentum, one
-        assert len(tensors[f"optimiser_{name}"]) == kept * count
-        assert all(t.isfinite().all() for t in tensors[f"optimiser_{name}"].values())
+        assert len(tensors[f"optimizer_{name}"]) == kept * count
+        assert all(t.isfinite().all() for t in tensors[f"optimizer_{name}"].values())
 
 
 def test_resume_goes_on_with_the_next_batch(tmp_path):
@@ -305,13 +305,13 @@ def test_non_finite_gradients_do_not_poison_the_average(tmp_path):
         assert all(p.isfinite().all() for p in network.parameters())
 
 
-def test_optimisers_do_not_share_parameters():
-    """One optimiser for both networks, or D's parameters in G's optimiser."""
+def test_optimizers_do_not_share_parameters():
+    """One optimizer for both networks, or D's parameters in G's optimizer."""
     objective = Adversarial(
         mlp.Generator(4, SHAPE, (8,)), mlp.Discriminator(SHAPE, (8,)), LOSSES["nonsaturating"]()
     )
     seen = [
-        {id(p) for g in make_optimiser(n, DCGAN().optimiser, 1e-3).param_groups for p in g["params"]}
+        {id(p) for g in make_optimizer(n, DCGAN().optimizer, 1e-3).param_groups for p in g["params"]}
         for n in objective.networks.values()
     ]
     assert seen[0].isdisjoint(seen[1])

@@ -23,7 +23,7 @@ def mean(values):
 
 log = math.log
 
-# name → (what D minimises, what G minimises), on lists of logits; D(x) = σ(logit) where the paper has a probability
+# name → (what D minimizes, what G minimizes), on lists of logits; D(x) = σ(logit) where the paper has a probability
 FORMULAS = {
     "minimax": (
         lambda real, fake: -(mean(log(sigma(r)) for r in real) + mean(log(1 - sigma(f)) for f in fake)),
@@ -140,7 +140,7 @@ def test_minimax_equals_sigmoid_cross_entropy(logits):
 
 
 def test_minimax_is_a_game_of_one_value(logits):
-    """D minimises −V; G minimises the part of V that it can change; non-saturating G pushes the same way, harder."""
+    """D minimizes −V; G minimizes the part of V that it can change; non-saturating G pushes the same way, harder."""
     real, fake = logits[0], logits[1].clone().requires_grad_()
     value = real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean()
     minimax, other = LOSSES["minimax"](), LOSSES["nonsaturating"]()

@@ -10,8 +10,8 @@ from luoxia.adversarial.penalties import PENALTIES, UnitNorm, input_gradients
 from luoxia.tasks.image_generation.networks import dcgan, mlp
 from luoxia.tasks.image_generation.recipes.gan import PenaltyName
 from luoxia.training.objective import Batch, Rng
-from luoxia.training.optimizers import make_optimiser
-from luoxia.training.recipe import Optimiser
+from luoxia.training.optimizers import make_optimizer
+from luoxia.training.recipe import Optimizer
 
 SHAPE = (2, 3, 3)
 N = 5
@@ -277,7 +277,7 @@ def test_conditional_convolutional_critic(name, projection):
 
 
 def test_input_gradients_are_those_of_each_sample_alone(batch):
-    """A sample's slope does not change with its neighbours, nor do logits."""
+    """A sample's slope does not change with its neighbors, nor do logits."""
     critic = make(Smooth)
     slopes, logits = input_gradients(critic, batch[0], batch[2])
     assert slopes.shape == (N, 18) and logits.shape == (N,)
@@ -292,7 +292,7 @@ def test_input_gradients_are_those_of_each_sample_alone(batch):
         torch.testing.assert_close(slopes[i].double(), jacobian.flatten(), rtol=1e-5, atol=1e-6)
 
 
-# ---------------------------------------------------------------------- lazy regularisation
+# ---------------------------------------------------------------------- lazy regularization
 
 
 @pytest.mark.parametrize("every", [2, 4, 16])
@@ -316,19 +316,19 @@ def test_lazy_gain(name, every, batch):
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_lazy_adam(name, every):
     """Learning rate × c and βᶜ with c = k/(k + 1) (Karras et al. 2020, appendix B); nothing at k = 1."""
-    settings = Optimiser(name=name, betas=(0.5, 0.99))
+    settings = Optimizer(name=name, betas=(0.5, 0.99))
     c = every / (every + 1)
-    group = make_optimiser(Linear(), settings, 0.01, every).param_groups[0]
+    group = make_optimizer(Linear(), settings, 0.01, every).param_groups[0]
     assert group["lr"] == pytest.approx(0.01 * c)
     assert group["betas"] == pytest.approx((0.5**c, 0.99**c))
-    plain = make_optimiser(Linear(), settings, 0.01, 1).param_groups[0]
+    plain = make_optimizer(Linear(), settings, 0.01, 1).param_groups[0]
     assert plain["lr"] == 0.01 and tuple(plain["betas"]) == (0.5, 0.99)
 
 
 def test_lazy_adam_forgets_at_the_same_pace():
     """k steps of the rescaled Adam with its one extra update decay a moment as k plain steps do."""
     for k in (2, 8, 16):
-        group = make_optimiser(Linear(), Optimiser(betas=(0.5, 0.99)), 1.0, k).param_groups[0]
+        group = make_optimizer(Linear(), Optimizer(betas=(0.5, 0.99)), 1.0, k).param_groups[0]
         for rescaled, plain in zip(group["betas"], (0.5, 0.99), strict=True):
             assert rescaled ** (k + 1) == pytest.approx(plain**k)
         assert group["lr"] * (k + 1) == pytest.approx(k)

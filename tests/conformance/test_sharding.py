@@ -24,12 +24,12 @@ TINY = {"layers": 2, "heads": 2, "width": 16, "context": LENGTH, "steps": 100, "
 CASES = {
     "muon": {},
     "muon, decaying, clipped": {
-        "optimiser": {"name": "muon", "weight_decay": 0.1, "clip": 0.05, "adam_lr": 0.01}
+        "optimizer": {"name": "muon", "weight_decay": 0.1, "clip": 0.05, "adam_lr": 0.01}
     },
     "adamw, tied": {"style": "gpt2"},
-    "average": {"ema": {"halflife": 20}, "optimiser": {"name": "adamw"}},
-    "accumulated": {"accumulate": 2, "optimiser": {"name": "sgd", "momentum": 0.9}, "lr": 0.1},
-    "recomputed": {"checkpoint_activations": True, "optimiser": {"name": "rmsprop"}, "lr": 1e-3},
+    "average": {"ema": {"halflife": 20}, "optimizer": {"name": "adamw"}},
+    "accumulated": {"accumulate": 2, "optimizer": {"name": "sgd", "momentum": 0.9}, "lr": 0.1},
+    "recomputed": {"checkpoint_activations": True, "optimizer": {"name": "rmsprop"}, "lr": 1e-3},
     "averaged checkpoints": {"average_checkpoints": 2, "checkpoint_every": 2},
 }
 BEFORE, AFTER = 4, 2
@@ -109,7 +109,7 @@ def test_two_processes_with_shards_equal_one(sharded, tmp_path, case):
     assert not isinstance(result, str), result
     alone = run(case, ALONE, tmp_path)
     # Muon iterates in bfloat16, where a last bit of the gradient can move an update by 2⁻⁸ of itself.
-    tolerance = 2e-3 if "optimiser" not in CASES[case] or "muon" in case else 2e-5
+    tolerance = 2e-3 if "optimizer" not in CASES[case] or "muon" in case else 2e-5
     compare(result["first"], alone["first"], tolerance)
     compare(result["second"], alone["second"], tolerance)
     assert result["shards"] > 8
@@ -137,7 +137,7 @@ def test_two_networks_are_refused():
 def test_torchrun_shards_a_run_and_one_process_resumes_it(tmp_path):
     (tmp_path / "text.txt").write_text("a rose is a rose is a rose. " * 200, encoding="utf-8")
     words = (
-        "tokeniser=byte",
+        "tokenizer=byte",
         "layers=2",
         "heads=2",
         "width=16",
@@ -147,7 +147,7 @@ def test_torchrun_shards_a_run_and_one_process_resumes_it(tmp_path):
     )
     words = (
         "data=text.txt",
-        "optimiser=sgd",
+        "optimizer=sgd",
         "lr=0.1",
         *words,
         "schedule=constant",

@@ -78,7 +78,7 @@ def test_channels_by_default(tmp_path: Path) -> None:
         ({"size": (64, 2)}, "4 to 1024"),
         ({"size": 64.5}, "not understood"),
         ({"size": (64,)}, "not understood"),
-        ({"crop": "centre"}, "did you mean center"),
+        ({"crop": "center"}, "did you mean center"),
         ({"crop": "?"}, "give center, random or pad"),
         ({"channels": 5}, "channels=5"),
         ({"channels": 0}, "channels=0"),

@@ -19,8 +19,8 @@ def run(
     return result
 
 
-def flat(mode: str, colour: object, size: tuple[int, int] = (8, 8)) -> Image.Image:
-    return Image.new(mode, size, colour)  # type: ignore[arg-type]
+def flat(mode: str, color: object, size: tuple[int, int] = (8, 8)) -> Image.Image:
+    return Image.new(mode, size, color)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "BMP", "TIFF", "PPM", "TGA"])
@@ -147,7 +147,7 @@ def test_arrays_follow_the_same_rule(channels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "grey"),
+    ("content", "gray"),
     [
         (encode(noise(4, 4, "L")), True),
         (encode(noise(4, 4, "LA")), True),
@@ -157,8 +157,8 @@ def test_arrays_follow_the_same_rule(channels: int) -> None:
         (encode(Image.fromarray(np.zeros((4, 4), np.uint16))), True),
     ],
 )
-def test_grey_is_told_from_the_header(content: bytes, grey: bool) -> None:
-    assert read_header(content).grey is grey
+def test_gray_is_told_from_the_header(content: bytes, gray: bool) -> None:
+    assert read_header(content).gray is gray
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def ramp(low: float, high: float, kind: str) -> NDArray[np.generic]:
     return np.tile(np.linspace(low, high, 16), (16, 1)).astype(kind)
 
 
-def greys(folder: Path) -> list[int]:
+def grays(folder: Path) -> list[int]:
     return open_images(folder).images[0, 0, :, 0].astype(int).tolist()
 
 
@@ -66,7 +66,7 @@ def test_the_whole_range_is_used(
     tmp_path: Path, low: float, high: float, kind: str, photometric: int
 ) -> None:
     write(tmp_path / "a.tif", tiff(ramp(low, high, kind), photometric))
-    found = np.array(greys(tmp_path))
+    found = np.array(grays(tmp_path))
     assert np.abs(found - (FULL if photometric else 255 - FULL)).max() <= 1
     assert describe(tmp_path).fingerprint == open_images(tmp_path).fingerprint
 
@@ -83,16 +83,16 @@ def test_all_images_of_a_data_set_have_one_range(tmp_path: Path) -> None:
 
 def test_what_a_file_says_of_its_range_is_believed(tmp_path: Path) -> None:
     write(tmp_path / "a.tif", tiff(ramp(0, 8000, "u2"), t280=(3, 0), t281=(3, 16000)))
-    assert max(greys(tmp_path)) == 128
+    assert max(grays(tmp_path)) == 128
     write(tmp_path / "a.tif", tiff(ramp(0, 8000, "u2"), t280=(3, 0), t281=(3, 100)))  # it is wrong
-    assert max(greys(tmp_path)) == 31
+    assert max(grays(tmp_path)) == 31
 
 
 def test_numbers_that_are_none_are_black_or_white(tmp_path: Path) -> None:
     values = ramp(0, 2, "f4").copy()
     values[0, :3] = np.nan, np.inf, -np.inf
     write(tmp_path / "a.tif", tiff(values))
-    assert greys(tmp_path)[:3] == [0, 255, 0]
+    assert grays(tmp_path)[:3] == [0, 255, 0]
 
 
 def test_sixteen_bits_in_full_keep_their_fingerprint(tmp_path: Path) -> None:
@@ -103,13 +103,13 @@ def test_sixteen_bits_in_full_keep_their_fingerprint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_few_greys_are_said(tmp_path: Path, cached: bool) -> None:
+def test_few_grays_are_said(tmp_path: Path, cached: bool) -> None:
     values = np.full((16, 16), 7, np.uint8)
     values[0, :8] = range(8)
     write(tmp_path / "a.png", encode(Image.fromarray(values)))
     if cached:
         open_images(tmp_path)
-    assert any("fewer than a tenth of the greys" in note for note in describe(tmp_path).notes)
+    assert any("fewer than a tenth of the grays" in note for note in describe(tmp_path).notes)
     write(tmp_path / "a.png", encode(Image.fromarray(ramp(0, 255, "u1"))))
     assert describe(tmp_path).notes == []
 

@@ -37,7 +37,7 @@ def idx(array: np.ndarray) -> bytes:
     return header + array.astype(np.uint8).tobytes()
 
 
-def test_a_plain_folder_is_unlabelled(photos: Photos) -> None:
+def test_a_plain_folder_is_unlabeled(photos: Photos) -> None:
     dataset = open_images(photos("."))
     assert dataset.images.shape == (3, 20, 20, 3)
     assert dataset.names == ["0.png", "1.png", "2.png"]
@@ -120,7 +120,7 @@ def test_metadata_labels_texts_and_missing_files(photos: Photos) -> None:
     assert [skip.name for skip in dataset.skipped] == ["0.png", "3.png", "4.png", "9.png"]
 
 
-def test_metadata_with_texts_only_is_unlabelled(photos: Photos) -> None:
+def test_metadata_with_texts_only_is_unlabeled(photos: Photos) -> None:
     folder = photos("cat", "dog", count=1)
     write(
         folder / "metadata.csv", 'file_name,category,text\ncat/0.png,x,"a cat, asleep"\ndog/0.png,y,a dog\n'
@@ -320,7 +320,7 @@ def test_folders_without_a_usable_image(
     assert not list(cache.rglob("*.npy"))
 
 
-def test_a_wrong_path_suggests_its_neighbours(photos: Photos, tmp_path: Path) -> None:
+def test_a_wrong_path_suggests_its_neighbors(photos: Photos, tmp_path: Path) -> None:
     photos(".")
     with pytest.raises(UsageError, match=r"did you mean .*photos"):
         open_images(tmp_path / "fotos")

@@ -25,7 +25,7 @@ def test_it_is_a_function_of_its_arguments() -> None:
     assert (once == again).all() and (once != other).any()
 
 
-def test_the_only_sample_of_a_class_is_learnt_from() -> None:
+def test_the_only_sample_of_a_class_is_learned_from() -> None:
     train, heldout = stratified_split(np.array([0] * 30 + [1, 2]), 0.5, seed=0)
     assert {30, 31} <= set(train)
     assert len(heldout) == 16

@@ -27,26 +27,26 @@ def test_images_that_have_one_size_keep_their_pixels(tmp_path):
     assert dataset.spec.shape == (3, 24, 20) and dataset.load == (24, 20)
     assert (len(dataset), len(dataset.a), len(dataset.b)) == (5, 3, 5)
     assert np.array_equal(dataset.b.images[2], np.asarray(noise(24, 20, seed=11)))
-    assert np.array_equal(dataset.centred("b").images, dataset.b.images)
+    assert np.array_equal(dataset.centered("b").images, dataset.b.images)
 
 
 def test_other_images_are_loaded_larger_than_the_crops_as_published(tmp_path):
     a, b = folder(tmp_path / "a", 3, 300, 290), folder(tmp_path / "b", 2, 256, 256)
     dataset = open_unpaired(a, b, size=(256, 256))
     assert dataset.load == (286, 286) and dataset.spec.shape == (3, 256, 256)
-    centre = dataset.centred("a")
-    assert np.array_equal(centre.images[1], dataset.a.images[1, 15:271, 15:271])
-    assert centre.spec.shape == (3, 256, 256) and centre.fingerprint != dataset.a.fingerprint
+    center = dataset.centered("a")
+    assert np.array_equal(center.images[1], dataset.a.images[1, 15:271, 15:271])
+    assert center.spec.shape == (3, 256, 256) and center.fingerprint != dataset.a.fingerprint
     exact = open_unpaired(a, b, size=(32, 48), load=(40, 48))
     assert exact.load == (40, 48) and exact.spec.shape == (3, 32, 48)
 
 
 def test_both_sides_get_one_size_and_the_channels_that_either_needs(tmp_path):
-    grey, colour = folder(tmp_path / "grey", 2, 40, 64, "L"), folder(tmp_path / "colour", 2, 100, 90)
-    dataset = open_unpaired(grey, colour)
+    gray, color = folder(tmp_path / "gray", 2, 40, 64, "L"), folder(tmp_path / "color", 2, 100, 90)
+    dataset = open_unpaired(gray, color)
     assert dataset.spec.shape == (3, 40, 64), "the smaller of both defaults"
     assert dataset.a.images.shape[1:] == dataset.b.images.shape[1:] == (45, 72, 3)
-    assert open_unpaired(grey, grey).spec.channels == 1
+    assert open_unpaired(gray, gray).spec.channels == 1
 
 
 def test_the_fingerprint_is_of_both_sides_and_of_the_crop(tmp_path):

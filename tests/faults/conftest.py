@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # harness.py,
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """100 grey images of 8 × 8, noise and a bright square."""
+    """100 gray images of 8 × 8, noise and a bright square."""
     images = np.random.default_rng(0).integers(0, 100, (100, 8, 8), dtype=np.uint8)
     images[:, 2:6, 2:6] += 120
     path = tmp_path_factory.mktemp("data") / "shapes.npz"

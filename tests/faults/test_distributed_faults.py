@@ -31,7 +31,7 @@ def test_roll_back_in_two_processes_ends_with_the_reason(tmp_path):
 def test_an_error_of_the_first_process_is_told_once_and_ends_both(tmp_path, words, sentence):
     (tmp_path / "text.txt").write_text("a text of some words. " * 50, encoding="utf-8")
     done = torchrun(
-        tmp_path, "train", "gpt", "tokeniser=byte", "steps=2", *words, LUOXIA_CACHE=str(tmp_path / "cache")
+        tmp_path, "train", "gpt", "tokenizer=byte", "steps=2", *words, LUOXIA_CACHE=str(tmp_path / "cache")
     )
     assert done.returncode != 0
     told = [line for line in done.stderr.splitlines() if line.startswith("luoxia: ")]

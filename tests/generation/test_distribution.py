@@ -47,7 +47,7 @@ def test_repetition_penalty_is_transformers(logits: torch.Tensor, penalty: float
     ids = torch.randint(0, 900, (7, 40), generator=torch.Generator().manual_seed(3))
     seen = torch.zeros_like(logits, dtype=torch.bool).scatter(1, ids, True)
     theirs = RepetitionPenaltyLogitsProcessor(penalty)(ids, logits.clone())
-    assert torch.equal(distribution.penalise_repetition(logits, seen, penalty), theirs)
+    assert torch.equal(distribution.penalize_repetition(logits, seen, penalty), theirs)
 
 
 def expected_frequencies(logits: torch.Tensor, settings: Decoding) -> torch.Tensor:

@@ -16,7 +16,7 @@ from luoxia.media.image.perceptual import Perceptual
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
 from luoxia.tasks.image_generation.projection import _Noise, project
-from luoxia.tasks.image_generation.spaces import WSpace, factorised, space_of, walk
+from luoxia.tasks.image_generation.spaces import WSpace, factorized, space_of, walk
 from luoxia.tasks.image_generation.styles import Controls, layers_of
 
 
@@ -104,7 +104,7 @@ def test_networks_without_styles_cannot_mix(plain_z: ImageGenerator) -> None:
 
 def test_directions_are_eigenvectors_sorted_and_orthonormal() -> None:
     weights = torch.randn(30, 7)
-    vectors, values = factorised(weights, 5)
+    vectors, values = factorized(weights, 5)
     expected = np.linalg.svd(weights.double().numpy())[1] ** 2
     np.testing.assert_allclose(values, expected[:5], rtol=1e-5)
     torch.testing.assert_close(vectors @ vectors.T, torch.eye(5), atol=1e-5, rtol=0)
@@ -130,7 +130,7 @@ def test_the_first_direction_changes_the_first_layer_most(plain_z: ImageGenerato
         (stylegan2.Generator(4, (3, 16, 16), 4, widest=8, styles=6, mapping_layers=1), 6),
     ],
 )
-def test_only_what_meets_the_latent_is_factorised(network: torch.nn.Module, inputs: int) -> None:
+def test_only_what_meets_the_latent_is_factorized(network: torch.nn.Module, inputs: int) -> None:
     assert space_of(network).weights().shape[1] == inputs
 
 
@@ -185,14 +185,14 @@ def test_w_and_its_noise_are_found(styled: ImageGenerator) -> None:
     assert found.pixels < np.sqrt(((mean.astype(float) - image) ** 2).mean())
 
 
-def test_noise_with_structure_is_penalised_and_kept_normal(styled: ImageGenerator) -> None:
+def test_noise_with_structure_is_penalized_and_kept_normal(styled: ImageGenerator) -> None:
     noise = _Noise(styled.network, torch.Generator().manual_seed(0))
     plain = float(noise.structure().detach())
     with torch.no_grad():
         for x in noise.maps:
             x.copy_(torch.linspace(-1, 1, x.shape[2])[:, None].expand(x.shape[2:]) * 3 + 1)
     assert float(noise.structure().detach()) > 20 * plain
-    noise.normalise()
+    noise.normalize()
     for x in noise.maps:
         assert abs(float(x.detach().mean())) < 1e-4
         assert abs(float(x.detach().square().mean()) - 1) < 1e-3

@@ -62,7 +62,7 @@ def test_bytes_that_are_no_character_come_out_after_three() -> None:
 
 
 def test_the_space_after_a_prompt_is_kept() -> None:
-    """As where a tokeniser drops the space before the first word of a text."""
+    """As where a tokenizer drops the space before the first word of a text."""
     words = [" falling", " mist"]
 
     def decode(ids: list[int]) -> str:

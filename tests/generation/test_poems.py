@@ -7,7 +7,7 @@ from decoders import decoder
 
 from luoxia.core.errors import UsageError
 from luoxia.decoding.loop import Decoding, complete
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.language_modeling.poems import Form, Poem, Readings, read_readings
 
 POEMS = [
@@ -29,18 +29,18 @@ def table() -> Readings:
 
 
 @pytest.fixture(scope="module", params=["byte", "character", "bpe"])
-def tokeniser(request: pytest.FixtureRequest) -> Tokeniser:
-    return Tokeniser.train(request.param, POEMS * 4, 400 if request.param == "bpe" else None)
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    return Tokenizer.train(request.param, POEMS * 4, 400 if request.param == "bpe" else None)
 
 
-def write(tokeniser: Tokeniser, poem: Poem, n: int, **options: object) -> list[str]:
-    network = decoder(n, vocabulary=tokeniser.vocabulary, spread=0.25, context=300)
+def write(tokenizer: Tokenizer, poem: Poem, n: int, **options: object) -> list[str]:
+    network = decoder(n, vocabulary=tokenizer.vocabulary, spread=0.25, context=300)
     done = complete(
         network,
         [[5, 6]] * n,
         Decoding(290, temperature=3.0),
         constraints=[poem.begin() for _ in range(n)],
-        decode=tokeniser.decode,
+        decode=tokenizer.decode,
         **options,
     )
     assert {c.reason for c in done} == {"complete"}
@@ -63,9 +63,9 @@ HAN = "[\u4e00-\u9fff\u3400-\u4dbf\u3007\U00020000-\U000323af]"
 
 
 @pytest.mark.parametrize(("name", "lines", "length"), [("五言", 4, 5), ("七绝", 4, 7), ("五言律詩", 8, 5)])
-def test_forms_are_always_kept(tokeniser: Tokeniser, name: str, lines: int, length: int) -> None:
+def test_forms_are_always_kept(tokenizer: Tokenizer, name: str, lines: int, length: int) -> None:
     form = Form.named(name)
-    texts = write(tokeniser, Poem(form, tokeniser), 10, eos=tokeniser.eos)
+    texts = write(tokenizer, Poem(form, tokenizer), 10, eos=tokenizer.eos)
     couplet = f"{HAN}{{{length}}}，{HAN}{{{length}}}。"
     for text in texts:
         assert re.fullmatch(f"({couplet}){{{lines // 2}}}", text), text
@@ -104,13 +104,13 @@ def kept_by_hand(text: str, readings: Readings, length: int) -> bool:
 
 
 @pytest.mark.parametrize("length", [5, 7])
-def test_tones_and_rhyme_are_always_kept(tokeniser: Tokeniser, length: int) -> None:
+def test_tones_and_rhyme_are_always_kept(tokenizer: Tokenizer, length: int) -> None:
     readings = table()
     rng = random.Random(length)
     for character in rng.sample(sorted(readings), 12):  # some have a second reading
         readings[character] |= {(rng.choice(sorted(GROUPS)), rng.choice("平仄"))}
     form = Form(4, length, rhyme=True, tones=True, readings=readings)
-    for text in write(tokeniser, Poem(form, tokeniser), 8):
+    for text in write(tokenizer, Poem(form, tokenizer), 8):
         assert kept_by_hand(text, readings, length), text
         assert keeps_form(text, form)
 
@@ -152,26 +152,26 @@ def test_keeping_form_agrees_with_the_handbook_on_random_lines() -> None:
     assert kept > 10
 
 
-def test_a_beginning_can_be_given(tokeniser: Tokeniser) -> None:
+def test_a_beginning_can_be_given(tokenizer: Tokenizer) -> None:
     form = Form.named("五言")
-    poem = Poem(form, tokeniser)
-    network = decoder(3, vocabulary=tokeniser.vocabulary, spread=0.25, context=300)
+    poem = Poem(form, tokenizer)
+    network = decoder(3, vocabulary=tokenizer.vocabulary, spread=0.25, context=300)
     (done,) = complete(
         network,
-        [tokeniser.encode("白日依山尽，黄")],
+        [tokenizer.encode("白日依山尽，黄")],
         Decoding(200),
         constraints=[poem.begin("白日依山尽，黄")],
-        decode=tokeniser.decode,
+        decode=tokenizer.decode,
     )
     assert keeps_form("白日依山尽，黄" + done.text, form)
     with pytest.raises(UsageError, match="does not begin a poem"):
         poem.begin("白日，")
 
 
-def test_a_tokeniser_without_the_marks() -> None:
-    tokeniser = Tokeniser.train("character", ["白日依山尽，黄河入海流"])
+def test_a_tokenizer_without_the_marks() -> None:
+    tokenizer = Tokenizer.train("character", ["白日依山尽，黄河入海流"])
     with pytest.raises(UsageError, match="cannot write '。'"):
-        Poem(Form.named("五言"), tokeniser)
+        Poem(Form.named("五言"), tokenizer)
 
 
 @pytest.mark.parametrize("name", ["六言", "sonnet"])

@@ -14,7 +14,7 @@ from torch import nn
 from generation.decoders import decoder
 from luoxia.core.errors import UsageError
 from luoxia.decoding.loop import Decoding
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.image_generation.model import CHUNK, ImageGenerator
 from luoxia.tasks.image_generation.networks import stylegan2
 from luoxia.tasks.image_generation.styles import Controls
@@ -24,7 +24,7 @@ from luoxia.tasks.language_modeling.model import TextGenerator
 
 
 class Counted(nn.Module):
-    """Grey images whose level is the class, and how often it was asked."""
+    """Gray images whose level is the class, and how often it was asked."""
 
     latent, calls = 3, 0
 
@@ -48,8 +48,8 @@ def styled() -> ImageGenerator:
 
 @pytest.fixture(scope="module")
 def writer() -> TextGenerator:
-    tokeniser = Tokeniser.train("byte")
-    return TextGenerator(decoder(vocabulary=tokeniser.vocabulary), tokeniser, details={})
+    tokenizer = Tokenizer.train("byte")
+    return TextGenerator(decoder(vocabulary=tokenizer.vocabulary), tokenizer, details={})
 
 
 def together(ask: Callable[[int], Any], times: int = 8) -> list[Any]:

@@ -75,7 +75,7 @@ def test_damaged_config(tmp_path, content):
         ("rope_parameters", {"rope_type": "linear"}, "factor must be a positive number"),
         ("rope_parameters", [1], "rope_parameters must be an object"),
         ("rope_parameters", {"rope_theta": 1e4, "partial_rotary_factor": 0.5}, "partial_rotary_factor=0.5"),
-        ("quantization_config", {"quant_method": "gptq"}, "quantised weights"),
+        ("quantization_config", {"quant_method": "gptq"}, "quantized weights"),
     ],
 )
 def test_settings_that_cannot_be(saved, key, value, word):
@@ -205,7 +205,7 @@ def test_biases_that_the_config_does_not_know(saved):
 def test_weights_of_8_bits(saved):
     folder = saved("llama")
     edit_tensors(folder, lambda t: t.update({n: x.to(torch.float8_e4m3fn) for n, x in t.items()}))
-    refused(folder, LuoxiaError, "'F8_E4M3'", "quantised")
+    refused(folder, LuoxiaError, "'F8_E4M3'", "quantized")
 
 
 def entry(start, stop, shape=None, dtype="F32"):

@@ -14,7 +14,7 @@ from tiny_models import MODELS, make, outputs, shift_adapters, transformers
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
-from luoxia.nn.int8 import quantise
+from luoxia.nn.int8 import quantize
 from luoxia.nn.lora import adapters, add_lora
 from luoxia.nn.transformer import Decoder, Encoder, Shape
 
@@ -227,7 +227,7 @@ def test_adapters_are_merged_in_what_is_saved(saved, tmp_path):
 def test_weights_of_8_bits_are_refused(saved, tmp_path):
     network = load_folder(saved("llama")).network
     with pytest.raises(UsageError, match="before its weights are made of 8 bits"):
-        save_folder(quantise(network), tmp_path / "ours")
+        save_folder(quantize(network), tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
 
 

@@ -63,8 +63,8 @@ def test_saved_adapters_mean_the_same_there(saved, tmp_path, name, targets):
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
-@pytest.mark.parametrize("stabilised", [False, True])
-def test_adapters_made_there_mean_the_same_here(saved, tmp_path, name, stabilised):
+@pytest.mark.parametrize("stabilized", [False, True])
+def test_adapters_made_there_mean_the_same_here(saved, tmp_path, name, stabilized):
     base = saved(name)
     ends = ("q_proj", "v_proj", "down_proj") if name == "llama" else ("query", "value", "intermediate.dense")
     tensors = {}
@@ -76,7 +76,7 @@ def test_adapters_made_there_mean_the_same_here(saved, tmp_path, name, stabilise
     folder = tmp_path / "adapter"
     folder.mkdir()
     save_file(tensors, folder / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "use_rslora": stabilised, "fan_in_fan_out": False}
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "use_rslora": stabilized, "fan_in_fan_out": False}
     (folder / "adapter_config.json").write_text(
         json.dumps({**config, "bias": "none", "modules_to_save": None})
     )

@@ -1,4 +1,4 @@
-"""Hugging Face folders as the public toolkit writes them: tiny random models with a tokeniser of their own."""
+"""Hugging Face folders as the public toolkit writes them: tiny random models with a tokenizer of their own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def tokeniser(bos: bool = False) -> Any:
+def tokenizer(bos: bool = False) -> Any:
     """A byte-level BPE of 270 tokens; with ``bos``, its template begins every text with <s>."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
@@ -50,7 +50,7 @@ def tokeniser(bos: bool = False) -> Any:
 def save_model(
     folder: Path, family: str = "GPT2", seed: int = 0, *, text: bool = True, bos: bool = False
 ) -> Any:
-    """Save a fresh model, with its tokeniser unless ``text`` is False; returns the public toolkit's model."""
+    """Save a fresh model, with its tokenizer unless ``text`` is False; returns the public toolkit's model."""
     import torch
 
     torch.manual_seed(seed)
@@ -62,7 +62,7 @@ def save_model(
             parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(folder)
     if text:
-        tokeniser(bos).save_pretrained(folder)
+        tokenizer(bos).save_pretrained(folder)
     return model
 
 

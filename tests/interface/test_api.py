@@ -30,22 +30,22 @@ def test_from_training_to_scores(photos: Path, here: Path) -> None:
     assert luoxia.resume(str(run.path), steps=8, quiet=True).manifest["config"]["steps"] == 8
     measurement = luoxia.measure(run.path, n=10, quiet=True)
     assert {score.name for score in measurement.scores} >= {"FD-self", "precision", "recall"}
-    assert (run.path / "scores" / "neighbours.png").exists()
+    assert (run.path / "scores" / "neighbors.png").exists()
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"ema": {"halflife": 500}, "optimiser": "sgd", "size": (8, 8), "budget": "1h"},
-        {"ema.halflife": 500, "optimiser.name": "sgd", "size": "8x8", "budget": 3600},
-        {"ema": {"halflife": "500"}, "optimiser": {"name": "sgd"}, "size": 8, "budget": 3600.0},
+        {"ema": {"halflife": 500}, "optimizer": "sgd", "size": (8, 8), "budget": "1h"},
+        {"ema.halflife": 500, "optimizer.name": "sgd", "size": "8x8", "budget": 3600},
+        {"ema": {"halflife": "500"}, "optimizer": {"name": "sgd"}, "size": 8, "budget": 3600.0},
     ],
 )
 def test_keys_are_those_of_the_command_line(photos: Path, here: Path, settings: dict) -> None:
     run = luoxia.train("gan", data=str(photos), steps="1", out="new", **{**TINY, **settings})
     config = run.manifest["config"]
     assert config["ema"]["halflife"] == 500
-    assert config["optimiser"]["name"] == "sgd"
+    assert config["optimizer"]["name"] == "sgd"
     assert (config["size"], config["budget"], config["steps"]) == ("8", 3600.0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Chats: learnt in a folder's own template or plainly, and answered."""
+"""Chats: learned in a folder's own template or plainly, and answered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from luoxia.media.text.chat import ChatTemplate, messages_of, read_messages
 from luoxia.media.text.chats import chat_ids
 from luoxia.media.text.corpus import corpus_of
 from luoxia.media.text.sources import read_texts
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.media.text.tokens import IGNORED
 
 TEMPLATE = """{%- if tools is not none %}{{ raise_exception('tools') }}{% endif -%}
@@ -98,12 +98,12 @@ def test_settings_of_wrong_types(tmp_path: Path, settings: Any, told: str) -> No
         ChatTemplate.of(tmp_path)
 
 
-def test_settings_of_a_tokeniser_that_are_a_list(tmp_path: Path) -> None:
+def test_settings_of_a_tokenizer_that_are_a_list(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         (tmp_path / name).write_text("[]")
         with pytest.raises(LuoxiaError, match=f"{name} holds a list, not an object"):
-            Tokeniser.from_huggingface(tmp_path)
+            Tokenizer.from_huggingface(tmp_path)
         (tmp_path / name).unlink()
 
 
@@ -113,9 +113,9 @@ def test_templates_in_settings(tmp_path: Path) -> None:
         assert ChatTemplate.of(tmp_path).source == "a"
 
 
-def test_chats_are_learnt_plainly_and_answered(here: Path, luoxia_command: Any, refused: Any) -> None:
+def test_chats_are_learned_plainly_and_answered(here: Path, luoxia_command: Any, refused: Any) -> None:
     put(here / "a.jsonl", CHATS)
-    run = luoxia.train("gpt", data="a.jsonl", tokeniser="character", device="cpu", quiet=True, **SMALL)
+    run = luoxia.train("gpt", data="a.jsonl", tokenizer="character", device="cpu", quiet=True, **SMALL)
     source = read_texts("a.jsonl")
     text = next(source.documents()).text
     assert text == "user:\nwhat is 0?\n\nassistant:\n the number 0\n\n"
@@ -130,7 +130,7 @@ def test_chats_are_learnt_plainly_and_answered(here: Path, luoxia_command: Any, 
     assert "no list of messages" in refused(2, *told[:2], "messages={}")
 
 
-def test_what_cannot_be_learnt_as_chats(here: Path) -> None:
+def test_what_cannot_be_learned_as_chats(here: Path) -> None:
     put(here / "a.jsonl", CHATS)
     with pytest.raises(UsageError, match="condition= goes with texts"):
         read_texts("a.jsonl", condition=["form"])
@@ -153,11 +153,11 @@ def test_a_folders_own_template(here: Path, luoxia_command: Any) -> None:
         wanted = theirs.apply_chat_template(CHATS[5], tokenize=False, add_generation_prompt=reply)
         assert template.render(CHATS[5], reply=reply) == wanted
         ids = theirs.apply_chat_template(CHATS[5], add_generation_prompt=reply, return_dict=False)
-        tokeniser = Tokeniser.from_huggingface(here / "model")
-        assert chat_ids(tokeniser, wanted, True) == ids
-    corpus = corpus_of(read_texts(put(here / "a.jsonl", CHATS), template=template), tokeniser)
+        tokenizer = Tokenizer.from_huggingface(here / "model")
+        assert chat_ids(tokenizer, wanted, True) == ids
+    corpus = corpus_of(read_texts(put(here / "a.jsonl", CHATS), template=template), tokenizer)
     windows = corpus.whole().dataset.rows(corpus.whole().samples[:2], 64)
-    first = chat_ids(tokeniser, template.render(CHATS[0]), True)
+    first = chat_ids(tokenizer, template.render(CHATS[0]), True)
     assert windows.inputs[0, : len(first) - 1].tolist() == first[:-1]
     assert windows.targets[0, : len(first) - 1].tolist() == first[1:]
     assert (windows.targets[0, len(first) - 1 :] == IGNORED).all() and not windows.segments.any()

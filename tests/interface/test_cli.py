@@ -56,7 +56,7 @@ def test_small_questions_import_nothing_heavy(work: str) -> None:
         ("train", "dcgan", "data=nowhere"),
         ("train", "cyclegan", "data=photos", "against=nowhere"),
         ("train", "gpt", "out=run"),
-        ("train", "gan", "optimiser=fast", "--dry-run"),
+        ("train", "gan", "optimizer=fast", "--dry-run"),
         ("resume", "nowhere"),
         ("resume", "run", "steps=x"),
         ("resume", "run", "width=3"),
@@ -231,7 +231,7 @@ def test_a_recipe(luoxia_command: Command) -> None:
     shown = luoxia_command("recipes", "dcgan").stdout
     assert shown.startswith("dcgan: deep convolutional GAN (Radford et al. 2015, arXiv:1511.06434)\n")
     assert "As published: luoxia train dcgan width=64" in shown
-    assert re.search(r"^optimiser\.betas +0,0\.99 +Adam's decay rates", shown, re.MULTILINE)
+    assert re.search(r"^optimizer\.betas +0,0\.99 +Adam's decay rates", shown, re.MULTILINE)
     assert re.search(r"^spectral_norm +false +spectral", shown, re.MULTILINE)
     assert re.search(r"^ema\.halflife +50000 +half-life in samples", shown, re.MULTILINE)
     assert re.search(r"^data +none +files to learn from", shown, re.MULTILINE)
@@ -268,7 +268,7 @@ def test_the_whole_way(
     assert trained.stdout.splitlines()[-3:] == [
         f"run:     {run}", f"samples: {run}/samples/step_000030.png", f"report:  {run}/report.html"
     ]  # fmt: skip
-    for name in ("run.json", "metrics.jsonl", "report.html", "model/README.md", "scores/neighbours.png"):
+    for name in ("run.json", "metrics.jsonl", "report.html", "model/README.md", "scores/neighbors.png"):
         assert (run / name).stat().st_size > 0
     assert [line["step"] for line in records(run, "log")] == [10, 20, 30]
     assert [line["event"] for line in records(run, "event")] == [
@@ -320,7 +320,7 @@ def test_runs_are_numbered(luoxia_command: Command, photos: Path, tiny: tuple[st
 def test_the_command_in_the_manifest_does_the_same_again(
     luoxia_command: Command, photos: Path, here: Path, tiny: tuple[str, ...]
 ) -> None:
-    words = ("steps=2", "optimiser=sgd", "optimiser.momentum=0.5", "augment=colour,cutout", "budget=none")
+    words = ("steps=2", "optimizer=sgd", "optimizer.momentum=0.5", "augment=color,cutout", "budget=none")
     assert luoxia_command("train", "gan", *tiny, f"data={photos}", *words, "out=a").exit_code == 0
     first = json.loads(Path("a/run.json").read_text())
     _, verb, *rest = first["command"].split()
@@ -374,7 +374,7 @@ def test_a_dry_run_counts_and_writes_nothing(luoxia_command: Command, photos: Pa
     assert re.search(rf"^data: +12 images of 8 × 8 × 3, .*{photos}$", shown.stdout, re.MULTILINE)
     assert re.search(r"^parameters: generator [\d,]+, discriminator [\d,]+$", shown.stdout, re.MULTILINE)
     assert re.search(
-        r"^memory: +[\d,]+ MiB for weights and optimiser; activations", shown.stdout, re.MULTILINE
+        r"^memory: +[\d,]+ MiB for weights and optimizer; activations", shown.stdout, re.MULTILINE
     )
     assert re.search(r"^time: +not measured; plan=measured tries a few steps$", shown.stdout, re.MULTILINE)
     planned = json.loads(luoxia_command(*words, "--json").stdout)

@@ -14,7 +14,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.decoding.loop import Decoding
 
 SMALL = {
-    "tokeniser": "character",
+    "tokenizer": "character",
     "layers": 2,
     "heads": 2,
     "width": 32,
@@ -51,9 +51,9 @@ def rules(here: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has learnt the rule; to be read only."""
-    folder = tmp_path_factory.mktemp("learnt")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has learned the rule; to be read only."""
+    folder = tmp_path_factory.mktemp("learned")
     write_rows(folder / "rules.jsonl", rule_rows())
     files = {"data": str(folder / "rules.jsonl"), "out": str(folder / "run")}
     return luoxia.train("gpt", quiet=True, steps=250, condition_dropout=0.2, **{**RULE, **files}).path
@@ -65,10 +65,10 @@ def scores_of(run: Path) -> dict[str, float]:
     return {score["name"]: score["value"] for score in scores[-1]["scores"]}
 
 
-def test_the_condition_decides_the_text(learnt):
+def test_the_condition_decides_the_text(learned):
     """The fields leave nothing open, so no nats are left either: 20 texts alike would cost ln 20 each."""
-    assert scores_of(learnt)["nats per token"] < 0.05
-    model = luoxia.load(learnt)
+    assert scores_of(learned)["nats per token"] < 0.05
+    model = luoxia.load(learned)
     assert model.condition == ("letter", "count")
     asked = [{"count": str(n), "letter": x} for x in "abcd" for n in range(1, 6)]
     texts = model.sample(20, condition=asked, decoding=GREEDY)
@@ -76,9 +76,9 @@ def test_the_condition_decides_the_text(learnt):
     assert model.completions(condition=asked[0], decoding=GREEDY)[0].reason == "eos"
 
 
-def test_fields_may_be_left_out(learnt):
+def test_fields_may_be_left_out(learned):
     """One field alone still decides what it can, and without any a text of the data comes."""
-    model = luoxia.load(learnt)
+    model = luoxia.load(learned)
     threes = model.sample(40, seed=1, condition={"count": "3"})
     assert np.mean([len(text) == 4 for text in threes]) > 0.8
     assert len({text[0] for text in threes}) > 1
@@ -87,20 +87,20 @@ def test_fields_may_be_left_out(learnt):
     assert np.mean([set(text[:-1]) < set("abcd") and text[-1:] == "." for text in free]) > 0.8
 
 
-def test_the_terminal_asks_by_fields(learnt, luoxia_command):
-    said = luoxia_command("sample", learnt, "letter=c", "count=4", "temperature=0")
+def test_the_terminal_asks_by_fields(learned, luoxia_command):
+    said = luoxia_command("sample", learned, "letter=c", "count=4", "temperature=0")
     assert (said.exit_code, said.stdout) == (0, "cccc.\n")
     said = luoxia_command(
-        "sample", learnt, "condition.letter=b", "count=2", "n=2", "temperature=0", "out=b.jsonl"
+        "sample", learned, "condition.letter=b", "count=2", "n=2", "temperature=0", "out=b.jsonl"
     )
     assert said.exit_code == 0, said.stderr
     rows = [json.loads(line) for line in Path("b.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in rows] == ["bb."] * 2
     assert rows[0]["condition"] == {"letter": "b", "count": "2"}
-    began = luoxia_command("sample", learnt, "letter=d", "count=5", "prompt=ddd", "temperature=0").stdout
+    began = luoxia_command("sample", learned, "letter=d", "count=5", "prompt=ddd", "temperature=0").stdout
     assert began == "ddddd.\n"
-    streamed = "".join(luoxia.load(learnt).stream(condition={"letter": "a"}, seed=3))
-    assert streamed == luoxia.load(learnt).sample(1, seed=3, condition={"letter": "a"})[0]
+    streamed = "".join(luoxia.load(learned).stream(condition={"letter": "a"}, seed=3))
+    assert streamed == luoxia.load(learned).sample(1, seed=3, condition={"letter": "a"})[0]
 
 
 def test_a_field_that_is_a_key_of_sample_too(rules, luoxia_command):
@@ -112,16 +112,16 @@ def test_a_field_that_is_a_key_of_sample_too(rules, luoxia_command):
         assert said.stdout == text, said.stderr
 
 
-def test_unknown_fields_and_values(learnt, refused):
-    assert refused(2, "sample", learnt, "lettre=c") == "unknown key 'lettre'; did you mean letter?"
-    assert "the fields of this model are letter, count" in refused(2, "sample", learnt, "quux=c")
-    assert "unknown field 'quux'" in refused(2, "sample", learnt, "condition.quux=c")
-    assert "write condition.FIELD=VALUE" in refused(2, "sample", learnt, "condition=c")
+def test_unknown_fields_and_values(learned, refused):
+    assert refused(2, "sample", learned, "lettre=c") == "unknown key 'lettre'; did you mean letter?"
+    assert "the fields of this model are letter, count" in refused(2, "sample", learned, "quux=c")
+    assert "unknown field 'quux'" in refused(2, "sample", learned, "condition.quux=c")
+    assert "write condition.FIELD=VALUE" in refused(2, "sample", learned, "condition=c")
     assert "letter=ж holds 'ж', which is not in the model's vocabulary" in refused(
-        2, "sample", learnt, "letter=ж"
+        2, "sample", learned, "letter=ж"
     )
     with pytest.raises(UsageError, match="2 conditions for n=3 texts"):
-        luoxia.load(learnt).sample(3, condition=[{}, {}])
+        luoxia.load(learned).sample(3, condition=[{}, {}])
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_measuring_and_samples_under_conditions(rules, luoxia_command):
     assert (described["train"], described["heldout"], described["dropped"]) == (760, 40, 0)
 
 
-def test_long_texts_are_learnt_up_to_the_context(here, luoxia_command):
+def test_long_texts_are_learned_up_to_the_context(here, luoxia_command):
     write_rows(Path("long.jsonl"), [{"title": "t" * (1 + i % 60), "text": "x" * 500} for i in range(60)])
     train(luoxia_command, data="long.jsonl", condition="title", steps=4, out="run", **SMALL)
     data = json.loads((Path("run") / "run.json").read_text(encoding="utf-8"))["data"]
@@ -186,20 +186,20 @@ def test_long_texts_are_learnt_up_to_the_context(here, luoxia_command):
     assert scores_of(Path("run"))["nats per token"] > 0
 
 
-def test_constraints_go_with_conditions(learnt, refused, luoxia_command):
-    model = luoxia.load(learnt)
+def test_constraints_go_with_conditions(learned, refused, luoxia_command):
+    model = luoxia.load(learned)
     Path("c.lark").write_text('start: "c"* "."', encoding="utf-8")
     rule = model.rule(grammar="c.lark")
     texts = model.sample(4, condition={"letter": "d", "count": "2"}, constraint=rule)
     assert all(text.strip("c") == "." for text in texts)
     assert "".join(model.stream(condition={"letter": "d"}, constraint=rule)).strip("c") == "."
-    said = luoxia_command("sample", learnt, "letter=a", "grammar=c.lark", "temperature=0").stdout
+    said = luoxia_command("sample", learned, "letter=a", "grammar=c.lark", "temperature=0").stdout
     assert said.strip("c\n") == "."
     with pytest.raises(LuoxiaError, match="text 0 came to its last token before it met the constraint"):
         Path("long.lark").write_text('start: "cccccccccc."', encoding="utf-8")
         model.sample(1, constraint=model.rule(grammar="long.lark"), decoding=Decoding(max_tokens=4))
     Path("any.json").write_text("{}", encoding="utf-8")
-    both = refused(2, "sample", learnt, "grammar=c.lark", "schema=any.json")
+    both = refused(2, "sample", learned, "grammar=c.lark", "schema=any.json")
     assert both == "schema= and grammar= exclude each other: give one of them"
 
 

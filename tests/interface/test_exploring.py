@@ -61,7 +61,7 @@ def test_a_walk_as_video(luoxia_command: Command, run: Path) -> None:
         assert json.loads(video.metadata["comment"])["seeds"] == [1, 2]
     assert pictures[0].shape == (256, 256, 3)
     small = pictures[0].reshape(8, 32, 8, 32, 3).mean((1, 3))
-    assert np.abs(small - frames[0]).mean() < 12  # H.264 halves the colour's resolution
+    assert np.abs(small - frames[0]).mean() < 12  # H.264 halves the color's resolution
 
 
 def test_directions_and_samples_along_them(luoxia_command: Command, run: Path) -> None:

@@ -126,13 +126,13 @@ def test_it_goes_back_to_the_architecture_it_came_from(words, luoxia_command, fa
 
 
 def test_a_run_of_ours_is_gone_on_with(words, luoxia_command):
-    own = ("layers=1", "heads=2", "width=16", "tokeniser=character", "steps=3", "out=first")
+    own = ("layers=1", "heads=2", "width=16", "tokenizer=character", "steps=3", "out=first")
     assert luoxia_command("train", "gpt", "data=words.txt", *SMALL, *own).exit_code == 0
     run = luoxia.finetune("first", data="words.txt", steps=2, batch=4, lora=2, out="second", score_samples=0,
                           device="cpu", quiet=True)  # fmt: skip
     assert luoxia.load(run.path).tokenizer.kind == "character"
     config = run.manifest["config"]
-    assert (config["context"], config["optimiser"]["name"]) == (24, "adamw")
+    assert (config["context"], config["optimizer"]["name"]) == (24, "adamw")
     assert not Path("second/model/adapter").exists()  # PEFT's toolkit has no such architecture
     assert Path(config["init"]) == Path("first").resolve()
 
@@ -140,7 +140,7 @@ def test_a_run_of_ours_is_gone_on_with(words, luoxia_command):
 def test_the_defaults_are_those_of_fine_tuning():
     full, adapted = (GPT.from_settings({"init": "model", **more}) for more in ({}, {"lora": 8}))
     assert (full.lr, adapted.lr, full.steps) == (6.25e-5, 2e-4, 1000)
-    assert (full.optimiser.name, full.schedule.name, full.schedule.warmup) == ("adamw", "cosine", 50)
+    assert (full.optimizer.name, full.schedule.name, full.schedule.warmup) == ("adamw", "cosine", 50)
     assert GPT.from_settings({"init": "model", "lr": 1e-3, "budget": "1m"}).lr == 1e-3
     assert "steps" not in GPT.from_settings({"init": "model", "budget": "1m"}).model_fields_set
     assert GPT.from_settings(adapted.model_dump()) == adapted
@@ -150,8 +150,8 @@ def test_the_defaults_are_those_of_fine_tuning():
     ("settings", "told"),
     [
         (("layers=3",), "layers= is that of the model"),
-        (("tokeniser=byte",), "tokeniser= is that of the model"),
-        (("tokeniser=bpe",), "tokeniser= is that of the model"),
+        (("tokenizer=byte",), "tokenizer= is that of the model"),
+        (("tokenizer=bpe",), "tokenizer= is that of the model"),
         (("lora_alpha=8",), "lora_alpha= needs lora="),
         (("lora=-1",), "lora=-1"),
         (("context=65",), "65 tokens in a row"),

@@ -44,17 +44,17 @@ def test_frozen_blocks_are_those_of_the_run(luoxia_command: Command, photos: Pat
     ("words", "asked", "kept"),
     [
         (
-            ("optimiser=sgd", "optimiser.momentum=0.5"),
-            ("optimiser.clip=1",),
+            ("optimizer=sgd", "optimizer.momentum=0.5"),
+            ("optimizer.clip=1",),
             {"name": "sgd", "momentum": 0.5, "clip": 1},
         ),
-        # what every optimiser has by default, and this recipe has not
-        (("optimiser.betas=0.5,0.999",), ("optimiser.clip=1",), {"betas": [0.5, 0.999], "clip": 1}),
-        (("optimiser.betas=0.5,0.999",), (), {"betas": [0.5, 0.999], "clip": 0}),
-        (("optimiser.betas=0.5,0.9",), ("optimiser=adamw",), {"name": "adamw", "betas": [0.5, 0.9]}),
+        # what every optimizer has by default, and this recipe has not
+        (("optimizer.betas=0.5,0.999",), ("optimizer.clip=1",), {"betas": [0.5, 0.999], "clip": 1}),
+        (("optimizer.betas=0.5,0.999",), (), {"betas": [0.5, 0.999], "clip": 0}),
+        (("optimizer.betas=0.5,0.9",), ("optimizer=adamw",), {"name": "adamw", "betas": [0.5, 0.9]}),
     ],
 )
-def test_the_optimiser_of_the_run_is_kept_beside_what_is_asked(
+def test_the_optimizer_of_the_run_is_kept_beside_what_is_asked(
     luoxia_command: Command,
     photos: Path,
     tiny: tuple[str, ...],
@@ -66,8 +66,8 @@ def test_the_optimiser_of_the_run_is_kept_beside_what_is_asked(
     assert first.exit_code == 0, first.stderr
     tuned = luoxia_command("finetune", "first", f"data={photos}", *FEW, *asked, "out=tuned")
     assert tuned.exit_code == 0, tuned.stderr
-    optimiser = json.loads(Path("tuned/run.json").read_text())["config"]["optimiser"]
-    assert optimiser == optimiser | kept
+    optimizer = json.loads(Path("tuned/run.json").read_text())["config"]["optimizer"]
+    assert optimizer == optimizer | kept
 
 
 def test_the_generator_begins_as_the_average(photos: Path, run: Path) -> None:
@@ -95,7 +95,7 @@ def test_other_channels_and_sizes(luoxia_command: Command, photos: Path, run: Pa
 def test_keys_of_a_run_are_not_taken_over() -> None:
     """Every key that recipes of images share is the run's own, but for those that say how it was trained."""
     shared = set(ImageRecipe.model_fields)
-    assert shared - ANEW == {"batch", "accumulate", "average_checkpoints", "optimiser", "schedule", "ema"}
+    assert shared - ANEW == {"batch", "accumulate", "average_checkpoints", "optimizer", "schedule", "ema"}
     assert {"data", "out", "steps", "seed", "device", "extractor", "d_lr", "init", "freeze_d"} <= ANEW
     assert not {"width", "loss", "penalty", "gamma", "condition", "augment"} & ANEW
 
@@ -113,14 +113,14 @@ def test_classes_are_carried_over_by_name(
         "finetune", "first", "data=new", *FEW, "steps=1", "lr=1e-12", "seed=7", "holdout=0", "out=tuned"
     )
     assert tuned.exit_code == 0, tuned.stderr
-    assert "classes: carried over by name dog; learnt afresh ape; left behind cat" in tuned.stderr
+    assert "classes: carried over by name dog; learned afresh ape; left behind cat" in tuned.stderr
     told = json.loads(Path("tuned/run.json").read_text())["origin"]["classes"]
     assert told == {"carried": ["dog"], "fresh": ["ape"], "left": ["cat"]}
     before, after = (load_file(f"{run}/model/model.safetensors") for run in ("first", "tuned"))
     (key,) = [name for name in before if name.endswith("embedding.weight")]
     torch.testing.assert_close(after[key][1], before[key][1], rtol=1e-5, atol=1e-7)
     assert (after[key][0] - before[key][0]).abs().max() > 1e-3, "no ape was a cat"
-    assert "learnt afresh" in Path("tuned/report.html").read_text(encoding="utf-8")
+    assert "learned afresh" in Path("tuned/report.html").read_text(encoding="utf-8")
 
 
 def test_new_classes(
@@ -144,7 +144,7 @@ def test_resuming_needs_no_origin_and_is_bit_for_bit(
     shutil.rmtree(run)
     resumed = luoxia_command("resume", "parts", "steps=6")
     assert resumed.exit_code == 0, resumed.stderr
-    for name in ("generator", "discriminator", "ema_generator", "optimiser_discriminator"):
+    for name in ("generator", "discriminator", "ema_generator", "optimizer_discriminator"):
         whole, parts = weights(Path("whole"), name), weights(Path("parts"), name)
         assert all(torch.equal(value, parts[key]) for key, value in whole.items())
     assert json.loads(Path("parts/run.json").read_text())["origin"]["run"] == "run"
@@ -182,7 +182,7 @@ def test_a_dry_run_tells_what_would_be_carried_over(luoxia_command: Command, pho
             "freeze_d= keeps trained blocks: name the run as init=",
         ),
         (("train", "gan", "data=photos", "init=nowhere"), "nowhere is not there"),
-        (("finetune", "run", "data=photos", "condition=concat"), "condition=concat needs labelled data"),
+        (("finetune", "run", "data=photos", "condition=concat"), "condition=concat needs labeled data"),
     ],
 )
 def test_bad_requests(refused: Refusal, photos: Path, run: Path, words: tuple[str, ...], told: str) -> None:

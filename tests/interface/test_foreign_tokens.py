@@ -20,10 +20,10 @@ def change_json(path: Path, **values: object) -> None:
 
 def written(folder: Path) -> list[int]:
     """What transformers writes on its own accord, greedily, without the token that ends it."""
-    tokeniser = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
-    asked = tokeniser(PROMPT, return_tensors="pt")
-    unknown = list(range(270, 300))  # the network's, which the tokeniser lacks
+    asked = tokenizer(PROMPT, return_tensors="pt")
+    unknown = list(range(270, 300))  # the network's, which the tokenizer lacks
     with torch.no_grad():
         found = model.generate(
             input_ids=asked.input_ids, attention_mask=torch.ones_like(asked.input_ids), pad_token_id=0,
@@ -70,7 +70,7 @@ def test_it_stops_where_the_toolkit_stops(endless, place, several):
     assert ours(folder) == (wanted, "eos")
 
 
-def test_generation_config_counts_before_config_and_tokeniser(endless):
+def test_generation_config_counts_before_config_and_tokenizer(endless):
     folder, ids = endless
     early, late = later(ids, 3), later(ids, 6)
     change_config(folder, eos_token_id=early)
@@ -81,7 +81,7 @@ def test_generation_config_counts_before_config_and_tokeniser(endless):
     assert ours(folder) == (ids[: ids.index(late)], "eos")
 
 
-def test_the_tokenisers_end_counts_where_nothing_else_is_said(endless):
+def test_the_tokenizers_end_counts_where_nothing_else_is_said(endless):
     folder, ids = endless
     late = later(ids, 4)
     name = transformers.AutoTokenizer.from_pretrained(folder).convert_ids_to_tokens(late)
@@ -97,7 +97,7 @@ def test_ends_that_are_no_tokens(endless, refused):
     assert "eos_token_id must be a token's number" in refused(1, "sample", folder, "prompt=a")
 
 
-def test_the_end_in_config_alone_is_learnt_and_stops_the_tuned_model(endless, luoxia_command):
+def test_the_end_in_config_alone_is_learned_and_stops_the_tuned_model(endless, luoxia_command):
     folder, ids = endless
     late = later(ids, 4)
     change_config(folder, eos_token_id=late)
@@ -114,9 +114,9 @@ def test_the_end_in_config_alone_is_learnt_and_stops_the_tuned_model(endless, lu
 
 def test_added_tokens_without_a_row_are_refused_by_every_verb(here, refused):
     save_model(here / "model")
-    tokeniser = transformers.AutoTokenizer.from_pretrained(here / "model")
-    tokeniser.add_tokens([f"<extra {i}>" for i in range(40)], special_tokens=True)
-    tokeniser.save_pretrained(here / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(here / "model")
+    tokenizer.add_tokens([f"<extra {i}>" for i in range(40)], special_tokens=True)
+    tokenizer.save_pretrained(here / "model")
     Path("words.txt").write_text("the cat <extra 39> " * 100)
     for verb, *more in (
         ("sample", "prompt=<extra 39>"),

@@ -15,7 +15,7 @@ import luoxia
 from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.tensors import read_json
 from luoxia.media.text.chat import ChatTemplate
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
 from luoxia.tasks.image_generation.training import ImageSession
@@ -190,7 +190,7 @@ def test_nothing_is_written_or_removed_in_a_linked_folder(
 STEP = "checkpoints/step_000020"
 PIPES = (
     "run.json", "metrics.jsonl", ".lock", "skipped.txt", "samples/step_000020.png", "samples/step_000020.txt",
-    "scores/neighbours.png", "scores/confusion.csv", "model/config.json", "model/model.safetensors",
+    "scores/neighbors.png", "scores/confusion.csv", "model/config.json", "model/model.safetensors",
     "checkpoints/LATEST", "checkpoints/frozen.safetensors", f"{STEP}/manifest.json", f"{STEP}/state.json",
     f"{STEP}/generator.safetensors",
 )  # fmt: skip
@@ -214,7 +214,7 @@ def test_a_pipe_is_not_waited_for(run: Path, luoxia_command: Callable, name: str
 def test_a_pipe_in_a_model_of_text_is_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     readers: dict[str, Callable] = {
-        "tokeniser.json": Tokeniser.load, "tokenizer.json": Tokeniser.from_huggingface,
+        "tokeniser.json": Tokenizer.load, "tokenizer.json": Tokenizer.from_huggingface,
         "chat_template.jinja": ChatTemplate.of, "config.json": lambda folder: read_json(folder / "config.json"),
     }  # fmt: skip
     with pytest.raises(LuoxiaError, match="not a regular file"):
@@ -258,7 +258,7 @@ def test_a_model_of_wrong_values(
 
 def test_a_network_of_any_depth_is_not_built(here: Path) -> None:
     (here / "words.txt").write_text("the cat sat on the mat. " * 50)
-    small = {"heads": 2, "width": 16, "tokeniser": "byte", "context": 16, "batch": 4, "score_samples": 0}
+    small = {"heads": 2, "width": 16, "tokenizer": "byte", "context": 16, "batch": 4, "score_samples": 0}
     run = luoxia.train(
         "gpt", data="words.txt", steps=1, layers=1, sample_every=0, quiet=True, device="cpu", **small
     )

@@ -35,7 +35,7 @@ def test_it_writes_what_the_toolkit_writes(here, luoxia_command):
     again = transformers.AutoTokenizer.from_pretrained(here / "model")
     asked = again("the dog", return_tensors="pt")
     assert asked.input_ids[0, 0] == 1  # <s>, which belongs before every text
-    unknown = list(range(270, 300))  # the network's, which the tokeniser lacks
+    unknown = list(range(270, 300))  # the network's, which the tokenizer lacks
     with torch.no_grad():
         wanted = theirs.generate(**asked, max_new_tokens=12, do_sample=False, suppress_tokens=unknown)[0]
     result = luoxia_command(
@@ -49,7 +49,7 @@ def test_it_writes_what_the_toolkit_writes(here, luoxia_command):
     assert said == f"the dog{row['text']}\n"
 
 
-def test_tokens_that_the_tokeniser_lacks_are_never_chosen(here):
+def test_tokens_that_the_tokenizer_lacks_are_never_chosen(here):
     save_model(here / "model")
     change_tensors(here / "model", lambda t: t["transformer.wte.weight"][270:].mul_(100))
     model = luoxia.load(here / "model")
@@ -58,7 +58,7 @@ def test_tokens_that_the_tokeniser_lacks_are_never_chosen(here):
     assert all(max(c.ids) < 270 for c in model.completions(8, prompt="a") if c.ids)
 
 
-def test_a_folder_without_its_tokeniser(here, refused):
+def test_a_folder_without_its_tokenizer(here, refused):
     theirs = save_model(here / "model", text=False)
     model = luoxia.load(here / "model")
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_ids_that_are_no_tokens(here, ids, told):
 def test_a_run_of_the_classic_style_is_exported(here, luoxia_command, tokens):
     (here / "words.txt").write_text("the cat sat on the mat. " * 200)
     settings = ("style=gpt2", "layers=1", "heads=2", "width=16", "context=32", "batch=4", "steps=3")
-    kind = (f"tokeniser={tokens}", "vocabulary=290", "score_samples=0", "device=cpu", "out=run")
+    kind = (f"tokenizer={tokens}", "vocabulary=290", "score_samples=0", "device=cpu", "out=run")
     assert luoxia_command("train", "gpt", "data=words.txt", *settings, *kind).exit_code == 0
     result = luoxia_command("export", "run", "format=huggingface", "out=given", "--json")
     assert json.loads(result.stdout) == {"out": "given"}
@@ -129,7 +129,7 @@ def test_a_run_of_the_classic_style_is_exported(here, luoxia_command, tokens):
 def test_what_cannot_be_exported_is_one_sentence(here, luoxia_command, refused, finished):
     (here / "words.txt").write_text("the cat sat on the mat. " * 200)
     small = ("layers=1", "heads=2", "width=16", "context=32", "batch=4", "steps=2", "score_samples=0")
-    luoxia_command("train", "gpt", "data=words.txt", *small, "tokeniser=byte", "device=cpu", "out=run")
+    luoxia_command("train", "gpt", "data=words.txt", *small, "tokenizer=byte", "device=cpu", "out=run")
     assert "style=gpt2" in refused(2, "export", "run", "out=given")
     assert not Path("given").exists()
     assert "out=FOLDER" in refused(2, "export", "run")
@@ -210,7 +210,7 @@ def test_malicious_headers_are_one_sentence(here, refused, change, length, told)
         ({"model_type": None}, 2, "the architecture 'None' is not supported"),
         ({"n_layer": 10**9}, 1, "1,000,000,000 layers"),
         ({"n_head": "two"}, 1, "n_head must be a whole number"),
-        ({"quantization_config": {"bits": 4}}, 2, "quantised weights"),
+        ({"quantization_config": {"bits": 4}}, 2, "quantized weights"),
     ],
 )
 def test_configs_that_cannot_be_read_are_one_sentence(here, refused, values, code, told):

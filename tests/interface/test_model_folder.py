@@ -11,7 +11,7 @@ from foreign import save_model
 import luoxia
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.tensors import store
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.language_modeling import base_model as origin
 from luoxia.tasks.language_modeling import training as text
 from luoxia.training import session as base
@@ -65,7 +65,7 @@ def full(*_: object, **__: object) -> None:
         (base, "store"),
         (text, "copy_foreign"),
         (text, "write_adapter"),
-        (Tokeniser, "save"),
+        (Tokenizer, "save"),
         (text.TextSession, "card"),
     ],
 )

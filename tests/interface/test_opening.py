@@ -17,7 +17,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_misspelt_run_is_told_before_a_key(verb: str, here: Path, refused: Callable) -> None:
+def test_a_misspelled_run_is_told_before_a_key(verb: str, here: Path, refused: Callable) -> None:
     assert refused(2, verb, "runs/gpt-7", *VERBS[verb], "prompt=x", "nonsense=1").startswith(
         ("runs/gpt-7 is not there", "run runs/gpt-7 is not there")
     )

@@ -139,13 +139,13 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("letters")
     (folder / "a.txt").write_text("abc " * 400)
     keys = {"width": 8, "layers": 1, "heads": 1, "context": 16, "batch": 2, "score_samples": 0}
-    settings = {**keys, "tokeniser": "character", "device": "cpu", "quiet": True}
+    settings = {**keys, "tokenizer": "character", "device": "cpu", "quiet": True}
     luoxia.train("gpt", data=str(folder / "a.txt"), out=str(folder / "run"), steps=2, **settings)
     return folder / "run"
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
-def test_text_is_labelled_and_replaced_only_while_nobody_changed_it(
+def test_text_is_labeled_and_replaced_only_while_nobody_changed_it(
     luoxia_command: Command, refused: Refusal, letters: Path, name: str
 ) -> None:
     words = ("sample", letters, "n=2", "max_tokens=4", f"out={name}")

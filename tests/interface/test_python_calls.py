@@ -58,11 +58,11 @@ def test_values_of_other_libraries_are_what_they_hold() -> None:
     given = {
         "size": np.int64(64), "steps": np.float64(20), "lr": torch.tensor(0.5), "spectral_norm": np.True_,
         "device": torch.device("cpu"), "data": Path("photos"), "loss": np.str_("hinge"),
-        "optimiser": {"betas": np.array([0.0, 0.9])},
+        "optimizer": {"betas": np.array([0.0, 0.9])},
     }  # fmt: skip
     made = luoxia.verbs.api.configure("gan", given)
     assert (made.size, made.steps, made.lr, made.spectral_norm) == ((64, 64), 20, 0.5, True)
-    assert (made.device, made.data, made.loss, made.optimiser.betas) == ("cpu", "photos", "hinge", (0.0, 0.9))
+    assert (made.device, made.data, made.loss, made.optimizer.betas) == ("cpu", "photos", "hinge", (0.0, 0.9))
     assert InterpolateSettings.from_settings({"seeds": range(3)}).seeds == (0, 1, 2)
 
 

@@ -25,7 +25,7 @@ def scores(run: luoxia.Run, final: bool) -> dict[str, Score]:
 
 @pytest.mark.parametrize("conditioned", [False, True])
 def test_a_quick_score_of_text_is_that_of_all_of_it(here: Path, conditioned: bool) -> None:
-    """The end of the text is noise, and what comes before it a rule that is soon learnt."""
+    """The end of the text is noise, and what comes before it a rule that is soon learned."""
     rng = np.random.default_rng(0)
     noise = ["".join(rng.choice(list("abcdefgh"), 15)) for _ in range(500)]
     rows = ["abcdefghabcdefg"] * 1500 + noise
@@ -36,7 +36,7 @@ def test_a_quick_score_of_text_is_that_of_all_of_it(here: Path, conditioned: boo
         settings = {"data": "words.jsonl", "condition": "kind", "context": 24}
     else:
         (here / "words.txt").write_text(" ".join(rows), encoding="utf-8")
-    run = luoxia.train("gpt", tokeniser="byte", out="run", **{**SMALL, **settings})
+    run = luoxia.train("gpt", tokenizer="byte", out="run", **{**SMALL, **settings})
     quick, final = scores(run, False), scores(run, True)
     for name in ("bits per byte", "nats per token"):
         one, all_rows = quick[name], final[name]
@@ -67,7 +67,7 @@ def test_quick_scores_of_sentences_are_spread_and_signed(here: Path) -> None:
     lines = [f"{word}{number} a\tword{number}" for number in range(400) for word in ("x",)]
     (here / "pairs.tsv").write_text("\n".join(lines), encoding="utf-8")
     run = luoxia.train(
-        "translate", data="pairs.tsv", out="run", tokeniser="byte", longest=32, batch=128, layers=1, heads=2, width=16,
+        "translate", data="pairs.tsv", out="run", tokenizer="byte", longest=32, batch=128, layers=1, heads=2, width=16,
         steps=3, score_every=2, score_samples=100, holdout=0.5, sample_every=0, quiet=True, device="cpu",
     )  # fmt: skip
     quick = scores(run, False)["BLEU"]

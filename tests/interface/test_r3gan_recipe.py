@@ -1,4 +1,4 @@
-"""``r3gan`` and ``transformer-gan`` from outside: γ by rule and by trial, models that load and that have learnt."""
+"""``r3gan`` and ``transformer-gan`` from outside: γ by rule and by trial, models that load and that have learned."""
 
 import json
 

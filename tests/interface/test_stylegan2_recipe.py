@@ -27,7 +27,7 @@ def squares(n=400, size=10):
 
 
 def told_apart(images, labels):
-    """The share of images whose corner, and no other, is bright: 100% of real ones, few of what has not learnt."""
+    """The share of images whose corner, and no other, is bright: 100% of real ones, few of what has not learned."""
     values = np.stack([images[(slice(None), *corner, 0)].astype(float).mean((1, 2)) for corner in CORNERS], 1)
     own = values[np.arange(len(labels)), labels]
     values[np.arange(len(labels)), labels] = 0
@@ -35,7 +35,7 @@ def told_apart(images, labels):
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory):
+def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stylegan2")
     images, labels = squares()
     assert told_apart(images[..., None], labels) == 1
@@ -47,24 +47,24 @@ def learnt(tmp_path_factory):
     )  # fmt: skip
 
 
-def test_it_learns(learnt):
-    generator = luoxia.load(learnt.path)
+def test_it_learns(learned):
+    generator = luoxia.load(learned.path)
     labels = np.arange(200) % 4
     images = generator.sample(200, seed=1)
     assert told_apart(images, labels) > 0.7
     assert told_apart(images, (labels + 1) % 4) < 0.1, "and the class decides"
 
 
-def test_the_run_tells_what_was_settled(learnt):
-    config = json.loads((learnt.path / "run.json").read_text())["config"]
+def test_the_run_tells_what_was_settled(learned):
+    config = json.loads((learned.path / "run.json").read_text())["config"]
     assert config["group"] == 4 and config["width"] == 8 and config["size"] == "10"
     assert config["path_weight"] == 0 and config["mixing"] == 0.5
 
 
-def test_the_terminal_knows_the_styles(learnt, tmp_path):
-    plain = sample(str(learnt.path), n=4, out=str(tmp_path / "plain.png"))
+def test_the_terminal_knows_the_styles(learned, tmp_path):
+    plain = sample(str(learned.path), n=4, out=str(tmp_path / "plain.png"))
     mixed = sample(
-        str(learnt.path),
+        str(learned.path),
         n=4,
         mix=3,
         mix_layers="2-",
@@ -78,11 +78,11 @@ def test_the_terminal_knows_the_styles(learnt, tmp_path):
     assert "mix" not in read_parameters(plain)
 
 
-def test_it_is_fine_tuned_with_frozen_blocks(learnt, tmp_path):
+def test_it_is_fine_tuned_with_frozen_blocks(learned, tmp_path):
     images, labels = squares(40)
     np.savez(tmp_path / "few.npz", images=images, labels=labels)
     run = luoxia.finetune(
-        str(learnt.path), data=str(tmp_path / "few.npz"), out=str(tmp_path / "tuned"), steps=2, freeze_d=2, quiet=True,
+        str(learned.path), data=str(tmp_path / "few.npz"), out=str(tmp_path / "tuned"), steps=2, freeze_d=2, quiet=True,
         extractor="none", device="cpu",
     )  # fmt: skip
     assert told_apart(luoxia.load(run.path).sample(40, seed=1), np.arange(40) % 4) > 0.6

@@ -20,7 +20,7 @@ SMALL = (
     "sample_every=0",
     "device=cpu",
 )
-TRAIN = ("train", "gpt", "data=words.txt", "tokeniser=character", *SMALL)
+TRAIN = ("train", "gpt", "data=words.txt", "tokenizer=character", *SMALL)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(words, luoxia_command):
 
 
 def test_python_and_the_terminal_write_the_same(words, luoxia_command):
-    run = luoxia.train("gpt", data="words.txt", tokeniser="bpe", vocabulary=280, layers=1, heads=2, width=16,
+    run = luoxia.train("gpt", data="words.txt", tokenizer="bpe", vocabulary=280, layers=1, heads=2, width=16,
                        context=16, batch=4, steps=5, score_samples=0, device="cpu", quiet=True)  # fmt: skip
     model = luoxia.load(run.path)
     texts = model.sample(2, seed=3, prompt="abc")
@@ -120,7 +120,7 @@ def test_measuring_again_gives_the_same_scores(words, luoxia_command, refused):
         (("data=words.txt", "context=100000"), "the text has"),
         (("data=words.txt", "width=31"), "width=31 is not a multiple of heads=2"),
         (("data=words.txt", "size=huge"), "size=huge: must be"),
-        (("data=words.txt", "tokeniser=wordpiece"), "tokeniser=wordpiece: must be"),
+        (("data=words.txt", "tokenizer=wordpiece"), "tokenizer=wordpiece: must be"),
     ],
 )
 def test_bad_settings_are_one_sentence(words, refused, words_, sentence):
@@ -172,9 +172,9 @@ def test_the_classic_style_is_trained_as_the_classics_are():
     from luoxia.tasks.menu import GPT
 
     classic = GPT.from_settings(
-        {"style": "gpt2", "optimiser": {"clip": 2.0}, "size": "base", "context": 1024}
+        {"style": "gpt2", "optimizer": {"clip": 2.0}, "size": "base", "context": 1024}
     )
-    assert (classic.optimiser.name, classic.optimiser.clip, classic.optimiser.weight_decay) == (
+    assert (classic.optimizer.name, classic.optimizer.clip, classic.optimizer.weight_decay) == (
         "adamw",
         2.0,
         0.1,

@@ -11,7 +11,7 @@ import luoxia
 from luoxia.core import reading
 from luoxia.core.errors import UsageError
 from luoxia.media.text.corpus import open_corpus
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.language_modeling.rules import open_rule
 
 SMALL = (
@@ -38,7 +38,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("letters")
     (folder / "letters.txt").write_text(f'{LETTERS} {{":}}' * 40, encoding="utf-8")
     settings = dict(word.split("=") for word in SMALL) | {
-        "tokeniser": "character",
+        "tokenizer": "character",
         "data": str(folder / "letters.txt"),
         "out": str(folder / "run"),
     }
@@ -66,7 +66,7 @@ def test_a_binary_file_among_texts_is_left_out(here, luoxia_command):
     Path("texts").mkdir()
     Path("texts/picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40)
     Path("texts/words.txt").write_text("some words " * 50, encoding="utf-8")
-    train(luoxia_command, "data=texts", "tokeniser=byte", "out=run")
+    train(luoxia_command, "data=texts", "tokenizer=byte", "out=run")
     assert Path("run/skipped.txt").read_text(encoding="utf-8").startswith("picture.txt: ")
 
 
@@ -79,15 +79,15 @@ def write_line(name: str, piece: str, mebibytes: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("tokeniser", "piece"),
+    ("tokenizer", "piece"),
     [("bpe", "no newline anywhere "), ("bpe", "x"), ("byte", "x"), ("character", "落霞")],
 )
-def test_one_huge_line_is_learnt_from(here, luoxia_command, tokeniser, piece):
+def test_one_huge_line_is_learned_from(here, luoxia_command, tokenizer, piece):
     """A line of megabytes is a text like any other, also where it is a single word."""
     size = write_line("line.txt", piece, 6)
-    train(luoxia_command, "data=line.txt", f"tokeniser={tokeniser}", "vocabulary=300", "holdout=0", "out=run")
+    train(luoxia_command, "data=line.txt", f"tokenizer={tokenizer}", "vocabulary=300", "holdout=0", "out=run")
     tokens = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["data"]["train"]
-    assert 1000 < tokens < size / 2 if tokeniser == "bpe" else tokens == size + 1
+    assert 1000 < tokens < size / 2 if tokenizer == "bpe" else tokens == size + 1
 
 
 def test_memory_does_not_grow_with_the_line(here):
@@ -106,23 +106,23 @@ def test_one_huge_row_is_left_out(here, luoxia_command, refused, monkeypatch):
     monkeypatch.setattr(reading, "MAX_LINE_BYTES", 2**20)
     huge = json.dumps({"text": "x" * 2**21})
     Path("one.jsonl").write_text(huge, encoding="utf-8")
-    sentence = refused(1, "train", "gpt", *SMALL, "data=one.jsonl", "tokeniser=byte", "out=new")
+    sentence = refused(1, "train", "gpt", *SMALL, "data=one.jsonl", "tokenizer=byte", "out=new")
     assert "one.jsonl:1: longer than 1 MiB" in sentence
     Path("two.jsonl").write_text(huge + "\n" + json.dumps({"text": "a" * 100}) + "\n", encoding="utf-8")
-    train(luoxia_command, "data=two.jsonl", "tokeniser=byte", "out=run", "allow_skipped=0.5")
+    train(luoxia_command, "data=two.jsonl", "tokenizer=byte", "out=run", "allow_skipped=0.5")
     assert Path("run/skipped.txt").read_text(encoding="utf-8") == "two.jsonl:1: longer than 1 MiB\n"
 
 
 def test_empty_targets(here, luoxia_command, refused):
     rows = [{"title": "t", "text": text} for text in ("", " \n", "a" * 90)]
     Path("some.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    train(luoxia_command, "data=some.jsonl", "condition=title", "tokeniser=byte", "out=run")
+    train(luoxia_command, "data=some.jsonl", "condition=title", "tokenizer=byte", "out=run")
     assert (
         Path("run/skipped.txt").read_text(encoding="utf-8")
         == "some.jsonl:1: the field 'text' is empty\nsome.jsonl:2: the field 'text' is empty\n"
     )
     Path("none.jsonl").write_text("\n".join(map(json.dumps, rows[:2])), encoding="utf-8")
-    sentence = refused(1, "train", "gpt", *SMALL, "data=none.jsonl", "tokeniser=byte", "out=new")
+    sentence = refused(1, "train", "gpt", *SMALL, "data=none.jsonl", "tokenizer=byte", "out=new")
     assert (
         sentence
         == "none.jsonl has no text that can be used (none.jsonl:1: the field 'text' is empty): give other files"
@@ -157,8 +157,8 @@ def test_characters_and_tokens_outside_the_vocabulary(letters, refused):
     [
         ("schema", '{"type": "string", "minLength": 9, "maxLength": 2}', 2, "this JSON schema cannot be followed"),
         ("schema", "{not JSON", 2, "the JSON schema is no JSON"),
-        ("schema", '{"type": "integer"}', 1, "the JSON schema cannot be met: this tokeniser has no token"),
-        ("grammar", 'start: "A" "B"', 1, "the grammar cannot be met: this tokeniser has no token"),
+        ("schema", '{"type": "integer"}', 1, "the JSON schema cannot be met: this tokenizer has no token"),
+        ("grammar", 'start: "A" "B"', 1, "the grammar cannot be met: this tokenizer has no token"),
         ("grammar", 'begin: "a"', 2, "this grammar cannot be followed"),
         ("grammar", 'start: "abcdefghijklmnopqrstuvwxyz"', 1, "text 0 came to its last token before it met"),
     ],
@@ -174,7 +174,7 @@ def test_rules_that_are_not_there(letters, refused, here):
     )
     Path("rule").write_bytes(b"\xff\xfe\xff")
     assert refused(2, "sample", letters, "grammar=rule") == "grammar=rule cannot be read: it is no UTF-8 text"
-    assert "this tokeniser cannot write '，'" in refused(2, "sample", letters, "poem=五言")
+    assert "this tokenizer cannot write '，'" in refused(2, "sample", letters, "poem=五言")
     assert refused(2, "sample", letters, "poem=limerick").startswith("unknown form of verse 'limerick'")
     assert "poem= and grammar= exclude each other" in refused(
         2, "sample", letters, "poem=五言", "grammar=rule"
@@ -184,15 +184,15 @@ def test_rules_that_are_not_there(letters, refused, here):
 
 def test_rules_by_name_are_those_of_their_classes(here):
     """Readings bring rhyme, and to the regulated forms their tones."""
-    tokeniser = verse_tokeniser()
+    tokenizer = verse_tokenizer()
     Path("readings.tsv").write_text("山\t刪\t平\n月\t月\t仄\n還\t刪\t平\n", encoding="utf-8")
-    plain = open_rule(tokeniser, poem="五言")
-    rhymed = open_rule(tokeniser, poem="五言", readings="readings.tsv")
-    strict = open_rule(tokeniser, poem="五絕", readings="readings.tsv")
+    plain = open_rule(tokenizer, poem="五言")
+    rhymed = open_rule(tokenizer, poem="五言", readings="readings.tsv")
+    strict = open_rule(tokenizer, poem="五絕", readings="readings.tsv")
     asked = [(rule.form.rhyme, rule.form.tones) for rule in (plain, rhymed, strict)]  # type: ignore[union-attr]
     assert asked == [(False, False), (True, False), (True, True)]
-    assert open_rule(tokeniser) is None
+    assert open_rule(tokenizer) is None
 
 
-def verse_tokeniser():
-    return Tokeniser.train("character", ["山月還，。"])
+def verse_tokenizer():
+    return Tokenizer.train("character", ["山月還，。"])

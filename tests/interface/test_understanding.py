@@ -10,7 +10,7 @@ import torch
 
 import luoxia
 
-COLOURS, ANIMALS = ("red", "green", "blue", "pink"), ("cat", "dog", "cow", "pig")
+COLORS, ANIMALS = ("red", "green", "blue", "pink"), ("cat", "dog", "cow", "pig")
 FILLING = ("the", "a", "one", "and", "some", "very")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SMALL = (
@@ -33,7 +33,7 @@ def words(here: Path) -> Path:
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(300):
-        kind, deciding = (("colour", COLOURS), ("animal", ANIMALS))[int(rng.integers(2))]
+        kind, deciding = (("color", COLORS), ("animal", ANIMALS))[int(rng.integers(2))]
         sentence = list(rng.choice(FILLING, rng.integers(1, 7)))
         sentence.insert(int(rng.integers(len(sentence) + 1)), str(rng.choice(deciding)))
         rows.append({"text": " ".join(sentence), "kind": kind})
@@ -71,7 +71,7 @@ def test_a_classifier_learns_what_decides(words, luoxia_command, refused):
     assert label == "animal" and float(probability) > 0.8
     said = json.loads(luoxia_command("classify", "run", "pink", "--json").stdout)["texts"]
     model = luoxia.load("run")
-    assert model.classes == ("animal", "colour")
+    assert model.classes == ("animal", "color")
     assert said[0]["probabilities"] == dict(
         zip(model.classes, model.probabilities("pink")[0].tolist(), strict=True)
     )
@@ -82,7 +82,7 @@ def test_a_classifier_learns_what_decides(words, luoxia_command, refused):
         rows = list(csv.DictReader(file))
     assert [(row["text"], row["label"]) for row in rows] == [
         ("a cow, very", "animal"),
-        ("a red one", "colour"),
+        ("a red one", "color"),
     ]
     luoxia_command("classify", "run", "words.jsonl", "out=said.jsonl")
     read = [json.loads(line) for line in Path("said.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -94,26 +94,26 @@ def test_a_classifier_learns_what_decides(words, luoxia_command, refused):
     assert "constant answer" in report and 'class="confusion"' in report and "tokens seen" in report
     assert "AI-generated" not in report
     sample = Path("run/samples/step_000060.txt").read_text(encoding="utf-8")
-    assert "→ animal" in sample and "= colour" in sample
+    assert "→ animal" in sample and "= color" in sample
     with Path("run/scores/confusion.csv").open(encoding="utf-8", newline="") as file:
         head, *counts = csv.reader(file)
-    assert head[1:] == ["animal", "colour"]
+    assert head[1:] == ["animal", "color"]
     assert [row[0] for row in counts] == head[1:]
     assert (counts[0][2], counts[1][1]) == ("0", "0") and int(counts[0][1]) + int(counts[1][2]) == 30
 
 
 def test_classes_may_be_folders(words, luoxia_command):
-    for kind, names in (("colours", COLOURS), ("animals", ANIMALS)):
+    for kind, names in (("colors", COLORS), ("animals", ANIMALS)):
         for i in range(40):
             path = Path("texts", kind, f"{i}.txt")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{FILLING[i % 6]} {names[i % 4]} {FILLING[i % 5]}", encoding="utf-8")
     asked = ("data=texts", *(word for word in CLASSIFY[4:]), "steps=40", "out=run")
     trained(luoxia_command, "train", "classify-text", *asked)
-    assert luoxia.load("run").classify(["a blue one"])[0][0] == "colours"
+    assert luoxia.load("run").classify(["a blue one"])[0][0] == "colors"
     assert sorted(final_scores("run")) == [
         "F1 animals",
-        "F1 colours",
+        "F1 colors",
         "accuracy",
         "calibration error",
         "macro F1",
@@ -121,7 +121,7 @@ def test_classes_may_be_folders(words, luoxia_command):
 
 
 def test_an_embedder_learns_what_means_the_same(numbers, luoxia_command, refused):
-    told = trained(luoxia_command, *EMBED, "tokeniser=character", "steps=150", "score_every=50", "out=run")
+    told = trained(luoxia_command, *EMBED, "tokenizer=character", "steps=150", "score_every=50", "out=run")
     assert "500 pairs" in told
     scores = final_scores("run")
     assert scores["retrieval@1"] > 0.3 and scores["MRR"] > 0.5, scores  # by chance 0.02 and 0.09
@@ -172,7 +172,7 @@ def test_measuring_again_gives_the_same_scores(words, numbers, luoxia_command, r
         values = {score["name"]: score["value"] for score in told["scores"]}
         assert values == pytest.approx(after_training, rel=1e-5)
         assert final_scores(run) == values
-        assert told.get("classes") == (["animal", "colour"] if run == "classes" else None)
+        assert told.get("classes") == (["animal", "color"] if run == "classes" else None)
 
     Path("a.txt").write_text("0001\n0002\n0003\n", encoding="utf-8")
     Path("b.txt").write_text("zero zero zero one\nzero zero zero two\nthree\n", encoding="utf-8")

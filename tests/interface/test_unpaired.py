@@ -83,7 +83,7 @@ def test_a_run_resumes_bit_for_bit_and_is_measured_again(trained, luoxia_command
     assert manifest["data"]["counts"] == {"a": 30, "b": 30} and manifest["config"]["size"] == "12"
     assert Path(manifest["config"]["against"]).is_absolute()
     assert "AI-generated images" in Path("whole/report.html").read_text(encoding="utf-8")
-    assert Path("whole/samples/step_000006.png").is_file() and Path("whole/scores/neighbours.png").is_file()
+    assert Path("whole/samples/step_000006.png").is_file() and Path("whole/scores/neighbors.png").is_file()
     measured = luoxia_command("measure", "parts", "--json")
     assert measured.exit_code == 0, measured.stderr
     first, again = [record["scores"] for record in records("parts", "score") if record["final"]][-2:]
@@ -120,13 +120,13 @@ def mixed(here):
     def noise(*shape):
         return Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
 
-    noise(20, 33).save(folder / "grey.png")
+    noise(20, 33).save(folder / "gray.png")
     noise(17, 9, 4).save(folder / "clear.png")
     noise(40, 24, 3).save(folder / "more" / "photo.jpg")
     noise(5, 5, 3).save(folder / "tiny.webp", lossless=True)
     noise(8, 12, 3).save(folder / "twin.png")
     noise(9, 13, 3).save(folder / "twin.jpg")
-    (folder / "broken.png").write_bytes((folder / "grey.png").read_bytes()[:90])
+    (folder / "broken.png").write_bytes((folder / "gray.png").read_bytes()[:90])
     (folder / "notes.txt").write_text("not an image")
     return folder
 
@@ -138,11 +138,11 @@ def test_a_folder_of_everything(run, mixed, luoxia_command):
     assert told["out"] == "made" and told["translated"] == 6
     assert [skip["name"] for skip in told["skipped"]] == ["broken.png"]
     written = {str(path.relative_to("made")) for path in Path("made").rglob("*.png")}
-    assert written == {"grey.png", "clear.png", "more/photo.png", "tiny.png", "twin.png.png", "twin.jpg.png"}
+    assert written == {"gray.png", "clear.png", "more/photo.png", "tiny.png", "twin.png.png", "twin.jpg.png"}
     sizes = {
-        name: Image.open(Path("made", name)).size for name in ("grey.png", "clear.png", "more/photo.png")
+        name: Image.open(Path("made", name)).size for name in ("gray.png", "clear.png", "more/photo.png")
     }
-    assert sizes == {"grey.png": (33, 20), "clear.png": (9, 17), "more/photo.png": (24, 40)}
+    assert sizes == {"gray.png": (33, 20), "clear.png": (9, 17), "more/photo.png": (24, 40)}
     parameters = read_parameters(Path("made/more/photo.png"))
     assert (parameters["recipe"], parameters["run"], parameters["step"]) == ("cut", "run", 2)
     assert (parameters["direction"], parameters["of"]) == ("a2b", "more/photo.jpg")

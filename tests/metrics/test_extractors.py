@@ -35,14 +35,14 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_channels():
-    grey, white = noise(2, 3, 3, 1), np.full((2, 3, 3, 1), 255, np.uint8)
-    clear = np.concatenate([noise(2, 3, 3, 3), np.zeros_like(grey)], 3)
-    assert (to_rgb(grey) == grey).all() and to_rgb(grey).shape == (2, 3, 3, 3)
+    gray, white = noise(2, 3, 3, 1), np.full((2, 3, 3, 1), 255, np.uint8)
+    clear = np.concatenate([noise(2, 3, 3, 3), np.zeros_like(gray)], 3)
+    assert (to_rgb(gray) == gray).all() and to_rgb(gray).shape == (2, 3, 3, 3)
     assert (to_rgb(clear) == 255).all()
-    assert (to_rgb(np.concatenate([grey, white], 3)) == grey).all()
+    assert (to_rgb(np.concatenate([gray, white], 3)) == gray).all()
     for channels in (1, 2, 3, 4):
-        assert to_channels(grey, channels).shape == (2, 3, 3, channels)
-    assert (to_channels(to_rgb(grey), 1) == grey).all()
+        assert to_channels(gray, channels).shape == (2, 3, 3, channels)
+    assert (to_channels(to_rgb(gray), 1) == gray).all()
     with pytest.raises(LuoxiaError, match="give uint8"):
         to_rgb(noise(2, 3, 3, 5))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from luoxia.core.errors import LuoxiaError
-from luoxia.media.image.neighbor_grid import neighbours_picture
+from luoxia.media.image.neighbor_grid import neighbors_picture
 from luoxia.media.image.reference import Reference
 from luoxia.media.image.scores import measure
 
@@ -19,8 +19,8 @@ def test_real_images_score_near_their_floors(reference, small):
     found = measure(reference, small[0][800:])
     for name in ("precision", "recall", "coverage", "density"):
         assert found[name].value == pytest.approx(found[name].floor, abs=0.2), name
-    assert found["memorised"].value < 0.05 and found["duplicates"].value < 0.1
-    assert found["neighbour ratio"].value == pytest.approx(1, abs=0.3)
+    assert found["copy rate"].value < 0.05 and found["duplicates"].value < 0.1
+    assert found["nn distance ratio"].value == pytest.approx(1, abs=0.3)
     assert found["classes"].value == 10
     assert found["FD-self"].value < 4 * found["FD-self"].floor
     assert {score.heading for score in found.scores} == {"authenticity", "plausibility", "creativity"}
@@ -33,10 +33,10 @@ def test_one_repeated_image_is_no_generator(reference, small):
     assert found["FD-self"].value > 10 * found["FD-self"].floor
 
 
-def test_copies_of_the_training_set_are_memorised(reference, small):
+def test_copies_of_the_training_set_are_memorized(reference, small):
     found = measure(reference, small[0][100:400])
-    assert found["memorised"].value == 1 and found["neighbour ratio"].value < 1e-3
-    np.testing.assert_array_equal(found.neighbours.samples + 100, found.neighbours.training)
+    assert found["copy rate"].value == 1 and found["nn distance ratio"].value < 1e-3
+    np.testing.assert_array_equal(found.neighbors.samples + 100, found.neighbors.training)
 
 
 def test_noise_is_implausible(reference):
@@ -56,10 +56,10 @@ def test_measuring_twice_gives_the_same_json(small, extractor):
 def test_every_training_image_is_searched_beyond_the_limit(small, pixels):
     images = small[0]
     found = measure(Reference(images, extractor=pixels, limit=100), images[:200])
-    assert found["memorised"].value == 1
-    assert found["memorised"].signature["searched"] == 1200
+    assert found["copy rate"].value == 1
+    assert found["copy rate"].signature["searched"] == 1200
     few = measure(Reference(images, extractor=pixels, limit=100, search=100), images[:200])
-    assert few["memorised"].value < 0.5
+    assert few["copy rate"].value < 0.5
 
 
 def test_two_samples_do_not_crash(small, pixels):
@@ -96,11 +96,11 @@ def test_the_name_follows_the_extractor(small, pixels):
 def test_picture_shows_pairs():
     fake = np.full((2, 4, 4, 1), 10, np.uint8)
     real = np.full((3, 8, 8, 3), 200, np.uint8)
-    picture = neighbours_picture(fake, real, [(0, 2), (1, 0), (1, 1)], columns=2, gap=1)
+    picture = neighbors_picture(fake, real, [(0, 2), (1, 0), (1, 1)], columns=2, gap=1)
     assert picture.dtype == np.uint8 and picture.ndim == 3
     assert (picture[3:7, 3:7] == 10).all() and (picture[3:7, 8:12] == 200).all()
     assert (picture == 10).all(2).sum() == 3 * 16 and (picture == 200).all(2).sum() == 3 * 16
-    assert neighbours_picture(fake, real, []).shape[2] == 3
+    assert neighbors_picture(fake, real, []).shape[2] == 3
 
 
 def test_frechet_floor_is_what_fresh_real_images_score(pixels):

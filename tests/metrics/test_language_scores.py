@@ -23,7 +23,7 @@ def by_name(scores):
 
 def test_values_are_the_sums_over_the_counts(documents):
     nll, sizes = documents
-    found = by_name(measure_language(nll, sizes, tokeniser="bpe-512"))
+    found = by_name(measure_language(nll, sizes, tokenizer="bpe-512"))
     nats = math.fsum(value for row in nll for value in row)
     tokens, size = sum(map(len, nll)), int(sum(sizes))
     assert found["nats per token"].value == pytest.approx(nats / tokens, rel=1e-12)
@@ -38,7 +38,7 @@ def test_values_are_the_sums_over_the_counts(documents):
 
 def test_a_model_that_guesses_bytes_has_eight_bits_a_byte():
     text = "落霞与孤鹜齐飞".encode()
-    found = by_name(measure_language([np.full(len(text), math.log(256))], [len(text)], tokeniser="byte"))
+    found = by_name(measure_language([np.full(len(text), math.log(256))], [len(text)], tokenizer="byte"))
     assert found["bits per byte"].value == pytest.approx(8)
     assert found["perplexity"].value == pytest.approx(256)
     assert found["perplexity"].low is None  # a single document has no interval
@@ -47,18 +47,18 @@ def test_a_model_that_guesses_bytes_has_eight_bits_a_byte():
 def test_likelihoods_are_those_of_torch_cross_entropy():
     logits, targets = torch.randn(30, 11), torch.randint(11, (30,))
     nll = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    found = by_name(measure_language([nll[:10], nll[10:]], [10, 20], tokeniser="byte"))
+    found = by_name(measure_language([nll[:10], nll[10:]], [10, 20], tokenizer="byte"))
     picked = logits.double().log_softmax(1)[torch.arange(30), targets]
     assert found["nats per token"].value == pytest.approx(-float(picked.mean()), rel=1e-6)
 
 
-def test_bits_per_byte_compares_across_tokenisers_and_perplexity_does_not(documents):
+def test_bits_per_byte_compares_across_tokenizers_and_perplexity_does_not(documents):
     nll, sizes = documents
-    one = by_name(measure_language(nll, sizes, tokeniser="bpe-512", text="val"))
+    one = by_name(measure_language(nll, sizes, tokenizer="bpe-512", text="val"))
     split = [np.repeat(row / 2, 2) for row in nll]  # the same nats over twice as many tokens
-    two = by_name(measure_language(split, sizes, tokeniser="byte", text="val"))
+    two = by_name(measure_language(split, sizes, tokenizer="byte", text="val"))
     assert one["bits per byte"].compare(two["bits per byte"]) == pytest.approx(0, abs=1e-12)
-    with pytest.raises(LuoxiaError, match="differ in tokeniser"):
+    with pytest.raises(LuoxiaError, match="differ in tokenizer"):
         one["perplexity"].compare(two["perplexity"])
 
 
@@ -67,7 +67,7 @@ def test_the_interval_is_as_wide_as_fresh_documents_vary():
 
     def draw():
         sizes = rng.integers(5, 40, 60)
-        return measure_language([rng.gamma(2, rng.gamma(4, 0.3), n) for n in sizes], sizes, tokeniser="byte")
+        return measure_language([rng.gamma(2, rng.gamma(4, 0.3), n) for n in sizes], sizes, tokenizer="byte")
 
     found = [by_name(draw())["bits per byte"] for _ in range(120)]
     spread = np.std([score.value for score in found])
@@ -87,4 +87,4 @@ def test_the_interval_is_as_wide_as_fresh_documents_vary():
 )
 def test_bad_input_is_named(nll, sizes, message):
     with pytest.raises(LuoxiaError, match=message):
-        measure_language(nll, sizes, tokeniser="byte")
+        measure_language(nll, sizes, tokenizer="byte")

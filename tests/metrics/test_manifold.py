@@ -1,4 +1,4 @@
-"""Precision, recall, density, coverage, neighbours and classes, against loops and scikit-learn."""
+"""Precision, recall, density, coverage, neighbors and classes, against loops and scikit-learn."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.metrics import classes, intervals
-from luoxia.metrics import neighbors as neighbours
+from luoxia.metrics import neighbors as neighbors
 from luoxia.metrics.manifold import manifold, radii
 
 
@@ -37,7 +37,7 @@ def test_manifold_equals_loops(sets):
 
 def test_chunks_do_not_matter(sets, monkeypatch):
     whole = manifold(*sets)
-    monkeypatch.setattr(neighbours, "CHUNK_ELEMENTS", 120)
+    monkeypatch.setattr(neighbors, "CHUNK_ELEMENTS", 120)
     for one, other in zip(whole, manifold(*sets), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -60,21 +60,21 @@ def test_identical_sets_are_perfect(sets):
 def test_nearest_equals_scikit_learn(sets):
     fake, real = sets
     expected, where = NearestNeighbors(n_neighbors=4, algorithm="brute").fit(real).kneighbors(fake)
-    distances, indices = neighbours.nearest(fake, real, 4)
+    distances, indices = neighbors.nearest(fake, real, 4)
     np.testing.assert_allclose(distances, expected, rtol=1e-10)
     np.testing.assert_array_equal(indices, where)
-    others, _ = neighbours.nearest_others(real, 2)
+    others, _ = neighbors.nearest_others(real, 2)
     np.testing.assert_allclose(others, NearestNeighbors().fit(real).kneighbors(n_neighbors=2)[0])
     with pytest.raises(LuoxiaError, match="give more"):
-        neighbours.nearest(fake, real[:3], 4)
+        neighbors.nearest(fake, real[:3], 4)
 
 
 def test_threshold_catches_copies_and_spares_the_rest(sets):
     fake, real = sets
-    limit = neighbours.threshold(neighbours.nearest_others(real)[0], real)
-    assert neighbours.duplicates(np.concatenate([fake, fake[:3]]), limit).sum() >= 6
-    copies = neighbours.nearest((real + 1e4).astype(np.float32), (real + 1e4).astype(np.float32))[0][:, 0]
-    assert neighbours.memorised(copies, limit).all()
+    limit = neighbors.threshold(neighbors.nearest_others(real)[0], real)
+    assert neighbors.duplicates(np.concatenate([fake, fake[:3]]), limit).sum() >= 6
+    copies = neighbors.nearest((real + 1e4).astype(np.float32), (real + 1e4).astype(np.float32))[0][:, 0]
+    assert neighbors.memorized(copies, limit).all()
 
 
 def test_classes():

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from luoxia.metrics.ngrams import Corpus, bleu_among_others, distinct, repetition, self_bleu, tokenise
+from luoxia.metrics.ngrams import Corpus, bleu_among_others, distinct, repetition, self_bleu, tokenize
 from luoxia.metrics.resampling import bootstrap, jackknife
 
 
@@ -22,10 +22,10 @@ def grams(text, n):
     return [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
 
 
-def test_one_tokenisation_for_words_and_characters():
-    assert tokenise("Don't stop, O’Neill! x_1") == ["don't", "stop", ",", "o’neill", "!", "x_1"]
-    assert tokenise("abc落霞。日本のdef") == ["abc", "落", "霞", "。", "日", "本", "の", "def"]
-    assert tokenise(" \n\t") == []
+def test_one_tokenization_for_words_and_characters():
+    assert tokenize("Don't stop, O’Neill! x_1") == ["don't", "stop", ",", "o’neill", "!", "x_1"]
+    assert tokenize("abc落霞。日本のdef") == ["abc", "落", "霞", "。", "日", "本", "の", "def"]
+    assert tokenize(" \n\t") == []
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

@@ -12,7 +12,7 @@ from luoxia.metrics.translation import (
     chrf_counts,
     chrf_score,
     measure_translation,
-    tokeniser_for,
+    tokenizer_for,
 )
 
 sacrebleu = pytest.importorskip("sacrebleu")
@@ -81,8 +81,8 @@ def test_buckets_hold_every_sentence_by_its_length(pairs):
     assert buckets["BLEU of 11–20 tokens"].signature["sentences"] == len(inside)
 
 
-def test_the_tokeniser_follows_language_and_script():
-    assert [tokeniser_for([], code) for code in ("zh", "zh-TW", "ZH_cn", "de", "ja", "th")] == [
+def test_the_tokenizer_follows_language_and_script():
+    assert [tokenizer_for([], code) for code in ("zh", "zh-TW", "ZH_cn", "de", "ja", "th")] == [
         "zh",
         "zh",
         "zh",
@@ -90,9 +90,9 @@ def test_the_tokeniser_follows_language_and_script():
         "char",
         "char",
     ]
-    assert tokeniser_for(["落霞与孤鹜齐飞, OK", "秋水共长天一色"]) == "zh"
-    assert tokeniser_for(["これは日本語の文章です"]) == "char"
-    assert tokeniser_for(["Ein Mann 在 einem grünen Raum"]) == "13a"
+    assert tokenizer_for(["落霞与孤鹜齐飞, OK", "秋水共长天一色"]) == "zh"
+    assert tokenizer_for(["これは日本語の文章です"]) == "char"
+    assert tokenizer_for(["Ein Mann 在 einem grünen Raum"]) == "13a"
     found = by_name(measure_translation(["落霞与鹜齐飞"], ["落霞与孤鹜齐飞"], draws=5))
     assert "tok:zh" in found["BLEU"].signature["sacrebleu"] and found["BLEU"].value > 30
 

@@ -22,24 +22,24 @@ def compare(one, two, *inputs, tolerance=1e-12):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-def normalised(x):
+def normalized(x):
     return x / (x.square().mean(-1, keepdim=True) + 1e-3).sqrt()
 
 
-def test_normalisation():
+def test_normalization():
     x = torch.randn(3, 5, 8, dtype=torch.float64)
-    compare(lambda x: by_hand.Normalised.apply(x, 1e-3), normalised, x)
+    compare(lambda x: by_hand.Normalized.apply(x, 1e-3), normalized, x)
 
 
 @pytest.mark.parametrize("per_row", [False, True])
-def test_normalisation_and_rotation(per_row):
+def test_normalization_and_rotation(per_row):
     x = torch.randn(3, 5, 2, 8, dtype=torch.float64)
     positions = torch.randint(0, 20, (3, 5)) if per_row else torch.arange(5)
     rotation = rotary(20, 8, 100.0).double().unsqueeze(1)[positions].chunk(2, dim=-2)
     rotation = tuple(r.squeeze(-3) for r in rotation)
     compare(
-        lambda x: by_hand.NormalisedAndRotated.apply(x, *rotation, 1e-3),
-        lambda x: rotate(normalised(x), rotation),
+        lambda x: by_hand.NormalizedAndRotated.apply(x, *rotation, 1e-3),
+        lambda x: rotate(normalized(x), rotation),
         x,
         tolerance=1e-6,  # the table is in float32: a rotation to that
     )
@@ -54,8 +54,8 @@ def test_bfloat16_stays_bfloat16():
     x = torch.randn(3, 5, 2, 8).bfloat16()
     rotation = rotary(5, 8, 100.0).chunk(2, dim=-2)
     compare(
-        lambda x: by_hand.NormalisedAndRotated.apply(x, *rotation, 1e-3).float(),
-        lambda x: rotate(normalised(x.float()), rotation).bfloat16().float(),
+        lambda x: by_hand.NormalizedAndRotated.apply(x, *rotation, 1e-3).float(),
+        lambda x: rotate(normalized(x.float()), rotation).bfloat16().float(),
         x,
         tolerance=2e-2,
     )

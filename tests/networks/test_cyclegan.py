@@ -36,7 +36,7 @@ def test_the_published_configurations_have_the_published_sizes():
 # ---------------------------------------------------------------------- by hand, in float64
 
 
-def normalised(x):
+def normalized(x):
     """Each plane to mean 0 and variance 1."""
     out = torch.empty_like(x)
     for i in range(x.shape[0]):
@@ -81,18 +81,18 @@ def enlarged(x, weights):
 
 def generated(network, x):
     """The paper's figure, term by term."""
-    x = F.relu(normalised(convolved(reflected(x, 3), network.stem[0])))
+    x = F.relu(normalized(convolved(reflected(x, 3), network.stem[0])))
     for down in network.down:
-        x = F.relu(normalised(convolved(F.pad(x, (1, 1, 1, 1)), down[0], stride=2)))
+        x = F.relu(normalized(convolved(F.pad(x, (1, 1, 1, 1)), down[0], stride=2)))
     for block in network.blocks:
-        y = F.relu(normalised(convolved(reflected(x, 1), block.layers[0])))
-        x = x + normalised(convolved(reflected(y, 1), block.layers[3]))
+        y = F.relu(normalized(convolved(reflected(x, 1), block.layers[0])))
+        x = x + normalized(convolved(reflected(y, 1), block.layers[3]))
     for up in (m for m in network.up if isinstance(m, torch.nn.ConvTranspose2d)):
-        x = F.relu(normalised(enlarged(x, up)))
+        x = F.relu(normalized(enlarged(x, up)))
     if network.resize:
         for up in (network.up[1], network.up[5]):
             x = F.relu(
-                normalised(convolved(reflected(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1), up))
+                normalized(convolved(reflected(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1), up))
             )
     return torch.tanh(convolved(reflected(x, 3), network.up[-2]))
 
@@ -102,7 +102,7 @@ def judged(network, x):
         if isinstance(module, torch.nn.Conv2d):
             x = convolved(F.pad(x, (1, 1, 1, 1)), module, stride=module.stride[0])
         else:
-            x = normalised(x) if isinstance(module, InstanceNorm) else torch.where(x > 0, x, 0.2 * x)
+            x = normalized(x) if isinstance(module, InstanceNorm) else torch.where(x > 0, x, 0.2 * x)
     return x
 
 

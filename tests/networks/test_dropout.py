@@ -15,7 +15,7 @@ def test_it_zeroes_a_share_and_keeps_the_mean(p):
     torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - p)))
 
 
-def test_neighbours_are_independent():
+def test_neighbors_are_independent():
     torch.manual_seed(1)
     zeros = (dropout(torch.ones(400_000), 0.3) == 0).float()
     for distance in (1, 2, 3, 4):

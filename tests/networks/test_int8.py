@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.nn.int8 import FEW, Int8Linear, quantise
+from luoxia.nn.int8 import FEW, Int8Linear, quantize
 from luoxia.nn.lora import add_lora
 from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
 
@@ -33,7 +33,7 @@ def test_each_weight_is_within_half_a_step():
     assert ((step >= exact) & (step <= exact * (1 + 2**-7)))[used].all()  # the next bfloat16
     assert ((layer.weight.double() * step[:, None] - weight.double()).abs() <= step[:, None] * 0.50001).all()
     assert (layer.weight.abs().amax(dim=1)[used] >= 126).all()
-    assert torch.equal(layer.dequantised()[7], torch.zeros(70))
+    assert torch.equal(layer.dequantized()[7], torch.zeros(70))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -48,7 +48,7 @@ def test_products(dtype, rows, inputs, outputs):
         y = layer(x)
     assert y.dtype == dtype and y.shape == (rows, outputs)
     exact = x.double() @ (layer.weight.double() * layer.scale.double()[:, None]).T
-    bound = 2**-7 * (x.double().abs() @ layer.dequantised().double().abs().T).max()
+    bound = 2**-7 * (x.double().abs() @ layer.dequantized().double().abs().T).max()
     assert (y.double() - linear.bias.double() - exact).abs().max() < bound
 
 
@@ -67,7 +67,7 @@ def test_gradients_pass_through_to_the_input():
     layer = Int8Linear(torch.randn(32, 64))
     x = torch.randn(2, 64, requires_grad=True)
     layer(x).sum().backward()
-    torch.testing.assert_close(x.grad, layer.dequantised().sum(0).expand(2, -1))
+    torch.testing.assert_close(x.grad, layer.dequantized().sum(0).expand(2, -1))
 
 
 def test_scales_stay_as_they_are_whatever_the_network_is_cast_to():
@@ -89,8 +89,8 @@ def test_logits_stay_close(head, tied):
     ids = torch.randint(0, 96, (2, 12))
     with torch.no_grad():
         before = model(ids)
-        after = quantise(copy.deepcopy(model), head=head)(ids)
-        few = quantise(copy.deepcopy(model), head=head)(ids[:1, :5])
+        after = quantize(copy.deepcopy(model), head=head)(ids)
+        few = quantize(copy.deepcopy(model), head=head)(ids[:1, :5])
     for ours, exact in ((after, before), (few, before[:1, :5])):
         assert 0 < (ours - exact).std() < 0.03 * exact.std()
 
@@ -99,7 +99,7 @@ def test_a_quarter_of_the_memory():
     model = decoder(width=256, layers=1, vocabulary=16)
     linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
     before = sum(m.weight.nbytes for m in linear)
-    quantise(model)
+    quantize(model)
     layers = [m for m in model.modules() if isinstance(m, Int8Linear)]
     after = sum(b.nbytes for m in layers for b in m.buffers())
     assert len(layers) == len(linear) and not any(isinstance(m, nn.Linear) for m in model.modules())
@@ -107,7 +107,7 @@ def test_a_quarter_of_the_memory():
 
 
 def test_cached_decoding_agrees():
-    model = quantise(decoder(), head=True)
+    model = quantize(decoder(), head=True)
     ids = torch.randint(0, 96, (1, 30))
     cache = model.make_cache(1, 30)
     with torch.no_grad():
@@ -117,7 +117,7 @@ def test_cached_decoding_agrees():
 
 
 def test_states_are_saved_and_read():
-    first, second = quantise(decoder(0), head=True), quantise(decoder(1), head=True)
+    first, second = quantize(decoder(0), head=True), quantize(decoder(1), head=True)
     second.load_state_dict(first.state_dict())
     ids = torch.randint(0, 96, (1, 8))
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_encoder_decoder_too():
     ids = torch.randint(0, 30, (2, 6))
     with torch.no_grad():
         before = model(ids, None, ids)
-        assert (quantise(model, head=True)(ids, None, ids) - before).std() < 0.03 * before.std()
+        assert (quantize(model, head=True)(ids, None, ids) - before).std() < 0.03 * before.std()
 
 
 def test_mistakes_are_told():
@@ -138,9 +138,9 @@ def test_mistakes_are_told():
     with torch.no_grad():
         model.stack.layers[1].feed_forward.up.weight[0, 0] = float("nan")
     with pytest.raises(LuoxiaError, match=r"stack\.layers\.1\.feed_forward\.up"):
-        quantise(model)
+        quantize(model)
     assert any(isinstance(m, nn.Linear) for m in model.modules())
     model = decoder()
     add_lora(model)
     with pytest.raises(UsageError, match="fold"):
-        quantise(model)
+        quantize(model)

@@ -70,10 +70,10 @@ def test_only_adapters_train():
     add_lora(model, rank=2, targets=["qkv", "feed_forward.down"])
     learning = {name for name, p in model.named_parameters() if p.requires_grad}
     assert learning == {f"{name}.{x}" for name, _ in adapters(model) for x in "ab"} and len(learning) == 8
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1.0)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1.0)
     for _ in range(2):
         model(IDS).square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     assert all(layer.b.abs().max() > 0 for _, layer in adapters(model))
     unchanged = {name.replace(".base.", "."): t for name, t in model.state_dict().items()}
     for name, tensor in frozen.items():

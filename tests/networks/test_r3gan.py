@@ -1,4 +1,4 @@
-"""R3GAN's networks: against another forward in float64, the paper's counts, what its initialisation promises."""
+"""R3GAN's networks: against another forward in float64, the paper's counts, what its initialization promises."""
 
 import math
 

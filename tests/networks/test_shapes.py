@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from luoxia.media.image.images import ImageSpec
-from luoxia.nn.layers import centre_crop, coarse, halvings, normalisation, spectrally_normalised
+from luoxia.nn.layers import center_crop, coarse, halvings, normalization, spectrally_normalized
 from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
 
@@ -78,7 +78,7 @@ def test_projection_is_an_inner_product():
 )
 @pytest.mark.parametrize("size", [(28, 28), (50, 50)])
 def test_gradients_reach_every_parameter(family, settings, size):
-    if family == "mlp":  # its critic has no normalisation
+    if family == "mlp":  # its critic has no normalization
         settings = {key: value for key, value in settings.items() if key != "norm"}
     torch.manual_seed(0)
     generator, discriminator = pair(family, (2, *size), **settings)
@@ -180,7 +180,7 @@ def test_the_coarse_map_covers_the_image(size):
     start = coarse(size, size, levels)[0]
     assert start * 2**levels >= size > (start - 1) * 2**levels
     x = torch.arange(start * 2**levels).float().view(1, 1, 1, -1).expand(1, 1, start * 2**levels, -1)
-    cut = centre_crop(x, size, size)
+    cut = center_crop(x, size, size)
     left, right = cut[0, 0, 0, 0], x.shape[3] - 1 - cut[0, 0, 0, -1]
     assert cut.shape[2:] == (size, size) and abs(left - right) <= 1
 
@@ -193,7 +193,7 @@ def test_spectral_norm_bounds_every_layer(family, projection):
     _, network = pair(family, (3, 16, 16), classes=4, projection=projection)
     for p in network.parameters():
         nn.init.normal_(p, std=2.0)
-    network = spectrally_normalised(network).train()
+    network = spectrally_normalized(network).train()
     images, labels = torch.randn(4, 3, 16, 16), torch.arange(4)
     for _ in range(60):
         network(images, labels)
@@ -220,7 +220,7 @@ def test_spectral_norm_bounds_the_slope():
 
 def test_spectral_norm_is_computed_in_float32():
     torch.manual_seed(0)
-    layer = spectrally_normalised(nn.Linear(40, 30)).eval()
+    layer = spectrally_normalized(nn.Linear(40, 30)).eval()
     exact = layer.weight
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(layer.weight, exact)
@@ -251,7 +251,7 @@ def test_norms_of_the_discriminator(family):
 
 def test_layer_norm_is_over_a_sample():
     """Channels and pixels of one sample together: mean 0, variance 1."""
-    y = normalisation("layer", 6)(torch.randn(3, 6, 5, 5) * 4 + 7)
+    y = normalization("layer", 6)(torch.randn(3, 6, 5, 5) * 4 + 7)
     torch.testing.assert_close(y.flatten(1).mean(1), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(y.flatten(1).var(1, correction=0), torch.ones(3), atol=1e-3, rtol=0)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
 from luoxia.nn.modulation import StyledConv, ToImage
-from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator, normalised, widths_at
+from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator, normalized, widths_at
 
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])).double() / 64
 
@@ -244,7 +244,7 @@ def test_the_length_of_z_does_not_matter():
     g, _ = small((1, 16, 16))
     z = torch.randn(4, 6)
     torch.testing.assert_close(g.map(z), g.map(3 * z), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(normalised(z).square().mean(1), torch.ones(4))
+    torch.testing.assert_close(normalized(z).square().mean(1), torch.ones(4))
 
 
 def test_bf16_stays_close_to_float32():

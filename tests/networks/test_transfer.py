@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from luoxia.core.errors import UsageError
-from luoxia.nn.layers import spectrally_normalised
+from luoxia.nn.layers import spectrally_normalized
 from luoxia.nn.transfer import Classes, carry_over, class_axes, freeze
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2
 
@@ -15,7 +15,7 @@ DISCRIMINATORS = {
     "dcgan": (lambda: dcgan.Discriminator((3, 32, 32), 4, norm="batch"), 3),
     "mlp": (lambda: mlp.Discriminator((1, 8, 8), (16, 8, 4)), 3),
     "resnet": (lambda: resnet.Discriminator((3, 16, 16), 4), 3),
-    "spectral": (lambda: spectrally_normalised(dcgan.Discriminator((1, 16, 16), 4)), 2),
+    "spectral": (lambda: spectrally_normalized(dcgan.Discriminator((1, 16, 16), 4)), 2),
 }
 
 
@@ -63,17 +63,17 @@ def test_a_discriminator_that_does_not_say() -> None:
 
 
 def test_what_fits_is_carried_over_and_nothing_else_changes() -> None:
-    trained, grey = (
+    trained, gray = (
         dcgan.Generator(8, (3, 16, 16), 4, refine=True),
         dcgan.Generator(8, (1, 16, 16), 4, refine=True),
     )
-    before = {name: value.clone() for name, value in grey.state_dict().items()}
-    carried = carry_over(grey, trained.state_dict())
+    before = {name: value.clone() for name, value in gray.state_dict().items()}
+    carried = carry_over(gray, trained.state_dict())
     assert set(carried.fresh) == {
         name for name, value in trained.state_dict().items() if value.shape != before[name].shape
     }
     assert len(carried.fresh) == 2  # the last convolution's weight and bias
-    for name, value in grey.state_dict().items():
+    for name, value in gray.state_dict().items():
         assert torch.equal(value, before[name] if name in carried.fresh else trained.state_dict()[name])
     assert carried.of == sum(value.numel() for value in before.values())
     assert carried.values == carried.of - sum(before[name].numel() for name in carried.fresh)
@@ -94,7 +94,7 @@ CONDITIONAL = {
     "joined": lambda n: mlp.Generator(4, SHAPE, (8,), classes=n),
     "plane": lambda n: dcgan.Discriminator(SHAPE, 4, classes=n),
     "projection": lambda n: mlp.Discriminator(SHAPE, (8,), classes=n, projection=True),
-    "spectral": lambda n: spectrally_normalised(mlp.Discriminator(SHAPE, (8,), classes=n, projection=True)),
+    "spectral": lambda n: spectrally_normalized(mlp.Discriminator(SHAPE, (8,), classes=n, projection=True)),
     "r3gan": lambda n: r3gan.Generator(4, SHAPE, 4, widest=8, group=4, depth=1, classes=n),
     "stylegan2": lambda n: stylegan2.Generator(
         4, SHAPE, classes=n, width=4, widest=6, styles=5, mapping_layers=1

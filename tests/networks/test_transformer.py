@@ -245,7 +245,7 @@ def test_decoder_learns_to_copy(style):
     torch.manual_seed(0)
     shape = replace(TINY, width=32, hidden=64, **STYLES[style], init="gpt2" if style == "gpt2" else "zero")
     network = Decoder(shape)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3 if style == "gpt2" else 5e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3 if style == "gpt2" else 5e-3)
 
     def batch(n):
         letters = torch.randint(1, 29, (n, 6))
@@ -254,9 +254,9 @@ def test_decoder_learns_to_copy(style):
     for _ in range(150):
         ids = batch(32)
         loss = F.cross_entropy(network(ids)[:, 6:-1].flatten(0, 1), ids[:, 7:].flatten())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     ids = batch(200)
     with torch.no_grad():
         right = (network(ids)[:, 6:-1].argmax(-1) == ids[:, 7:]).all(1).float().mean()

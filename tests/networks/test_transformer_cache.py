@@ -1,4 +1,4 @@
-"""What the past, the padding and the neighbours may not change, and what the cache may not either."""
+"""What the past, the padding and the neighbors may not change, and what the cache may not either."""
 
 from dataclasses import replace
 

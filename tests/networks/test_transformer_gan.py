@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from luoxia.adversarial.penalties import ZeroCentred
+from luoxia.adversarial.penalties import ZeroCentered
 from luoxia.tasks.image_generation.networks.transformer_gan import Discriminator, Generator
 from luoxia.training.objective import Rng
 
@@ -108,7 +108,7 @@ def test_r1_and_its_gradient_by_finite_differences():
     torch.manual_seed(0)
     discriminator = scramble(pair((1, 8, 8))[1])
     images = torch.randn(3, 1, 8, 8)
-    loss = ZeroCentred(1.0)(lambda x, y: discriminator.float()(x, y), images, None, None, Rng(0))
+    loss = ZeroCentered(1.0)(lambda x, y: discriminator.float()(x, y), images, None, None, Rng(0))
     weight = discriminator.stack.layers[0].attention.qkv.weight
     (slope,) = torch.autograd.grad(loss, weight)
     discriminator.double()
@@ -143,13 +143,13 @@ def test_layers_start_as_the_identity_and_can_learn():
     assert torch.equal(generator(torch.ones(1, LATENT)), whole[0])
     assert torch.equal(discriminator(torch.ones(1, 1, 8, 8)), whole[1])
     generator, discriminator = pair((1, 8, 8))
-    optimiser = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], lr=0.3)
+    optimizer = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], lr=0.3)
     for _ in range(3):  # the gates open first, and what they let through learns after
         before = {id(p): p.detach().clone() for p in (*generator.parameters(), *discriminator.parameters())}
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         z, target = torch.randn(4, LATENT), torch.randn(4, 1, 8, 8)
         ((generator(z) - target).square().mean() + discriminator(target).square().mean()).backward()
-        optimiser.step()
+        optimizer.step()
     named = [*generator.named_parameters(), *discriminator.named_parameters()]
     assert [name for name, p in named if torch.equal(p, before[id(p)])] == []
 

@@ -9,7 +9,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from luoxia.adversarial.ada.adaptive import GROUPS, Ada, groups_of
-from luoxia.adversarial.ada.color import affine, recolour
+from luoxia.adversarial.ada.color import affine, recolor
 from luoxia.adversarial.ada.corruption import POWER, bands, filter_bands, filtered
 from luoxia.adversarial.ada.geometry import (
     SYM6,
@@ -76,7 +76,7 @@ def test_every_group_changes_every_image_in_its_own_way(group, channels):
     assert torch.equal(*again), "the random generator decides alone"
 
 
-@pytest.mark.parametrize("group", ["blit", "geometry", "colour", "cutout"])
+@pytest.mark.parametrize("group", ["blit", "geometry", "color", "cutout"])
 def test_probability_is_that_of_each_transform(group):
     x = images(1, 3, 12, 12, dtype=torch.float32).expand(500, -1, -1, -1)
     for p in (0.1, 0.4):
@@ -91,14 +91,14 @@ def test_probability_is_that_of_each_transform(group):
             "blit": 1
             - (1 - p / 2) * (1 - p * 3 / 4) * (1 - p * 8 / 9),  # a third of shifts ≤ 1.5 is 0, each way
             "geometry": 1 - (1 - p) ** 3 * (1 - turns) ** 2,
-            "colour": 1 - (1 - p) ** 4 * (1 - p / 2),
+            "color": 1 - (1 - p) ** 4 * (1 - p / 2),
             "cutout": p,
         }[group]
         assert changed == pytest.approx(expected, abs=0.09)
 
 
 def test_pipes_name_groups():
-    assert groups_of("bgc") == ("blit", "geometry", "colour")
+    assert groups_of("bgc") == ("blit", "geometry", "color")
     assert groups_of("bgcfnc") == tuple(GROUPS) and groups_of("filter") == ("filter",)
 
 
@@ -209,9 +209,9 @@ def test_a_turn_there_and_back():
     angle = torch.tensor([0.3, -0.8, 2.0])
     none = torch.zeros(3, 2)
     back = warp(warp(x, rotation(angle), none), rotation(-angle), none)
-    centre = (slice(None), slice(None), slice(14, -14), slice(10, -10))
-    assert gap(back[centre], x[centre]) < 0.03 * x.std()
-    assert gap(warp(x, rotation(angle), none)[centre], x[centre]) > 0.5 * x.std()
+    center = (slice(None), slice(None), slice(14, -14), slice(10, -10))
+    assert gap(back[center], x[center]) < 0.03 * x.std()
+    assert gap(warp(x, rotation(angle), none)[center], x[center]) > 0.5 * x.std()
 
 
 @pytest.mark.parametrize(
@@ -225,10 +225,10 @@ def test_the_warp_agrees_with_moved_pixels(turns, shift):
     assert gap(warped[:, :, 3:-3, 3:-3], exact[:, :, 3:-3, 3:-3]) < 0.04 * x.std()
 
 
-# ---------------------------------------------------------------------- colours
+# ---------------------------------------------------------------------- colors
 
 
-def numpy_colours(x, brightness, contrast, flip, hue, saturation):
+def numpy_colors(x, brightness, contrast, flip, hue, saturation):
     """The paper's product of matrices in homogeneous coordinates."""
     v = np.ones((3, 1)) / math.sqrt(3)
     eye = np.eye(3)
@@ -246,7 +246,7 @@ def numpy_colours(x, brightness, contrast, flip, hue, saturation):
     return y.reshape(x.shape)
 
 
-def test_colours_are_numpys():
+def test_colors_are_numpys():
     n = 6
     x = images(n)
     draw = lambda: torch.randn(n, generator=GEN, dtype=torch.float64)  # noqa: E731
@@ -254,19 +254,19 @@ def test_colours_are_numpys():
     matrix, offset = affine(*values)
     found = (matrix @ x.flatten(2) + offset[:, :, None]).view_as(x)
     for i in range(n):
-        expected = numpy_colours(x[i].numpy(), *(v[i].item() for v in values))
+        expected = numpy_colors(x[i].numpy(), *(v[i].item() for v in values))
         np.testing.assert_allclose(found[i].numpy(), expected, atol=1e-12)
 
 
-def test_grey_images_change_as_grey_colours_do_and_alpha_stays():
-    grey, alpha, seed = images(5, 1), images(5, 1), 11
-    coloured = recolour(grey.expand(-1, 3, -1, -1), P1, Rng(seed))
-    torch.testing.assert_close(coloured[:, :1], recolour(grey, P1, Rng(seed)), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(coloured[:, 2:], recolour(grey, P1, Rng(seed)), atol=1e-5, rtol=1e-5)
-    for x in (grey, images(5, 3)):
-        both = recolour(torch.cat([x, alpha], 1), P1, Rng(seed))
+def test_gray_images_change_as_gray_colors_do_and_alpha_stays():
+    gray, alpha, seed = images(5, 1), images(5, 1), 11
+    colored = recolor(gray.expand(-1, 3, -1, -1), P1, Rng(seed))
+    torch.testing.assert_close(colored[:, :1], recolor(gray, P1, Rng(seed)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(colored[:, 2:], recolor(gray, P1, Rng(seed)), atol=1e-5, rtol=1e-5)
+    for x in (gray, images(5, 3)):
+        both = recolor(torch.cat([x, alpha], 1), P1, Rng(seed))
         assert torch.equal(both[:, -1:], alpha)
-        torch.testing.assert_close(both[:, :-1], recolour(x, P1, Rng(seed)), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(both[:, :-1], recolor(x, P1, Rng(seed)), atol=1e-5, rtol=1e-5)
 
 
 # ---------------------------------------------------------------------- bands

@@ -114,7 +114,7 @@ def trainer(chosen, folder=None):
     return Trainer(built, chosen, lambda phase, index: Batch(images), world, folder, torch.float32)
 
 
-def test_lazy_phases_and_their_optimisers():
+def test_lazy_phases_and_their_optimizers():
     """Path length every 4 steps, R1 every 16, and Adam's lr and betas to the k / (k + 1) (appendix B)."""
     made = trainer(recipe(path_weight=2.0, mixing=0.9, loss="nonsaturating", penalty="r1", penalty_every=16))
     seen = Counter()
@@ -128,7 +128,7 @@ def test_lazy_phases_and_their_optimisers():
         made.step()
     assert seen == {"discriminator": 17, "penalty": 2, "generator": 17, "path length": 5}
     for network, ratio in (("generator", 4 / 5), ("discriminator", 16 / 17)):
-        group = made.optimisers[network].param_groups[0]
+        group = made.optimizers[network].param_groups[0]
         assert group["lr"] == pytest.approx(2.5e-3 * ratio)
         assert group["betas"] == pytest.approx((0.0, 0.99**ratio))
     assert made.objective.state["path_length"] > 0 and made.is_finite()
@@ -203,7 +203,7 @@ def test_a_group_that_does_not_divide_the_batch_is_refused():
     ("settings", "told"),
     [
         ({"augment_p": "0.5"}, "augment_p= is for augment=ada"),
-        ({"augment": "adda"}, "'adda' is none of ada, colour"),
+        ({"augment": "adda"}, "'adda' is none of ada, color"),
         ({"augment": "ada", "augment_p": "1.5"}, "augment_p"),
         ({"ada_pipe": "abc"}, "ada_pipe"),
         ({"condition": "concat"}, "condition"),

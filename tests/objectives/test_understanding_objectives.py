@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 
 from luoxia.media.text.spec import TextSpec
 from luoxia.tasks.menu import ClassifyText, EmbedText
-from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_classification.objective import LabeledTexts
 from luoxia.tasks.text_embedding.objective import TextPairs, differing, info_nce
 from luoxia.training.objective import Rng
 
@@ -75,7 +75,7 @@ def test_classification_is_sklearns_log_loss_and_smooths_only_in_training() -> N
     torch.nn.init.normal_(network.head.weight)
     ids, mask = texts(10, 8)
     labels = torch.randint(0, 4, (10,))
-    batch = LabelledTexts(ids, mask, labels)
+    batch = LabeledTexts(ids, mask, labels)
     shares = network(ids, mask).detach().double().softmax(1).numpy()
     wanted = log_loss(labels.numpy(), shares, labels=range(4))
     seen = objective.observe(batch, batch, Rng(0))

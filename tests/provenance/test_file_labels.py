@@ -1,4 +1,4 @@
-"""What is recognised as Luoxia's own: by the label that a file carries, never by its name."""
+"""What is recognized as Luoxia's own: by the label that a file carries, never by its name."""
 
 import json
 import struct

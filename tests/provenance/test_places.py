@@ -88,10 +88,10 @@ def test_an_input_is_never_written_to(out: str, read: str, told: str) -> None:
         claim(out, (".png", ""), True, [None, Path(read)])
 
 
-def test_what_was_learnt_from_is_not_replaced_though_it_be_ours() -> None:
+def test_what_was_learned_from_is_not_replaced_though_it_be_ours() -> None:
     ours("made/000000.png"), ours("made/deep/000001.png")
     for out in ("made", "made/000000.png", "made/deep"):
-        with pytest.raises(UsageError, match="what the run has learnt from"):
+        with pytest.raises(UsageError, match="what the run has learned from"):
             claim(out, (".png", ""), True, (), [Path("made")])
     claim("made/new.png", (".png",), True, (), [Path("made"), Path("gone")])
     claim("other", ("",), True, (), [Path("made")])

@@ -81,14 +81,14 @@ def fill(folder: Path, lines: int = 40, grids: int = 3, side: int = 64, evil: st
     (folder / "scores").mkdir()
     for i in range(grids):
         noise(side).save(folder / "samples" / f"step_{i * 10:06d}.png", compress_level=1)
-    noise(48).save(folder / "scores" / "neighbours.png")
+    noise(48).save(folder / "scores" / "neighbors.png")
     (folder / "skipped.txt").write_text(f"bad.png: truncated{evil}\n", "utf-8")
     facts = {
         "recipe": f"dcgan{evil}",
         "config": {"steps": lines, "penalty": {"gamma": 0.1, f"key{evil}": evil}, "budget": None},
         "command": f"luoxia train dcgan{evil}",
         "data": {"source": f"digits{evil}", "count": 5000, "width": 28, "height": 28, "channels": 1,
-                 "classes": ["zero", f"one{evil}"], "labelled": True, "skipped": 1, "fingerprint": "9f2c"},
+                 "classes": ["zero", f"one{evil}"], "labeled": True, "skipped": 1, "fingerprint": "9f2c"},
         "parameters": {f"generator{evil}": 3_000_000},
         "versions": {"torch": "2.10.0"},
         "hardware": {"device": "cpu", "name": f"Xeon{evil}", "threads": 2, "precision": "bf16"},
@@ -160,7 +160,7 @@ def test_only_the_reports_own_script_may_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "missing",
-    ["run.json", "metrics.jsonl", "skipped.txt", "scores/neighbours.png", "samples/step_000000.png"],
+    ["run.json", "metrics.jsonl", "skipped.txt", "scores/neighbors.png", "samples/step_000000.png"],
 )
 def test_any_piece_may_be_missing_or_garbage(tmp_path: Path, missing: str) -> None:
     folder = fill(tmp_path / "run")
@@ -181,7 +181,7 @@ def test_an_empty_folder_names_the_next_action(tmp_path: Path) -> None:
 )
 def test_values_of_unexpected_types_do_no_harm(tmp_path: Path, value: Any) -> None:
     keys = ("recipe", "config", "command", "data", "parameters", "versions", "hardware", "seed", "started")
-    data = dict.fromkeys(("source", "count", "height", "classes", "skipped", "labelled"), value)
+    data = dict.fromkeys(("source", "count", "height", "classes", "skipped", "labeled"), value)
     for facts in (value, dict.fromkeys(keys, value), {"data": data}):
         (tmp_path / "run.json").write_text(json.dumps(facts), "utf-8")
         odd = dict.fromkeys(("losses", "gradients", "lr", "statistics", "rate", "images", "seconds"), value)
@@ -313,13 +313,13 @@ def test_scores_are_explained_and_unknown_ones_tolerated() -> None:
     assert meaning("something-new") == ("", "")
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_colours_have_contrast_in_both_modes() -> None:
+def test_colors_have_contrast_in_both_modes() -> None:
     css = files("luoxia.runs").joinpath("report.css").read_text("utf-8")
     light, dark = (dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in css.split("@media")[:2])
     for mode in (light, dark):

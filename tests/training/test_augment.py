@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from luoxia.adversarial.augment import TRANSFORMS, augment, colour, cutout, mirror, translation
+from luoxia.adversarial.augment import TRANSFORMS, augment, color, cutout, mirror, translation
 from luoxia.adversarial.losses import LOSSES
 from luoxia.adversarial.objective import Adversarial
 from luoxia.tasks.image_generation.recipes.adversarial import AUGMENTATIONS
@@ -76,12 +76,12 @@ def test_each_sample_has_its_own_setting(name):
     """The same picture 64 times becomes many different ones: all, or as many as there are settings."""
     x = images(1, 3, 16, 16).repeat(64, 1, 1, 1)
     different = len(TRANSFORMS[name](x, Rng(0)).flatten(1).unique(dim=0))
-    assert different >= {"mirror": 2, "translation": 15, "cutout": 30, "colour": 64}[name]
+    assert different >= {"mirror": 2, "translation": 15, "cutout": 30, "color": 64}[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_do_not_mix(name):
-    """A sample's gradient and value do not depend on its neighbours."""
+    """A sample's gradient and value do not depend on its neighbors."""
     x = images().requires_grad_()
     (slope,) = torch.autograd.grad(TRANSFORMS[name](x, Rng(0))[2].square().sum(), x)
     others = [i for i in range(len(x)) if i != 2]
@@ -139,22 +139,22 @@ def test_mirror_by_hand():
     )
 
 
-def test_colour_by_loops():
-    """Brightness, then saturation about each pixel's grey, then contrast about the picture's mean."""
+def test_color_by_loops():
+    """Brightness, then saturation about each pixel's gray, then contrast about the picture's mean."""
     x = images(3, dtype=torch.float64)
     b, s, c = (torch.rand(3, 1, 1, 1, generator=torch.Generator().manual_seed(i)).double() for i in range(3))
-    found = colour(x, Fixed(b, s, c))
+    found = color(x, Fixed(b, s, c))
     for i in range(3):
         bright = x[i] + (b[i].item() - 0.5)
-        grey = (bright[0] + bright[1] + bright[2]) / 3
-        vivid = torch.stack([grey + (plane - grey) * (2 * s[i].item()) for plane in bright])
+        gray = (bright[0] + bright[1] + bright[2]) / 3
+        vivid = torch.stack([gray + (plane - gray) * (2 * s[i].item()) for plane in bright])
         mean = vivid.sum() / vivid.numel()
         torch.testing.assert_close(found[i], mean + (vivid - mean) * (0.5 + c[i].item()))
 
 
-def test_colour_leaves_a_picture_alone_at_its_middle_setting():
+def test_color_leaves_a_picture_alone_at_its_middle_setting():
     x = images()
-    torch.testing.assert_close(colour(x, Fixed(0.5, 0.5, 0.5)), x)
+    torch.testing.assert_close(color(x, Fixed(0.5, 0.5, 0.5)), x)
 
 
 def test_transforms_apply_in_the_order_given():

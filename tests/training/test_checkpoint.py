@@ -35,7 +35,7 @@ def steps(folder):
 def test_what_was_saved_comes_back(tmp_path):
     content = {
         "generator": {"a.weight": torch.randn(3, 2), "b": torch.randn(2).bfloat16(), "n": torch.tensor(7)},
-        "optimiser_generator": {"0.exp_avg": torch.randn(3, 2, 4, 4).to(memory_format=torch.channels_last)},
+        "optimizer_generator": {"0.exp_avg": torch.randn(3, 2, 4, 4).to(memory_format=torch.channels_last)},
     }
     path = save(tmp_path, 12, content, {"seconds": 1.5, "lr_scale": 0.25})
     assert path == tmp_path / "step_000012"
@@ -310,12 +310,12 @@ def test_sigkill_at_random_moments(tmp_path):
 
 def test_what_is_frozen_lies_once_beside_all_steps(tmp_path):
     frozen = {"net": {"base": torch.randn(100, 100)}}
-    content = {"net": {"adapter": torch.ones(2)}, "ema_net": {"adapter": torch.zeros(2)}, "optimiser_net": {}}
+    content = {"net": {"adapter": torch.ones(2)}, "ema_net": {"adapter": torch.zeros(2)}, "optimizer_net": {}}
     for step in (1, 2):
         path = save(tmp_path, step, content, {}, frozen=frozen)
         assert sum(p.stat().st_size for p in path.iterdir()) < 2_000
     found = load_latest(tmp_path)
-    assert found.step == 2 and found.tensors["optimiser_net"] == {}
+    assert found.step == 2 and found.tensors["optimizer_net"] == {}
     for name in ("net", "ema_net"):
         assert torch.equal(found.tensors[name]["base"], frozen["net"]["base"])
         assert torch.equal(found.tensors[name]["adapter"], content[name]["adapter"])

@@ -51,7 +51,7 @@ def test_the_mean_in_float64():
 
 
 def write(folder, step, **settings):
-    tensors = {"net": {"w": torch.tensor([float(step)])}, "optimiser_net": {"0.m": torch.zeros(3)}}
+    tensors = {"net": {"w": torch.tensor([float(step)])}, "optimizer_net": {"0.m": torch.zeros(3)}}
     checkpoint.save(folder, step, tensors, {}, **settings)
 
 

@@ -8,7 +8,7 @@ import pytest
 from luoxia.media.image.images import ImageSpec
 from luoxia.tasks.menu import RECIPES, find
 from luoxia.training.doctor import PATIENCE, YOUNG, Doctor
-from luoxia.training.recipe import Illness, Optimiser
+from luoxia.training.recipe import Illness, Optimizer
 
 GROWN = 800
 """A step by which no rule waits any more."""
@@ -100,7 +100,7 @@ def test_what_only_restrains_a_network_may_vanish(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_remedies_are_keys_of_the_recipe_that_are_not_set_already(name: str) -> None:
     recipe = find(name).from_settings({"lr": 1e-3})
-    for one in (recipe, recipe.model_copy(update={"precision": "fp32", "optimiser": Optimiser(clip=1.0)})):
+    for one in (recipe, recipe.model_copy(update={"precision": "fp32", "optimizer": Optimizer(clip=1.0)})):
         for illness in get_args(Illness):
             advice, key = one.remedy(illness)
             named = re.findall(r"\b([a-z_]+(?:\.[a-z_]+)?)=(\w+)", advice)

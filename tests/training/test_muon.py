@@ -9,10 +9,10 @@ from torch import nn
 
 from luoxia.nn.linear import LastLayer
 from luoxia.training.muon import Muon, hidden_matrices
-from luoxia.training.optimizers import load_state_tensors, make_optimiser, state_tensors
-from luoxia.training.recipe import Optimiser
+from luoxia.training.optimizers import load_state_tensors, make_optimizer, state_tensors
+from luoxia.training.recipe import Optimizer
 
-SETTINGS = Optimiser(name="muon", adam_lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
+SETTINGS = Optimizer(name="muon", adam_lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
 
 
 class Toy(nn.Module):
@@ -28,35 +28,35 @@ class Toy(nn.Module):
         return self.outwards(self.hidden(self.tokens(ids)).relu())
 
 
-def learn(network, optimiser, steps, seed=0):
+def learn(network, optimizer, steps, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         ids = torch.randint(0, 11, (32,), generator=generator)
         loss = nn.functional.cross_entropy(network(ids), (3 * ids + 1) % 11)
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     return loss.item()
 
 
 def test_only_hidden_matrices_are_muons():
     network = Toy()
     assert [id(p) for p in hidden_matrices(network)] == [id(network.hidden.weight)]
-    optimiser = make_optimiser(network, SETTINGS, 0.02)
-    rates = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
+    optimizer = make_optimizer(network, SETTINGS, 0.02)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     assert rates.pop(id(network.hidden.weight)) == 0.02
     assert len(rates) == 4
     assert set(rates.values()) == {0.01}
 
 
-def test_it_is_an_optimiser_like_any_other():
+def test_it_is_an_optimizer_like_any_other():
     """Hooks, its own state, and groups that are added later."""
     torch.manual_seed(0)
     one, two = Toy(), Toy()
     two.load_state_dict(one.state_dict())
-    first, second = (make_optimiser(network, SETTINGS, 0.02) for network in (one, two))
+    first, second = (make_optimizer(network, SETTINGS, 0.02) for network in (one, two))
     heard = []
-    first.register_step_post_hook(lambda optimiser, args, settings: heard.append(len(optimiser.state)))
+    first.register_step_post_hook(lambda optimizer, args, settings: heard.append(len(optimizer.state)))
     learn(one, first, 3)
     assert heard == [5, 5, 5]
     two.load_state_dict(one.state_dict())
@@ -87,12 +87,12 @@ def test_the_update_is_the_papers():
     torch.manual_seed(0)
     network = Toy()
     before = network.hidden.weight.detach().clone()
-    optimiser = make_optimiser(network, SETTINGS, 0.02)
+    optimizer = make_optimizer(network, SETTINGS, 0.02)
     gradient = torch.randn_like(before)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     network.hidden.weight.grad = gradient.clone()
-    optimiser.step()
+    optimizer.step()
     momentum = (1 - 0.95) * gradient.double()
     nesterov = (1 - 0.95) * gradient.double() + 0.95 * momentum
     expected = -0.02 * math.sqrt(max(1, 10 / 6)) * orthogonalised(nesterov)
@@ -133,17 +133,17 @@ def test_an_update_that_is_not_finite_changes_nothing(name):
     settings = SETTINGS.model_copy(update={"name": name, "weight_decay": 0.1, "momentum": 0.9})
     one, two = Toy(), Toy()
     two.load_state_dict(one.state_dict())
-    pairs = [(net, make_optimiser(net, settings, 0.02)) for net in (one, two)]
+    pairs = [(net, make_optimizer(net, settings, 0.02)) for net in (one, two)]
     for step in range(4):
-        for network, optimiser in pairs:
+        for network, optimizer in pairs:
             good = step in (1, 3)
-            optimiser.found_inf, optimiser.grad_scale = torch.tensor(float(not good)), None
+            optimizer.found_inf, optimizer.grad_scale = torch.tensor(float(not good)), None
             for i, p in enumerate(network.parameters()):
                 p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * step + i))
                 if not good:
                     p.grad = p.grad * float("nan")
             if good or network is one:
-                optimiser.step()
+                optimizer.step()
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
@@ -151,20 +151,20 @@ def test_an_update_that_is_not_finite_changes_nothing(name):
 def test_it_learns():
     torch.manual_seed(0)
     network = Toy()
-    assert learn(network, make_optimiser(network, SETTINGS, 0.02), 300) < 0.05 * math.log(11)
+    assert learn(network, make_optimizer(network, SETTINGS, 0.02), 300) < 0.05 * math.log(11)
 
 
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 def test_its_state_goes_out_and_back(name):
     torch.manual_seed(0)
     one, settings = Toy(), SETTINGS.model_copy(update={"name": name, "weight_decay": 0.1})
-    optimiser = make_optimiser(one, settings, 0.02)
-    learn(one, optimiser, 3)
+    optimizer = make_optimizer(one, settings, 0.02)
+    learn(one, optimizer, 3)
     two = Toy()
     two.load_state_dict(one.state_dict())
-    other = make_optimiser(two, settings, 0.02)
-    load_state_tensors(other, state_tensors(optimiser))
-    learn(one, optimiser, 3, seed=1)
+    other = make_optimizer(two, settings, 0.02)
+    load_state_tensors(other, state_tensors(optimizer))
+    learn(one, optimizer, 3, seed=1)
     learn(two, other, 3, seed=1)
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -175,10 +175,10 @@ def test_only_matrices_decay():
     network = Toy()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     settings = SETTINGS.model_copy(update={"weight_decay": 0.5})
-    optimiser = make_optimiser(network, settings, 0.02)
+    optimizer = make_optimizer(network, settings, 0.02)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step()
+    optimizer.step()
     for name, p in network.named_parameters():
         shrunk = p.dim() > 1
         assert torch.equal(p, before[name]) != shrunk, name

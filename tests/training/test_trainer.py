@@ -19,7 +19,7 @@ from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
 from luoxia.tasks.menu import GPT, RECIPES
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training import checkpoint
-from luoxia.training import optimizers as optimisers
+from luoxia.training import optimizers as optimizers
 from luoxia.training.distributed import World
 from luoxia.training.objective import Batch, Objective, Phase, hashed
 from luoxia.training.recipe import Recipe
@@ -122,7 +122,7 @@ def test_a_phase_leaves_no_gradient_behind():
 
 def test_a_step_is_the_textbook_update():
     """One step of sgd: w − lr·∇(sum of the named losses)."""
-    trainer = make_trainer(None, (("first", "one", 1, 1),), optimiser={"name": "sgd"})
+    trainer = make_trainer(None, (("first", "one", 1, 1),), optimizer={"name": "sgd"})
     before = weights(trainer, "one")
     batch = points(8)(trainer.phases[0], 0)
     losses = trainer.phases[0].losses(batch, None)
@@ -137,7 +137,7 @@ def test_a_step_is_the_textbook_update():
 
 
 def test_clipping_bounds_the_update_not_the_report():
-    trainer = make_trainer(None, (("first", "one", 1, 1),), optimiser={"name": "sgd", "clip": 1e-3}, lr=1.0)
+    trainer = make_trainer(None, (("first", "one", 1, 1),), optimizer={"name": "sgd", "clip": 1e-3}, lr=1.0)
     before = weights(trainer, "one")
     trainer.step()
     moved = torch.cat([(a - b).flatten() for a, b in zip(before, weights(trainer, "one"), strict=True)])
@@ -147,7 +147,7 @@ def test_clipping_bounds_the_update_not_the_report():
 
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_equals_a_bigger_batch(parts):
-    small, settings = points(8), {"optimiser": {"name": "sgd"}, "lr": 0.3}
+    small, settings = points(8), {"optimizer": {"name": "sgd"}, "lr": 0.3}
     whole = make_trainer(
         None,
         batches=lambda p, i: Batch(torch.cat([small(p, i * parts + k).images for k in range(parts)])),
@@ -181,7 +181,7 @@ def test_an_average_may_follow_every_few_steps():
 
 
 def test_an_average_that_has_not_moved_is_not_shown():
-    """A run of fewer steps than ``ema.every`` is sampled from what it has learnt, not from where it began."""
+    """A run of fewer steps than ``ema.every`` is sampled from what it has learned, not from where it began."""
     trainer = make_trainer(ema={"halflife": 30, "every": 3})
     for step in range(4):
         shown = trainer.networks["one"] if step < 3 else trainer.averages["one"].module
@@ -240,7 +240,7 @@ def test_a_run_from_before_the_counting_goes_on_in_nominal_numbers(tmp_path):
 
 def test_all_parts_of_an_update_are_in_the_log():
     inner = points(8)
-    trainer = make_trainer(None, (("first", "one", 1, 1),), accumulate=2, optimiser={"name": "sgd"})
+    trainer = make_trainer(None, (("first", "one", 1, 1),), accumulate=2, optimizer={"name": "sgd"})
     trainer.objective.statistics = {}
     phase, losses = trainer.phases[0], []
 
@@ -262,7 +262,7 @@ def test_learning_rate_follows_the_schedule():
     rates = []
     for _ in range(4):
         trainer.step()
-        rates.append(trainer.optimisers["one"].param_groups[0]["lr"])
+        rates.append(trainer.optimizers["one"].param_groups[0]["lr"])
     assert rates == pytest.approx([0.05, 0.0375, 0.025, 0.0125])
 
 
@@ -271,7 +271,7 @@ def test_the_schedule_may_be_shorter_than_the_run():
     rates = []
     for _ in range(6):
         trainer.step()
-        rates.append(trainer.optimisers["one"].param_groups[0]["lr"])
+        rates.append(trainer.optimizers["one"].param_groups[0]["lr"])
     assert rates == pytest.approx([0.05, 0.04375, 0.0375, 0.03125, 0.025, 0.025])
 
 
@@ -324,7 +324,7 @@ def poisoned(batch, bad, value):
     return make
 
 
-OPTIMISERS = [
+OPTIMIZERS = [
     {"name": "adam"},
     {"name": "adamw", "weight_decay": 0.1},
     {"name": "rmsprop"},
@@ -338,18 +338,18 @@ def tag(settings):
     return " ".join(str(v) for v in settings.values())
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=tag)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=tag)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("clip", [0.0, 1.0])
-def test_non_finite_gradients_skip_the_update(optimiser, value, clip):
-    trainer = make_trainer(batches=poisoned(8, {2}, value), optimiser={**optimiser, "clip": clip})
+def test_non_finite_gradients_skip_the_update(optimizer, value, clip):
+    trainer = make_trainer(batches=poisoned(8, {2}, value), optimizer={**optimizer, "clip": clip})
     for _ in range(2):
         trainer.step()
     before = weights(trainer, "one")
-    state = {k: v.clone() for k, v in optimiser_state(trainer, "one").items()}
+    state = {k: v.clone() for k, v in optimizer_state(trainer, "one").items()}
     trainer.step()
     assert same(before, weights(trainer, "one"))
-    after = optimiser_state(trainer, "one")
+    after = optimizer_state(trainer, "one")
     assert all(torch.equal(state[key], after[key]) for key in state), "nor may a moment change"
     assert trainer.read_tally()["skipped"] == pytest.approx(1 / 3)
     trainer.step()
@@ -357,11 +357,11 @@ def test_non_finite_gradients_skip_the_update(optimiser, value, clip):
     assert trainer.read_tally()["skipped"] == 0
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=tag)
-def test_a_skipped_first_update_leaves_no_garbage(optimiser):
-    """The optimiser starts as if the bad batch had never been."""
-    trainer = make_trainer(batches=poisoned(8, {0}, float("nan")), optimiser=optimiser)
-    clean = make_trainer(batches=lambda p, i: points(8)(p, i + 1), optimiser=optimiser)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=tag)
+def test_a_skipped_first_update_leaves_no_garbage(optimizer):
+    """The optimizer starts as if the bad batch had never been."""
+    trainer = make_trainer(batches=poisoned(8, {0}, float("nan")), optimizer=optimizer)
+    clean = make_trainer(batches=lambda p, i: points(8)(p, i + 1), optimizer=optimizer)
     for _ in range(4):
         trainer.step()
     for _ in range(3):
@@ -370,8 +370,8 @@ def test_a_skipped_first_update_leaves_no_garbage(optimiser):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-def optimiser_state(trainer, name):
-    return optimisers.state_tensors(trainer.optimisers[name])
+def optimizer_state(trainer, name):
+    return optimizers.state_tensors(trainer.optimizers[name])
 
 
 def test_is_finite_looks_at_weights_buffers_and_averages():
@@ -405,7 +405,7 @@ def test_roll_back_halves_the_learning_rate_and_gives_up(tmp_path):
         assert trainer.progress.lr_scale == 0.5**attempt and trainer.progress.rollbacks == attempt
         assert trainer.progress.seconds == 10.0 * attempt, "lost time counts"
         trainer.step()
-        assert trainer.optimisers["one"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.5**attempt)
+        assert trainer.optimizers["one"].param_groups[0]["lr"] == pytest.approx(0.05 * 0.5**attempt)
     with pytest.raises(LuoxiaError, match=r"not finite.*lower lr"):
         trainer.roll_back("not finite")
 
@@ -416,7 +416,7 @@ def test_a_language_model_that_breaks_down_is_not_told_of_penalties(tmp_path):
     trainer.progress.rollbacks = ROLLBACKS
     with pytest.raises(LuoxiaError) as caught:
         trainer.roll_back("not finite")
-    assert str(caught.value).endswith("lower lr (now 0.02), or set optimiser.clip=1")
+    assert str(caught.value).endswith("lower lr (now 0.02), or set optimizer.clip=1")
 
 
 def test_roll_backs_survive_a_resume(tmp_path):
@@ -434,11 +434,11 @@ def test_roll_backs_survive_a_resume(tmp_path):
 
 
 def everything(trainer):
-    """All that training is: networks, averages, optimisers, the objective's own state."""
+    """All that training is: networks, averages, optimizers, the objective's own state."""
     state = {f"objective {k}": v for k, v in trainer.objective.state.items()}
     for name, net in trainer.networks.items():
         state |= {f"{name}.{k}": v for k, v in net.state_dict().items()}
-        state |= {f"optimiser {name}.{k}": v for k, v in optimiser_state(trainer, name).items()}
+        state |= {f"optimizer {name}.{k}": v for k, v in optimizer_state(trainer, name).items()}
     for name, average in trainer.averages.items():
         state |= {f"average {name}.{k}": v for k, v in average.module.state_dict().items()}
     return {key: value.clone() for key, value in state.items()}
@@ -471,10 +471,10 @@ def assert_resumes(folder, make, first=5, then=5):
     assert resumed.progress.step == whole.progress.step
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=tag)
-def test_resumes_bit_for_bit(tmp_path, optimiser):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=tag)
+def test_resumes_bit_for_bit(tmp_path, optimizer):
     phases = (("first", "one", 2, 1), ("lazy", "one", 1, 3), ("second", "two", 1, 1))
-    assert_resumes(tmp_path, lambda folder: make_trainer(folder, phases, optimiser=optimiser))
+    assert_resumes(tmp_path, lambda folder: make_trainer(folder, phases, optimizer=optimizer))
 
 
 class Stateful(Pair):
@@ -551,17 +551,17 @@ GANS = {
         width=4, latent=5, batch=6, spectral_norm=True, dropout=0.3, g_dropout=0.2, condition="projection"
     ),
     "resnet gp rmsprop": DCGAN(
-        network="resnet", width=4, latent=5, batch=6, penalty="gp", d_steps=2, optimiser={"name": "rmsprop"},
-        augment=("colour", "translation", "cutout", "mirror"),
+        network="resnet", width=4, latent=5, batch=6, penalty="gp", d_steps=2, optimizer={"name": "rmsprop"},
+        augment=("color", "translation", "cutout", "mirror"),
     ),
-    "mlp concat sgd": GAN(width=2, latent=5, batch=6, condition="concat", optimiser={"name": "sgd", "momentum": 0.9}),
+    "mlp concat sgd": GAN(width=2, latent=5, batch=6, condition="concat", optimizer={"name": "sgd", "momentum": 0.9}),
     "dcgan adamw accumulate": DCGAN(
-        width=4, latent=5, batch=6, accumulate=2, optimiser={"name": "adamw", "weight_decay": 0.1}
+        width=4, latent=5, batch=6, accumulate=2, optimizer={"name": "adamw", "weight_decay": 0.1}
     ),
     "dcgan bf16": DCGAN(width=4, latent=5, batch=6, precision="bf16", penalty_every=2),
     "wgan clipping": DCGAN(width=4, latent=5, batch=6, penalty="none", loss="wasserstein", clip_weights=0.01),
     "everything annealed": DCGAN(
-        width=4, latent=5, batch=6, gamma="2..0.2", penalty_every=2, optimiser={"betas": "0,0.9..0.99"},
+        width=4, latent=5, batch=6, gamma="2..0.2", penalty_every=2, optimizer={"betas": "0,0.9..0.99"},
         ema={"halflife": "0..50", "ramp": 0}, schedule={"name": "cosine", "final": 0.25, "images": 35},
     ),
     "r3gan": R3GAN(

@@ -13,18 +13,18 @@ from torch import Tensor
 from luoxia.training.objective import Rng
 
 
-def colour(x: Tensor, rng: Rng) -> Tensor:
+def color(x: Tensor, rng: Rng) -> Tensor:
     """Brightness ± 0.5, saturation × [0, 2), contrast × [0.5, 1.5)."""
     n = len(x)
     x = x + rng.uniform(n, 1, 1, 1) - 0.5
-    grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * 2 * rng.uniform(n, 1, 1, 1)
+    gray = x.mean(1, keepdim=True)
+    x = gray + (x - gray) * 2 * rng.uniform(n, 1, 1, 1)
     middle = x.mean((1, 2, 3), keepdim=True)
     return middle + (x - middle) * (rng.uniform(n, 1, 1, 1) + 0.5)
 
 
 def translation(x: Tensor, rng: Rng, ratio: float = 0.125) -> Tensor:
-    """Shift by up to ``ratio`` of each side, in whole pixels; what comes in is the edge colour's background (−1 … 1).
+    """Shift by up to ``ratio`` of each side, in whole pixels; what comes in is the edge color's background (−1 … 1).
 
     The uncovered border repeats the border pixels, so that no frame appears that real images do not have.
     """
@@ -39,7 +39,7 @@ def translation(x: Tensor, rng: Rng, ratio: float = 0.125) -> Tensor:
 
 
 def cutout(x: Tensor, rng: Rng, ratio: float = 0.5) -> Tensor:
-    """Set a square of ``ratio`` of each side to grey (0), anywhere, partly outside too."""
+    """Set a square of ``ratio`` of each side to gray (0), anywhere, partly outside too."""
     n, _, h, w = x.shape
     rows = (torch.arange(h, device=x.device) - rng.integers(0, h + 1, n, 1)).abs() < h * ratio / 2
     columns = (torch.arange(w, device=x.device) - rng.integers(0, w + 1, n, 1)).abs() < w * ratio / 2
@@ -53,7 +53,7 @@ def mirror(x: Tensor, rng: Rng) -> Tensor:
 
 
 TRANSFORMS: dict[str, Callable[[Tensor, Rng], Tensor]] = {
-    "colour": colour,
+    "color": color,
     "translation": translation,
     "cutout": cutout,
     "mirror": mirror,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from luoxia.adversarial.objective import Adversarial
-from luoxia.adversarial.penalties import ZeroCentred, input_gradients
+from luoxia.adversarial.penalties import ZeroCentered, input_gradients
 from luoxia.training.objective import Batch, Losses, Rng
 
 
@@ -21,7 +21,7 @@ class OnePass(Adversarial):
     """‖∇D(x)‖² of the real and of the generated images (n,), of the pass that has just been."""
 
     def criticise(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
-        """D's logits of real and of generated images; the squares of its slopes there are kept for ``penalised``."""
+        """D's logits of real and of generated images; the squares of its slopes there are kept for ``penalized``."""
         labels = None if real.labels is None else real.labels.repeat(2)
         images = torch.cat([real.images, fake.float()])
         slopes, logits = input_gradients(lambda x, y: self.critic(x, y, rng), images, labels, exact=False)
@@ -29,11 +29,11 @@ class OnePass(Adversarial):
         real_logits, fake_logits = logits.chunk(2)
         return real_logits, fake_logits
 
-    def penalised(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
+    def penalized(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
         """γ/2 · E‖∇D(x)‖² by the penalty's name."""
         (on_real, on_fake), self._squares = self._squares, ()
         return {
             name: 0.5 * penalty.weight * (on_real if penalty.on_real else on_fake).mean()
             for name, penalty in self.penalties
-            if isinstance(penalty, ZeroCentred)
+            if isinstance(penalty, ZeroCentered)
         }

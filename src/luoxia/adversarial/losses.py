@@ -1,7 +1,7 @@
 """Adversarial losses: each a class with two methods, each method one equation, on logits.
 
 D(x) = σ(logit) in the losses that speak of probabilities; the logit itself in the others.
-Every method takes ``real`` and ``fake`` logits (n,) and returns a scalar to be minimised.
+Every method takes ``real`` and ``fake`` logits (n,) and returns a scalar to be minimized.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Loss(Protocol):
         ...
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The loss the discriminator minimises."""
+        """The loss the discriminator minimizes."""
         ...
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """The loss the generator minimises."""
+        """The loss the generator minimizes."""
         ...
 
 
@@ -66,7 +66,7 @@ class Minimax:
 
 
 class NonSaturating(Minimax):
-    """The same discriminator; G maximises E[log D(G(z))] (Goodfellow et al. 2014, section 3)."""
+    """The same discriminator; G maximizes E[log D(G(z))] (Goodfellow et al. 2014, section 3)."""
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """−E[log D(G(z))]."""

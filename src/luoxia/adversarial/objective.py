@@ -141,7 +141,7 @@ class Adversarial(Objective):
         }
         losses = {"adversarial": self.loss.discriminator(real_logits, fake_logits)}
         if self.penalty_every == 1:
-            losses |= self.penalised(real, fake.detach(), rng)
+            losses |= self.penalized(real, fake.detach(), rng)
         return losses
 
     def lazy_penalties(self, real: Batch, rng: Rng) -> Losses:
@@ -150,7 +150,7 @@ class Adversarial(Objective):
         with torch.no_grad():
             fake = self.generate(real, rng) if needs_fake else None
         gain = self.penalty_every * self.d_steps
-        return {name: value * gain for name, value in self.penalised(real, fake, rng).items()}
+        return {name: value * gain for name, value in self.penalized(real, fake, rng).items()}
 
     def generator_losses(self, batch: Batch | None, rng: Rng) -> Losses:
         """G's loss, on fresh latents or on what D has just seen; D's parameters take no part."""
@@ -200,7 +200,7 @@ class Adversarial(Objective):
         real_logits, fake_logits = self.critic(torch.cat([real.images, fake.float()]), labels, rng).chunk(2)
         return real_logits, fake_logits
 
-    def penalised(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
+    def penalized(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
         """Each penalty by its name."""
         fake = None if fake is None else fake.float()
         return {

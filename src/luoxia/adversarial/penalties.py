@@ -52,7 +52,7 @@ class Penalty(Protocol):
 
 
 @dataclass
-class ZeroCentred:
+class ZeroCentered:
     """R1 = γ/2 · E‖∇D(x)‖² on real images, R2 on generated ones (Mescheder et al. 2018, arXiv:1801.04406, eq. 9 f.)."""
 
     weight: float
@@ -70,7 +70,7 @@ class ZeroCentred:
         images = real if self.on_real else fake
         assert images is not None
         gradients, logits = input_gradients(critic, images, labels)
-        # 0 · logits gives every parameter a gradient: DDP silently stops synchronising the last bias without it.
+        # 0 · logits gives every parameter a gradient: DDP silently stops synchronizing the last bias without it.
         return 0.5 * self.weight * gradients.square().sum(1).mean() + 0 * logits.sum()
 
 
@@ -111,7 +111,7 @@ PENALTIES: dict[str, Callable[[float], list[tuple[str, Penalty]]]] = {
     "none": lambda gamma: [],
     "gp": lambda gamma: [("gp", UnitNorm(gamma))],
     "dragan": lambda gamma: [("dragan", UnitNorm(gamma, around="real"))],
-    "r1": lambda gamma: [("r1", ZeroCentred(gamma))],
-    "r2": lambda gamma: [("r2", ZeroCentred(gamma, on_real=False))],
-    "r1+r2": lambda gamma: [("r1", ZeroCentred(gamma)), ("r2", ZeroCentred(gamma, on_real=False))],
+    "r1": lambda gamma: [("r1", ZeroCentered(gamma))],
+    "r2": lambda gamma: [("r2", ZeroCentered(gamma, on_real=False))],
+    "r1+r2": lambda gamma: [("r1", ZeroCentered(gamma)), ("r2", ZeroCentered(gamma, on_real=False))],
 }

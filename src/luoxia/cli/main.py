@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from inspect import Parameter
@@ -19,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from luoxia.cli import printing
 from luoxia.cli.table import VERBS, Verb, Word
 from luoxia.core import streams
-from luoxia.core.errors import LuoxiaError, ToldElsewhereError, UsageError
+from luoxia.core.errors import LuoxiaError, OldNameWarning, ToldElsewhereError, UsageError
 from luoxia.core.names import printable
 
 WAIT = 5.0
@@ -38,6 +39,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     streams.guard()
+    warnings.showwarning = _show_warning
     # torch reads this before its first tensor: huge pages for its large ones, where Linux grants them
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
@@ -47,6 +49,16 @@ def main() -> None:
             printing.say(f"luoxia: standard output cannot be written: {reason}", err=True)
             raise SystemExit(1) from None
         raise
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """A sentence of ours is a line; what other libraries warn of is for their users."""
+    if issubclass(category, OldNameWarning) and str(message) not in _warned:
+        _warned.add(str(message))
+        printing.say(f"luoxia: {message}", err=True)
+
+
+_warned: set[str] = set()
 
 
 @app.callback(invoke_without_command=True)

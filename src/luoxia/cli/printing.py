@@ -127,7 +127,7 @@ def print_plan(planned: dict[str, Any]) -> None:
     measured, each = planned["plan"] == "measured", planned["seconds_per_step"]
     if planned["memory_bytes"] is not None:
         counted = (
-            "at the peak of a few steps" if measured else "for weights and optimiser; activations come on top"
+            "at the peak of a few steps" if measured else "for weights and optimizer; activations come on top"
         )
         say(f"memory:     {planned['memory_bytes'] / 2**20:,.0f} MiB {counted}")
     if each is None:

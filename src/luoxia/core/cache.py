@@ -21,7 +21,7 @@ from typing import TypeVar
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.names import expanded
 
-KINDS = ("images", "looks", "texts", "tokenisers", "extractors")
+KINDS = ("images", "looks", "texts", "tokenizers", "extractors")
 """The folders of the cache."""
 NAME = re.compile(r"(self-)?[0-9a-f]{32}")
 """What an entry is called: a digest of what it was made from."""

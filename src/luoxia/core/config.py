@@ -8,11 +8,12 @@ import inspect
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, ParamSpec, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -25,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from luoxia.core.errors import UsageError
+from luoxia.core.errors import OldNameWarning, UsageError
 from luoxia.core.names import expanded
 
 P = ParamSpec("P")
@@ -51,6 +52,11 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of before → their names now. The old ones are read until 1.0; a subclass names its own alone."""
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """The same for the words that keys take: key → old word → new word."""
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         inherited = {
@@ -68,13 +74,13 @@ class Config(BaseModel):
             return {"name": value}
         if not isinstance(value, Mapping):
             return value
-        complete = {key: plain(given) for key, given in value.items()}
+        complete: dict[Any, Any] = {key: plain(given) for key, given in cls.current(value).items()}
         for name, field in cls.model_fields.items():
             kinds = _types(field.annotation)
             for key in {name, field.alias} & complete.keys():
                 if isinstance(complete[key], bool) and not {bool, Any} & set(kinds):
                     complete[key] = str(complete[key]).lower()  # refused, or read, as on the command line
-            if name in value and isinstance(field.default, Config):
+            if name in complete and isinstance(field.default, Config):
                 given = complete[name]
                 named = isinstance(given, str) and "name" in type(field.default).model_fields
                 if isinstance(given, Config):  # complete, and a copy: it may be in use elsewhere
@@ -82,6 +88,26 @@ class Config(BaseModel):
                 elif named or isinstance(given, Mapping):
                     complete[name] = merge(field.default.model_dump(), {"name": given} if named else given)
         return complete
+
+    @classmethod
+    def current(
+        cls, settings: Mapping[str, Any], tell: Callable[[str], None] | None = None
+    ) -> dict[str, Any]:
+        """``settings`` under the names that keys and words have now, in sections too; ``tell`` hears of old ones."""
+        names, words = _inherited(cls, "renamed"), _inherited(cls, "renamed_values")
+        found: dict[str, Any] = {}
+        for key, value in settings.items():
+            name = names[key] if key in names and key not in cls.model_fields else key
+            section = cls.model_fields[name].default if name in cls.model_fields else None
+            if isinstance(section, Config) and isinstance(value, Mapping):
+                value = type(section).current(value, tell)
+            new = _reworded(value, words[name]) if name in words else value
+            if tell and name != key:
+                tell(f"{key}= is now called {name}=; the old name works until 1.0")
+            if tell and new != value:
+                tell(f"{name}={as_words(_words(value))} is now written {name}={as_words(_words(new))}")
+            found = merge(found, {name: new})
+        return found
 
     @classmethod
     def check_keys(cls, settings: Mapping[str, Any]) -> None:
@@ -99,6 +125,22 @@ class Config(BaseModel):
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             raise UsageError(_sentence(cls, error)) from error
+
+
+def _inherited(kind: type[Config], table: str) -> dict[str, Any]:
+    """A class's table of old names, with those of the classes that it is made of."""
+    return {old: new for base in reversed(kind.__mro__) for old, new in base.__dict__.get(table, {}).items()}
+
+
+def _reworded(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return ",".join(words.get(part, part) for part in value.split(","))
+    return tuple(words.get(part, part) for part in value) if isinstance(value, list | tuple) else value
+
+
+def warn_of_old_name(sentence: str) -> None:
+    """The one line that a person reads who uses a name of before."""
+    warnings.warn(sentence, OldNameWarning, stacklevel=2)
 
 
 def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
@@ -429,7 +471,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 def merge(settings: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """``new`` laid over ``settings``, section by section; neither is changed.
 
-    A section may be given by its name alone: ``{"optimiser": "sgd"}`` is ``{"optimiser": {"name": "sgd"}}``. A section
+    A section may be given by its name alone: ``{"optimizer": "sgd"}`` is ``{"optimizer": {"name": "sgd"}}``. A section
     that is a ``Config`` is complete, and replaces all of an older one.
     """
     merged = dict(settings)

@@ -45,3 +45,7 @@ def told_once() -> Iterator[None]:
         if os.environ.get("RANK", "0") != "0":
             raise ToldElsewhereError(error.exit_code) from None
         raise
+
+
+class OldNameWarning(FutureWarning):
+    """A key or a word has a new name; the old one works until 1.0."""

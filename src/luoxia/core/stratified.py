@@ -14,7 +14,7 @@ def stratified_split(labels: Indices, fraction: float, seed: int) -> tuple[Indic
     """Split ``0 … n-1`` into (train, held-out) indices: int64, sorted, a pure function of the arguments.
 
     As many are held out as by ``holdout_split``, from every class of ``labels`` (n,) in proportion, but never the
-    only sample of one: what is not learnt cannot be examined.
+    only sample of one: what is not learned cannot be examined.
     """
     count = len(labels)
     size = len(holdout_split(count, fraction, seed)[1])

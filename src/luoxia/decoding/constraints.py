@@ -1,7 +1,7 @@
 """What may be generated: JSON of a schema, texts of a grammar, one of several texts.
 
 A constraint says which tokens may come next and is told which one came. It knows tokens by their bytes, so that
-it holds for any tokeniser, also where a character is spread over tokens.
+it holds for any tokenizer, also where a character is spread over tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Constraint(Protocol):
 
 
 class Tokens(Protocol):
-    """What constraints ask of a tokeniser."""
+    """What constraints ask of a tokenizer."""
 
     vocabulary: int
     unk: int | None
@@ -47,11 +47,11 @@ class Tokens(Protocol):
         """The tokens of a text."""
 
 
-def spellings(tokeniser: Tokens) -> list[bytes]:
+def spellings(tokenizer: Tokens) -> list[bytes]:
     """The bytes of every token; none for those that stand for no text of their own."""
     return [
-        b"" if token == tokeniser.unk else tokeniser.token_bytes(token)
-        for token in range(tokeniser.vocabulary)
+        b"" if token == tokenizer.unk else tokenizer.token_bytes(token)
+        for token in range(tokenizer.vocabulary)
     ]
 
 
@@ -75,7 +75,7 @@ def finishing(text: bytes, pieces: Mapping[bytes, object]) -> list[bool]:
 
 
 def spell(text: bytes, pieces: Mapping[bytes, Sequence[int]]) -> list[int]:
-    """The fewest tokens of a text, or of as much of its beginning as can be spelt."""
+    """The fewest tokens of a text, or of as much of its beginning as can be spelled."""
     longest = max(map(len, pieces), default=0)
     found: list[list[int] | None] = [[]] + [None] * len(text)  # of each beginning of the text
     for end in range(1, len(text) + 1):
@@ -86,18 +86,18 @@ def spell(text: bytes, pieces: Mapping[bytes, Sequence[int]]) -> list[int]:
 
 
 class Grammar:
-    """A JSON schema or a Lark grammar, compiled once for a tokeniser by llguidance; ``begin()`` is one row's state.
+    """A JSON schema or a Lark grammar, compiled once for a tokenizer by llguidance; ``begin()`` is one row's state.
 
     An invalid one, or one that nothing can meet, raises UsageError.
     """
 
-    def __init__(self, grammar: str, tokeniser: Tokens, kind: str) -> None:
+    def __init__(self, grammar: str, tokenizer: Tokens, kind: str) -> None:
         library = _llguidance()
         self.kind = kind
-        self.end = tokeniser.vocabulary  # a token of our own: not every tokeniser has one that ends
+        self.end = tokenizer.vocabulary  # a token of our own: not every tokenizer has one that ends
         self._matcher = library.LLMatcher
         self._tokens = library.LLTokenizer(
-            library.TokenizerWrapper(_Wrapped(tokeniser)), n_vocab=self.end + 1
+            library.TokenizerWrapper(_Wrapped(tokenizer)), n_vocab=self.end + 1
         )
         self._grammar = grammar
         error = self._matcher.validate_grammar(grammar, self._tokens)
@@ -106,7 +106,7 @@ class Grammar:
         self.begin().mask()
 
     @classmethod
-    def json_schema(cls, schema: str | dict[str, Any], tokeniser: Tokens) -> Grammar:
+    def json_schema(cls, schema: str | dict[str, Any], tokenizer: Tokens) -> Grammar:
         """Texts that are JSON of a schema, without spaces between its parts."""
         library = _llguidance()
         try:
@@ -116,12 +116,12 @@ class Grammar:
             )
         except ValueError as error:
             raise UsageError(f"the JSON schema is no JSON ({_first_line(str(error))}): correct it") from error
-        return cls(grammar, tokeniser, "JSON schema")
+        return cls(grammar, tokenizer, "JSON schema")
 
     @classmethod
-    def lark(cls, grammar: str, tokeniser: Tokens) -> Grammar:
+    def lark(cls, grammar: str, tokenizer: Tokens) -> Grammar:
         """Texts that a grammar in Lark's notation derives from its rule ``start``."""
-        return cls(_llguidance().LLMatcher.grammar_from_lark(grammar), tokeniser, "grammar")
+        return cls(_llguidance().LLMatcher.grammar_from_lark(grammar), tokenizer, "grammar")
 
     def begin(self, prompt: str = "") -> Constraint:
         """A fresh row; what it writes after ``prompt`` is by itself a text of the grammar."""
@@ -153,16 +153,16 @@ class _Matched:
 
 
 class _Wrapped:
-    """A tokeniser as llguidance wants it, with one token more, which ends."""
+    """A tokenizer as llguidance wants it, with one token more, which ends."""
 
-    def __init__(self, tokeniser: Tokens) -> None:
-        self.tokens = [*spellings(tokeniser), b""]
+    def __init__(self, tokenizer: Tokens) -> None:
+        self.tokens = [*spellings(tokenizer), b""]
         self.special_token_ids = [token for token, spelling in enumerate(self.tokens) if not spelling]
-        self.eos_token_id, self.bos_token_id = tokeniser.vocabulary, None
-        self._encode, self._pieces = tokeniser.encode, by_spelling(self.tokens)
+        self.eos_token_id, self.bos_token_id = tokenizer.vocabulary, None
+        self._encode, self._pieces = tokenizer.encode, by_spelling(self.tokens)
 
     def __call__(self, text: str) -> list[int]:
-        """The tokens of what must come next: those the tokeniser gives, unless it changes the text."""
+        """The tokens of what must come next: those the tokenizer gives, unless it changes the text."""
         ids, wanted = self._encode(text), text.encode()
         unchanged = b"".join(self.tokens[token] for token in ids) == wanted
         return ids if unchanged else spell(wanted, self._pieces)
@@ -175,17 +175,17 @@ class Choices:
     UsageError.
     """
 
-    def __init__(self, texts: Sequence[str], tokeniser: Tokens) -> None:
+    def __init__(self, texts: Sequence[str], tokenizer: Tokens) -> None:
         if isinstance(texts, str) or not texts or not all(texts):
             raise UsageError("choices are a list of one text or more, none of them empty")
-        self.vocabulary = tokeniser.vocabulary
-        self.spelling = spellings(tokeniser)
+        self.vocabulary = tokenizer.vocabulary
+        self.spelling = spellings(tokenizer)
         self.pieces = by_spelling(self.spelling)
         self.texts = [text.encode() for text in texts]
         self.finishing = [finishing(text, self.pieces) for text in self.texts]
         for text, ways in zip(texts, self.finishing, strict=True):
             if not ways[0]:
-                raise UsageError(f"the choice '{text}' cannot be spelt with this tokeniser: leave it out")
+                raise UsageError(f"the choice '{text}' cannot be spelled with this tokenizer: leave it out")
 
     def begin(self, prompt: str = "") -> Constraint:
         """A fresh row; what it writes after ``prompt`` is one of the texts."""
@@ -220,8 +220,8 @@ class _Choosing:
 def unmet(kind: str) -> LuoxiaError:
     """What is said where a row has come to a place that no token leads out of."""
     return LuoxiaError(
-        f"the {kind} cannot be met: this tokeniser has no token that could come next; "
-        "loosen it or use a tokeniser that spells its characters"
+        f"the {kind} cannot be met: this tokenizer has no token that could come next; "
+        "loosen it or use a tokenizer that spells its characters"
     )
 
 

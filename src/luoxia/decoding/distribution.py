@@ -16,7 +16,7 @@ FIRST_LOOK = 256
 """Tokens that top-p sorts before it tries sixteen times as many: a trained network's mass lies in few."""
 
 
-def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     """Divide the score of a token ``seen`` (n, v) bool by θ, or multiply it if negative (CTRL, arXiv:1909.05858, 4.1).
 
     The paper divides always, which would reward a negative score; the sign rule is every implementation's.

@@ -52,11 +52,11 @@ class Options(TypedDict, total=False):
     """What else decoding may be given."""
 
     eos: int | Collection[int] | None  # tokens that end a row; they are not given out
-    decode: Decode | None  # the tokeniser's, which stop strings and texts need
+    decode: Decode | None  # the tokenizer's, which stop strings and texts need
     sources: Sequence[Ids] | None  # what an encoder–decoder reads, one for each prompt
     constraints: Sequence[Constraint] | None  # a fresh one for each prompt
     batch: int  # rows computed together at most
-    known: int  # tokens that may be chosen, from 0: a network can have more than its tokeniser
+    known: int  # tokens that may be chosen, from 0: a network can have more than its tokenizer
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _rows(
             raise UsageError(f"{len(given)} {name} for {len(prompts)} prompts: give one each")
     check(network, sources or (), room=0, kind="source")
     if decode is None and (settings.stop or text):
-        raise UsageError("stop strings and streamed text need decode=, the tokeniser's decode method")
+        raise UsageError("stop strings and streamed text need decode=, the tokenizer's decode method")
     ends = frozenset(() if eos is None else (eos,) if isinstance(eos, int) else eos)
     rows = []
     for i, prompt in enumerate(prompts):
@@ -294,7 +294,7 @@ class _Chooser:
         if rows[0].constraint is not None:
             logits = logits.masked_fill(~self.allowed(rows, logits.shape[1]).to(logits.device), -math.inf)
         if self.seen is not None:
-            logits = distribution.penalise_repetition(logits, self.seen, self.settings.repetition_penalty)
+            logits = distribution.penalize_repetition(logits, self.seen, self.settings.repetition_penalty)
         uniform = self.uniform
         chosen = (
             logits.max(-1).indices if uniform is None else draw(logits, self.settings, uniform[self.step])

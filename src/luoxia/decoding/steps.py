@@ -75,7 +75,7 @@ def check(network: Network, rows: Sequence[Ids], room: int, kind: str = "prompt"
     context, vocabulary = network.shape.context, network.shape.vocabulary
     for i, row in enumerate(rows):
         if len(row) == 0:
-            raise UsageError(f"{kind} {i} is empty: give it a token at least, such as the tokeniser's bos")
+            raise UsageError(f"{kind} {i} is empty: give it a token at least, such as the tokenizer's bos")
         if len(row) > context - room:
             raise UsageError(
                 f"{kind} {i} has {len(row)} tokens, and this model's context of {context} takes "
@@ -85,7 +85,7 @@ def check(network: Network, rows: Sequence[Ids], room: int, kind: str = "prompt"
             wrong = min(row) if min(row) < 0 else max(row)
             raise UsageError(
                 f"{kind} {i} holds the token {wrong}, and this model knows 0 to {vocabulary - 1}: "
-                "encode it with the model's own tokeniser"
+                "encode it with the model's own tokenizer"
             )
 
 

@@ -26,7 +26,7 @@ class AdapterSettings:
     config: Config
     rank: int
     alpha: float
-    stabilised: bool  # α/√r (Kalajdzievski 2023, arXiv:2312.03732), not α/r
+    stabilized: bool  # α/√r (Kalajdzievski 2023, arXiv:2312.03732), not α/r
     dropout: float
 
     @classmethod
@@ -68,7 +68,7 @@ class AdapterSettings:
         return self._scale(self.alpha, self.rank)
 
     def _scale(self, alpha: float, rank: int) -> float:
-        return alpha / (rank**0.5 if self.stabilised else rank)
+        return alpha / (rank**0.5 if self.stabilized else rank)
 
     def of(self, layer: str) -> tuple[int, float]:
         """The rank of a layer's adapter, and by what its product counts beside ``scale``; ``layer`` is their name."""

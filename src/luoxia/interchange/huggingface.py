@@ -82,7 +82,7 @@ def read_shape(config: Config) -> tuple[Family, Shape]:
 
 
 def family_of(config: Config) -> Family:
-    """The family that ``model_type`` names; refuses others, code of the folder's own and quantised weights."""
+    """The family that ``model_type`` names; refuses others, code of the folder's own and quantized weights."""
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise UsageError(
@@ -90,7 +90,7 @@ def family_of(config: Config) -> Family:
         )
     if config.get("quantization_config") is not None:
         raise UsageError(
-            f"{config.path} describes quantised weights: give the folder of the model they were made from, "
+            f"{config.path} describes quantized weights: give the folder of the model they were made from, "
             "and make them of 8 bits here"
         )
     family = FAMILIES[kind]

@@ -34,7 +34,7 @@ BATCHES = (1, 2, 5)
 LONGEST = 4096
 """Pixels a side that an exported translator takes at most."""
 TOLERANCE = 1e-3
-"""Largest difference allowed: an eighth of a grey level, in [−1, 1]."""
+"""Largest difference allowed: an eighth of a gray level, in [−1, 1]."""
 
 
 class Playable(nn.Module):

@@ -18,12 +18,12 @@ from luoxia.interchange.config import Config
 from luoxia.interchange.huggingface import FAMILIES, HEAD, Loaded, all_rules
 from luoxia.interchange.rules import Family
 from luoxia.interchange.tensors import INDEX, SINGLE
-from luoxia.interchange.tokenisers import special_ids, write_tokeniser
+from luoxia.interchange.tokenizers import special_ids, write_tokenizer
 from luoxia.nn.lora import merged_state
 from luoxia.nn.transformer import Decoder, Encoder, Shape
 
 if TYPE_CHECKING:
-    from luoxia.media.text.tokeniser import Tokeniser
+    from luoxia.media.text.tokenizer import Tokenizer
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHARD = 5_000_000_000
@@ -35,7 +35,7 @@ def save_folder(
     path: str | Path,
     architecture: str | None = None,
     *,
-    tokeniser: Tokeniser | None = None,
+    tokenizer: Tokenizer | None = None,
     like: Loaded | None = None,
     dtype: str | None = None,
     shard: int = SHARD,
@@ -46,8 +46,8 @@ def save_folder(
         network: a decoder or encoder; LoRA adapters are merged in what is written, not in the network.
         path: the folder to write.
         architecture: a key of `FAMILIES`; None takes that of ``like``, or the first that can express the shape.
-        tokeniser: written as ``tokenizer.json``; None copies the files of ``like``.
-        like: what the network was loaded from: its tokeniser, its special tokens, BERT's pooler.
+        tokenizer: written as ``tokenizer.json``; None copies the files of ``like``.
+        like: what the network was loaded from: its tokenizer, its special tokens, BERT's pooler.
         dtype: float32, bfloat16 or float16; None keeps the network's own.
         shard: bytes of a file before the next is begun.
 
@@ -70,13 +70,13 @@ def save_folder(
         "model_type": family.kind,
         "architectures": [family.architecture],
         **family.config(network.shape),
-        **special_ids(tokeniser, like.config if like else {}),
+        **special_ids(tokenizer, like.config if like else {}),
         "torch_dtype": str(stored).removeprefix("torch."),
     }
     with whole_folder(path) as folder:
         write_tensors(tensors, folder, shard)
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        write_tokeniser(folder, tokeniser, like.folder if like else None)
+        write_tokenizer(folder, tokenizer, like.folder if like else None)
     return path
 
 

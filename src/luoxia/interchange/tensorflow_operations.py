@@ -172,7 +172,7 @@ def _products(tf: Any) -> dict[str, Operation]:
         product = attributes.get("alpha", 1.0) * tf.matmul(a, b, **flips)
         return product if c is None else product + attributes.get("beta", 1.0) * c
 
-    def normalise(attributes: Attributes, x: Any, gain: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    def normalize(attributes: Attributes, x: Any, gain: Any, bias: Any, mean: Any, variance: Any) -> Any:
         scale = gain * tf.math.rsqrt(variance + attributes.get("epsilon", 1e-5))
         across = [1, -1] + [1] * (len(x.shape) - 2)
         return x * tf.reshape(scale, across) + tf.reshape(bias - mean * scale, across)
@@ -193,7 +193,7 @@ def _products(tf: Any) -> dict[str, Operation]:
         "MatMul": lambda _, a, b: tf.matmul(a, b),
         "ReduceMean": reduce(tf.reduce_mean),
         "ReduceSum": reduce(tf.reduce_sum),
-        "BatchNormalization": normalise,
+        "BatchNormalization": normalize,
         "LayerNormalization": layer_norm,
         "RMSNormalization": rms_norm,
     }

@@ -24,7 +24,7 @@ LARGEST_JSON = 10_000_000
 """Bytes of a header, an index or a config: fifty times what the largest models need."""
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-"""Type → bytes of one value; the newer 8-bit and 4-bit floats belong to quantised checkpoints."""
+"""Type → bytes of one value; the newer 8-bit and 4-bit floats belong to quantized checkpoints."""
 FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
@@ -164,7 +164,7 @@ def _entry(file: Path, name: str, described: Any) -> Entry:
     if not isinstance(dtype, str) or dtype not in BYTES:
         raise ValueError(
             f"the tensor {name[:100]} has the type {str(dtype)[:20]!r}; only {', '.join(BYTES)} are known, for shorter "
-            "ones are of quantised weights: give the folder that these were made from"
+            "ones are of quantized weights: give the folder that these were made from"
         )
     if not _naturals(shape) or not _naturals(places) or len(places) != 2:
         raise ValueError(f"the shape or place of the tensor {name[:100]} is not made of whole numbers")

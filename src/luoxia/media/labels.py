@@ -35,7 +35,7 @@ class Labels:
     """The rows, and whether they have labels."""
 
     rows: list[Row]
-    labelled: bool
+    labeled: bool
 
 
 def read_labels(files: Files, name: str) -> Labels:
@@ -61,7 +61,7 @@ def read_labels(files: Files, name: str) -> Labels:
         raise LuoxiaError(f"{where} cannot be read ({error}): save it again as UTF-8 CSV") from error
     found = _labels(rows)
     columns = dict.fromkeys(column for _, row in rows if isinstance(row, dict) for column in row)
-    if not found.labelled and columns.keys() - {NAME, TEXT}:
+    if not found.labeled and columns.keys() - {NAME, TEXT}:
         files.notes.append(
             f"{name} gives no classes, for it has no column {LABEL} (it has {readable(', '.join(columns))}): if one of"
             f" these holds the classes, call it {LABEL}"
@@ -70,10 +70,10 @@ def read_labels(files: Files, name: str) -> Labels:
 
 
 def _labels(rows: list[tuple[int, Any]]) -> Labels:
-    labelled = any(isinstance(row, dict) and LABEL in row for _, row in rows)
+    labeled = any(isinstance(row, dict) and LABEL in row for _, row in rows)
     found = [_row(number, row) for number, row in rows]
     shorter = one_name_a_number(row.label for row in found if row.label is not None)
-    return Labels([replace(row, label=shorter.get(row.label or "", row.label)) for row in found], labelled)
+    return Labels([replace(row, label=shorter.get(row.label or "", row.label)) for row in found], labeled)
 
 
 def _row(number: int, row: Any) -> Row:

@@ -165,7 +165,7 @@ def _from_table(files: Files, root: str, table: str) -> Listing | None:
         return None
     names, items, skipped = _Names(files, root), dict[str, Item](), list[Skipped]()
     for row in content.rows:
-        name, problem = _verdict(row, title, names, items, content.labelled)
+        name, problem = _verdict(row, title, names, items, content.labeled)
         if problem is None:
             items[name] = Item(name, row.label, row.text)
         else:
@@ -184,7 +184,7 @@ def _from_table(files: Files, root: str, table: str) -> Listing | None:
 
 
 def _verdict(
-    row: Row, title: str, names: _Names, items: dict[str, Item], labelled: bool
+    row: Row, title: str, names: _Names, items: dict[str, Item], labeled: bool
 ) -> tuple[str, str | None]:
     """(the image that a row names, why it cannot be used or None)."""
     where = f"{title}, row {row.number}"
@@ -195,6 +195,6 @@ def _verdict(
         return name, f"named in {where}, {problem}"
     if name in items:
         return name, f"named again in {where}"
-    if labelled and row.label is None:
+    if labeled and row.label is None:
         return name, f"without a label in {where}"
     return name, None

@@ -20,7 +20,7 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def without_remarks(content: bytes) -> bytes:
-    """The PNG without texts, colour profiles and whatever else may be damaged or too long with the pixels being sound.
+    """The PNG without texts, color profiles and whatever else may be damaged or too long with the pixels being sound.
 
     A file that was cut short is returned as it is.
     """

@@ -30,9 +30,9 @@ class Gaussian:
             raise LuoxiaError(f"a Fréchet distance needs two samples or more, not {len(x)}: generate more")
         if not np.isfinite(x).all():
             raise LuoxiaError("the features are not finite, so no score exists: check the samples for NaN")
-        centre = x.mean(0)
-        x = x - centre
-        return cls(centre, x.T @ x / (len(x) - 1), len(x))
+        center = x.mean(0)
+        x = x - center
+        return cls(center, x.T @ x / (len(x) - 1), len(x))
 
 
 def symmetric_sqrt(matrix: Floats) -> Floats:

@@ -22,17 +22,17 @@ class Estimate(NamedTuple):
 def mean(values: ArrayLike) -> Estimate:
     """Mean of ``values`` (n,) ± 1.96 standard errors; no interval for fewer than two."""
     array = np.asarray(values, np.float64)
-    centre = float(array.mean())
+    center = float(array.mean())
     if len(array) < 2:
-        return Estimate(centre, None, None)
+        return Estimate(center, None, None)
     half = Z95 * float(array.std(ddof=1)) / math.sqrt(len(array))
-    return Estimate(centre, centre - half, centre + half)
+    return Estimate(center, center - half, center + half)
 
 
 def share(flags: ArrayLike) -> Estimate:
     """Share of true ``flags`` (n,) with Wilson's interval (1927), which holds near 0 and 1."""
     array = np.asarray(flags, bool)
     n, p = len(array), float(array.mean())
-    centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    center = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n * n))
-    return Estimate(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
+    return Estimate(p, min(p, max(0.0, center - half)), max(p, min(1.0, center + half)))

@@ -1,7 +1,7 @@
 """How well a language model predicts text: nats per token, perplexity, bits per byte.
 
 All three are one sum, the negative log likelihood of the text, over three counts. Nats per token and
-perplexity depend on the tokeniser and compare only under the same one; bits per byte compares any two models
+perplexity depend on the tokenizer and compare only under the same one; bits per byte compares any two models
 of the same text.
 """
 
@@ -29,7 +29,7 @@ def measure_language(
     nll: Sequence[ArrayLike],
     byte_counts: ArrayLike,
     *,
-    tokeniser: str,
+    tokenizer: str,
     text: str = "",
     seed: int = 0,
     draws: int = DRAWS,
@@ -41,7 +41,7 @@ def measure_language(
             it), of every token that was predicted, the end of the text among them where the model predicts it.
         byte_counts: (n,) UTF-8 bytes that those tokens spell. A token that is given and not predicted, such
             as the first of a window, counts on neither side; a special token is no bytes.
-        tokeniser: its name, for the signature; with another one, perplexities do not compare.
+        tokenizer: its name, for the signature; with another one, perplexities do not compare.
         text: a name or digest of the text, for the signature.
         seed: draws the bootstrap.
         draws: of the bootstrap over documents. It takes documents as independent: pieces of one long text
@@ -60,7 +60,7 @@ def measure_language(
         "draws": draws,
         "version": VERSION,
     }
-    by_token = {**shared, "tokeniser": tokeniser, "tokens": int(tokens.sum())}
+    by_token = {**shared, "tokenizer": tokenizer, "tokens": int(tokens.sum())}
 
     def ratio(counts: Floats) -> Estimate:
         return bootstrap(lambda rows: _ratio(sums, counts, rows), len(sums), draws=draws, seed=seed)

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage of features, from balls around their nearest neighbours.
+"""Precision, recall, density and coverage of features, from balls around their nearest neighbors.
 
 Improved precision and recall: Kynkäänniemi et al. 2019, arXiv:1904.06991. Density and coverage: Naeem et
 al. 2020, arXiv:2002.09797.
@@ -50,7 +50,7 @@ def manifold(
 
     Precision and recall are eq. 1 and 2 of Kynkäänniemi et al. with k = 3; density and coverage are eq.
     4 and 5 of Naeem et al. with k = 5. Balls are closed, so that identical points cover one another.
-    Two sides of at most k samples use the farthest neighbour there is.
+    Two sides of at most k samples use the farthest neighbor there is.
     """
     tolerance = 1 + 1e-9  # a point on the rim stays inside whichever side its distance was computed from
     real_near, real_far, fake_near = (

@@ -1,4 +1,4 @@
-"""Nearest neighbours in feature space: duplicates, memorisation, novelty."""
+"""Nearest neighbors in feature space: duplicates, memorization, novelty."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def distance_rows(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield (rows, Euclidean distances) of queries (n, d) to points (m, d), float64 on ``device``, some rows at a time.
 
-    Both sides are centred on the points' mean first, so that |x|² + |y|² - 2 x·y loses little to
+    Both sides are centered on the points' mean first, so that |x|² + |y|² - 2 x·y loses little to
     cancellation.
     """
     y = torch.from_numpy(np.asarray(points, np.float64)).to(device)
-    centre = y.mean(0)
-    y = y - centre
-    x = torch.from_numpy(np.asarray(queries, np.float64)).to(device) - centre
+    center = y.mean(0)
+    y = y - center
+    x = torch.from_numpy(np.asarray(queries, np.float64)).to(device) - center
     y_squares = (y * y).sum(1)
     step = max(1, CHUNK_ELEMENTS // max(1, len(y)))
     for start in range(0, len(x), step):
@@ -51,12 +51,12 @@ def nearest(
 ) -> tuple[Floats, Indices]:
     """Distances and indices (n, k), nearest first, of the ``points`` (m, d) nearest to each query (n, d).
 
-    ``skip`` (n,) is one point for each query that is not a neighbour: the query itself, when it is
+    ``skip`` (n,) is one point for each query that is not a neighbor: the query itself, when it is
     among the points. Fewer than k points raise LuoxiaError.
     """
     available = len(np.asarray(points)) - (skip is not None)
     if available < k:
-        raise LuoxiaError(f"{k} nearest neighbours were asked of {available} images: give more images")
+        raise LuoxiaError(f"{k} nearest neighbors were asked of {available} images: give more images")
     skipped = None if skip is None else torch.from_numpy(np.asarray(skip, np.int64)).to(device)
     found = []
     for rows, distances in distance_rows(queries, points, device):
@@ -88,7 +88,7 @@ def duplicates(fake: ArrayLike, limit: float, device: Device = "cpu") -> NDArray
     return flags
 
 
-def memorised(distances: ArrayLike, limit: float) -> NDArray[np.bool_]:
+def memorized(distances: ArrayLike, limit: float) -> NDArray[np.bool_]:
     """Which nearest training distances (n,) are a copy's, given ``limit`` from ``threshold`` → (n,).
 
     The test of Meehan et al. 2020 (arXiv:2004.05675) reduced to its tail: samples closer to the training

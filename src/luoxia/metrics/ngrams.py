@@ -1,6 +1,6 @@
 """n-grams of texts: how varied a set of texts is, and how much a text repeats itself.
 
-One tokenisation serves every language: words and punctuation marks, and single characters in scripts that
+One tokenization serves every language: words and punctuation marks, and single characters in scripts that
 put no space between words. n-grams are named by integers, exactly and without a Python loop over tokens.
 """
 
@@ -19,7 +19,7 @@ from luoxia.metrics.resampling import jackknife
 
 HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff"  # Thai to Khmer, and kana
-TOKENISATION = "lower-case words and marks, characters of scripts without spaces"
+TOKENIZATION = "lower-case words and marks, characters of scripts without spaces"
 SMOOTHING = 0.1  # matches counted where a precision has none (Chen and Cherry 2014, method 1)
 ORDERS = 4  # of BLEU
 
@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def tokenise(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """Split a text into lower-case words, punctuation marks and, in scripts without spaces, characters."""
     return _TOKEN.findall(text.lower())
 
@@ -45,7 +45,7 @@ class Corpus:
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[str]]) -> Corpus:
-        """Number the distinct tokens of tokenised texts; a text's characters serve too."""
+        """Number the distinct tokens of tokenized texts; a text's characters serve too."""
         flat = list(chain.from_iterable(texts))
         numbers = {token: number for number, token in enumerate(dict.fromkeys(flat))}
         tokens = np.fromiter((numbers[token] for token in flat), np.int64, len(flat))

@@ -150,7 +150,7 @@ def _names(codes: Ints, m: int) -> list[NDArray[np.int32]]:
     """Name the substrings of 1, 2, 4, … codes from each position, in alphabetical order.
 
     It ends with the first length at which the first m positions share no name with the others. Of the
-    neighbours in the order of those names one has the longest common prefix.
+    neighbors in the order of those names one has the longest common prefix.
     """
     boundaries = codes == BOUNDARY
     codes = codes + np.cumsum(boundaries) * boundaries  # no boundary equals another

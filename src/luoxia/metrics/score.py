@@ -10,6 +10,14 @@ from luoxia.core.config import nearest
 from luoxia.core.errors import LuoxiaError, UsageError
 
 HEADINGS = ("authenticity", "plausibility", "creativity")
+RENAMED = {
+    "memorised": "copy rate",
+    "neighbour ratio": "nn distance ratio",
+    "confident": "confident share",
+    "tokeniser": "tokenizer",
+    "tokenisation": "tokenization",
+}
+"""What scores, and keys of their signatures, were called in records of before."""
 
 
 class UnknownScoreError(UsageError, KeyError):
@@ -69,7 +77,10 @@ class Score:
     def from_dict(cls, values: Mapping[str, Any]) -> Score:
         """Read what ``as_dict`` wrote; a missing key raises LuoxiaError."""
         try:
-            return cls(**{key: values[key] for key in cls.__dataclass_fields__})
+            given = {key: values[key] for key in cls.__dataclass_fields__}
+            given["name"] = RENAMED.get(given["name"], given["name"])
+            given["signature"] = {RENAMED.get(key, key): value for key, value in given["signature"].items()}
+            return cls(**given)
         except KeyError as missing:
             raise LuoxiaError(
                 f"this is not a score, it lacks {missing}: measure the model again"

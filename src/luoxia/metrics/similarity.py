@@ -68,8 +68,8 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Estimate:
     if n < 4:
         return Estimate(value, None, None)
     half = Z95 * math.sqrt((1 + value * value / 2) / (n - 3))
-    centre = math.atanh(min(max(value, -1 + 1e-15), 1 - 1e-15))
-    return Estimate(value, min(value, math.tanh(centre - half)), max(value, math.tanh(centre + half)))
+    center = math.atanh(min(max(value, -1 + 1e-15), 1 - 1e-15))
+    return Estimate(value, min(value, math.tanh(center - half)), max(value, math.tanh(center + half)))
 
 
 def measure_retrieval(

@@ -1,7 +1,7 @@
 """Translations against references: BLEU and chrF by sacreBLEU, with its signatures.
 
 BLEU is Papineni et al. 2002 as sacreBLEU computes it (Post 2018, arXiv:1804.08771): text goes in as people
-read it, detokenised and cased. chrF is Popović 2015. An empty hypothesis counts as one that matches nothing.
+read it, detokenized and cased. chrF is Popović 2015. An empty hypothesis counts as one that matches nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from luoxia.metrics.score import Score
 if TYPE_CHECKING:
     from sacrebleu import BLEU
 
-TOKENISERS = ("13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab")  # those that need no download
+TOKENIZERS = ("13a", "intl", "zh", "char", "none", "ja-mecab", "ko-mecab")  # those that need no download
 BY_LANGUAGE = {"zh": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char", "my": "char"}
 LENGTHS = (10, 20, 30, 50)  # reference tokens up to which a bucket reaches
 CHARACTERS = 6  # chrF's longest n-gram
@@ -45,18 +45,18 @@ def measure_translation(
     """Score translations (n) against one reference each (n): BLEU, chrF, BLEU by length, share of empty ones.
 
     Args:
-        hypotheses: the system's translations, detokenised.
+        hypotheses: the system's translations, detokenized.
         references: a person's, in the same order.
-        target: language translated into, such as "de" or "zh-TW"; it chooses BLEU's tokeniser.
-        tokenize: that tokeniser, of ``TOKENISERS``; without either the references' script chooses it.
+        target: language translated into, such as "de" or "zh-TW"; it chooses BLEU's tokenizer.
+        tokenize: that tokenizer, of ``TOKENIZERS``; without either the references' script chooses it.
         seed, draws: of the bootstrap over sentences.
 
     Raises:
         LuoxiaError: no sentences, as many of one as not of the other, or an empty reference.
-        UsageError: an unknown tokeniser, or one that is not installed; MissingExtraError: no sacreBLEU.
+        UsageError: an unknown tokenizer, or one that is not installed; MissingExtraError: no sacreBLEU.
     """
     _check(hypotheses, references)
-    name = tokeniser_for(references, target) if tokenize is None else tokenize
+    name = tokenizer_for(references, target) if tokenize is None else tokenize
     rows, chrf_rows = bleu_counts(hypotheses, references, name), chrf_counts(hypotheses, references)
     (bleu, bleu_signature), (chrf, chrf_signature) = _sacrebleu(hypotheses, references, name)
     shared: dict[str, str | int | float] = {
@@ -90,8 +90,8 @@ def _empty(hypotheses: Sequence[str]) -> Score:
     return Score("empty", *empty, 0.0, "plausibility", {"sentences": len(hypotheses)})
 
 
-def tokeniser_for(references: Sequence[str], target: str = "") -> str:
-    """Return BLEU's tokeniser for a language, or where that is not given, for the script of the references.
+def tokenizer_for(references: Sequence[str], target: str = "") -> str:
+    """Return BLEU's tokenizer for a language, or where that is not given, for the script of the references.
 
     Chinese is "zh", which parts Han characters; scripts without spaces that it does not know are "char";
     everything else is sacreBLEU's default, "13a".
@@ -166,8 +166,8 @@ def _sacrebleu(
 
 
 def _bleu(tokenize: str, *, effective_order: bool = False) -> BLEU:
-    if tokenize not in TOKENISERS:
-        raise UsageError(f"tokenize is {tokenize!r}, which is none of {', '.join(TOKENISERS)}: choose one")
+    if tokenize not in TOKENIZERS:
+        raise UsageError(f"tokenize is {tokenize!r}, which is none of {', '.join(TOKENIZERS)}: choose one")
     try:
         from sacrebleu import BLEU
     except ImportError as error:

@@ -50,7 +50,7 @@ def character_features(texts: Sequence[str]) -> Floats:
     """What a text's characters are like: its commonest n-grams, its uncommon ones, its length → (n, d).
 
     The square roots of the shares of the ``KEPT`` n-grams that most texts have, so that Euclidean distance is
-    Hellinger's; for each n the share of all other n-grams; ln(1 + characters). The latter are standardised.
+    Hellinger's; for each n the share of all other n-grams; ln(1 + characters). The latter are standardized.
     """
     corpus = Corpus.of(texts)
     orders, names, owners, shares = _shares(corpus)
@@ -89,7 +89,7 @@ def _shares(corpus: Corpus) -> tuple[Ints, Ints, Ints, Floats]:
 def logistic_regression(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, float]:
     """Weights (d,) and bias of p(1 | x) = σ(w·x + b) for features (n, d) and labels 0 or 1 (n,).
 
-    They minimise |w|² / 2 + STRENGTH · Σ log-loss, by L-BFGS.
+    They minimize |w|² / 2 + STRENGTH · Σ log-loss, by L-BFGS.
     """
     from scipy.optimize import minimize
 

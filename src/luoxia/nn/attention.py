@@ -83,7 +83,7 @@ class Table(nn.Module):
         return self.table[positions]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Table:
-        """Follow the network to another device, but not to another dtype nor into uninitialised memory."""
+        """Follow the network to another device, but not to another dtype nor into uninitialized memory."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.table.device.type != "meta":
             self.table = self.on(self.table.device)
@@ -148,12 +148,12 @@ def rms_norm(x: Tensor, eps: float) -> Tensor:
     """x / √(mean(x²) + ε) over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4)."""
     if not by_hand.worthwhile(x):
         return F.rms_norm(x, x.shape[-1:], None, eps)
-    y: Tensor = by_hand.Normalised.apply(x, eps)  # type: ignore[no-untyped-call]
+    y: Tensor = by_hand.Normalized.apply(x, eps)  # type: ignore[no-untyped-call]
     return y
 
 
 class RMSNorm(nn.Module):
-    """Root mean square normalisation over the last dimension, with or without a learned gain."""
+    """Root mean square normalization over the last dimension, with or without a learned gain."""
 
     def __init__(self, width: int, eps: float, affine: bool) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class HeadNorm(nn.Module):
         if rotation is None:
             return self.norm(x)
         if self.weight is None and by_hand.worthwhile(x):
-            turned: Tensor = by_hand.NormalisedAndRotated.apply(x, *rotation, self.eps)  # type: ignore[no-untyped-call]
+            turned: Tensor = by_hand.NormalizedAndRotated.apply(x, *rotation, self.eps)  # type: ignore[no-untyped-call]
             return turned
         return rotate(self.norm(x), rotation)
 

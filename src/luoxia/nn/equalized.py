@@ -1,4 +1,4 @@
-"""Layers with an equalised learning rate: weights from N(0, 1), scaled by 1/√fan_in each time they are used.
+"""Layers with an equalized learning rate: weights from N(0, 1), scaled by 1/√fan_in each time they are used.
 
 Adam's steps do not depend on a gradient's size, so that all layers then learn at one pace (Karras et al. 2018,
 arXiv:1710.10196, section 4.1); ``lr`` slows a layer down against the others.

@@ -28,8 +28,8 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-class Normalised(torch.autograd.Function):
-    """RMS normalisation."""
+class Normalized(torch.autograd.Function):
+    """RMS normalization."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
@@ -48,8 +48,8 @@ class Normalised(torch.autograd.Function):
         return through_norm(wide(gradient), wide(y), s).to(gradient.dtype), None
 
 
-class NormalisedAndRotated(torch.autograd.Function):
-    """RMS normalisation, then rotary positions: z = R y, y = s · x, where R turns each pair of components."""
+class NormalizedAndRotated(torch.autograd.Function):
+    """RMS normalization, then rotary positions: z = R y, y = s · x, where R turns each pair of components."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosines: Tensor, sines: Tensor, eps: float) -> Tensor:

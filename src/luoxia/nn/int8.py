@@ -45,7 +45,7 @@ class Int8Linear(nn.Module):
         self.scale = self.scale.bfloat16()
         return self
 
-    def dequantised(self) -> Tensor:
+    def dequantized(self) -> Tensor:
         """s·q (out, in) in float32."""
         return self.weight * self.scale.float()[:, None]
 
@@ -72,7 +72,7 @@ def rounded_up(x: Tensor) -> Tensor:
     return torch.where(short.float() < x, torch.nextafter(short, torch.full_like(short, torch.inf)), short)
 
 
-def quantise(network: nn.Module, *, head: bool = False) -> nn.Module:
+def quantize(network: nn.Module, *, head: bool = False) -> nn.Module:
     """Give every linear layer of ``network`` a matrix of 8 bits, in place; embeddings and norms stay as they are.
 
     ``head`` includes the layer to the vocabulary of a decoder. ``UsageError`` for a network with LoRA adapters,

@@ -23,7 +23,7 @@ def coarse(height: int, width: int, levels: int) -> tuple[int, int]:
     return math.ceil(height / 2**levels), math.ceil(width / 2**levels)
 
 
-def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
+def center_crop(x: Tensor, height: int, width: int) -> Tensor:
     """Cut the middle out of x (n, c, H, W) → (n, c, height, width): sizes that are no multiple of 2^levels."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]
@@ -64,7 +64,7 @@ class SpectralNorm(nn.Module):
             return weight / sigma
 
 
-def spectrally_normalised(network: nn.Module) -> nn.Module:
+def spectrally_normalized(network: nn.Module) -> nn.Module:
     """Divide every weight matrix by its largest singular value."""
     for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
@@ -72,7 +72,7 @@ def spectrally_normalised(network: nn.Module) -> nn.Module:
     return network
 
 
-def normalisation(kind: str, channels: int) -> nn.Module:
+def normalization(kind: str, channels: int) -> nn.Module:
     """``none``, ``batch``, or ``layer`` (over channels and pixels of one sample, so that penalties stay per sample)."""
     if kind == "batch":
         return nn.BatchNorm2d(channels)

@@ -66,7 +66,7 @@ class Classes:
 def class_axes(network: nn.Module) -> dict[str, int]:
     """Name of each tensor that holds something of every class → its axis that numbers them."""
     axes = {name: getattr(module, "class_axis", None) for name, module in network.named_modules()}
-    forms = ("weight", "parametrizations.weight.original")  # the second under spectral normalisation
+    forms = ("weight", "parametrizations.weight.original")  # the second under spectral normalization
     return {f"{name}.{form}": axis for name, axis in axes.items() if axis is not None for form in forms}
 
 

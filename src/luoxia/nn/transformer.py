@@ -19,10 +19,10 @@ from luoxia.nn.dropout import Dropout
 from luoxia.nn.linear import Linear, project
 from luoxia.nn.shape import Shape, vaswani
 
-__all__ = ["Cache", "Decoder", "Encoder", "EncoderDecoder", "Shape", "initialise", "vaswani"]
+__all__ = ["Cache", "Decoder", "Encoder", "EncoderDecoder", "Shape", "initialize", "vaswani"]
 
 
-def normalisation(shape: Shape) -> nn.Module:
+def normalization(shape: Shape) -> nn.Module:
     """The norm over the width that ``shape`` asks for."""
     if shape.norm == "rms":
         return RMSNorm(shape.width, shape.norm_eps, shape.norm_affine)
@@ -42,7 +42,7 @@ class Embedding(nn.Module):
             self.positions = nn.Embedding(shape.context, shape.width)
         elif shape.positions == "sinusoidal":
             self.positions = Table(sinusoid, shape.context, shape.width)
-        self.norm = normalisation(shape) if shape.embedding_norm else nn.Identity()
+        self.norm = normalization(shape) if shape.embedding_norm else nn.Identity()
         self.dropout = Dropout(shape.dropout)
 
     def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
@@ -112,13 +112,13 @@ class Block(nn.Module):
         norm = HeadNorm(*sizes[1:], shape.norm_eps, shape.norm_affine) if shape.qk_norm else None
         drop = shape.attention_dropout
         self.norm_first = shape.norm_first
-        self.attention_norm = normalisation(shape)
+        self.attention_norm = normalization(shape)
         self.attention = SelfAttention(*sizes, qkv_bias=qkv_bias, bias=shape.bias, norm=norm, dropout=drop)
-        self.cross_norm = normalisation(shape) if cross else None
+        self.cross_norm = normalization(shape) if cross else None
         self.cross = (
             CrossAttention(*sizes, qkv_bias=qkv_bias, bias=shape.bias, dropout=drop) if cross else None
         )
-        self.feed_forward_norm = normalisation(shape)
+        self.feed_forward_norm = normalization(shape)
         self.feed_forward = FeedForward(shape)
         self.dropout = Dropout(shape.dropout)
 
@@ -145,7 +145,7 @@ class Stack(nn.Module):
     def __init__(self, shape: Shape, layers: int, *, cross: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Block(shape, cross=cross) for _ in range(layers))
-        self.norm = normalisation(shape) if shape.norm_first else nn.Identity()
+        self.norm = normalization(shape) if shape.norm_first else nn.Identity()
         scale = (shape.rope_theta, shape.rope_factor, shape.rope_low, shape.rope_high, shape.rope_original)
         rotates = shape.positions == "rotary"
         self.rotary = Table(rotary, shape.context, shape.d_k, *scale) if rotates else None
@@ -171,7 +171,7 @@ class Stack(nn.Module):
         return out
 
 
-def initialise(network: nn.Module, shape: Shape) -> None:
+def initialize(network: nn.Module, shape: Shape) -> None:
     """Draw the weights, by ``shape.init``; biases 0.
 
     - ``gpt2``: N(0, 0.02), what adds to the residual stream smaller by the root of the number of additions
@@ -222,7 +222,7 @@ class Encoder(Transformer):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.stack = Stack(shape, shape.layers)
-        initialise(self, shape)
+        initialize(self, shape)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None, types: Tensor | None = None) -> Tensor:
         """Ids (n, t), mask (n, t) bool with True = real token, types (n, t) → (n, t, width)."""
@@ -284,7 +284,7 @@ class Decoder(Predictor):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.stack = Stack(shape, shape.layers)
-        initialise(self, shape)
+        initialize(self, shape)
 
     def forward(
         self,
@@ -337,7 +337,7 @@ class EncoderDecoder(Predictor):
         super().__init__(shape)
         self.encoder = Stack(shape, shape.layers if shape.encoder_layers is None else shape.encoder_layers)
         self.decoder = Stack(shape, shape.layers, cross=True)
-        initialise(self, shape)
+        initialize(self, shape)
 
     def forward(self, source: Tensor, source_mask: Tensor | None, target: Tensor) -> Tensor:
         """Source (n, s), its mask (n, s) with True = real token, target (n, t) → logits (n, t, vocabulary)."""

@@ -31,7 +31,7 @@ def claim(
     wanted: tuple[str, ...] | None,
     overwrite: bool,
     inputs: Iterable[Path | None] = (),
-    learnt: Iterable[Path] = (),
+    learned: Iterable[Path] = (),
 ) -> Path:
     """The path ``asked`` for as out=, if something may be written there; said before work starts.
 
@@ -40,7 +40,7 @@ def claim(
         wanted: the endings that it may have; None: any file.
         overwrite: whether files that carry our label may be replaced.
         inputs: what is read, which must be neither at out=, nor around it, nor inside.
-        learnt: what the model was trained on, of which nothing may be replaced.
+        learned: what the model was trained on, of which nothing may be replaced.
 
     Raises:
         UsageError: another ending, an input, a run's own file, or files that are there already: without ``overwrite``
@@ -58,7 +58,7 @@ def claim(
         raise UsageError(f"out={asked}: must be {must}")
     _check_apart(out, asked, [path for path in inputs if path is not None])
     _check_no_run(out, asked)
-    _check_learnt(out, asked, learnt)
+    _check_learned(out, asked, learned)
     if out.is_dir():
         _check_folder(out, asked, overwrite)
     else:
@@ -137,13 +137,13 @@ def _check_apart(out: Path, asked: str, inputs: list[Path]) -> None:
             raise UsageError(f"out={asked} holds {path}, which is read: choose another")
 
 
-def _check_learnt(out: Path, asked: str, learnt: Iterable[Path]) -> None:
+def _check_learned(out: Path, asked: str, learned: Iterable[Path]) -> None:
     mine = out.resolve()
-    for path in learnt:
+    for path in learned:
         theirs = path.resolve()
         inside = theirs in mine.parents and os.path.lexists(out)
         if path.exists() and (mine == theirs or mine in theirs.parents or inside):
-            raise UsageError(f"out={asked} holds what the run has learnt from, {path}: choose another")
+            raise UsageError(f"out={asked} holds what the run has learned from, {path}: choose another")
 
 
 def _check_no_run(out: Path, asked: str) -> None:

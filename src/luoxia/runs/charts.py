@@ -1,4 +1,4 @@
-"""Line charts as inline SVG and HTML that keep their text sharp at any width and follow the page's colours.
+"""Line charts as inline SVG and HTML that keep their text sharp at any width and follow the page's colors.
 
 The lines live in an SVG that stretches with the page; labels are HTML, placed in percent, so that they keep
 their size on a phone. ``report.js`` adds the reading under the pointer from the ``data-`` attributes.
@@ -15,7 +15,7 @@ from luoxia.runs.report_words import compact, count, escape, power_of_ten, spell
 Point = tuple[float, float]
 POINTS = 600  # of a line, at most
 _SMOOTH_FROM = 80  # points: below this a smoothed line says nothing that the raw one does not
-_COLOURS = 6
+_COLORS = 6
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def draw(chart: Chart, last_step: float) -> str:
         return ""
     x = Axis(0.0, max(last_step, max(s.points[-1][0] for s in series), 1.0))
     y = _value_axis(series, chart)
-    lines = "".join(_line(s, colour % _COLOURS, x, y) for colour, s in enumerate(series))
+    lines = "".join(_line(s, color % _COLORS, x, y) for color, s in enumerate(series))
     missing = [step for s in series for step, value in s.points if not _fits(value, chart.log)]
     ends = f'data-x="{x.low!r} {x.high!r}" data-y="{y.low!r} {y.high!r}" data-log="{int(y.log)}"'
     title = f"{escape(chart.title)}{' <small>log scale</small>' if chart.log else ''}"
@@ -124,7 +124,7 @@ def thin(points: Sequence[Point], most: int = POINTS) -> list[Point]:
 
 
 def smooth(points: Sequence[Point], log: bool = False) -> list[Point]:
-    """A centred running mean, twice (so that a spike leaves no box), of logarithms on a log axis."""
+    """A centered running mean, twice (so that a spike leaves no box), of logarithms on a log axis."""
     values = [math.log10(v) if log else v for _, v in points]
     half = max(2, len(values) // 80)
     means = _running_mean(_running_mean(values, half), half)
@@ -156,7 +156,7 @@ def _value_axis(series: Sequence[Series], chart: Chart) -> Axis:
     return Axis(low if chart.from_zero and low == 0 else low - room, high + room)
 
 
-def _line(series: Series, colour: int, x: Axis, y: Axis) -> str:
+def _line(series: Series, color: int, x: Axis, y: Axis) -> str:
     """The band, the floor, the raw line and, where there are many points, a smoothed one."""
     points = drawable(series.points, y.log)
     gaps = sorted(step for step, value in series.points if not _fits(value, y.log))
@@ -164,32 +164,32 @@ def _line(series: Series, colour: int, x: Axis, y: Axis) -> str:
     steps = " ".join(f"{step:.12g}" for step, _ in shown)
     values = " ".join(f"{value:.5g}" for _, value in shown)
     rough = len(points) >= _SMOOTH_FROM
-    parts = [_band(series.band, colour, x, y)]
+    parts = [_band(series.band, color, x, y)]
     if _fits(series.floor, y.log):
         height = _at(1 - y.place(series.floor))
         parts.append(f'<path class="floor" d="M0 {height}H1000"/>')
     parts.append(
-        f'<path class="line s{colour}{" raw" if rough else ""}" data-name="{escape(series.name)}" '
+        f'<path class="line s{color}{" raw" if rough else ""}" data-name="{escape(series.name)}" '
         f'data-steps="{steps}" data-values="{values}" d="{_path(shown, x, y, gaps)}"/>'
     )
     if rough:
-        parts.append(f'<path class="line s{colour}" d="{_path(smooth(points, y.log), x, y, gaps)}"/>')
+        parts.append(f'<path class="line s{color}" d="{_path(smooth(points, y.log), x, y, gaps)}"/>')
     elif len(points) <= 40:
         dots = "".join(f"M{_at(x.place(step))} {_at(1 - y.place(value))}h0" for step, value in points)
-        parts.append(f'<path class="dots s{colour}" d="{dots}"/>')
+        parts.append(f'<path class="dots s{color}" d="{dots}"/>')
     return "".join(parts)
 
 
-def _band(band: Sequence[tuple[float, float, float]], colour: int, x: Axis, y: Axis) -> str:
+def _band(band: Sequence[tuple[float, float, float]], color: int, x: Axis, y: Axis) -> str:
     ends = [(s, low, high) for s, low, high in band if _fits(low, y.log) and _fits(high, y.log)]
     if not ends:
         return ""
     if len(ends) == 1:
         step, low, high = ends[0]
         reach = f"{_at(1 - y.place(low))}V{_at(1 - y.place(high))}"
-        return f'<path class="whisker s{colour}" d="M{_at(x.place(step))} {reach}"/>'
+        return f'<path class="whisker s{color}" d="M{_at(x.place(step))} {reach}"/>'
     outline = [(s, high) for s, _, high in ends] + [(s, low) for s, low, _ in reversed(ends)]
-    return f'<path class="band s{colour}" d="{_path(outline, x, y)}Z"/>'
+    return f'<path class="band s{color}" d="{_path(outline, x, y)}Z"/>'
 
 
 def _path(points: Sequence[Point], x: Axis, y: Axis, gaps: Sequence[float] = ()) -> str:
@@ -260,7 +260,7 @@ def _legend(chart: Chart, series: Sequence[Series]) -> str:
             floor = (
                 f'<li><i class="swatch floor"></i>{escape(one.floor_name)} <b>{spell(one.floor, 3)}</b></li>'
             )
-        swatch = f'<i class="swatch s{index % _COLOURS}"></i>'
+        swatch = f'<i class="swatch s{index % _COLORS}"></i>'
         entries.append(f"<li>{swatch}{escape(name)} <b>{spell(last, 3)}</b></li>{floor}")
     return f'<ul class="legend">{"".join(entries)}</ul>'
 

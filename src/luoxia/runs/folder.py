@@ -82,7 +82,7 @@ def other_verb(path: str | Path) -> str:
 
 
 def condition_of(path: str | Path) -> tuple[str, ...]:
-    """The fields that the texts of a run or of a model folder are learnt by; () without."""
+    """The fields that the texts of a run or of a model folder are learned by; () without."""
     config = described(path).get("config")
     told = config.get("condition") if isinstance(config, dict) else None
     return tuple(map(str, told)) if isinstance(told, list) else ()

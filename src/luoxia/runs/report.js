@@ -32,13 +32,13 @@ function readable(figure) {
   const scale = figure.dataset.log === "1" ? Math.log10 : (value) => value;
   const lines = [...figure.querySelectorAll("path[data-steps]")].map((path) => ({
     name: path.dataset.name,
-    colour: [...path.classList].find((one) => /^s\d$/.test(one)),
+    color: [...path.classList].find((one) => /^s\d$/.test(one)),
     steps: numbers(path.dataset.steps),
     values: numbers(path.dataset.values),
   }));
   const marks = [...figure.querySelectorAll(".mark")].map((mark) => [Number(mark.dataset.at), mark.dataset.label]);
   const cross = element("div", "cross", plot);
-  const dots = lines.map((line) => element("i", `dot ${line.colour}`, plot));
+  const dots = lines.map((line) => element("i", `dot ${line.color}`, plot));
   const reading = element("output", "reading", plot);
   const longest = lines.reduce((a, b) => (b.steps.length > a.steps.length ? b : a));
   let at = longest.steps.length - 1;
@@ -54,7 +54,7 @@ function readable(figure) {
       const up = (scale(line.values[near]) - scale(bottom)) / (scale(top) - scale(bottom));
       dots[i].style.left = `${(100 * (line.steps[near] - left)) / (right - left)}%`;
       dots[i].style.top = `${100 * (1 - up)}%`;
-      const row = element("span", line.colour, reading);
+      const row = element("span", line.color, reading);
       row.textContent = `${line.name} ${spell(line.values[near])}`;
     });
     for (const [where, label] of marks) {

@@ -56,8 +56,8 @@ def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
     confusion = (("confusion", "Confusion", drawn),) if drawn else ()
     went_on = origin(record)
     beginning = (("origin", "Origin", went_on),) if went_on else ()
-    neighbours = (
-        () if record.is_text else (("neighbours", "Nearest training images", sections.neighbours(record)),)
+    neighbors = (
+        () if record.is_text else (("neighbors", "Nearest training images", sections.neighbors(record)),)
     )
     return [
         ("samples", "Samples", sections.samples(record)),
@@ -65,7 +65,7 @@ def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
         ("scores", "Scores", tables(record)),
         *confusion,
         ("doctor", "Doctor", sections.findings(record)),
-        *neighbours,
+        *neighbors,
         ("data", "Data", sections.data_card(record)),
         *beginning,
         ("config", "Configuration", sections.config(record)),

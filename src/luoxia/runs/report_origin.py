@@ -23,7 +23,7 @@ def origin(record: RunRecord) -> str:
         rows += _network(str(name).capitalize(), mapping(facts))
     for key, title in (
         ("carried", "carried over by name"),
-        ("fresh", "learnt afresh"),
+        ("fresh", "learned afresh"),
         ("left", "left behind"),
     ):
         if names := items(mapping(told.get("classes")).get(key)):

@@ -115,12 +115,12 @@ def findings(record: RunRecord) -> str:
     return "".join(_finding(name, lines) for name, lines in named.items())
 
 
-def neighbours(record: RunRecord) -> str:
+def neighbors(record: RunRecord) -> str:
     """Samples beside the training images nearest to them."""
-    picture = embed(record.folder / "scores" / "neighbours.png", 1024, 240_000)
+    picture = embed(record.folder / "scores" / "neighbors.png", 1024, 240_000)
     if picture is None:
         return _empty(f"No picture yet. Make it with <code>luoxia measure {escape(record.folder)}</code>")
-    told = [scores[-1] for name, scores in history(record).items() if family(name) == "memorised"]
+    told = [scores[-1] for name, scores in history(record).items() if family(name) == "copy"]
     rate = "".join(
         f" Here the score <b>{escape(s.name)}</b> is {spell(s.value, 3)}"
         f"{f' ({interval(s)})' if interval(s) != '–' else ''}"
@@ -130,7 +130,7 @@ def neighbours(record: RunRecord) -> str:
     image = _image(picture, "Generated samples, each beside the training images nearest to it")
     return (
         f"<figure>{image}<figcaption>{_LABEL} beside the nearest training images.</figcaption></figure>"
-        "<p>A sample that equals its neighbour in every detail was memorised, not generated. "
+        "<p>A sample that equals its neighbor in every detail was memorized, not generated. "
         f"A likeness in class and style only is what learning looks like.{rate}</p>"
     )
 
@@ -141,7 +141,7 @@ def data_card(record: RunRecord) -> str:
     if not data and not record.skipped:
         return _empty("This run has no record of its data.")
     shape = [str(data[key]) for key in ("width", "height", "channels") if data.get(key) is not None]
-    classes = items(data.get("classes")) or ("unlabelled" if data.get("labelled") is False else None)
+    classes = items(data.get("classes")) or ("unlabeled" if data.get("labeled") is False else None)
     size = number(data.get("count"))
     skipped = "row" if record.is_text else "file"
     rows = {
@@ -155,7 +155,7 @@ def data_card(record: RunRecord) -> str:
         "Classes": f"{len(classes)}: {', '.join(map(str, classes))}"
         if isinstance(classes, list)
         else classes,
-        "Tokens": f"{data.get('tokeniser')}, {data.get('vocabulary')} in all" if record.is_text else None,
+        "Tokens": f"{data.get('tokenizer')}, {data.get('vocabulary')} in all" if record.is_text else None,
         "Fingerprint": data.get("fingerprint"),
         f"Skipped {skipped}s": max(
             len(record.skipped), int(max(0.0, min(1e15, number(data.get("skipped")) or 0)))
@@ -181,8 +181,8 @@ def setting(record: RunRecord) -> str:
     rows += flatten(facts.get("versions"))
     rows += [(f"hardware: {key}", value) for key, value in flatten(facts.get("hardware"))]
     for network, size in flatten(facts.get("parameters")):
-        spelt = f"{number(size):,.0f}" if math.isfinite(number(size)) else size
-        rows.append((f"parameters: {network}", spelt))
+        spelled = f"{number(size):,.0f}" if math.isfinite(number(size)) else size
+        rows.append((f"parameters: {network}", spelled))
     known = [(key, value) for key, value in rows if value not in (None, "")]
     return pairs(known) if known else _empty("This run has no record of its versions and hardware.")
 
@@ -292,7 +292,7 @@ def _skipped(lines: list[str], what: str) -> str:
 
 
 def _stretch(line: Line) -> object:
-    """Equal for neighbouring checkpoints, different for all other events."""
+    """Equal for neighboring checkpoints, different for all other events."""
     return None if line.get("event") == "checkpoint" else id(line)
 
 

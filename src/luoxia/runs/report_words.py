@@ -41,9 +41,9 @@ _MEANINGS = {
     "outliers": Meaning(
         "Share of samples farther from the training set than 99% of real images are.", "lower"
     ),
-    "neighbour": Meaning("Distance to the nearest training image; 1 is as for a real image, 0 a copy.", ""),
+    "nn": Meaning("Distance to the nearest training image; 1 is as for a real image, 0 a copy.", ""),
     "duplicates": Meaning("Share of samples that nearly repeat another sample.", "lower"),
-    "memorised": Meaning("Share of samples as close to a training image as a copy would be.", "lower"),
+    "copy": Meaning("Share of samples as close to a training image as a copy would be.", "lower"),
     "novelty": Meaning("How far samples are from their nearest training image.", ""),
     "diversity": Meaning("How different samples are from each other.", "higher"),
     "accuracy": Meaning("Share of samples that a classifier puts into the right class.", "higher"),
@@ -60,8 +60,9 @@ _MEANINGS = {
     "empty": Meaning("Share of translations without a word.", "lower"),
 }
 _ALIASES = {
-    "memorized": "memorised",
-    "memorisation": "memorised",
+    "memorised": "copy",
+    "memorized": "copy",
+    "neighbour": "nn",
     "histogram": "class",
 }
 KEY_SCORES = (
@@ -70,7 +71,7 @@ KEY_SCORES = (
     "precision",
     "coverage",
     "recall",
-    "memorised",
+    "copy",
     "density",
     "accuracy",
     "macro",
@@ -104,7 +105,7 @@ def escape(value: object) -> str:
 
 
 def spell(value: float, digits: int = 4) -> str:
-    """A number for people: about ``digits`` significant digits, thousands apart, powers of ten spelt out.
+    """A number for people: about ``digits`` significant digits, thousands apart, powers of ten spelled out.
 
     >>> spell(12345.6), spell(0.00002), spell(float("nan"))
     ('12,346', '2 × 10⁻⁵', 'not finite')

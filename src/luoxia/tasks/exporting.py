@@ -8,7 +8,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.saving import fitting, save_folder
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_translation.model import ImageTranslator
-from luoxia.tasks.language_modeling.base_model import Origin, origin_tokeniser
+from luoxia.tasks.language_modeling.base_model import Origin, origin_tokenizer
 from luoxia.tasks.language_modeling.training import TextSession
 
 
@@ -23,7 +23,7 @@ def export_images(model: ImageGenerator | ImageTranslator, out: Path, format: st
 
 
 def export_huggingface(model: str, out: str, dtype: str | None = None, adapter: str | None = None) -> Path:
-    """Write a language model as a Hugging Face folder, its tokeniser included, and a PEFT ``adapter`` merged.
+    """Write a language model as a Hugging Face folder, its tokenizer included, and a PEFT ``adapter`` merged.
 
     What began in such a folder keeps its architecture and its other files. ``UsageError`` for a network that no
     architecture there can express.
@@ -39,5 +39,5 @@ def export_huggingface(model: str, out: str, dtype: str | None = None, adapter: 
                 f"no architecture of Hugging Face's is like this network ({shape.activation}, "
                 f"norms {'with' if shape.norm_affine else 'without'} gains): train one to be exported with style=gpt2"
             ) from error
-    own = None if like is not None else origin_tokeniser(model)
-    return save_folder(origin.network, out, like=like, tokeniser=own, dtype=dtype)
+    own = None if like is not None else origin_tokenizer(model)
+    return save_folder(origin.network, out, like=like, tokenizer=own, dtype=dtype)

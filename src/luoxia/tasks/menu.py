@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import merge, nearest, shown
+from luoxia.core.config import merge, nearest, shown, warn_of_old_name
 from luoxia.core.errors import UsageError
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
@@ -71,7 +71,7 @@ def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) 
         chosen = recipe if isinstance(recipe, type) else find(recipe)
     own.check_at_rest()
     own.check_kept(chosen)
-    config = chosen.from_settings(merge(base, settings))
+    config = chosen.from_settings(merge(base, chosen.current(settings, warn_of_old_name)))
     if not isinstance(config, FAMILIES):
         kinds = " or ".join(f"luoxia.tasks.menu.{kind.__name__}" for kind in FAMILIES)
         raise UsageError(f"{type(config).__name__} must be a subclass of {kinds}")

@@ -1,6 +1,6 @@
 """Checkpoints: a folder a step, whole or not there at all.
 
-``step_000500/`` holds a safetensors file for each network, average and optimiser, ``state.json`` for scalars, and
+``step_000500/`` holds a safetensors file for each network, average and optimizer, ``state.json`` for scalars, and
 ``manifest.json`` with the SHA-256 of each. It is written beside, flushed to disk, renamed, and only then named in
 ``LATEST``; so a process killed at any moment leaves the previous checkpoint in force. A checkpoint that is written anew
 (the same step after a roll-back or a signal) stands aside under a private name until its successor is in place.
@@ -139,7 +139,13 @@ def load_latest(folder: Path) -> Checkpoint:
 def load(path: Path) -> Checkpoint:
     """Read one checkpoint and check every file against the manifest; ``ValueError`` when one does not match."""
     manifest, state = read_whole(path)
-    tensors = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
+    tensors = {
+        Path(name).stem.replace("optimiser_", "optimizer_"): load_file(
+            path / name
+        )  # as it was spelled before 0.2
+        for name in manifest
+        if name.endswith(".safetensors")
+    }
     _add_frozen(path.parent / FROZEN, state.get("frozen"), tensors)
     return Checkpoint(state["step"], tensors, state)
 

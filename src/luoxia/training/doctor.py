@@ -170,7 +170,7 @@ class Doctor:
                 "overfitting",
                 "warning",
                 f"D treats held-out real images {ratios[-1]:.0%} like generated ones",
-                "Add augment=translation,cutout (mirror and colour where they suit), raise gamma, or find more data"
+                "Add augment=translation,cutout (mirror and color where they suit), raise gamma, or find more data"
                 if self._bounded
                 else "Raise load= above size=, set mirror=true where it suits, or find more data",
                 "augment" if self._bounded else "load",

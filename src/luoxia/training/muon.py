@@ -1,4 +1,4 @@
-"""Muon on the hidden matrices, AdamW on everything else, as one optimiser."""
+"""Muon on the hidden matrices, AdamW on everything else, as one optimizer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Muon(torch.optim.Optimizer):
     """What ``torch.optim.Muon`` computes, with matrices of equal shape orthogonalised together.
 
     The update of an (o, i) matrix is scaled by √max(1, o / i), as its authors do. ``found_inf``, if set to a scalar on
-    the device, is 1 where an update must change nothing, as in ``torch``'s fused optimisers. Of sharded matrices, every
+    the device, is 1 where an update must change nothing, as in ``torch``'s fused optimizers. Of sharded matrices, every
     process orthogonalises all and keeps its part.
     """
 

@@ -92,7 +92,7 @@ class Rng:
 class Phase:
     """One loss and the one network it updates.
 
-    ``losses(batch, rng)`` returns named scalars whose sum is minimised, each a mean over the batch's ``weight``: the
+    ``losses(batch, rng)`` returns named scalars whose sum is minimized, each a mean over the batch's ``weight``: the
     trainer weighs the parts of an accumulated update, and of several processes, so that their gradient is that of the
     joint batch. ``weighting="batch"``: the loss compares the examples of a batch with each other (those of all
     processes, if it gathers them), so that parts cannot make a whole, and accumulation is refused.
@@ -119,7 +119,7 @@ class Objective:
     """Owns named networks and lists the phases of a training step."""
 
     networks: dict[str, nn.Module]
-    """What is optimised and saved. The trainer may put wrapped networks (compiled, distributed) in their place."""
+    """What is optimized and saved. The trainer may put wrapped networks (compiled, distributed) in their place."""
 
     averaged: tuple[str, ...] = ()
     """Networks whose exponential moving average the trainer keeps."""

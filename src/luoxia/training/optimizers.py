@@ -15,11 +15,11 @@ from luoxia.training.muon import MuonAdamW, hidden_matrices
 from luoxia.training.sharding import like, whole
 
 if TYPE_CHECKING:
-    from luoxia.training.recipe import Optimiser, Schedule
+    from luoxia.training.recipe import Optimizer, Schedule
 
 
 class Undone(torch.optim.Optimizer):
-    """An optimiser that heeds ``found_inf``, 1 on the device where an update must change nothing, as fused ones do.
+    """An optimizer that heeds ``found_inf``, 1 on the device where an update must change nothing, as fused ones do.
 
     ``averages``: what it keeps of each parameter, made at once, so that the first update can be undone too.
     """
@@ -104,10 +104,10 @@ class MomentlessAdam(torch.optim.Adam):
         return state
 
 
-def make_optimiser(
-    network: nn.Module, settings: Optimiser, lr: float, lazy_every: int = 1
+def make_optimizer(
+    network: nn.Module, settings: Optimizer, lr: float, lazy_every: int = 1
 ) -> torch.optim.Optimizer:
-    """The optimiser of one network.
+    """The optimizer of one network.
 
     ``lazy_every`` = k > 1 rescales Adam's learning rate and betas by k / (k + 1), so that the extra updates of a lazy
     phase leave its pace unchanged (Karras et al. 2020, arXiv:1912.04958, appendix B).
@@ -142,11 +142,11 @@ def lazy_ratio(every: int) -> float:
 
 
 def follow_schedule(
-    optimiser: torch.optim.Optimizer, settings: Optimiser, factor: float, share: float
+    optimizer: torch.optim.Optimizer, settings: Optimizer, factor: float, share: float
 ) -> None:
     """Set the learning rate to ``factor`` of its highest, and β2 to what it is when ``share`` of its course is over."""
     beta2 = settings.betas[1]
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
         if isinstance(beta2, Annealed) and "betas" in group:
             group["betas"] = (group["betas"][0], beta2.at(share) ** group["lazy_ratio"])
@@ -192,25 +192,25 @@ def _flat(gradient: Tensor) -> bool:
     return type(gradient) is Tensor and gradient.device.type == "cpu" and gradient.is_contiguous()
 
 
-def state_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by ``parameter index.name``."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+def state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors by ``parameter index.name``."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return {
         f"{i}.{name}": value
         for i, parameter in enumerate(parameters)
-        for name, value in optimiser.state.get(parameter, {}).items()
+        for name, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
     }
 
 
-def load_state_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def load_state_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what ``state_tensors`` returned, in each parameter's own memory format (fused kernels rely on it).
 
     Fused kernels also count their steps on the parameter's device; the others count on the CPU.
     """
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    fused = bool(optimiser.defaults.get("fused"))
-    optimiser.state.clear()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    fused = bool(optimizer.defaults.get("fused"))
+    optimizer.state.clear()
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         parameter = parameters[int(index)]
@@ -219,4 +219,4 @@ def load_state_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
             state = torch.empty_like(parameter, requires_grad=False)
         else:
             state = torch.empty_like(value, device=parameter.device if fused else value.device)
-        optimiser.state[parameter][name] = state.copy_(like(value, state))
+        optimizer.state[parameter][name] = state.copy_(like(value, state))

@@ -1,4 +1,4 @@
-"""What every recipe has: the common keys, and the optimiser, schedule and average they configure."""
+"""What every recipe has: the common keys, and the optimizer, schedule and average they configure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Illness = Literal["exploding gradients", "vanishing gradients", "non-finite grad
 """What can befall every training."""
 
 
-class Optimiser(Config):
+class Optimizer(Config):
     """How gradients become updates."""
 
     name: Literal["adam", "adamw", "muon", "rmsprop", "sgd"] = Field(
@@ -84,6 +84,7 @@ class Average(Config):
 class Recipe(Config):
     """A named, published way to train a family of models. Subclass it, add fields, and write ``build``."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"optimiser": "optimizer"}
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
     source: ClassVar[str] = ""
@@ -120,7 +121,7 @@ class Recipe(Config):
         "auto", description="on a GPU, kernels that give equal weights in equal runs; auto: by recipe"
     )
     shard: bool = Field(
-        False, description="with torchrun: weights and optimiser cut up over the processes (FSDP2)"
+        False, description="with torchrun: weights and optimizer cut up over the processes (FSDP2)"
     )
     log: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
         "none",
@@ -136,7 +137,7 @@ class Recipe(Config):
         ge=0,
         description="checkpoints whose weights, the last so many, are averaged into the model; 0: none",
     )
-    optimiser: Optimiser = Optimiser()
+    optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     ema: Average = Average()
 
@@ -144,6 +145,8 @@ class Recipe(Config):
     @classmethod
     def _remember_given(cls, value: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
         """``model_fields_set`` holds what was given alone, in sections too: no default that another key implies."""
+        if isinstance(value, Mapping):
+            value = cls.current(value)
         made = build(value)
         if isinstance(value, Mapping):
             made.__pydantic_fields_set__ = set(value)
@@ -155,7 +158,7 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_course(self) -> Self:
-        annealed = {"optimiser.betas": self.optimiser.betas[1], "ema.halflife": self.ema.halflife}
+        annealed = {"optimizer.betas": self.optimizer.betas[1], "ema.halflife": self.ema.halflife}
         annealed |= {name: getattr(self, name) for name in type(self).model_fields}
         for name, value in annealed.items():
             if isinstance(value, Annealed) and self.schedule.images == 0:
@@ -179,7 +182,7 @@ class Recipe(Config):
 
     def remedy(self, illness: Illness) -> tuple[str, str]:
         """(What to do against it, a sentence without its stop; the key to change), whatever is trained."""
-        clip = "" if self.optimiser.clip else ", or set optimiser.clip=1"
+        clip = "" if self.optimizer.clip else ", or set optimizer.clip=1"
         if illness == "vanishing gradients":
             told = f"Nothing is left to learn, or lr (now {self.lr:g}) broke the network: stop, or lower it"
         elif illness == "exploding gradients":

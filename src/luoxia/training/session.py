@@ -171,7 +171,7 @@ class Session:
         raise NotImplementedError
 
     def write_card(self, what: str, data: str, example: str, warning: str) -> str:
-        """A card in Markdown: what the model is, what it learnt from, a call in Python, a warning."""
+        """A card in Markdown: what the model is, what it learned from, a call in Python, a warning."""
         kind, step = type(self.recipe), self.trainer.progress.step
         return (
             f"# {kind.name or kind.__name__}: {self.run.name}\n\n"

@@ -1,4 +1,4 @@
-"""Networks cut into shards, one a process, by FSDP2: weights, gradients and optimiser states alike.
+"""Networks cut into shards, one a process, by FSDP2: weights, gradients and optimizer states alike.
 
 Functions here take whole tensors too and leave them whole, so that callers need not ask.
 """

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.training import checkpoint, objective_state
-from luoxia.training import optimizers as optimisers
+from luoxia.training import optimizers as optimizers
 from luoxia.training.checkpoint import Checkpoint
 from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 from luoxia.training.distributed import World
@@ -71,7 +71,7 @@ class Trainer:
             for name, network in self.networks.items()
         }
         self.frozen = {name: keys for name, network in self.networks.items() if (keys := _frozen(network))}
-        self.optimisers = {name: self._make_optimiser(name) for name in self.networks}
+        self.optimizers = {name: self._make_optimizer(name) for name in self.networks}
         self.tally = Tally()
         if compiled and not self.sharded:
             for network in self.networks.values():
@@ -136,7 +136,7 @@ class Trainer:
                 phase.batched and len(indices) > 1
             ):  # counted above, and drawn again: all at once might not fit
                 batch = self.batches(phase, index)
-            with self._synchronising(phase, last=index == indices[-1]):
+            with self._synchronizing(phase, last=index == indices[-1]):
                 with self._mode(phase), autocast(self.world.device, self.dtype):
                     losses = phase.losses(batch, rng)
                 divisor = weighing.divisor(part)
@@ -158,19 +158,19 @@ class Trainer:
 
     def _apply(self, name: str) -> Tensor:
         """Clip, step unless a gradient is not finite, and clear; returns the gradient's norm before clipping."""
-        optimiser, parameters = self.optimisers[name], self.parameters[name]
-        norm = optimisers.gradient_norm(parameters)
-        if self.recipe.optimiser.clip:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimiser.clip, norm)
+        optimizer, parameters = self.optimizers[name], self.parameters[name]
+        norm = optimizers.gradient_norm(parameters)
+        if self.recipe.optimizer.clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimizer.clip, norm)
         if (
             self.world.device.type == "cpu" or self.sharded
         ):  # shards: torch's kernels do not decide for all of them
             if math.isfinite(norm.item()):
-                optimiser.step()
+                optimizer.step()
         else:  # skips on the device, without waiting for the answer
-            optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
-            optimiser.grad_scale = None  # type: ignore[attr-defined]
-            optimiser.step()
+            optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+            optimizer.step()
         for parameter in parameters:
             parameter.grad = None
         return norm
@@ -182,7 +182,7 @@ class Trainer:
             return eager
         return contextlib.nullcontext()
 
-    def _synchronising(self, phase: Phase, last: bool) -> contextlib.AbstractContextManager[Any]:
+    def _synchronizing(self, phase: Phase, last: bool) -> contextlib.AbstractContextManager[Any]:
         """Exchange gradients between processes with the last accumulated batch only."""
         network: Any = self.objective.networks[phase.updates]
         if self.sharded:
@@ -193,9 +193,9 @@ class Trainer:
     def _follow_schedule(self) -> None:
         schedule = self.recipe.schedule
         share = self.images_seen / schedule.images if schedule.images else self.fraction
-        factor = optimisers.schedule_factor(schedule, self.progress.step, share) * self.progress.lr_scale
-        for optimiser in self.optimisers.values():
-            optimisers.follow_schedule(optimiser, self.recipe.optimiser, factor, share)
+        factor = optimizers.schedule_factor(schedule, self.progress.step, share) * self.progress.lr_scale
+        for optimizer in self.optimizers.values():
+            optimizers.follow_schedule(optimizer, self.recipe.optimizer, factor, share)
 
     @property
     def fraction(self) -> float:
@@ -211,7 +211,7 @@ class Trainer:
         return {
             "images": self.images_seen,
             **tally.read(self.world.mean, (phase.name for phase in self.phases)),
-            "lr": {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()},
+            "lr": {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()},
         }
 
     def is_finite(self) -> bool:
@@ -228,7 +228,7 @@ class Trainer:
         groups = {
             **{name: network.state_dict() for name, network in self.networks.items()},
             **{f"ema_{name}": average.module.state_dict() for name, average in self._moving().items()},
-            **{f"optimiser_{name}": optimisers.state_tensors(o) for name, o in self.optimisers.items()},
+            **{f"optimizer_{name}": optimizers.state_tensors(o) for name, o in self.optimizers.items()},
         }
         frozen = {name: {key: groups[name].pop(key) for key in keys} for name, keys in self.frozen.items()}
         for name in self._moving():
@@ -252,8 +252,8 @@ class Trainer:
                 load_weights(network, saved.tensors[name])
             for name, average in self._moving().items():
                 load_weights(average.module, saved.tensors[f"ema_{name}"])
-            for name, optimiser in self.optimisers.items():
-                optimisers.load_state_tensors(optimiser, saved.tensors[f"optimiser_{name}"])
+            for name, optimizer in self.optimizers.items():
+                optimizers.load_state_tensors(optimizer, saved.tensors[f"optimizer_{name}"])
             objective_state.restore(self.objective, saved.tensors.get("objective", {}), self.world)
             self.progress = Progress.recalled(
                 saved.step, saved.state, per_step=self.images_per_step, every=self.recipe.ema.every
@@ -359,16 +359,16 @@ class Trainer:
         """The averages that follow each step."""
         return {name: average for name, average in self.averages.items() if isinstance(average, EMA)}
 
-    def _make_optimiser(self, name: str) -> torch.optim.Optimizer:
+    def _make_optimizer(self, name: str) -> torch.optim.Optimizer:
         lr = self.recipe.learning_rates().get(name, self.recipe.lr)
         own = [phase for phase in self.phases if phase.updates == name]
         lazy = max((phase.every for phase in own), default=1)
         if lazy > 1:  # updates between two lazy ones, not steps
             lazy *= max(1, sum(phase.repeat for phase in own if phase.every == 1))
-        optimiser = optimisers.make_optimiser(self.networks[name], self.recipe.optimiser, lr, lazy)
-        for group in optimiser.param_groups:
-            group["initial_lr"], group["lazy_ratio"] = group["lr"], optimisers.lazy_ratio(lazy)
-        return optimiser
+        optimizer = optimizers.make_optimizer(self.networks[name], self.recipe.optimizer, lr, lazy)
+        for group in optimizer.param_groups:
+            group["initial_lr"], group["lazy_ratio"] = group["lr"], optimizers.lazy_ratio(lazy)
+        return optimizer
 
 
 def _frozen(network: nn.Module) -> list[str]:

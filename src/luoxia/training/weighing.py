@@ -46,6 +46,6 @@ def check_accumulation(phases: Iterable[Phase], recipe: Recipe) -> None:
     for phase in phases:
         if parts > 1 and phase.weighting == "batch":
             raise UsageError(
-                f"accumulate={parts} would change what is learnt: the phase '{phase.name}' compares the examples of a "
+                f"accumulate={parts} would change what is learned: the phase '{phase.name}' compares the examples of a "
                 f"batch with each other; set accumulate=1, and batch={parts * recipe.batch} if that fits"
             )

@@ -109,7 +109,7 @@ def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -
 
     ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``, ``luoxia.finetune("runs/dcgan-1", data="own/",
     freeze_d=2)``. The keys are those of the recipe that trains such models, with defaults for fine-tuning; of a
-    language model the form and the tokeniser are the model's own, of an image generator the weights that fit the data
+    language model the form and the tokenizer are the model's own, of an image generator the weights that fit the data
     are carried over, and run.json says which. ``UsageError`` for a model that cannot be gone on from.
     """
     recipe, tuned = tuned_settings(model, settings)

@@ -115,7 +115,7 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     """Find the latent of an image; ``settings`` are those of ``ProjectSettings``.
 
     Returns ``out``, ``picture`` (the image, then what is made of it step by step), ``distance``, and ``pixels``, the
-    root mean square difference in grey levels.
+    root mean square difference in gray levels.
     """
     opening(run, settings)
     chosen: ProjectSettings = ProjectSettings.from_settings(settings)
@@ -249,6 +249,7 @@ def _own_extractor(run: str, device: torch.device) -> Any:
             f"extractor=self needs a run and its data, and {run} is a model alone: give extractor=pixels"
         )
     manifest = Run.open(run).manifest
-    config = configure(recorded(manifest, Path(run)), manifest["config"])
+    recipe = recorded(manifest, Path(run))
+    config = configure(recipe, recipe.current(manifest["config"]))
     dataset = session_of(config).open_data(config)
     return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint, device=device)

@@ -32,7 +32,7 @@ from luoxia.tasks.image_translation.training import UnpairedSession, examine, sp
 from luoxia.tasks.language_modeling.scores import TextMeasurement, prediction_scores, writing_scores
 from luoxia.tasks.language_modeling.training import TextSession, held_out_name, longest_text, text_name
 from luoxia.tasks.menu import configure, recorded
-from luoxia.tasks.shared.image_training import make_reference, picture_neighbours
+from luoxia.tasks.shared.image_training import make_reference, picture_neighbors
 from luoxia.tasks.shared.pairs import PairSession
 from luoxia.tasks.shared.supervised import ExaminedSession
 from luoxia.tasks.text_classification.training import ClassificationSession
@@ -112,7 +112,8 @@ def measure(
 
 def _config(run: Run) -> Any:
     """The recipe of a run, as it was trained."""
-    return configure(recorded(run.manifest, run.path), run.manifest["config"])
+    recipe = recorded(run.manifest, run.path)
+    return configure(recipe, recipe.current(run.manifest["config"]))
 
 
 def _source(source: Source | None) -> Source | None:
@@ -177,7 +178,7 @@ def _measure_run(
     fakes = generator.sample(n, seed=seed)
     measurement = measure_against(reference, fakes)
     if data is None:
-        picture_neighbours(run, fakes, reference.real, measurement)
+        picture_neighbors(run, fakes, reference.real, measurement)
         _record(run, generator, measurement.scores)
     return measurement
 
@@ -200,7 +201,7 @@ def _measure_translator(
     if data is not None:
         config = config.model_copy(update={"data": data, "against": against})
     dataset = UnpairedSession.open_data(config, display)
-    sides = {side: dataset.centred(side) for side in "ab"}
+    sides = {side: dataset.centered(side) for side in "ab"}
     splits = {side: split(images, config) for side, images in sides.items()}
     if data is None:
         _check_unchanged(run, dataset)
@@ -214,7 +215,7 @@ def _measure_translator(
         translator, sides, splits, {}, config, seed=seed, extractor=extractor, n=n
     )
     if data is None:
-        picture_neighbours(run, made, real, measurement)
+        picture_neighbors(run, made, real, measurement)
         _record(run, translator, measurement.scores)
     return measurement
 

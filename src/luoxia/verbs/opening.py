@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import merge, nearest, nest
+from luoxia.core.config import merge, nearest, nest, warn_of_old_name
 from luoxia.core.devices import require_device
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.files import in_force, recover
@@ -140,7 +140,8 @@ def require_more(run: Run, config: Any, state: Mapping[str, Any]) -> None:
 def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) -> Any:
     """The config of a run, to go on with these settings; ``UsageError`` for one that cannot be changed."""
     run.refuse_links()
-    recipe, settings = recorded(run.manifest, run.path, tell), nest(settings)
+    recipe = recorded(run.manifest, run.path, tell)
+    settings = recipe.current(nest(settings), warn_of_old_name)
     for key in settings:
         if key not in RESUMABLE:
             known = recipe.model_fields
@@ -151,7 +152,7 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
         raise LuoxiaError(
             f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
         )
-    config = configure(recipe, merge(run.manifest["config"], settings))
+    config = configure(recipe, merge(recipe.current(run.manifest["config"]), settings))
     if config.budget is not None and "budget" in settings and "steps" not in settings:
         config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
     for key in ("data", "against"):
@@ -163,7 +164,7 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
     origin = getattr(config, "init", None)
     if (
         origin is not None and not Path(origin).exists()
-    ):  # form and tokeniser lie in the run too, all weights as well
+    ):  # form and tokenizer lie in the run too, all weights as well
         recover(run.model)
         config = config.model_copy(update={"init": str(in_force(run.model).resolve())})
     return config

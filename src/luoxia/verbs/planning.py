@@ -24,7 +24,7 @@ from luoxia.verbs.settings import PlanSettings
 FLOAT = 4
 """Bytes of a weight, of its gradient, of each moment."""
 MOMENTS = {"adam": 2, "adamw": 2, "muon": 2, "rmsprop": 1, "sgd": 0}
-"""Numbers that an optimiser keeps for each weight, at most; momentum of sgd and rmsprop is one more."""
+"""Numbers that an optimizer keeps for each weight, at most; momentum of sgd and rmsprop is one more."""
 
 
 def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]:
@@ -70,13 +70,13 @@ def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
 
 
 def weights_memory(trainer: Trainer) -> int:
-    """Bytes of weights, gradients, what the optimiser keeps, and averages; activations come on top."""
-    optimiser = trainer.recipe.optimiser
-    kept = MOMENTS[optimiser.name] + (optimiser.name in ("sgd", "rmsprop") and optimiser.momentum > 0)
-    learnt = sum(p.numel() for n in trainer.networks.values() for p in n.parameters() if p.requires_grad)
+    """Bytes of weights, gradients, what the optimizer keeps, and averages; activations come on top."""
+    optimizer = trainer.recipe.optimizer
+    kept = MOMENTS[optimizer.name] + (optimizer.name in ("sgd", "rmsprop") and optimizer.momentum > 0)
+    learned = sum(p.numel() for n in trainer.networks.values() for p in n.parameters() if p.requires_grad)
     whole = sum(map(count, trainer.networks.values()))
     averaged = sum(count(average.module) for average in trainer.averages.values())
-    return FLOAT * (whole + averaged + learnt * (1 + kept))
+    return FLOAT * (whole + averaged + learned * (1 + kept))
 
 
 def seconds_per_step(trainer: Trainer, steps: int = 4) -> float:

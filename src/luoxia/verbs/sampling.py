@@ -341,11 +341,11 @@ def claimed(
     from luoxia.provenance.places import claim
     from luoxia.runs.run import Run
 
-    learnt = []
+    learned = []
     if (Path(run) / "run.json").exists():
         config = Run.open(run).manifest.get("config", {})
-        learnt = [Path(config[key]) for key in ("data", "against") if isinstance(config.get(key), str)]
-    return claim(out, wanted, overwrite, inputs, learnt)
+        learned = [Path(config[key]) for key in ("data", "against") if isinstance(config.get(key), str)]
+    return claim(out, wanted, overwrite, inputs, learned)
 
 
 def numbered(run: str, ending: str) -> Path:

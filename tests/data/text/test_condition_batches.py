@@ -10,10 +10,10 @@ from luoxia.core.errors import UsageError
 from luoxia.media.text.conditions import ConditionedBatches, ConditionedDataset, Documents, condition_prompt
 from luoxia.media.text.corpus import ConditionedCorpus, corpus_of, open_corpus
 from luoxia.media.text.sources import read_texts
-from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
+from luoxia.media.text.tokenizer import SEPARATOR, Tokenizer
 from luoxia.media.text.tokens import IGNORED
 
-BYTES = Tokeniser.train("byte", specials=(SEPARATOR,))
+BYTES = Tokenizer.train("byte", specials=(SEPARATOR,))
 EOS = 2
 FIELDS = ("form", "author")
 Row = dict[str, str]
@@ -60,7 +60,7 @@ def by_hand(
 def test_a_prompt_is_a_line_a_field_and_a_mark() -> None:
     lines = BYTES.encode("form=a b=c\nl=x\n")
     assert condition_prompt(BYTES, {"form": "a\nb=c", "empty": " ", "l": "x"}) == [*lines, BYTES.sep]
-    plain = Tokeniser.train("byte")
+    plain = Tokenizer.train("byte")
     assert plain.decode(condition_prompt(plain, {"a": "b"})) == "a=b\n\n"
 
 
@@ -133,7 +133,7 @@ def test_a_corpus_of_conditions(rows: list[Row], tmp_path: Path) -> None:
         str(tmp_path / "poems.jsonl"), "character", None, condition=FIELDS, target="body", omitted=0.5
     )
     assert isinstance(corpus, ConditionedCorpus)
-    assert not set("form=\n" + "author") - set(corpus.tokeniser.characters)  # type: ignore[attr-defined]
+    assert not set("form=\n" + "author") - set(corpus.tokenizer.characters)  # type: ignore[attr-defined]
     train, heldout = corpus.split(0.1, 5)
     assert (len(train), len(heldout)) == (54, 6)
     assert not set(train.samples) & set(heldout.samples)
@@ -144,6 +144,6 @@ def test_a_corpus_of_conditions(rows: list[Row], tmp_path: Path) -> None:
         assert sorted(map(str, half)) == sorted(map(str, expected))
     assert corpus.conditions(heldout, 3, 5, 0) is None
     assert [len(part) for part in corpus.split(0, 5)] == [60, 0]
-    other = corpus_of(read_texts(tmp_path / "poems.jsonl", target="body"), corpus.tokeniser)
+    other = corpus_of(read_texts(tmp_path / "poems.jsonl", target="body"), corpus.tokenizer)
     assert other.fingerprint != corpus.fingerprint
     assert other.conditions(other.whole(), 3, 200, 0) is None

@@ -9,7 +9,7 @@ from luoxia.media.text.counted import GROUP, CountedPairs
 from luoxia.media.text.padded import padded
 from luoxia.media.text.pairs import PairDataset
 from luoxia.media.text.ragged import Ragged
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def pairs(tmp_path, monkeypatch) -> PairDataset:
     rng = np.random.default_rng(0)
     rows = [f"{'a' * rng.integers(1, 30)}{i}\t{'b' * rng.integers(1, 30)}{i}" for i in range(150)]
     (tmp_path / "pairs.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return PairDataset.open(read_pairs(tmp_path / "pairs.tsv"), Tokeniser.train("byte"))
+    return PairDataset.open(read_pairs(tmp_path / "pairs.tsv"), Tokenizer.train("byte"))
 
 
-def read(tokeniser: Tokeniser, ids: np.ndarray, mask: np.ndarray) -> list[str]:
-    return [tokeniser.decode(row[real].tolist()) for row, real in zip(ids, mask, strict=True)]
+def read(tokenizer: Tokenizer, ids: np.ndarray, mask: np.ndarray) -> list[str]:
+    return [tokenizer.decode(row[real].tolist()) for row, real in zip(ids, mask, strict=True)]
 
 
 def number(text: str) -> int:
@@ -35,7 +35,7 @@ def test_each_pair_once_a_round_and_both_sides_together(pairs: PairDataset) -> N
     for index in range(30):
         batch = batches(index)
         first, second = (
-            [number(text) for text in read(pairs.tokeniser, ids, mask)]
+            [number(text) for text in read(pairs.tokenizer, ids, mask)]
             for ids, mask in ((batch.first, batch.first_mask), (batch.second, batch.second_mask))
         )
         assert first == second and len(first) == 5
@@ -72,13 +72,13 @@ def test_more_than_there_are_is_refused(pairs: PairDataset) -> None:
 
 
 def test_padding_cuts_and_marks() -> None:
-    tokeniser = Tokeniser.train("byte")
+    tokenizer = Tokenizer.train("byte")
     offset = 4
-    rows = Ragged.of([tokeniser.encode_array(text) for text in ("abcdef", "", "xy")])
-    ids, mask = padded(rows, np.arange(3), tokeniser, longest=4)
+    rows = Ragged.of([tokenizer.encode_array(text) for text in ("abcdef", "", "xy")])
+    ids, mask = padded(rows, np.arange(3), tokenizer, longest=4)
     assert (ids[0] == np.frombuffer(b"abcd", np.uint8) + offset).all()
     assert mask.tolist() == [[True] * 4, [True, False, False, False], [True, True, False, False]]
-    tokeniser.prefix, tokeniser.suffix = (1,), (2,)
-    ids, mask = padded(rows, np.arange(3), tokeniser, longest=4)
+    tokenizer.prefix, tokenizer.suffix = (1,), (2,)
+    ids, mask = padded(rows, np.arange(3), tokenizer, longest=4)
     assert ids.tolist() == [[1, 97 + 4, 98 + 4, 2], [1, 2, 0, 0], [1, 120 + 4, 121 + 4, 2]]
     assert mask.sum(1).tolist() == [4, 2, 4]

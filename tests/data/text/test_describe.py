@@ -115,9 +115,9 @@ def test_rows_without_a_field_of_text_are_noted(tmp_path: Path) -> None:
     assert found.notes == [UNTITLED] and (found.documents, found.characters) == (1, 7)
 
 
-def test_a_plan_tells_how_many_rows_are_learnt(tmp_path: Path) -> None:
+def test_a_plan_tells_how_many_rows_are_learned(tmp_path: Path) -> None:
     rows = [{"text": f"words of number {i}"} if i % 2 else {} for i in range(60)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    small = {"tokeniser": "character", "layers": 1, "heads": 1, "width": 8, "context": 8, "batch": 2}
+    small = {"tokenizer": "character", "layers": 1, "heads": 1, "width": 8, "context": 8, "batch": 2}
     planned = plan("gpt", data=str(tmp_path / "a.jsonl"), **small)
     assert planned["data"]["skipped"] == "30 of 60 rows: 30 such as a.jsonl:1 (no field 'text')"

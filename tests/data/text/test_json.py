@@ -69,7 +69,7 @@ def test_what_holds_no_rows_is_refused_by_name(tmp_path: Path, value: object, to
         read_texts(put(tmp_path / "a.json", value))
 
 
-def test_json_beside_texts_is_named_not_learnt(tmp_path: Path) -> None:
+def test_json_beside_texts_is_named_not_learned(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one", encoding="utf-8")
     put(tmp_path / "package.json", {"name": "x", "version": "1"})
     put(tmp_path / "broken.json", "{")
@@ -90,7 +90,7 @@ def test_json_beside_texts_is_named_not_learnt(tmp_path: Path) -> None:
     assert source.skips.amount() == "5 files" and source.skips.broken == 0
 
 
-def test_rows_that_a_person_added_to_generated_ones_are_learnt(tmp_path: Path) -> None:
+def test_rows_that_a_person_added_to_generated_ones_are_learned(tmp_path: Path) -> None:
     made = json.dumps({"text": "x", "generator": "Luoxia 1.0"})
     put(tmp_path / "a.txt", "one")
     put(tmp_path / "b.jsonl", f'{made}\n{{"text": "mine"}}\n')

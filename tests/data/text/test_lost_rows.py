@@ -11,7 +11,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.media.text.alignment import read_pairs
 from luoxia.media.text.asked import texts_in
 from luoxia.media.text.sources import MOST_SPACE, read_texts
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.media.text.tokens import TokenDataset
 from luoxia.tasks.menu import GPT, ClassifyText, Translate
 from luoxia.tasks.sessions import session_of
@@ -31,7 +31,7 @@ def lines(path: Path, rows: list[dict[str, object]]) -> Path:
 
 def test_one_broken_row_of_a_thousand(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", [*ROWS[:5], f'"{ROWS[5]}', *ROWS[6:]])
-    recipe = ClassifyText(data=str(path), label="label", tokeniser="byte")
+    recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
     session = session_of(recipe)
     corpus = session.open_data(recipe)
     assert len(corpus) == 999
@@ -47,9 +47,9 @@ def test_one_broken_row_of_a_thousand(tmp_path: Path) -> None:
 def test_more_than_a_hundredth_is_refused_unless_allowed(tmp_path: Path, kind: str) -> None:
     path = str(put(tmp_path / "a.csv", ["alone"] * 20 + ROWS))
     made = {
-        "gpt": lambda **more: GPT(data=path, tokeniser="byte", **more),
-        "classify-text": lambda **more: ClassifyText(data=path, label="label", tokeniser="byte", **more),
-        "translate": lambda **more: Translate(data=path, tokeniser="byte", **more),
+        "gpt": lambda **more: GPT(data=path, tokenizer="byte", **more),
+        "classify-text": lambda **more: ClassifyText(data=path, label="label", tokenizer="byte", **more),
+        "translate": lambda **more: Translate(data=path, tokenizer="byte", **more),
     }[kind]
     told = r"^20 of 1,020 rows of .*a\.csv cannot be read \(a\.csv:2: 1 column where .*allow_skipped=0\.01"
     for recipe in (made(), made(allow_skipped=0.019)):
@@ -75,10 +75,10 @@ def test_cells_that_say_nothing_are_skipped_whatever_their_number(tmp_path: Path
 
 def test_classes_in_text_are_one_a_number(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", [f"word,{label}" for label in ("1", "1.0", "2", "2.00", "x")])
-    recipe = ClassifyText(data=str(path), label="label", tokeniser="byte")
+    recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
     assert session_of(recipe).open_data(recipe).data.classes == ("1", "2", "x")
     path = put(tmp_path / "b.csv", [f"word,{label}" for label in ("1.0", "2.0")])
-    recipe = ClassifyText(data=str(path), label="label", tokeniser="byte")
+    recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
     assert session_of(recipe).open_data(recipe).data.classes == ("1.0", "2.0")
 
 
@@ -159,5 +159,5 @@ def test_a_cache_of_a_source_with_files_that_are_skipped(tmp_path: Path) -> None
     (tmp_path / "a.txt").write_bytes(b"\x89PNG" + bytes(9))
     (tmp_path / "b.txt").write_text("one")
     source = read_texts(tmp_path)
-    opened = TokenDataset.open(source, Tokeniser.train("byte"))
+    opened = TokenDataset.open(source, Tokenizer.train("byte"))
     assert opened.skips.amount() == "1 file" and opened.skips.broken == 0

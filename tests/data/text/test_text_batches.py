@@ -10,16 +10,16 @@ from luoxia.core import reading
 from luoxia.core.errors import UsageError
 from luoxia.media.text.alignment import read_pairs
 from luoxia.media.text.counted import TwoSides
-from luoxia.media.text.labelled import LabelledBatch, LabelledBatches, LabelledDataset
+from luoxia.media.text.labeled import LabeledBatch, LabeledBatches, LabeledDataset
 from luoxia.media.text.pairs import PairBatch, PairBatches, PairDataset
 from luoxia.media.text.sources import read_texts
-from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
+from luoxia.media.text.tokenizer import SEPARATOR, Tokenizer
 from luoxia.media.text.tokens import IGNORED, TokenBatches, TokenDataset, TokenStream
-from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_classification.objective import LabeledTexts
 from luoxia.tasks.text_embedding.objective import TextPairs
 from luoxia.tasks.text_translation.objective import PairBatch as TensorPairs
 
-BYTES = Tokeniser.train("byte", specials=(SEPARATOR,))
+BYTES = Tokenizer.train("byte", specials=(SEPARATOR,))
 EOS = 2
 
 
@@ -48,7 +48,7 @@ def test_packed_documents(poems: Path, cache: Path) -> None:
     assert len(list((cache / "texts").iterdir())) == 1
     again = TokenDataset.open(read_texts(poems), BYTES)
     assert np.array_equal(again.documents.tokens, data.documents.tokens)
-    TokenDataset.open(source, Tokeniser.train("byte"))
+    TokenDataset.open(source, Tokenizer.train("byte"))
     assert len(list((cache / "texts").iterdir())) == 2
 
 
@@ -56,11 +56,11 @@ def test_large_vocabularies_take_four_bytes(tmp_path: Path) -> None:
     characters = "".join(chr(code) for code in [*range(32, 0xD800), *range(0xE000, 0x12000)])
     (tmp_path / "a.txt").write_text(characters, "utf-8")
     source = read_texts(tmp_path / "a.txt")
-    tokeniser = Tokeniser.train("character", source.texts())
-    assert tokeniser.vocabulary > 65_536
-    data = TokenDataset.open(source, tokeniser)
+    tokenizer = Tokenizer.train("character", source.texts())
+    assert tokenizer.vocabulary > 65_536
+    data = TokenDataset.open(source, tokenizer)
     assert data.documents.tokens.dtype == np.uint32
-    assert tokeniser.decode(data.documents[0].tolist()) == characters
+    assert tokenizer.decode(data.documents[0].tolist()) == characters
 
 
 def test_pieces_and_skips_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,11 +261,11 @@ def test_bad_budgets(pairs: PairDataset) -> None:
     assert sorted(int(i) for k in range(few.per_epoch) for i in few.samples(k)) == [5, 6, 7, 8, 9]
 
 
-def test_labelled_texts(poems: Path) -> None:
+def test_labeled_texts(poems: Path) -> None:
     source = read_texts(poems, label="form")
-    data = LabelledDataset.open(source, BYTES)
+    data = LabeledDataset.open(source, BYTES)
     assert data.classes == ("long", "short")
-    batches = LabelledBatches(data, tokens=200, seed=1, longest=30)
+    batches = LabeledBatches(data, tokens=200, seed=1, longest=30)
     assert batches.cut == sum(len(document.text) > 30 for document in source.documents())
     found = []
     for index in range(batches.per_epoch):
@@ -281,27 +281,27 @@ def test_labelled_texts(poems: Path) -> None:
 
 def test_labels_are_needed(poems: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no labels"):
-        LabelledDataset.open(read_texts(poems), BYTES)
+        LabeledDataset.open(read_texts(poems), BYTES)
     one = write_jsonl(tmp_path / "one.jsonl", [{"text": "a", "form": "x"}, {"text": "b", "form": "x"}])
     with pytest.raises(UsageError, match="of the class 'x'"):
-        LabelledDataset.open(read_texts(one, label="form"), BYTES)
+        LabeledDataset.open(read_texts(one, label="form"), BYTES)
 
 
 def test_a_foreign_template_stays_around_a_cut_text(poems: Path) -> None:
-    tokeniser = Tokeniser.train("byte", specials=("[CLS]", "[SEP]"))
-    tokeniser.prefix, tokeniser.suffix = (4,), (5,)
-    data = LabelledDataset.open(read_texts(poems, label="form"), tokeniser)
-    batches = LabelledBatches(data, tokens=200, longest=20)
+    tokenizer = Tokenizer.train("byte", specials=("[CLS]", "[SEP]"))
+    tokenizer.prefix, tokenizer.suffix = (4,), (5,)
+    data = LabeledDataset.open(read_texts(poems, label="form"), tokenizer)
+    batches = LabeledBatches(data, tokens=200, longest=20)
     for index in range(batches.per_epoch):
         ids, mask, _ = batches(index)
         for row, real, number in zip(ids, mask, batches.samples(index), strict=True):
             assert row[real].tolist() == [4, *data.texts[number][:18], 5]
     with pytest.raises(UsageError, match="no room"):
-        LabelledBatches(data, longest=2)
+        LabeledBatches(data, longest=2)
 
 
 def test_batches_become_tensors_by_the_names_of_their_sides() -> None:
     """What data serves and what an objective takes have the same sides, so that none is taken for another."""
-    pairs = ((PairBatch, TensorPairs), (LabelledBatch, LabelledTexts), (TwoSides, TextPairs))
+    pairs = ((PairBatch, TensorPairs), (LabeledBatch, LabeledTexts), (TwoSides, TextPairs))
     for served, taken in pairs:
         assert set(served._fields) <= {field.name for field in fields(taken) if field.init}

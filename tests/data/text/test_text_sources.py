@@ -58,7 +58,7 @@ def test_a_folder_of_every_kind(tmp_path: Path) -> None:
         "f.tsv:2": '"nine',
     }
     assert source.skips.count == 0
-    assert not source.labelled
+    assert not source.labeled
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,10 @@ def test_class_folders(tmp_path: Path) -> None:
     for name in ("all/cat/1.txt", "all/cat/2.txt", "all/dog/deep/1.txt"):
         put(tmp_path / name, name)
     source = read_texts(tmp_path)
-    assert source.labelled
+    assert source.labeled
     assert [document.label for document in source.documents()] == ["cat", "cat", "dog"]
     put(tmp_path / "all" / "top.txt", "x")
-    assert not read_texts(tmp_path).labelled
+    assert not read_texts(tmp_path).labeled
     for split in ("train", "test"):
         put(tmp_path / "splits" / split / "1.txt", "x")
     with pytest.raises(UsageError, match="splits test and train"):

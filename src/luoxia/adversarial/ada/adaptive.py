@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from luoxia.adversarial.ada import color as colour
+from luoxia.adversarial.ada import color as color
 from luoxia.adversarial.ada import corruption, geometry
 from luoxia.core.config import Annealed
 from luoxia.training.objective import Rng
@@ -17,7 +17,7 @@ Transform = Callable[[Tensor, Tensor, Rng], Tensor]
 GROUPS: dict[str, Transform] = {
     "blit": geometry.blit,
     "geometry": geometry.warp_at_random,
-    "colour": colour.recolour,
+    "color": color.recolor,
     "filter": corruption.filter_bands,
     "noise": corruption.add_noise,
     "cutout": corruption.cut_out,

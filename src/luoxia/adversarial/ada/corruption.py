@@ -79,7 +79,7 @@ def add_noise(x: Tensor, p: Tensor, rng: Rng) -> Tensor:
 
 
 def cut_out(x: Tensor, p: Tensor, rng: Rng) -> Tensor:
-    """Set a rectangle of half of each side to grey (0), anywhere, with probability p."""
+    """Set a rectangle of half of each side to gray (0), anywhere, with probability p."""
     n, _, h, w = x.shape
     middle = rng.uniform(n, 2)
     rows = ((torch.arange(h, device=x.device) + 0.5) / h - middle[:, :1]).abs() < HIDDEN / 2

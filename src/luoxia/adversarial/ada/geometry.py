@@ -31,7 +31,7 @@ Therefore sampling up by it and down by its mirror image changes nothing, and p 
 """
 TAPS = len(SYM6)
 MARGIN = TAPS // 2
-CENTRE = sum(k * h for k, h in enumerate(SYM6)) / sum(SYM6)
+CENTER = sum(k * h for k, h in enumerate(SYM6)) / sum(SYM6)
 
 
 def mirrored(places: Tensor, size: int) -> Tensor:
@@ -99,15 +99,15 @@ def inverse(matrix: Tensor) -> Tensor:
 
 
 def warp(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """Move what is at place q of each image, from its centre, to matrix · q + shift.
+    """Move what is at place q of each image, from its center, to matrix · q + shift.
 
     x (n, c, h, w), ``matrix`` (n, 2, 2) invertible, ``shift`` (n, 2), in (rows, columns) of pixels. The image is
     sampled up to twice its size, linearly interpolated there, and sampled down (appendix B: no aliasing up to ×2).
     """
     h, w = x.shape[2:]
     fine = sampled_up(x)
-    # place of the t-th value of the fine grid: (t − CENTRE) / 2; the filter down needs the values from 0 to 2h + 9
-    rows, columns = ((torch.arange(2 * size + TAPS - 2, device=x.device) - CENTRE) / 2 for size in (h, w))
+    # place of the t-th value of the fine grid: (t − CENTER) / 2; the filter down needs the values from 0 to 2h + 9
+    rows, columns = ((torch.arange(2 * size + TAPS - 2, device=x.device) - CENTER) / 2 for size in (h, w))
     middle = torch.tensor([(h - 1) / 2, (w - 1) / 2], device=x.device)
     targets = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), 2) - middle
     back = inverse(matrix)
@@ -120,9 +120,9 @@ def warp(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
 
 def _on_grid(places: Tensor, size: int) -> Tensor:
     """Places along a side → coordinates of ``grid_sample`` on the fine grid; mirrored beyond what that grid covers."""
-    fine, last = 2 * places + CENTRE, 2 * size + TAPS - 2  # its values have the numbers −1 … last + 1
+    fine, last = 2 * places + CENTER, 2 * size + TAPS - 2  # its values have the numbers −1 … last + 1
     outside = (fine < 0) | (fine > last)
-    fine = torch.where(outside, 2 * mirrored(places, size) + CENTRE, fine)
+    fine = torch.where(outside, 2 * mirrored(places, size) + CENTER, fine)
     return (fine + 1) * (2 / (last + 2)) - 1
 
 

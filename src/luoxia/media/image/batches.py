@@ -24,7 +24,7 @@ class ImageBatches:
     """
 
     def __init__(
-        self, dataset: ImageDataset, indices: np.ndarray, batch: int, seed: int, world: World, labelled: bool
+        self, dataset: ImageDataset, indices: np.ndarray, batch: int, seed: int, world: World, labeled: bool
     ) -> None:
         self.indices = indices
         self.batch = batch
@@ -32,7 +32,7 @@ class ImageBatches:
         self.world = world
         self.source = dataset.images
         self.labels = (
-            torch.from_numpy(np.array(dataset.labels)) if labelled and dataset.labels is not None else None
+            torch.from_numpy(np.array(dataset.labels)) if labeled and dataset.labels is not None else None
         )
         self._orders: dict[str, Order] = {}
         self._resident = self._move_to_gpu()
@@ -92,7 +92,7 @@ class CropBatches(ImageBatches):
         size: tuple[int, int],
         mirror: bool,
     ) -> None:
-        super().__init__(dataset, indices, batch, seed, world, labelled=False)
+        super().__init__(dataset, indices, batch, seed, world, labeled=False)
         self.size = size
         self.mirror = mirror
         self.room = (dataset.spec.height - size[0], dataset.spec.width - size[1])

@@ -2,12 +2,12 @@
 
 In this order:
 
-1. the first frame is read, and rotated as its EXIF orientation says; colour profiles are not applied;
+1. the first frame is read, and rotated as its EXIF orientation says; color profiles are not applied;
 2. samples of 16 bits and more, signed ones and floats are scaled to 8 bits, by one range for the whole data set (see
-   ``luoxia.media.image.ranges``; 0 … 65535 → 0 … 255); palettes, 1-bit, CMYK and other colour spaces become grey
-   or RGB; grey of RGB is ITU-R 601-2 luma;
-3. transparency is kept for 2 channels (grey + alpha) and 4 (RGBA), and composited on white for
-   1 (grey) and 3 (RGB);
+   ``luoxia.media.image.ranges``; 0 … 65535 → 0 … 255); palettes, 1-bit, CMYK and other color spaces become gray
+   or RGB; gray of RGB is ITU-R 601-2 luma;
+3. transparency is kept for 2 channels (gray + alpha) and 4 (RGBA), and composited on white for
+   1 (gray) and 3 (RGB);
 4. ``crop``: "center" scales the image until it just covers the size, and cuts off the overhang evenly;
    "random" does the same at a place that depends on the file's name only; "pad" scales until the image just
    fits, and fills the rest with white (transparent white where there is an alpha channel);
@@ -60,7 +60,7 @@ JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
-GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
+GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 
 
 ORIENTATION_TAG = 0x0112
@@ -95,7 +95,7 @@ class Header:
     height: int
     width: int
     mode: str
-    grey: bool
+    gray: bool
     depth: Depth | None = None  # where its numbers are no bytes; for this the image is decoded
 
 
@@ -113,15 +113,15 @@ def _header(payload: Payload) -> Header:
     width, height = image.size
     if _orientation(image) >= 5:
         width, height = height, width
-    mode, grey = image.mode, _is_grey(image)
+    mode, gray = image.mode, _is_gray(image)
     try:
-        return Header(height, width, mode, grey, depth_of(image))
+        return Header(height, width, mode, gray, depth_of(image))
     except Exception as error:  # as in convert
         raise Unusable(f"cannot be decoded: {_words(error)}") from error
 
 
 def _whatever_is_remarked(payload: Payload, work: Callable[[Payload], Result]) -> Result:
-    """``work(payload)``; where that fails, that of a PNG without texts and colour profiles, which never decide."""
+    """``work(payload)``; where that fails, that of a PNG without texts and color profiles, which never decide."""
     try:
         return work(payload)
     except Unusable:
@@ -215,12 +215,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _is_grey(image: Image.Image) -> bool:
+def _is_gray(image: Image.Image) -> bool:
     if image.mode in {"P", "PA"} and image.palette is not None and image.palette.mode == "RGB":
-        colours = np.frombuffer(bytes(image.palette.palette), np.uint8)
-        colours = colours[: len(colours) // 3 * 3].reshape(-1, 3)
-        return bool((colours == colours[:, :1]).all())
-    return image.mode in GREY_MODES or image.mode.startswith("I;16")
+        colors = np.frombuffer(bytes(image.palette.palette), np.uint8)
+        colors = colors[: len(colors) // 3 * 3].reshape(-1, 3)
+        return bool((colors == colors[:, :1]).all())
+    return image.mode in GRAY_MODES or image.mode.startswith("I;16")
 
 
 def _flatten(image: Image.Image, channels: int) -> Image.Image:

@@ -19,9 +19,9 @@ from luoxia.media.image.sources import Source, Survey, ignore_decoder_warnings, 
 
 MOST_COMMON = 10
 SHOWN = 32
-"""Images that are looked at for their greys."""
+"""Images that are looked at for their grays."""
 FEW = 26
-"""Greys: a tenth of 256."""
+"""Grays: a tenth of 256."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Description:
     sizes: dict[str, int]  # "HEIGHTxWIDTH": images, the most common first, at most ten
     other_sizes: int  # images of further sizes
     modes: dict[str, int]  # Pillow's name of the pixel format: images
-    classes: dict[str, int]  # name: images; {} when unlabelled
+    classes: dict[str, int]  # name: images; {} when unlabeled
     texts: int  # images with a text
     size: str  # "HEIGHTxWIDTH" that they are read as
     channels: int
@@ -90,9 +90,9 @@ def _described(source: Source, survey: Survey, request: Request) -> Description:
     sizes = Counter(f"{header.height}x{header.width}" for header in headers)
     labels = Counter(item.label for item in items)
     notes = [*source.notes, *in_words(to.ranges)]
-    if _few_greys(known.images[:: 1 + len(known) // SHOWN] if known else _some(source, survey, to)):
+    if _few_grays(known.images[:: 1 + len(known) // SHOWN] if known else _some(source, survey, to)):
         notes.append(
-            "the images use fewer than a tenth of the greys: convert them where they should not be so flat"
+            "the images use fewer than a tenth of the grays: convert them where they should not be so flat"
         )
     common = dict(sizes.most_common(MOST_COMMON))
     return Description(
@@ -127,9 +127,9 @@ def _some(source: Source, survey: Survey, to: Conversion) -> Pixels:
     return np.stack(found) if found else np.zeros((0, to.height, to.width, to.channels), np.uint8)
 
 
-def _few_greys(images: Pixels) -> bool:
+def _few_grays(images: Pixels) -> bool:
     """Whether nearly all values lie within a tenth of the range, and there are few of them."""
-    colours = images[..., :-1] if images.shape[3] in (2, 4) else images
-    counts = np.bincount(colours.reshape(-1), minlength=256)
+    colors = images[..., :-1] if images.shape[3] in (2, 4) else images
+    counts = np.bincount(colors.reshape(-1), minlength=256)
     low, high = np.searchsorted(np.cumsum(counts), [0.01 * counts.sum(), 0.99 * counts.sum()])
     return bool(counts.sum() and (counts > 0).sum() < FEW and high - low < FEW)

@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """All that a recipe may know of its data: sizes in pixels, and the number of classes (0: unlabelled)."""
+    """All that a recipe may know of its data: sizes in pixels, and the number of classes (0: unlabeled)."""
 
     height: int
     width: int
@@ -51,7 +51,7 @@ class ImageDataset:
 
     images: Pixels = field(repr=False)  # uint8 (n, height, width, channels)
     labels: NDArray[np.int64] | None = field(repr=False)  # int64 (n,), an index into classes
-    classes: tuple[str, ...]  # () when unlabelled
+    classes: tuple[str, ...]  # () when unlabeled
     spec: ImageSpec
     fingerprint: str  # hex digest of the content and of the conversion
     names: list[str] = field(repr=False)  # n names, relative to the source; "train.npz[17]" for arrays
@@ -84,7 +84,7 @@ def open_images(
             within 16 to 128.
         crop: "center", "random" (fixed by the file's name) or "pad": see ``luoxia.media.image.convert`` for the
             whole rule.
-        channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA). None: 1 if all images are grey by their
+        channels: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA). None: 1 if all images are gray by their
             mode, else 3.
         progress: called with (done, total) images while they are decoded, not when the cache has them.
 

@@ -31,5 +31,5 @@ class DataSettings(Config):
         "center", description="how images of other shapes are made to fit"
     )
     channels: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=4, description="1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; from the data if unset"
+        None, ge=1, le=4, description="1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; from the data if unset"
     )

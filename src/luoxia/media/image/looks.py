@@ -104,8 +104,8 @@ def _remembered(entry: Path, stamps: dict[str, Stamp | None], called: dict[str, 
 def _look(kept: Any) -> Look:
     digest, header, made = kept
     if not isinstance(header, str):
-        height, width, mode, grey, depth = header
-        header = Header(height, width, mode, grey, None if depth is None else Depth(*depth))
+        height, width, mode, gray, depth = header
+        header = Header(height, width, mode, gray, None if depth is None else Depth(*depth))
     return Look(digest, header, made)
 
 

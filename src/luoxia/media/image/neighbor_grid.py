@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 WHITE = 255
 
 
-def neighbours_picture(
+def neighbors_picture(
     fake: NDArray[Any],
     real: NDArray[Any],
     pairs: Sequence[ArrayLike] | ArrayLike,

@@ -24,7 +24,7 @@ class Mapped(Protocol):
 class Perceptual:
     """The distance of Zhang et al. 2018 (arXiv:1801.03924, eq. 1) without learned weights, and of the pixels.
 
-    At each depth, features are normalised over the channels and their squared differences averaged over the pixels.
+    At each depth, features are normalized over the channels and their squared differences averaged over the pixels.
     Without an extractor only the pixels count: the mean squared difference of images in [−1, 1], and of the same at a
     quarter of the size.
     """

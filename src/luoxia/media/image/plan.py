@@ -44,7 +44,7 @@ class Request:
     def resolve(self, headers: Sequence[Header]) -> Conversion:
         """Fill in what was not asked for from the ``headers`` (at least one) of the usable images."""
         height, width = self.size or _default_size(headers)
-        channels = self.channels or (1 if all(header.grey for header in headers) else 3)
+        channels = self.channels or (1 if all(header.gray for header in headers) else 3)
         ranges = ranges_of(header.depth for header in headers)
         return Conversion(height, width, channels, self.crop, ranges)
 
@@ -56,7 +56,7 @@ def _channels(channels: int) -> int:
         number = 0
     if number not in (1, 2, 3, 4):
         raise UsageError(
-            f"channels={channels} is not possible: give 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)"
+            f"channels={channels} is not possible: give 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA)"
         )
     return number
 
@@ -75,12 +75,12 @@ def _sides(size: Size) -> tuple[int, int]:
         ) from error
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
         raise UsageError(
-            f"size={spelt((height, width))} is out of range: give {MIN_SIDE} to {MAX_SIDE} pixels a side"
+            f"size={spelled((height, width))} is out of range: give {MIN_SIDE} to {MAX_SIDE} pixels a side"
         )
     return height, width
 
 
-def spelt(size: tuple[int, int]) -> str:
+def spelled(size: tuple[int, int]) -> str:
     """A size as it is written in a setting: 64, or 48x64."""
     height, width = size
     return str(height) if height == width else f"{height}x{width}"

@@ -21,7 +21,7 @@ from luoxia.metrics.score import Score
 
 VERSION = 1  # raise it whenever a metric's value would change
 QUERIES = 2000  # real images whose distances to the training set set the scale
-SEARCH = 60_000  # training images searched for neighbours
+SEARCH = 60_000  # training images searched for neighbors
 
 Array = NDArray[Any]
 
@@ -34,10 +34,10 @@ class Reference:
         extractor: what turns images into features.
         labels: integers (n,); the classes' histogram is theirs, or without them the classifier's.
         classes: names of the classes, for the report.
-        heldout: real images that training never saw; they set the scale of memorisation.
+        heldout: real images that training never saw; they set the scale of memorization.
         seed: draws every subset.
         limit: images of each side that are compared.
-        search: training images searched for neighbours of the samples.
+        search: training images searched for neighbors of the samples.
 
     Raises:
         LuoxiaError: fewer than two real images.

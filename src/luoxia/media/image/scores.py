@@ -2,7 +2,7 @@
 
 Authenticity: could a sample pass for real (Fréchet distance, kernel distance, precision, density,
 confidence). Plausibility: does it make sense as one of these data (class divergence, classes, confident,
-outliers). Creativity: is it varied and new (recall, coverage, duplicates, memorised, neighbour ratio).
+outliers). Creativity: is it varied and new (recall, coverage, duplicates, copy rate, nn distance ratio).
 
 A floor is the same metric with real images in place of the samples: two disjoint parts of the real set, the
 first as large as the samples (or half of the set); for distances to the training set, held-out images, else
@@ -23,7 +23,7 @@ from luoxia.metrics import classes as class_metrics
 from luoxia.metrics.intervals import Z95, Estimate, mean, share
 from luoxia.metrics.kid import kernel_distance
 from luoxia.metrics.manifold import DENSITY_K, PRECISION_K, manifold
-from luoxia.metrics.neighbors import QUANTILE, duplicates, memorised, nearest, nearest_others, threshold
+from luoxia.metrics.neighbors import QUANTILE, duplicates, memorized, nearest, nearest_others, threshold
 from luoxia.metrics.score import Score, Scores
 
 SHOWN = 16  # pairs that a measurement keeps for the picture
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The samples closest to the training set, closest first: three arrays of one length."""
 
     samples: NDArray[np.int64]  # index of the sample
@@ -40,7 +40,7 @@ class Neighbours:
 
     @property
     def pairs(self) -> NDArray[np.int64]:
-        """(k, 2) indices of sample and training image, as ``neighbours_picture`` takes them."""
+        """(k, 2) indices of sample and training image, as ``neighbors_picture`` takes them."""
         return np.stack([self.samples, self.training], axis=1)
 
 
@@ -49,16 +49,16 @@ class Measurement(Scores):
     """All scores of a set of samples, and the pairs that a picture shows."""
 
     scores: list[Score]
-    neighbours: Neighbours
+    neighbors: Neighbors
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
             "scores": [score.as_dict() for score in self.scores],
-            "neighbours": {
-                "samples": self.neighbours.samples.tolist(),
-                "training": self.neighbours.training.tolist(),
-                "distances": self.neighbours.distances.tolist(),
+            "neighbors": {
+                "samples": self.neighbors.samples.tolist(),
+                "training": self.neighbors.training.tolist(),
+                "distances": self.neighbors.distances.tolist(),
             },
         }
 
@@ -79,8 +79,8 @@ def measure(reference: Reference, fake: Array) -> Measurement:
     scores += reference.class_scores(probabilities)
     scores += [_duplicates(reference, features), *_distance_scores(reference, distances)]
     closest = np.argsort(distances, kind="stable")[:SHOWN]
-    neighbours = Neighbours(rows[closest], reference.order[indices[closest]], distances[closest])
-    return Measurement(sorted(scores, key=_heading_order), neighbours)
+    neighbors = Neighbors(rows[closest], reference.order[indices[closest]], distances[closest])
+    return Measurement(sorted(scores, key=_heading_order), neighbors)
 
 
 def _heading_order(score: Score) -> int:
@@ -116,7 +116,7 @@ def _manifold_scores(reference: Reference, features: Array) -> list[Score]:
     }
     floors = {name: floor and float(getattr(floor, name).mean()) for name in estimates}
     return [
-        reference.score(name, heading, estimate, floors[name], n, neighbours=k, compared=len(real))
+        reference.score(name, heading, estimate, floors[name], n, neighbors=k, compared=len(real))
         for name, (heading, estimate, k) in estimates.items()
     ]
 
@@ -131,7 +131,7 @@ def _confidence_scores(reference: Reference, probabilities: Array | None) -> lis
     return [
         reference.score("confidence", "authenticity", mean(fake), float(real.mean()), n),
         reference.score(
-            "confident", "plausibility", share(fake >= sure), float((real >= sure).mean()), n, sure=sure
+            "confident share", "plausibility", share(fake >= sure), float((real >= sure).mean()), n, sure=sure
         ),
     ]
 
@@ -148,9 +148,9 @@ def _duplicates(reference: Reference, features: Array) -> Score:
 
 
 def _distance_scores(reference: Reference, distances: Array) -> list[Score]:
-    """Distances to the training set: too far (outliers), too near (memorised), and their median.
+    """Distances to the training set: too far (outliers), too near (memorized), and their median.
 
-    The scale is that of real images to the training set. The neighbour ratio is the samples' median
+    The scale is that of real images to the training set. The nn distance ratio is the samples' median
     distance over theirs: 1 is as new as a real image, 0 a copy.
     """
     real, n = reference.real_distances, len(distances)
@@ -164,12 +164,12 @@ def _distance_scores(reference: Reference, distances: Array) -> list[Score]:
     far = max(far, near)
     middle = max(float(np.median(real)), near)
     ratio = Estimate(*(value / middle for value in _median(distances)))
-    close, floor = memorised(distances, near), float(memorised(real, near).mean())
+    close, floor = memorized(distances, near), float(memorized(real, near).mean())
     out, out_floor = share(distances > far), float((real > far).mean())
     return [
         reference.score("outliers", "plausibility", out, out_floor, n, **settings),
-        reference.score("memorised", "creativity", share(close), floor, n, **settings),
-        reference.score("neighbour ratio", "creativity", ratio, 1.0, n, **settings),
+        reference.score("copy rate", "creativity", share(close), floor, n, **settings),
+        reference.score("nn distance ratio", "creativity", ratio, 1.0, n, **settings),
     ]
 
 

@@ -12,7 +12,7 @@ from luoxia.core.errors import UsageError
 from luoxia.core.skips import Skipped
 from luoxia.media.image.convert import Conversion, Crop, Header
 from luoxia.media.image.images import ImageDataset, ImageSpec, Progress, decode, usable_headers
-from luoxia.media.image.plan import MAX_SIDE, Request, spelt
+from luoxia.media.image.plan import MAX_SIDE, Request, spelled
 from luoxia.media.image.sources import ignore_decoder_warnings, open_source
 
 Side = tuple[int, int]
@@ -65,7 +65,7 @@ class UnpairedDataset:
         """Images of the larger side: of an epoch."""
         return max(len(self.a), len(self.b))
 
-    def centred(self, side: str) -> ImageDataset:
+    def centered(self, side: str) -> ImageDataset:
         """Side "a" or "b", of each image the middle crop: what is translated and measured outside training."""
         height, width = self.spec.height, self.spec.width
         top, left = (self.load[0] - height) // 2, (self.load[1] - width) // 2
@@ -95,7 +95,7 @@ def open_unpaired(
         against: side B.
         size: height and width of the crops. None: the smaller of what ``open_images`` would take for each side.
         crop: as in ``open_images``, for bringing images to ``load``.
-        channels: of both. None: 1 if all images are grey, else 3.
+        channels: of both. None: 1 if all images are gray, else 3.
         load: height and width of the images, of which crops are random parts. None: ``size`` where all images have it
             already, so that they keep their pixels; else 286/256 of it, as published.
         progress: as in ``open_images``, for each side.
@@ -114,7 +114,7 @@ def open_unpaired(
         whole = Request.check(load, crop, None).size or _default_load(crops, headers)
         if whole[0] < crops[0] or whole[1] < crops[1]:
             raise UsageError(
-                f"load={spelt(whole)} is smaller than size={spelt(crops)}: raise load= or lower size="
+                f"load={spelled(whole)} is smaller than size={spelled(crops)}: raise load= or lower size="
             )
         depth = max(to.channels for to in plans)
         a, b = (

@@ -60,7 +60,7 @@ class PairSource:
             raise LuoxiaError(f"{self.title} has no pair that can be used{reason}: give other files")
 
     def texts(self) -> Iterator[str]:
-        """Yield all sources and targets, to train a tokeniser on."""
+        """Yield all sources and targets, to train a tokenizer on."""
         for pair in self.pairs():
             yield pair.source
             yield pair.target

@@ -1,4 +1,4 @@
-"""Texts under a condition, tokenised and memory-mapped: the fields that state it, a line each, a mark, the text."""
+"""Texts under a condition, tokenized and memory-mapped: the fields that state it, a line each, a mark, the text."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from luoxia.core.order import generator_for, spread
 from luoxia.media.text.buckets import BucketedBatches
 from luoxia.media.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.media.text.sources import TextSource, condition_lines
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.media.text.tokens import IGNORED, Windows
 
 
 def condition_prompt(
-    tokeniser: Tokeniser, fields: Mapping[str, str] | Iterable[tuple[str, str]]
+    tokenizer: Tokenizer, fields: Mapping[str, str] | Iterable[tuple[str, str]]
 ) -> list[int]:
     """The ids that state a condition: a line ``key=value`` a field, then <sep>.
 
-    In a value, line ends become spaces; an empty one states nothing. A tokeniser without <sep> gets an empty line
+    In a value, line ends become spaces; an empty one states nothing. A tokenizer without <sep> gets an empty line
     instead.
     """
     lines = condition_lines(fields.items() if isinstance(fields, Mapping) else fields)
-    return [token for line in lines for token in tokeniser.encode(line)] + _mark(tokeniser)
+    return [token for line in lines for token in tokenizer.encode(line)] + _mark(tokenizer)
 
 
-def _mark(tokeniser: Tokeniser) -> list[int]:
+def _mark(tokenizer: Tokenizer) -> list[int]:
     """What stands between the condition and the text."""
-    return tokeniser.encode("\n") if tokeniser.sep is None else [tokeniser.sep]
+    return tokenizer.encode("\n") if tokenizer.sep is None else [tokenizer.sep]
 
 
 @dataclass(frozen=True)
@@ -43,35 +43,35 @@ class ConditionedDataset(Packed):
     fields: tuple[Ragged, ...]  # for each field the lines that state it, empty where a document has no value
     texts: Ragged
     names: tuple[str, ...]  # of the fields
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
     eos: int
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @classmethod
-    def open(cls, source: TextSource, tokeniser: Tokeniser) -> ConditionedDataset:
-        """Tokenise documents with their fields, once for the cache.
+    def open(cls, source: TextSource, tokenizer: Tokenizer) -> ConditionedDataset:
+        """Tokenize documents with their fields, once for the cache.
 
         Raises:
-            UsageError: the tokeniser has no end-of-text token.
+            UsageError: the tokenizer has no end-of-text token.
             LuoxiaError: no document can be used, or the cache cannot be written.
         """
-        if tokeniser.eos is None:
-            raise UsageError("this tokeniser has no end-of-text token, so it cannot end a text")
+        if tokenizer.eos is None:
+            raise UsageError("this tokenizer has no end-of-text token, so it cannot end a text")
         names = [*_columns(source.condition), "texts"]
-        known, _, (*fields, texts) = cached("conditions", source, [tokeniser], _build, names)
-        return cls(*known, tuple(fields), texts, source.condition, tokeniser, tokeniser.eos)
+        known, _, (*fields, texts) = cached("conditions", source, [tokenizer], _build, names)
+        return cls(*known, tuple(fields), texts, source.condition, tokenizer, tokenizer.eos)
 
     @cached_property
     def prefix_lengths(self) -> Indices:
         """Tokens before each text, (n,)."""
         fields = sum((field.lengths for field in self.fields), np.zeros(len(self), np.int64))
-        return fields + len(_mark(self.tokeniser))
+        return fields + len(_mark(self.tokenizer))
 
     def condition(self, index: int) -> dict[str, str]:
         """The fields of a document, by name; those without a value are left out."""
-        lines = (self.tokeniser.decode(field[index].tolist()) for field in self.fields)
+        lines = (self.tokenizer.decode(field[index].tolist()) for field in self.fields)
         named = zip(self.names, lines, strict=True)
         return {name: line.removeprefix(f"{name}=").removesuffix("\n") for name, line in named if line}
 
@@ -84,10 +84,10 @@ class ConditionedDataset(Packed):
         n, sizes = len(chosen), self.texts.lengths[chosen]
         stated = np.stack([field.lengths[chosen] for field in self.fields], axis=1)
         stated = stated if kept is None else stated * kept
-        mark = _mark(self.tokeniser)
+        mark = _mark(self.tokenizer)
         begins = stated.sum(axis=1) + len(mark)  # where the text begins
         fitting = np.minimum(sizes, context - begins)  # so much of it is read
-        padding = self.eos if self.tokeniser.pad is None else self.tokeniser.pad
+        padding = self.eos if self.tokenizer.pad is None else self.tokenizer.pad
         inputs = np.full((n, (begins + fitting).max()), padding)
         targets = np.full_like(inputs, IGNORED)
         column = np.zeros(n, np.int64)
@@ -172,15 +172,15 @@ def _columns(condition: tuple[str, ...]) -> list[str]:
     return [f"field{number}" for number in range(len(condition))]
 
 
-def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
-    fields = [RaggedWriter(folder, name, tokeniser.vocabulary) for name in _columns(source.condition)]
-    texts = RaggedWriter(folder, "texts", tokeniser.vocabulary)
+def _build(folder: Path, source: TextSource, tokenizer: Tokenizer) -> Facts:
+    fields = [RaggedWriter(folder, name, tokenizer.vocabulary) for name in _columns(source.condition)]
+    texts = RaggedWriter(folder, "texts", tokenizer.vocabulary)
     for documents in in_chunks(source.documents(), lambda document: len(document.text)):
         for number, writer in enumerate(fields):
             lines = ["".join(condition_lines([document.fields[number]])) for document in documents]
-            for ids in tokeniser.encode_batch(lines):
+            for ids in tokenizer.encode_batch(lines):
                 writer.append(ids)
-        for ids in tokeniser.encode_batch([document.text for document in documents]):
+        for ids in tokenizer.encode_batch([document.text for document in documents]):
             texts.append(ids)
     for writer in (*fields, texts):
         writer.close()

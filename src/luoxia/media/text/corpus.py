@@ -1,4 +1,4 @@
-"""Text ready for a language model: the source, its tokeniser, and its packed tokens, under one fingerprint."""
+"""Text ready for a language model: the source, its tokenizer, and its packed tokens, under one fingerprint."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from luoxia.core.skips import Skipped
 from luoxia.media.text.alignment import PairSource, read_pairs
 from luoxia.media.text.chats import ChatDataset
 from luoxia.media.text.conditions import ConditionedBatches, ConditionedDataset, Documents
-from luoxia.media.text.labelled import LabelledDataset
+from luoxia.media.text.labeled import LabeledDataset
 from luoxia.media.text.pairs import PairDataset
 from luoxia.media.text.ragged import Indices
 from luoxia.media.text.sources import TextSource, read_texts
 from luoxia.media.text.spec import TextSpec
-from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
+from luoxia.media.text.tokenizer import SEPARATOR, Tokenizer
 from luoxia.media.text.tokens import TokenBatches, TokenDataset, TokenStream, Windows
 
-VERSION = 2  # raise it when tokenisers learn differently
+VERSION = 2  # raise it when tokenizers learn differently
 MOST_TEXT = 20_000_000
 """Tokens of a part that are read back as text, at most."""
 
@@ -35,11 +35,11 @@ Draw = Callable[[int, int], Indices]
 Part = TypeVar("Part", TokenStream, Documents)
 
 
-class Tokenised:
-    """Data in a tokeniser's tokens, which it is named by; its length is the number of documents, or of pairs."""
+class Tokenized:
+    """Data in a tokenizer's tokens, which it is named by; its length is the number of documents, or of pairs."""
 
     data: Any  # Packed
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
 
     def __len__(self) -> int:
         return len(self.data)
@@ -47,7 +47,7 @@ class Tokenised:
     @property
     def spec(self) -> TextSpec:
         """All that a recipe's ``build`` may know."""
-        return TextSpec(self.tokeniser.vocabulary)
+        return TextSpec(self.tokenizer.vocabulary)
 
     @property
     def source(self) -> str:
@@ -56,8 +56,8 @@ class Tokenised:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of the content and of the tokeniser."""
-        return sha256(f"{self.data.fingerprint} {self.tokeniser.digest}".encode()).hexdigest()[:32]
+        """Hex digest of the content and of the tokenizer."""
+        return sha256(f"{self.data.fingerprint} {self.tokenizer.digest}".encode()).hexdigest()[:32]
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -65,7 +65,7 @@ class Tokenised:
         return list(self.data.skips.listed)
 
 
-class LanguageCorpus(Tokenised, Generic[Part]):
+class LanguageCorpus(Tokenized, Generic[Part]):
     """What a language model learns from, in parts: some to learn from, some held out."""
 
     condition: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Corpus(LanguageCorpus[TokenStream]):
     """Documents, packed end to end."""
 
     data: TokenDataset
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
 
     @property
     def size(self) -> int:
@@ -138,7 +138,7 @@ class Corpus(LanguageCorpus[TokenStream]):
         """The documents of a part, decoded; of a very long one, its beginning."""
         tokens = part.take(np.arange(min(len(part), MOST_TEXT)))
         pieces = np.split(tokens, np.flatnonzero(tokens == part.eos) + 1)
-        texts = (self.tokeniser.decode(piece.tolist()) for piece in pieces if len(piece))
+        texts = (self.tokenizer.decode(piece.tolist()) for piece in pieces if len(piece))
         return [text for text in texts if text]
 
     def conditions(self, part: TokenStream, n: int, context: int, seed: int) -> None:
@@ -153,7 +153,7 @@ class ConditionedCorpus(LanguageCorpus[Documents]):
     """
 
     data: ConditionedDataset
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
     omitted: float = 0.0
 
     @property
@@ -190,7 +190,7 @@ class ConditionedCorpus(LanguageCorpus[Documents]):
         """The documents of a part, without their conditions."""
         lengths = np.cumsum(self.data.texts.lengths[part.samples])
         chosen = part.samples[: np.searchsorted(lengths, MOST_TEXT) + 1]
-        return [self.tokeniser.decode(self.data.texts[index].tolist()) for index in chosen]
+        return [self.tokenizer.decode(self.data.texts[index].tolist()) for index in chosen]
 
     def conditions(self, part: Documents, n: int, context: int, seed: int) -> list[dict[str, str]] | None:
         """Of documents whose condition leaves room for a text."""
@@ -209,15 +209,15 @@ class ChatCorpus(ConditionedCorpus):
 
 
 @dataclass(frozen=True)
-class PairCorpus(Tokenised):
-    """Sentence pairs and the one tokeniser of both languages."""
+class PairCorpus(Tokenized):
+    """Sentence pairs and the one tokenizer of both languages."""
 
     data: PairDataset
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
 
     def texts(self, indices: Iterable[int]) -> tuple[list[str], list[str]]:
         """Sources and targets of these pairs."""
-        decode = self.tokeniser.decode
+        decode = self.tokenizer.decode
         chosen = list(indices)
         sources, targets = (
             [decode(side[i].tolist()) for i in chosen] for side in (self.data.sources, self.data.targets)
@@ -226,50 +226,50 @@ class PairCorpus(Tokenised):
 
 
 @dataclass(frozen=True)
-class LabelledCorpus(Tokenised):
-    """Texts with classes, and their tokeniser."""
+class LabeledCorpus(Tokenized):
+    """Texts with classes, and their tokenizer."""
 
-    data: LabelledDataset
-    tokeniser: Tokeniser
+    data: LabeledDataset
+    tokenizer: Tokenizer
 
     @property
     def spec(self) -> TextSpec:
         """All that a recipe's ``build`` may know."""
-        return TextSpec(self.tokeniser.vocabulary, len(self.data.classes))
+        return TextSpec(self.tokenizer.vocabulary, len(self.data.classes))
 
     def texts(self, indices: Iterable[int]) -> tuple[list[str], list[str]]:
         """These texts, and the names of their classes."""
         chosen = list(indices)
-        texts = [self.tokeniser.decode(self.data.texts[i].tolist()) for i in chosen]
+        texts = [self.tokenizer.decode(self.data.texts[i].tolist()) for i in chosen]
         return texts, [self.data.classes[self.data.labels[i]] for i in chosen]
 
 
 def open_pair_corpus(
-    path: str, against: str | None, tokeniser: str, vocabulary: int | None, allow_skipped: float = ALLOWED
+    path: str, against: str | None, tokenizer: str, vocabulary: int | None, allow_skipped: float = ALLOWED
 ) -> PairCorpus:
-    """Read pairs (see ``read_pairs``), learn one tokeniser from both sides, and pack their tokens."""
+    """Read pairs (see ``read_pairs``), learn one tokenizer from both sides, and pack their tokens."""
     source = read_pairs(path, against, allow_skipped=allow_skipped)
-    learned = learn_tokeniser(source, tokeniser, vocabulary)
+    learned = learn_tokenizer(source, tokenizer, vocabulary)
     return PairCorpus(PairDataset.open(source, learned), learned)
 
 
-def open_labelled_corpus(
+def open_labeled_corpus(
     path: str,
     text: str | None,
     label: str | None,
-    tokeniser: str,
+    tokenizer: str,
     vocabulary: int | None,
     allow_skipped: float = ALLOWED,
-) -> LabelledCorpus:
-    """Read labelled texts (see ``read_texts``), learn a tokeniser from them, and pack their tokens."""
+) -> LabeledCorpus:
+    """Read labeled texts (see ``read_texts``), learn a tokenizer from them, and pack their tokens."""
     source = read_texts(path, target=text, label=label, allow_skipped=allow_skipped)
-    learned = learn_tokeniser(source, tokeniser, vocabulary)
-    return LabelledCorpus(LabelledDataset.open(source, learned), learned)
+    learned = learn_tokenizer(source, tokenizer, vocabulary)
+    return LabeledCorpus(LabeledDataset.open(source, learned), learned)
 
 
 def open_corpus(
     path: str | None,
-    tokeniser: str,
+    tokenizer: str,
     vocabulary: int | None,
     *,
     condition: Iterable[str] = (),
@@ -277,34 +277,34 @@ def open_corpus(
     omitted: float = 0.0,
     allow_skipped: float = ALLOWED,
 ) -> LanguageCorpus[Any]:
-    """Read text (see ``read_texts``), learn a tokeniser of the named kind from it, and pack its tokens."""
+    """Read text (see ``read_texts``), learn a tokenizer of the named kind from it, and pack its tokens."""
     source = read_texts(path, condition=condition, target=target, allow_skipped=allow_skipped)
-    return corpus_of(source, learn_tokeniser(source, tokeniser, vocabulary), omitted)
+    return corpus_of(source, learn_tokenizer(source, tokenizer, vocabulary), omitted)
 
 
-def corpus_of(source: TextSource, tokeniser: Tokeniser, omitted: float = 0.0) -> LanguageCorpus[Any]:
-    """A source in a tokeniser's tokens; see ``ConditionedCorpus`` for ``omitted``."""
+def corpus_of(source: TextSource, tokenizer: Tokenizer, omitted: float = 0.0) -> LanguageCorpus[Any]:
+    """A source in a tokenizer's tokens; see ``ConditionedCorpus`` for ``omitted``."""
     if source.chat is not None:
-        return ChatCorpus(ChatDataset.open(source, tokeniser), tokeniser)
+        return ChatCorpus(ChatDataset.open(source, tokenizer), tokenizer)
     if source.condition:
-        return ConditionedCorpus(ConditionedDataset.open(source, tokeniser), tokeniser, omitted)
-    return Corpus(TokenDataset.open(source, tokeniser), tokeniser)
+        return ConditionedCorpus(ConditionedDataset.open(source, tokenizer), tokenizer, omitted)
+    return Corpus(TokenDataset.open(source, tokenizer), tokenizer)
 
 
-def learn_tokeniser(source: TextSource | PairSource, kind: str, vocabulary: int | None) -> Tokeniser:
-    """The tokeniser of a source, learnt once for the cache; only bpe and unigram have a ``vocabulary`` to choose."""
+def learn_tokenizer(source: TextSource | PairSource, kind: str, vocabulary: int | None) -> Tokenizer:
+    """The tokenizer of a source, learned once for the cache; only bpe and unigram have a ``vocabulary`` to choose."""
     size = vocabulary if kind in ("bpe", "unigram") else None
     key = f"{VERSION} {source.fingerprint} {kind} {size}"
-    entry = cache_folder() / "tokenisers" / sha256(key.encode()).hexdigest()[:32]
+    entry = cache_folder() / "tokenizers" / sha256(key.encode()).hexdigest()[:32]
 
     def build(folder: Path) -> None:
         texts = () if kind == "byte" else source.texts()
-        Tokeniser.train(kind, texts, size, specials=(SEPARATOR,)).save(folder)
+        Tokenizer.train(kind, texts, size, specials=(SEPARATOR,)).save(folder)
 
     if not entry.is_dir():
         publish(entry, build)
     try:
-        return Tokeniser.load(entry)
+        return Tokenizer.load(entry)
     except MissingExtraError:
         raise
     except LuoxiaError as error:

@@ -77,5 +77,5 @@ class CountedPairs:
     def gather(self, chosen: Indices) -> TwoSides:
         """These pairs."""
         data = self._dataset
-        first = padded(data.sources, chosen, data.tokeniser, self._longest)
-        return TwoSides(*first, *padded(data.targets, chosen, data.tokeniser, self._longest))
+        first = padded(data.sources, chosen, data.tokenizer, self._longest)
+        return TwoSides(*first, *padded(data.targets, chosen, data.tokenizer, self._longest))

@@ -89,7 +89,7 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
     target = chat_field(files, None) or (DEFAULT_TARGET if DEFAULT_TARGET in known else None)
     if target is not None:
         files = with_rows(files, target, skips)
-    documents = characters = unlabelled = 0
+    documents = characters = unlabeled = 0
     fields: Counter[str] = Counter()
     separators: Counter[str] = Counter()
     for file in files:
@@ -97,14 +97,14 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
             separators[SEPARATOR_NAMES[table(file, Skips()).dialect.separator]] += 1
         for number, length, names in _documents(file, target, skips):
             documents += number
-            unlabelled += number if file.kind in RECORDS and LABEL not in names else 0
+            unlabeled += number if file.kind in RECORDS and LABEL not in names else 0
             characters += length
             fields.update(names)
     classes = class_folders([file.name for file in files], str(path))
     rows = all(file.kind in RECORDS for file in files)
     notes = [UNTITLED] if rows and known and target is None else []
-    if LABEL in known and unlabelled:
-        notes.append(f"rows without a '{LABEL}', which label={LABEL} leaves out: {unlabelled:,}")
+    if LABEL in known and unlabeled:
+        notes.append(f"rows without a '{LABEL}', which label={LABEL} leaves out: {unlabeled:,}")
     return TextDescription(
         source=str(path),
         kind="text",

@@ -1,4 +1,4 @@
-"""The tokeniser of a Hugging Face folder."""
+"""The tokenizer of a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from luoxia.core.cells import read_settings
 from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
 from luoxia.core.regular import text_of
-from luoxia.media.text.learned import BYTES, UnigramTokeniser, library
-from luoxia.media.text.tokeniser import Ids, Tokeniser, whole_characters
+from luoxia.media.text.learned import BYTES, UnigramTokenizer, library
+from luoxia.media.text.tokenizer import Ids, Tokenizer, whole_characters
 
 NAMED = {"pad": "pad_token", "bos": "bos_token", "eos": "eos_token", "unk": "unk_token"}
 SETTINGS = ("special_tokens_map.json", "tokenizer_config.json")  # the later wins
 
 
-class HuggingFaceTokeniser(Tokeniser):
+class HuggingFaceTokenizer(Tokenizer):
     """What ``tokenizer.json`` describes, its ids unchanged.
 
     Unlike in ``transformers``, the names of special tokens in a text are text. ``prefix`` and ``suffix`` hold
@@ -46,8 +46,8 @@ class HuggingFaceTokeniser(Tokeniser):
             self._pieces[index] = b"" if token.special else token.content.encode()
 
     @classmethod
-    def open(cls, folder: Path, eos: int | None = None) -> HuggingFaceTokeniser:
-        """Read a folder; see ``Tokeniser.from_huggingface``."""
+    def open(cls, folder: Path, eos: int | None = None) -> HuggingFaceTokenizer:
+        """Read a folder; see ``Tokenizer.from_huggingface``."""
         path = folder / "tokenizer.json"
         try:
             model = json.loads(text_of(path))
@@ -56,10 +56,10 @@ class HuggingFaceTokeniser(Tokeniser):
                 named |= _named_tokens(read_settings(folder / name))
         except FileNotFoundError as error:
             raise UsageError(
-                f"{folder} has no tokenizer.json: save the tokeniser there with save_pretrained"
+                f"{folder} has no tokenizer.json: save the tokenizer there with save_pretrained"
             ) from error
         except (ValueError, OSError) as error:
-            raise LuoxiaError(f"the tokeniser in {folder} cannot be read ({error}): copy it again") from error
+            raise LuoxiaError(f"the tokenizer in {folder} cannot be read ({error}): copy it again") from error
         try:
             made = cls(model, named)
             if made.eos is None and eos is not None and (name := made._backend.id_to_token(eos)) is not None:
@@ -68,10 +68,10 @@ class HuggingFaceTokeniser(Tokeniser):
         except MissingExtraError:
             raise
         except Exception as error:  # the library raises nothing more special
-            raise LuoxiaError(f"{path} is no tokeniser ({error}): copy it again") from error
+            raise LuoxiaError(f"{path} is no tokenizer ({error}): copy it again") from error
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> HuggingFaceTokeniser:
+    def from_json(cls, stored: Mapping[str, Any]) -> HuggingFaceTokenizer:
         """Make what ``to_json`` told of."""
         return cls(stored["model"], stored["named"])
 
@@ -139,7 +139,7 @@ def _piece_reader(model: Mapping[str, Any]) -> tuple[Callable[[str], bytes], boo
             or (part["type"] == "Metaspace" and part.get("prepend_scheme", "always") != "never")
             for part in decoders
         )
-        return UnigramTokeniser.piece_bytes, prepends
+        return UnigramTokenizer.piece_bytes, prepends
     if "WordPiece" in types:
         return _read_word_piece, True
     return lambda piece: (" " + piece).encode(), True

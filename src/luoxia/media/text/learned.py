@@ -1,4 +1,4 @@
-"""Tokenisers learned from text by the library ``tokenizers``: byte-level BPE and unigram.
+"""Tokenizers learned from text by the library ``tokenizers``: byte-level BPE and unigram.
 
 The library never sees our special tokens: their ids come before its own, so it cannot find them in a text.
 """
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from luoxia.core.errors import MissingExtraError, UsageError
-from luoxia.media.text.tokeniser import SPECIALS, Ids, OwnTokeniser, whole_characters
+from luoxia.media.text.tokenizer import SPECIALS, Ids, OwnTokenizer, whole_characters
 
 DEFAULT_VOCABULARY = 8192
 SPACE = "▁"  # how unigram pieces write a space
@@ -27,7 +27,7 @@ def library() -> Any:
     try:
         import tokenizers
     except ImportError as error:
-        raise MissingExtraError("a tokeniser with a learned vocabulary", "text") from error
+        raise MissingExtraError("a tokenizer with a learned vocabulary", "text") from error
     return tokenizers
 
 
@@ -45,7 +45,7 @@ def byte_alphabet() -> dict[str, int]:
 BYTES = byte_alphabet()
 
 
-class LearnedTokeniser(OwnTokeniser):
+class LearnedTokenizer(OwnTokenizer):
     """A model of the library, its ids moved up by the number of special tokens."""
 
     least: ClassVar[int]  # ordinary tokens that are always there
@@ -59,7 +59,7 @@ class LearnedTokeniser(OwnTokeniser):
         self.vocabulary = len(self._pieces)
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> LearnedTokeniser:
+    def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> LearnedTokenizer:
         """Learn the pieces from ``texts``."""
         vocabulary = DEFAULT_VOCABULARY if vocabulary is None else vocabulary
         room = vocabulary - len(SPECIALS) - len(specials)
@@ -71,7 +71,7 @@ class LearnedTokeniser(OwnTokeniser):
         return cls(cls.learn_model(_some(texts), room), specials)
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> LearnedTokeniser:
+    def from_json(cls, stored: Mapping[str, Any]) -> LearnedTokenizer:
         """Make what ``to_json`` told of."""
         try:
             return cls(stored["model"], stored["specials"])
@@ -112,7 +112,7 @@ class LearnedTokeniser(OwnTokeniser):
         return self._pieces[token]
 
 
-class BPETokeniser(LearnedTokeniser):
+class BPETokenizer(LearnedTokenizer):
     """Byte pair encoding over bytes (Sennrich et al. 2016; Radford et al. 2019): any text is exact."""
 
     kind = "bpe"
@@ -140,11 +140,11 @@ class BPETokeniser(LearnedTokeniser):
         return bytes(BYTES[character] for character in piece)
 
 
-class UnigramTokeniser(LearnedTokeniser):
+class UnigramTokenizer(LearnedTokenizer):
     """The most probable split into pieces (Kudo 2018), as SentencePiece does it.
 
     A space goes with the word after it, and one is put before the text so that its first word is a word like
-    any other. Characters unknown to the vocabulary are spelt in bytes, so any text is exact, but for U+2581,
+    any other. Characters unknown to the vocabulary are spelled in bytes, so any text is exact, but for U+2581,
     the sign for the space, which comes back as a space.
     """
 
@@ -174,9 +174,9 @@ class UnigramTokeniser(LearnedTokeniser):
                 " raise it, or take bpe, which needs no room for characters"
             ) from error
         model: dict[str, Any] = json.loads(backend.to_str())
-        spelt = [f"<0x{byte:02X}>" for byte in range(256)]
-        learned = [pair for pair in model["model"]["vocab"] if pair[0] not in spelt]
-        vocabulary = [[name, FALLBACK_SCORE] for name in spelt] + _in_fixed_order(learned)
+        spelled = [f"<0x{byte:02X}>" for byte in range(256)]
+        learned = [pair for pair in model["model"]["vocab"] if pair[0] not in spelled]
+        vocabulary = [[name, FALLBACK_SCORE] for name in spelled] + _in_fixed_order(learned)
         model["model"] |= {"vocab": vocabulary, "unk_id": 0, "byte_fallback": True}
         return model
 
@@ -213,6 +213,6 @@ def _some(texts: Iterable[str]) -> Iterable[str]:
     iterator = (text for text in texts if text)
     first = next(iterator, None)
     if first is None:
-        raise UsageError("a tokeniser cannot learn from no text: give some")
+        raise UsageError("a tokenizer cannot learn from no text: give some")
     yield first
     yield from iterator

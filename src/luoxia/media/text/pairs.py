@@ -1,4 +1,4 @@
-"""Tokenised pairs, memory-mapped, for translation."""
+"""Tokenized pairs, memory-mapped, for translation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from luoxia.core.errors import UsageError
 from luoxia.media.text.alignment import Pair, PairSource
 from luoxia.media.text.buckets import BucketedBatches
 from luoxia.media.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.media.text.tokens import IGNORED
 
 MARKS = 1  # tokens that batches add to each side: <eos> to the source; <bos> or <eos> to the target
@@ -34,23 +34,23 @@ class PairDataset(Packed):
 
     sources: Ragged
     targets: Ragged
-    tokeniser: Tokeniser  # of both sides
+    tokenizer: Tokenizer  # of both sides
 
     def __len__(self) -> int:
         return len(self.sources)
 
     @classmethod
-    def open(cls, source: PairSource, tokeniser: Tokeniser) -> PairDataset:
-        """Tokenise pairs, once for the cache.
+    def open(cls, source: PairSource, tokenizer: Tokenizer) -> PairDataset:
+        """Tokenize pairs, once for the cache.
 
         Raises:
-            UsageError: the files are misaligned, or the tokeniser lacks <eos>, <pad> or <bos>.
+            UsageError: the files are misaligned, or the tokenizer lacks <eos>, <pad> or <bos>.
             LuoxiaError: no pair can be used, or the cache cannot be written.
         """
-        if None in (tokeniser.pad, tokeniser.bos, tokeniser.eos):
-            raise UsageError("a tokeniser for pairs needs <pad>, <bos> and <eos>, and this one lacks some")
-        known, _, (sources, targets) = cached("pairs", source, [tokeniser], _build, ["sources", "targets"])
-        return cls(*known, sources, targets, tokeniser)
+        if None in (tokenizer.pad, tokenizer.bos, tokenizer.eos):
+            raise UsageError("a tokenizer for pairs needs <pad>, <bos> and <eos>, and this one lacks some")
+        known, _, (sources, targets) = cached("pairs", source, [tokenizer], _build, ["sources", "targets"])
+        return cls(*known, sources, targets, tokenizer)
 
 
 class PairBatches(BucketedBatches):
@@ -81,7 +81,7 @@ class PairBatches(BucketedBatches):
     def __call__(self, index: int) -> PairBatch:
         """Return batch number ``index`` of this rank, from 0."""
         data, chosen = self.dataset, self.samples(index)
-        pad, bos, eos = (_id(mark) for mark in (data.tokeniser.pad, data.tokeniser.bos, data.tokeniser.eos))
+        pad, bos, eos = (_id(mark) for mark in (data.tokenizer.pad, data.tokenizer.bos, data.tokenizer.eos))
         rows = np.arange(len(chosen))
         lengths, target_lengths = data.sources.lengths[chosen], data.targets.lengths[chosen]
         source = np.full((len(rows), lengths.max() + 1), pad)
@@ -98,17 +98,17 @@ class PairBatches(BucketedBatches):
 
 def _id(token: int | None) -> int:
     if token is None:
-        raise AssertionError("the data set was opened with a tokeniser that lacks a mark")
+        raise AssertionError("the data set was opened with a tokenizer that lacks a mark")
     return token
 
 
-def _build(folder: Path, source: PairSource, tokeniser: Tokeniser) -> Facts:
-    first = RaggedWriter(folder, "sources", tokeniser.vocabulary)
-    second = RaggedWriter(folder, "targets", tokeniser.vocabulary)
+def _build(folder: Path, source: PairSource, tokenizer: Tokenizer) -> Facts:
+    first = RaggedWriter(folder, "sources", tokenizer.vocabulary)
+    second = RaggedWriter(folder, "targets", tokenizer.vocabulary)
     for pairs in in_chunks(source.pairs(), _pair_size):
-        for ids in tokeniser.encode_batch([pair.source for pair in pairs]):
+        for ids in tokenizer.encode_batch([pair.source for pair in pairs]):
             first.append(ids)
-        for ids in tokeniser.encode_batch([pair.target for pair in pairs]):
+        for ids in tokenizer.encode_batch([pair.target for pair in pairs]):
             second.append(ids)
     first.close()
     second.close()

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from luoxia.core.cache import cache_folder, entry_of
 from luoxia.core.reading import Skips
 from luoxia.core.skips import Skipped
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 
 VERSION = 2  # raise it when what is written changes
-CHUNK = 1024  # texts that are tokenised at a time, at most
+CHUNK = 1024  # texts that are tokenized at a time, at most
 CHUNK_CHARACTERS = 2**22
 FACTS = "dataset.json"
 Facts = dict[str, Any]
@@ -134,11 +134,11 @@ class Packed:
 def cached(
     kind: str,
     source: Source,
-    tokenisers: Sequence[Tokeniser],
+    tokenizers: Sequence[Tokenizer],
     build: Callable[..., Facts],
     names: Sequence[str],
 ) -> tuple[tuple[str, str, Skips], Facts, list[Ragged]]:
-    """Open a source's cache entry of this kind, built by ``build(folder, source, *tokenisers)`` where it is not there.
+    """Open a source's cache entry of this kind, built by ``build(folder, source, *tokenizers)`` where it is not there.
 
     ``build`` writes the sequences called ``names`` and returns facts to keep with them. The entry appears
     whole or not at all, so two processes may build it at once; a damaged one is built again.
@@ -149,11 +149,11 @@ def cached(
     Raises:
         LuoxiaError: what ``build`` raises, or the cache cannot be written or read.
     """
-    key = [kind, source.fingerprint, *(tokeniser.digest for tokeniser in tokenisers)]
+    key = [kind, source.fingerprint, *(tokenizer.digest for tokenizer in tokenizers)]
     entry = cache_folder() / "texts" / sha256(json.dumps([VERSION, key]).encode()).hexdigest()[:32]
 
     def write(folder: Path) -> None:
-        facts = build(folder, source, *tokenisers)
+        facts = build(folder, source, *tokenizers)
         (folder / FACTS).write_text(json.dumps({**facts, "skips": asdict(source.skips)}), "utf-8")
 
     def read(entry: Path) -> tuple[Skips, Facts, list[Ragged]]:

@@ -25,12 +25,12 @@ from luoxia.metrics.intervals import Estimate, mean, share
 from luoxia.metrics.ngrams import (
     ORDERS,
     SMOOTHING,
-    TOKENISATION,
+    TOKENIZATION,
     Corpus,
     distinct,
     repetition,
     self_bleu,
-    tokenise,
+    tokenize,
 )
 from luoxia.metrics.overlap import longest_overlaps
 from luoxia.metrics.resampling import bootstrap
@@ -186,15 +186,15 @@ def _authenticity(texts: _Texts) -> list[Score]:
 
 def _plausibility(texts: _Texts) -> list[Score]:
     """How much a text repeats itself, whether it is text at all, and whether its words are words."""
-    sides = [[tokenise(text) for text in side] for side in (texts.fake, texts.real)]
-    vocabulary = {token for text in texts.training for token in tokenise(text)}
+    sides = [[tokenize(text) for text in side] for side in (texts.fake, texts.real)]
+    vocabulary = {token for text in texts.training for token in tokenize(text)}
     repeated, repeated_floor = (_repetition(side) for side in sides)
     valid, valid_floor = (share([is_text(text) for text in side]) for side in (texts.fake, texts.real))
     known, known_floor = (_known(side, vocabulary, texts.seed) for side in sides)
     named: dict[str, tuple[Estimate | None, Estimate | None, Signature]] = {
-        "repetition": (repeated, repeated_floor, {"n": REPEATED, "tokenisation": TOKENISATION}),
+        "repetition": (repeated, repeated_floor, {"n": REPEATED, "tokenization": TOKENIZATION}),
         "valid text": (valid, valid_floor, {}),
-        "known words": (known, known_floor, {"tokenisation": TOKENISATION}),
+        "known words": (known, known_floor, {"tokenization": TOKENIZATION}),
     }
     return [
         texts.score(name, "plausibility", estimate, floor and floor.value, **settings)
@@ -204,7 +204,7 @@ def _plausibility(texts: _Texts) -> list[Score]:
 
 
 def _repetition(texts: Sequence[Sequence[str]]) -> Estimate | None:
-    """Mean ``repetition`` of the tokenised texts that are long enough; None without any."""
+    """Mean ``repetition`` of the tokenized texts that are long enough; None without any."""
     values = repetition(Corpus.of(texts), REPEATED)
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -226,7 +226,7 @@ def is_text(text: str) -> bool:
 
 
 def _known(texts: Sequence[Sequence[str]], vocabulary: set[str], seed: int) -> Estimate | None:
-    """Share of the words in tokenised texts that are in the vocabulary; None without any word."""
+    """Share of the words in tokenized texts that are in the vocabulary; None without any word."""
     words = [[token for token in text if token[0].isalnum()] for text in texts]
     counts = np.array([(sum(word in vocabulary for word in text), len(text)) for text in words], np.float64)
     if not counts[:, 1].any():
@@ -244,18 +244,18 @@ def _known(texts: Sequence[Sequence[str]], vocabulary: set[str], seed: int) -> E
 
 def _creativity(texts: _Texts, copied: int) -> list[Score]:
     """How varied the texts are, and how much of them stands in the training text."""
-    sides = [Corpus.of([tokenise(text) for text in side]) for side in (texts.fake, texts.real)]
+    sides = [Corpus.of([tokenize(text) for text in side]) for side in (texts.fake, texts.real)]
     least = min(len(corpus.tokens) for corpus in sides)
     tokens = 1 << (least.bit_length() - 1)  # a power of two, so that measurements of two models compare
     equal = [corpus.first(tokens) for corpus in sides]
     scores = []
     for n in (1, 2, 3):
         value, floor = (distinct(corpus, n) for corpus in equal)
-        settings: Signature = {"n": n, "tokens": tokens, "divided by": "tokens", "tokenisation": TOKENISATION}
+        settings: Signature = {"n": n, "tokens": tokens, "divided by": "tokens", "tokenization": TOKENIZATION}
         scores.append(texts.score(f"distinct-{n}", "creativity", value, floor.value, **settings))
     among = min(AMONG, *(corpus.count for corpus in sides))
     value, floor = (self_bleu(corpus.select(np.arange(among))) for corpus in sides)
-    settings = {"n": ORDERS, "among": among, "smoothing": SMOOTHING, "tokenisation": TOKENISATION}
+    settings = {"n": ORDERS, "among": among, "smoothing": SMOOTHING, "tokenization": TOKENIZATION}
     scores.append(texts.score("self-BLEU", "creativity", value, floor.value, **settings))
     return [*scores, *_overlap_scores(texts, copied)]
 

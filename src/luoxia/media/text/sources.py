@@ -1,4 +1,4 @@
-"""From a path to documents: plain text, or rows with named fields; labelled where folders or a field say so."""
+"""From a path to documents: plain text, or rows with named fields; labeled where folders or a field say so."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TextSource:
     title: str  # what a person reads
     fingerprint: str  # hex digest of the content and of how it is read
     condition: tuple[str, ...] = ()
-    labelled: bool = False
+    labeled: bool = False
     chat: ChatTemplate | None = None  # how chats are written, where the documents are chats
     skips: Skips = field(default_factory=Skips)  # by the latest whole pass; before one: unusable files
     allowed: float = ALLOWED  # share of the rows that may be broken
@@ -80,7 +80,7 @@ class TextSource:
                 parts = []
 
     def texts(self) -> Iterator[str]:
-        """Yield the text of all pieces, and the lines that state their conditions, to train a tokeniser on."""
+        """Yield the text of all pieces, and the lines that state their conditions, to train a tokenizer on."""
         for piece in self.pieces():
             yield from condition_lines(piece.fields)
             if piece.text:
@@ -206,7 +206,7 @@ def read_texts(
         title=str(path),
         fingerprint=fingerprint_of(key),
         condition=condition,
-        labelled=bool(label or folders),
+        labeled=bool(label or folders),
         chat=template if chat else None,
         skips=skips,
         allowed=allow_skipped,

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TextSpec:
-    """Tokens in the vocabulary; classes of labelled text, 0 without labels; the form of a network to go on from."""
+    """Tokens in the vocabulary; classes of labeled text, 0 without labels; the form of a network to go on from."""
 
     vocabulary: int
     classes: int = 0

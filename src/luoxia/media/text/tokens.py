@@ -14,7 +14,7 @@ from luoxia.core.errors import UsageError
 from luoxia.core.order import Order, generator_for, holdout_split, spread
 from luoxia.media.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.media.text.sources import TextSource
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 
 IGNORED = -100  # the target that costs nothing, as in torch.nn.functional.cross_entropy
 
@@ -87,17 +87,17 @@ class TokenDataset(Packed):
         return len(self.documents)
 
     @classmethod
-    def open(cls, source: TextSource, tokeniser: Tokeniser) -> TokenDataset:
-        """Tokenise a source, once for the cache.
+    def open(cls, source: TextSource, tokenizer: Tokenizer) -> TokenDataset:
+        """Tokenize a source, once for the cache.
 
         Raises:
-            UsageError: the tokeniser has no end-of-text token.
+            UsageError: the tokenizer has no end-of-text token.
             LuoxiaError: no document can be used, or the cache cannot be written.
         """
-        if tokeniser.eos is None:
-            raise UsageError("this tokeniser has no end-of-text token, so it cannot separate documents")
-        known, _, (documents,) = cached("tokens", source, [tokeniser], _build, ["documents"])
-        return cls(*known, documents, tokeniser.eos)
+        if tokenizer.eos is None:
+            raise UsageError("this tokenizer has no end-of-text token, so it cannot separate documents")
+        known, _, (documents,) = cached("tokens", source, [tokenizer], _build, ["documents"])
+        return cls(*known, documents, tokenizer.eos)
 
     def split(self, fraction: float = 0.1, seed: int = 0) -> tuple[TokenStream, TokenStream]:
         """Split into (train, held-out), a pure function of the arguments.
@@ -178,12 +178,12 @@ class TokenBatches:
         return int(generator_for("phase", self.seed, epoch).random_raw() % len(self.stream))
 
 
-def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
-    writer = RaggedWriter(folder, "documents", tokeniser.vocabulary)
-    begin, end = np.array(tokeniser.prefix, np.int64), np.array([tokeniser.eos])
+def _build(folder: Path, source: TextSource, tokenizer: Tokenizer) -> Facts:
+    writer = RaggedWriter(folder, "documents", tokenizer.vocabulary)
+    begin, end = np.array(tokenizer.prefix, np.int64), np.array([tokenizer.eos])
     begins = len(begin) > 0  # what a foreign model expects before each text
     for pieces in in_chunks(source.pieces(), lambda piece: len(piece.text)):
-        for piece, ids in zip(pieces, tokeniser.encode_batch([piece.text for piece in pieces]), strict=True):
+        for piece, ids in zip(pieces, tokenizer.encode_batch([piece.text for piece in pieces]), strict=True):
             if begins:
                 writer.extend(begin)
             writer.extend(ids)

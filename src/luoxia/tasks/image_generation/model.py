@@ -28,7 +28,7 @@ from luoxia.tasks.image_generation.spaces import (
     Directions,
     Points,
     Space,
-    factorised,
+    factorized,
     points_in,
     space_of,
     ways,
@@ -281,7 +281,7 @@ class ImageGenerator:
 
     def directions(self, k: int = 8) -> Directions:
         """The ``k`` directions of ``space`` that change most, in closed form (SeFa)."""
-        vectors, eigenvalues = factorised(self.space.weights(), k)
+        vectors, eigenvalues = factorized(self.space.weights(), k)
         labels = torch.arange(len(self.classes)) if self.conditional else None
         labels = None if labels is None else labels.to(self.device)
         with torch.inference_mode():

@@ -32,7 +32,7 @@ RAMP_UP, RAMP_DOWN, RESTLESS = 0.05, 0.25, 0.75
 class Projection:
     """What was found: ``point`` (1, …) of ``space``, its ``label`` or None, and how near its image is.
 
-    ``distance`` is perceptual, ``pixels`` the root mean square difference in grey levels of 0 to 255. ``course``:
+    ``distance`` is perceptual, ``pixels`` the root mean square difference in gray levels of 0 to 255. ``course``:
     images (k, c, h, w) on the way, the last of them the result's.
     """
 
@@ -61,11 +61,11 @@ def project(
     noise = _Noise(space.network, rng) if isinstance(space, WSpace) else None
     spread = _spread_of_w(space, labels, rng) if isinstance(space, WSpace) else 0.0
     point.requires_grad_(True)
-    optimiser = torch.optim.Adam([point, *(noise.maps if noise else [])], lr=RATE, betas=(0.9, 0.999))
+    optimizer = torch.optim.Adam([point, *(noise.maps if noise else [])], lr=RATE, betas=(0.9, 0.999))
     course, kept = [], {round(i * (steps - 1) / (SHOWN - 1)) for i in range(SHOWN)}
     for step in range(steps):
         share = step / steps
-        optimiser.param_groups[0]["lr"] = RATE * _rate(share)
+        optimizer.param_groups[0]["lr"] = RATE * _rate(share)
         shaken = point
         if styled:
             shake = 0.05 * spread * max(0.0, 1 - share / RESTLESS) ** 2
@@ -73,11 +73,11 @@ def project(
         images = _images(space, shaken, label, noise)
         loss = distance(images, target).sum()
         loss = loss + (NOISE_WEIGHT * noise.structure() if noise else PRIOR * point.square().mean())
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
         if noise:
-            noise.normalise()
+            noise.normalize()
         if step in kept:
             course.append(images.detach())
     with torch.no_grad():
@@ -132,7 +132,7 @@ def _spread_of_w(space: WSpace, labels: Tensor | None, rng: torch.Generator) -> 
 
 
 class _Noise:
-    """The maps of noise of one image, kept noise: their structure is penalised, their mean and variance are fixed."""
+    """The maps of noise of one image, kept noise: their structure is penalized, their mean and variance are fixed."""
 
     def __init__(self, network: Any, rng: torch.Generator) -> None:
         sizes = [network.sizes[0], *(size for size in network.sizes[1:] for _ in range(2))]
@@ -146,7 +146,7 @@ class _Noise:
         return torch.cat([noise.flatten(1) for noise in self.maps], 1)
 
     def structure(self) -> Tensor:
-        """How much each value tells of its neighbours, at all scales down to 8 pixels: squared autocorrelations."""
+        """How much each value tells of its neighbors, at all scales down to 8 pixels: squared autocorrelations."""
         total = self.maps[0].new_zeros(())
         for noise in self.maps:
             while True:
@@ -158,7 +158,7 @@ class _Noise:
         return total
 
     @torch.no_grad()
-    def normalise(self) -> None:
+    def normalize(self) -> None:
         """Mean 0, variance 1."""
         for noise in self.maps:
             noise -= noise.mean()

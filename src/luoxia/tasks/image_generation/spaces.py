@@ -166,7 +166,7 @@ class Directions:
     spread: Tensor
 
 
-def factorised(weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def factorized(weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """SeFa (Shen & Zhou 2021, arXiv:2007.06600, eq. 5): the ``k`` eigenvectors of AᵀA with the largest eigenvalues.
 
     A (outputs, d) → unit vectors (k, d), the entry of each with the largest absolute value positive; eigenvalues (k,).

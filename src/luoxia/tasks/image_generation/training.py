@@ -73,8 +73,8 @@ class ImageSession(PictureSession):
         recipe, dataset = self.recipe, self.dataset
         self.origin: dict[str, Any] = {}
         train, self.heldout_indices = holdout_split(len(dataset), recipe.holdout, recipe.seed)
-        self.train_indices, labelled = train, recipe.condition != "none"
-        self.batches = ImageBatches(dataset, train, recipe.batch, recipe.seed, self.world, labelled)
+        self.train_indices, labeled = train, recipe.condition != "none"
+        self.batches = ImageBatches(dataset, train, recipe.batch, recipe.seed, self.world, labeled)
 
     def objective(self) -> Objective:
         """The recipe's, with the weights that are gone on with; a resumed run has them in its checkpoints."""
@@ -176,7 +176,7 @@ class ImageSession(PictureSession):
             "train": len(self.train_indices),
             "heldout": len(self.heldout_indices),
             "classes": list(self.dataset.classes),
-            "labelled": self.dataset.labels is not None,
+            "labeled": self.dataset.labels is not None,
         }
 
     def card(self) -> str:
@@ -186,6 +186,6 @@ class ImageSession(PictureSession):
             f"A generator of {spec.height} × {spec.width} images ({spec.channels} channels)",
             f"{self.dataset.source} ({many(len(self.dataset), 'image')})",
             'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, seed=0)  # uint8 (n, h, w, c)',
-            "What it generates is synthetic. It can resemble its training images: see the neighbours in the run's "
+            "What it generates is synthetic. It can resemble its training images: see the neighbors in the run's "
             "report.",
         )

@@ -20,7 +20,7 @@ from luoxia.training.checkpoint import load_latest
 from luoxia.training.objective import Objective
 from luoxia.training.recipe import NO_LIMIT
 
-HOW = {"batch", "accumulate", "average_checkpoints", "optimiser", "schedule", "ema"}
+HOW = {"batch", "accumulate", "average_checkpoints", "optimizer", "schedule", "ema"}
 """Of the keys that all recipes of images share, those that say how a generator was trained."""
 ANEW = set(ImageRecipe.model_fields) - HOW | {"d_lr", "init", "freeze_d"}
 """Keys that are no part of what a generator is, nor of how it was trained: a fine-tuning has its own."""
@@ -97,7 +97,7 @@ def told(origin: dict[str, Any]) -> list[str]:
     """What was carried over, a sentence a network, and one for the classes."""
     sentences = [f"{name}: {_sentence(facts, origin)}" for name, facts in origin["networks"].items()]
     if classes := origin.get("classes"):
-        words = {"carried": "carried over by name", "fresh": "learnt afresh", "left": "left behind"}
+        words = {"carried": "carried over by name", "fresh": "learned afresh", "left": "left behind"}
         parts = [f"{word} {_names(classes[key])}" for key, word in words.items() if classes[key]]
         sentences.append(f"classes: {'; '.join(parts)}")
     return sentences

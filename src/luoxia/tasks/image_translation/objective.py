@@ -55,7 +55,7 @@ class Unpaired(Objective):
         )
 
     def generator_losses(self, real: UnpairedBatch, rng: Rng) -> Losses:
-        """What the generators minimise."""
+        """What the generators minimize."""
         raise NotImplementedError
 
     def adversarial(self, judged: Judged) -> Tensor:

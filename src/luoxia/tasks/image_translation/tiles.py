@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luoxia.nn.layers import centre_crop
+from luoxia.nn.layers import center_crop
 from luoxia.tasks.image_translation.networks.cyclegan import (
     STRIDE,
     Generator,
@@ -45,7 +45,7 @@ def smallest_tile(network: Generator) -> int:
 def translate_in_tiles(network: Generator, image: Tensor, side: int, device: torch.device) -> Tensor:
     """An image (1, c, h, w) of any size, in tiles of ``side`` pixels a side → the same shape, float32.
 
-    All tiles go through the network layer by layer, for its normalisation is by the moments of the whole image: these
+    All tiles go through the network layer by layer, for its normalization is by the moments of the whole image: these
     are added up over the tiles. The outermost pixels of a tile, which lack their surroundings, count nothing. The
     ``device`` holds one tile at a time; the others wait in main memory.
     """
@@ -57,7 +57,7 @@ def translate_in_tiles(network: Generator, image: Tensor, side: int, device: tor
     made = torch.zeros_like(whole, dtype=torch.float32)
     for tile, part in zip(tiles, parts, strict=True):
         tile.of(made).add_(part.float() * tile.weights)
-    return centre_crop(made, image.shape[2], image.shape[3])
+    return center_crop(made, image.shape[2], image.shape[3])
 
 
 def _through(module: nn.Module, parts: list[Tensor], tiles: list[Tile], device: torch.device) -> list[Tensor]:

@@ -33,7 +33,7 @@ from luoxia.tasks.shared.image_training import (
     PictureSession,
     Real,
     make_reference,
-    picture_neighbours,
+    picture_neighbors,
 )
 from luoxia.tasks.stored import spec_of
 from luoxia.training.objective import Phase, Rng, hashed
@@ -143,7 +143,7 @@ class UnpairedSession(PictureSession):
         """Held-out images, their translations, and these translated back: a row for each image."""
         translator, columns = self.generator(), []
         for direction in translator.directions:
-            real = take(self._centred[direction[0]], unseen(self.splits[direction[0]]), ROWS)
+            real = take(self._centered[direction[0]], unseen(self.splits[direction[0]]), ROWS)
             columns += [real, *journey(translator, real, direction)]
         rows = min(map(len, columns))
         tiles = np.stack([column[:rows] for column in columns], axis=1)
@@ -151,29 +151,29 @@ class UnpairedSession(PictureSession):
         write_grid(path, tiles.reshape(-1, *tiles.shape[2:]), self.details(), len(columns))
 
     @cached_property
-    def _centred(self) -> dict[str, ImageDataset]:
-        return {side: self.dataset.centred(side) for side in "ab"}
+    def _centered(self) -> dict[str, ImageDataset]:
+        return {side: self.dataset.centered(side) for side in "ab"}
 
     @property
     def real(self) -> Real:
         """Side B."""
-        return self._centred["b"], *self.splits["b"]
+        return self._centered["b"], *self.splits["b"]
 
     def made(self, most: int) -> Images:
         """Translations of held-out images of side A."""
-        return self.generator().translate(take(self._centred["a"], unseen(self.splits["a"]), most))
+        return self.generator().translate(take(self._centered["a"], unseen(self.splits["a"]), most))
 
     def measure(self) -> list[dict[str, Any]]:
-        """All scores of the present average, and the picture of its nearest neighbours on side B."""
+        """All scores of the present average, and the picture of its nearest neighbors on side B."""
         measurement, made, real = examine(
             self.generator(),
-            self._centred,
+            self._centered,
             self.splits,
             {"b": self.reference},
             self.recipe,
             seed=self.score_seed,
         )
-        picture_neighbours(self.run, made, real, measurement)
+        picture_neighbors(self.run, made, real, measurement)
         return [score.as_dict() for score in measurement.scores]
 
     # ------------------------------------------------------------------ the model folder
@@ -211,7 +211,7 @@ class UnpairedSession(PictureSession):
             "train": {side: len(train) for side, (train, _) in self.splits.items()},
             "heldout": {side: len(heldout) for side, (_, heldout) in self.splits.items()},
             "classes": [],
-            "labelled": False,
+            "labeled": False,
         }
 
     def card(self) -> str:
@@ -263,7 +263,7 @@ def of_translators(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def examine(
     translator: ImageTranslator,
-    centred: dict[str, ImageDataset],
+    centered: dict[str, ImageDataset],
     splits: Splits,
     references: dict[str, Reference],
     recipe: UnpairedRecipe,
@@ -284,13 +284,13 @@ def examine(
         here, there = direction[0], direction[-1]
         reference = references.get(there) or make_reference(
             chosen,
-            centred[there],
+            centered[there],
             *splits[there],
             seed=seed,
             limit=max(most, 10_000),
             device=translator.device,
         )
-        real = take(centred[here], unseen(splits[here]), most)
+        real = take(centered[here], unseen(splits[here]), most)
         made, *back = journey(translator, real, direction)
         measurement = measure(reference, made)
         results[direction] = measurement, made, reference.real

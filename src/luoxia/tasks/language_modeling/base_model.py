@@ -16,9 +16,9 @@ from luoxia.interchange.huggingface import Loaded, load_folder, read_shape
 from luoxia.interchange.peft import load_adapter, save_adapter
 from luoxia.interchange.saving import fitting
 from luoxia.interchange.tensors import read_json
-from luoxia.interchange.tokenisers import FILES, end_tokens
+from luoxia.interchange.tokenizers import FILES, end_tokens
 from luoxia.media.text.chat import ChatTemplate
-from luoxia.media.text.tokeniser import FILE, Tokeniser
+from luoxia.media.text.tokenizer import FILE, Tokenizer
 from luoxia.nn.lora import adapters, add_lora, fold
 from luoxia.nn.transformer import Decoder
 from luoxia.runs.folder import is_foreign, model_folder, require_model
@@ -45,7 +45,7 @@ class Origin:
         require_model(Path(path))
         folder = model_folder(path)
         if is_foreign(folder):
-            foreign_tokeniser(folder)  # refuses one that does not fit
+            foreign_tokenizer(folder)  # refuses one that does not fit
             loaded = merged(load_folder(folder), adapter)
             if not isinstance(loaded.network, Decoder):
                 raise UsageError(f"{path} is an encoder, which writes no text: give a model that does")
@@ -72,14 +72,14 @@ class Origin:
         return Loaded(self.network, str(config.get("model_type")), self.foreign, config)
 
 
-def origin_tokeniser(path: str) -> Tokeniser:
-    """The tokeniser of such a folder; ``UsageError`` where it has none."""
+def origin_tokenizer(path: str) -> Tokenizer:
+    """The tokenizer of such a folder; ``UsageError`` where it has none."""
     require_model(Path(path))
     folder = model_folder(path)
-    found = foreign_tokeniser(folder) if is_foreign(folder) else Tokeniser.load(folder)
+    found = foreign_tokenizer(folder) if is_foreign(folder) else Tokenizer.load(folder)
     if found is None:
         raise UsageError(
-            f"{path} has no tokenizer.json, and text cannot be learnt without: save the tokeniser there"
+            f"{path} has no tokenizer.json, and text cannot be learned without: save the tokenizer there"
         )
     return found
 
@@ -91,42 +91,42 @@ def origin_chat(path: str) -> ChatTemplate:
     return ChatTemplate.of(folder if is_foreign(folder) else folder / FOREIGN)
 
 
-def foreign_tokeniser(folder: Path) -> Tokeniser | None:
-    """The tokeniser of a Hugging Face folder; None where none lies there.
+def foreign_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a Hugging Face folder; None where none lies there.
 
     ``LuoxiaError`` where it has tokens that the network's embedding lacks.
     """
     if (folder / "tokenizer.json").is_file():
-        tokeniser = Tokeniser.from_huggingface(folder, next(iter(end_tokens(folder)), None))
+        tokenizer = Tokenizer.from_huggingface(folder, next(iter(end_tokens(folder)), None))
     elif (folder / FILE).is_file():
-        tokeniser = Tokeniser.load(folder)
+        tokenizer = Tokenizer.load(folder)
     else:
         return None
     rows = read_shape(Config(folder / "config.json"))[1].vocabulary
-    if tokeniser.vocabulary > rows:
-        beyond = [name for name, token in tokeniser.specials.items() if token >= rows]
+    if tokenizer.vocabulary > rows:
+        beyond = [name for name, token in tokenizer.specials.items() if token >= rows]
         named = f", such as {', '.join(beyond[:3])}," if beyond else ""
         raise LuoxiaError(
-            f"the tokeniser in {folder} has {tokeniser.vocabulary:,} tokens and the network's embedding only {rows:,} "
+            f"the tokenizer in {folder} has {tokenizer.vocabulary:,} tokens and the network's embedding only {rows:,} "
             f"rows: tokens were added{named} without a row for each; in transformers, "
             "model.resize_token_embeddings(len(tokenizer)) adds them"
         )
-    return tokeniser
+    return tokenizer
 
 
 def load_foreign(
     folder: Path, device: torch.device, adapter: str | Path | None = None, **precise: Any
 ) -> TextGenerator | TextEncoder:
-    """The model of a Hugging Face folder, with its tokeniser where one lies there and a PEFT ``adapter`` merged."""
-    tokeniser, loaded = foreign_tokeniser(folder), merged(load_folder(folder), adapter)
+    """The model of a Hugging Face folder, with its tokenizer where one lies there and a PEFT ``adapter`` merged."""
+    tokenizer, loaded = foreign_tokenizer(folder), merged(load_folder(folder), adapter)
     details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
     details["generator"] = f"Luoxia {__version__}"
     details |= {} if adapter is None else {"adapter": Path(adapter).resolve().name}
     common: dict[str, Any] = {"details": details, "device": device, **precise}
     if isinstance(loaded.network, Decoder):
         chat = ChatTemplate.of(folder)
-        return TextGenerator(loaded.network, tokeniser, ends=end_tokens(folder), chat=chat, **common)
-    return TextEncoder(loaded.network, tokeniser, **common)
+        return TextGenerator(loaded.network, tokenizer, ends=end_tokens(folder), chat=chat, **common)
+    return TextEncoder(loaded.network, tokenizer, **common)
 
 
 def merged(loaded: Loaded, adapter: str | Path | None) -> Loaded:
@@ -146,9 +146,9 @@ def refuse_adapter(path: str | Path, adapter: str | Path | None) -> None:
         )
 
 
-def learnt_ends(folder: Path, tokeniser: Tokeniser) -> tuple[int, ...]:
-    """What ends the texts of a fine-tuned model: its tokeniser's end, which it learnt, and those it came with."""
-    own = () if tokeniser.eos is None else (tokeniser.eos,)
+def learned_ends(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """What ends the texts of a fine-tuned model: its tokenizer's end, which it learned, and those it came with."""
+    own = () if tokenizer.eos is None else (tokenizer.eos,)
     return (*own, *end_tokens(folder / FOREIGN))
 
 

@@ -17,8 +17,8 @@ from luoxia.decoding.loop import Completion, Decoding, complete, stream_text
 from luoxia.media.text.chat import PLAIN, ChatTemplate, Message, messages_of
 from luoxia.media.text.chats import chat_ids
 from luoxia.media.text.conditions import condition_prompt
-from luoxia.media.text.tokeniser import Tokeniser
-from luoxia.nn.int8 import quantise
+from luoxia.media.text.tokenizer import Tokenizer
+from luoxia.nn.int8 import quantize
 from luoxia.nn.packed import pack, packable
 from luoxia.nn.transformer import Decoder
 from luoxia.tasks.language_modeling.rules import Rule, open_rule
@@ -29,25 +29,25 @@ Condition = Mapping[str, str]
 
 
 class TextGenerator(TokenModel[Decoder]):
-    """A decoder that writes. ``condition`` names the fields that tell it what; it has learnt to do without them too.
+    """A decoder that writes. ``condition`` names the fields that tell it what; it has learned to do without them too.
 
-    ``ends`` are the tokens that end a text; by default the tokeniser's own. ``chat`` is how it writes chats.
+    ``ends`` are the tokens that end a text; by default the tokenizer's own. ``chat`` is how it writes chats.
     """
 
     def __init__(
         self,
         network: Decoder,
-        tokeniser: Tokeniser | None,
+        tokenizer: Tokenizer | None,
         *,
         condition: Sequence[str] = (),
         ends: Collection[int] = (),
         chat: ChatTemplate = PLAIN,
         **common: Any,
     ) -> None:
-        super().__init__(network, tokeniser, **common)
+        super().__init__(network, tokenizer, **common)
         self.condition = tuple(condition)
         self.chat = chat
-        own = None if tokeniser is None else tokeniser.eos
+        own = None if tokenizer is None else tokenizer.eos
         self.ends = frozenset(ends or (() if own is None else (own,)))
 
     @torch.inference_mode()
@@ -160,19 +160,19 @@ class TextGenerator(TokenModel[Decoder]):
         return replace(decoding or Decoding(), seed=seed, **named), constraint
 
     def _tokens(self) -> dict[str, Any]:
-        """What decoding must know of the tokeniser."""
-        tokeniser = self.tokenizer
-        known = range(tokeniser.vocabulary)
+        """What decoding must know of the tokenizer."""
+        tokenizer = self.tokenizer
+        known = range(tokenizer.vocabulary)
         return {
             "eos": [end for end in self.ends if end in known],
-            "decode": tokeniser.decode,
+            "decode": tokenizer.decode,
             "known": len(known),
         }
 
     def lighten(self, *, bf16: bool = False, int8: bool = False) -> TextGenerator:
         """A copy with shorter weights: bfloat16 for half the bytes, 8-bit matrices for a quarter."""
         return TextGenerator(
-            copy.deepcopy(self.network), self._tokeniser, condition=self.condition, ends=self.ends,
+            copy.deepcopy(self.network), self._tokenizer, condition=self.condition, ends=self.ends,
             details=self.details, device=self.device,
             dtype=torch.bfloat16 if bf16 else None, quantize="int8" if int8 else None,
         )  # fmt: skip
@@ -219,7 +219,7 @@ class TextGenerator(TokenModel[Decoder]):
         return replace(decoding, stop=(*decoding.stop, *self.chat.stop))
 
     def _refuse_unseen(self, said: Mapping[str, str]) -> None:
-        """Say which character of what was said is in no text that the model has learnt from."""
+        """Say which character of what was said is in no text that the model has learned from."""
         for key, text in said.items():
             for character in text:
                 if self.tokenizer.unk in self.tokenizer.encode(character):
@@ -235,7 +235,7 @@ def lighten(network: Decoder, *, bf16: bool = False, int8: bool = False) -> Deco
     elif bf16:
         network.bfloat16()
     if int8:
-        quantise(network, head=True)
+        quantize(network, head=True)
     return network
 
 

@@ -193,21 +193,21 @@ def read_readings(path: str | Path) -> Readings:
 
 
 class Poem:
-    """A form of verse for one tokeniser, as a constraint; ``begin()`` is one row's state.
+    """A form of verse for one tokenizer, as a constraint; ``begin()`` is one row's state.
 
     Tokens are followed byte by byte through the form, so that they may hold several characters, or parts of one. A
-    tokeniser that cannot write the form's marks raises UsageError.
+    tokenizer that cannot write the form's marks raises UsageError.
     """
 
-    def __init__(self, form: Form, tokeniser: Tokens) -> None:
+    def __init__(self, form: Form, tokenizer: Tokens) -> None:
         self.form = form
-        self.spelling = spellings(tokeniser)
+        self.spelling = spellings(tokenizer)
         self.trie = _trie(self.spelling)
         pieces = by_spelling(self.spelling)
         for marks in form.marks:
             if not any(finishing(mark.encode(), pieces)[0] for mark in marks):
                 raise UsageError(
-                    f"this tokeniser cannot write '{marks}', which the form needs: train it on verse"
+                    f"this tokenizer cannot write '{marks}', which the form needs: train it on verse"
                 )
         self.mask = lru_cache(512)(self._mask)
         self._next = lru_cache(512)(self._beginnings)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from luoxia.core.config import Place, Unset, Whole, Words, merge
 from luoxia.tasks.shared.token_recipe import TextRecipe
-from luoxia.training.recipe import Optimiser, Schedule
+from luoxia.training.recipe import Optimizer, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.text.spec import TextSpec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CLASSIC: dict[str, Any] = {
     "lr": 1e-3,
-    "optimiser": {"name": "adamw", "betas": (0.9, 0.99), "weight_decay": 0.1, "clip": 1.0},
+    "optimizer": {"name": "adamw", "betas": (0.9, 0.99), "weight_decay": 0.1, "clip": 1.0},
     "schedule": {"name": "cosine", "warmup": 100, "final": 0.1},
 }
 """How GPT-2's kind is trained (Brown et al. 2020, appendix B), at a small model's learning rate."""
@@ -29,7 +29,7 @@ CLASSIC: dict[str, Any] = {
 
 TUNED: dict[str, Any] = {
     "lr": 6.25e-5,
-    "optimiser": {"name": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01, "clip": 1.0},
+    "optimizer": {"name": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01, "clip": 1.0},
     "schedule": {"name": "cosine", "warmup": 50, "final": 0.1},
 }
 """How a trained model is gone on with (Radford et al. 2018, section 4.1, for the learning rate)."""
@@ -39,7 +39,7 @@ ADAPTED: dict[str, Any] = {**TUNED, "lr": 2e-4}
 """The same through LoRA (Hu et al. 2021, table 11)."""
 
 
-FORM = ("size", "style", "layers", "heads", "width", "tokeniser", "vocabulary")
+FORM = ("size", "style", "layers", "heads", "width", "tokenizer", "vocabulary")
 """Keys that a model to go on from has settled."""
 
 
@@ -65,10 +65,10 @@ class GPT(TextRecipe):
         0.1,
         ge=0,
         lt=1,
-        description="share of rows learnt without a field, and without all, to do without them",
+        description="share of rows learned without a field, and without all, to do without them",
     )
     init: Annotated[str | None, Place] = Field(
-        None, description="a run or Hugging Face folder to go on from, its form and its tokeniser taken over"
+        None, description="a run or Hugging Face folder to go on from, its form and its tokenizer taken over"
     )
     lora: Whole = Field(
         0, ge=0, le=2**16, description="with init: train adapters of this rank only; 0: all weights"
@@ -82,7 +82,7 @@ class GPT(TextRecipe):
     batch: Whole = Field(16, ge=1, le=2**20, description="rows of text a step and process")
     steps: Whole = 3000
     lr: float = 0.02
-    optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
+    optimizer: Optimizer = Optimizer(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
     schedule: Schedule = Schedule(name="linear", final=0.05)
 
     @field_validator("condition")

@@ -12,14 +12,14 @@ from luoxia.tasks.language_modeling.poems import Form, Poem, read_readings
 
 
 class Rule(Protocol):
-    """A constraint for one tokeniser, compiled once: ``Poem``, ``Grammar`` or ``Choices``."""
+    """A constraint for one tokenizer, compiled once: ``Poem``, ``Grammar`` or ``Choices``."""
 
     def begin(self, prompt: str = "") -> Constraint:
         """The state of a fresh row that follows ``prompt``."""
 
 
 def open_rule(
-    tokeniser: Tokens,
+    tokenizer: Tokens,
     *,
     poem: str | None = None,
     readings: str | Path | None = None,
@@ -29,7 +29,7 @@ def open_rule(
     """The rule that is named, None where none is.
 
     Args:
-        tokeniser: of the model that is to keep it.
+        tokenizer: of the model that is to keep it.
         poem: a form of verse: 五言 or 七言 (four lines), 五绝, 七绝, 五律, 七律.
         readings: a table for ``poem`` (see ``read_readings``): lines rhyme, and 绝 and 律 follow the patterns of tones.
         schema: a file with a JSON schema.
@@ -37,7 +37,7 @@ def open_rule(
 
     Raises:
         UsageError: more than one is named, or it cannot be read or followed.
-        LuoxiaError: the tokeniser cannot write what it asks.
+        LuoxiaError: the tokenizer cannot write what it asks.
     """
     named = {"poem": poem, "schema": schema, "grammar": grammar}
     given = [name for name, value in named.items() if value is not None]
@@ -46,10 +46,10 @@ def open_rule(
     if readings is not None and poem is None:
         raise UsageError("readings= belongs to poem=: name a form of verse")
     if poem is not None:
-        return Poem(_form(poem, readings), tokeniser)
+        return Poem(_form(poem, readings), tokenizer)
     if schema is not None:
-        return Grammar.json_schema(_read("schema", schema), tokeniser)
-    return None if grammar is None else Grammar.lark(_read("grammar", grammar), tokeniser)
+        return Grammar.json_schema(_read("schema", schema), tokenizer)
+    return None if grammar is None else Grammar.lark(_read("grammar", grammar), tokenizer)
 
 
 def _form(name: str, readings: str | Path | None) -> Form:

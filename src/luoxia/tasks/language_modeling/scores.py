@@ -61,7 +61,7 @@ def prediction_scores(
     ``most``: of so many rows of it, spread over all.
     ``name`` tells which text it is, for the signature.
     """
-    lengths = np.asarray(corpus.tokeniser.byte_lengths())
+    lengths = np.asarray(corpus.tokenizer.byte_lengths())
     training = network.training
     network.eval()
     likelihoods, sizes = [], []
@@ -72,8 +72,8 @@ def prediction_scores(
     network.train(training)
     if not sum(sizes):
         return []
-    kind = f"{corpus.tokeniser.kind} {corpus.tokeniser.digest[:8]}"
-    return measure_language(likelihoods, sizes, tokeniser=kind, text=name, seed=seed)
+    kind = f"{corpus.tokenizer.kind} {corpus.tokenizer.digest[:8]}"
+    return measure_language(likelihoods, sizes, tokenizer=kind, text=name, seed=seed)
 
 
 @torch.inference_mode()
@@ -99,7 +99,7 @@ def writing_scores(
     tokens: int,
     seed: int,
 ) -> list[Score]:
-    """Likeness, sense, variety and memorisation of ``n`` generated texts of up to ``tokens`` tokens, temperature 1.
+    """Likeness, sense, variety and memorization of ``n`` generated texts of up to ``tokens`` tokens, temperature 1.
 
     What has conditions is asked for texts under those of held-out ones.
     """

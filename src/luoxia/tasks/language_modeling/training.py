@@ -18,7 +18,7 @@ from luoxia.media.text.chat import ChatTemplate
 from luoxia.media.text.corpus import LanguageCorpus, corpus_of, open_corpus
 from luoxia.media.text.sources import read_texts
 from luoxia.media.text.spec import TextSpec
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.metrics.score import Score
 from luoxia.nn.lora import add_lora, merged_state
 from luoxia.runs.display import Display
@@ -27,10 +27,10 @@ from luoxia.tasks.language_modeling.base_model import (
     FOREIGN,
     Origin,
     copy_foreign,
-    learnt_ends,
+    learned_ends,
     load_adapted,
     origin_chat,
-    origin_tokeniser,
+    origin_tokenizer,
     write_adapter,
 )
 from luoxia.tasks.language_modeling.model import TextGenerator
@@ -69,7 +69,7 @@ class TextSession(TokenSession):
 
     @staticmethod
     def open_data(recipe: GPT, display: Display | None = None) -> LanguageCorpus[Any]:
-        """The text that a recipe's ``data`` names, in its ``tokeniser``'s tokens, or in those of its ``init``."""
+        """The text that a recipe's ``data`` names, in its ``tokenizer``'s tokens, or in those of its ``init``."""
         if recipe.init is not None:
             source = read_texts(
                 recipe.data,
@@ -78,10 +78,10 @@ class TextSession(TokenSession):
                 allow_skipped=recipe.allow_skipped,
                 template=origin_chat(recipe.init),
             )
-            return corpus_of(source, origin_tokeniser(recipe.init), recipe.condition_dropout)
+            return corpus_of(source, origin_tokenizer(recipe.init), recipe.condition_dropout)
         return open_corpus(
             recipe.data,
-            recipe.tokeniser,
+            recipe.tokenizer,
             recipe.vocabulary,
             condition=recipe.condition,
             target=recipe.target,
@@ -91,7 +91,7 @@ class TextSession(TokenSession):
 
     @classmethod
     def tuned(cls, model: str, settings: dict[str, Any]) -> tuple[str | type[Recipe], dict[str, Any]]:
-        """``gpt``, with the model's form and its tokeniser."""
+        """``gpt``, with the model's form and its tokenizer."""
         for key in FORM:
             if key in settings:
                 raise UsageError(f"{key}= is that of the model at {model}: leave it out")
@@ -100,7 +100,7 @@ class TextSession(TokenSession):
     @staticmethod
     def announce(dataset: LanguageCorpus[Any]) -> str:
         """Documents, their conditions, tokens, vocabulary."""
-        kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
+        kind, size = dataset.tokenizer.kind, dataset.tokenizer.vocabulary
         documents = many(len(dataset), "document")
         given = f" given {', '.join(dataset.condition)}" if dataset.condition else ""
         return f"{documents}{given}, {dataset.size:,} tokens ({kind}, {size:,} in all), {dataset.source}"
@@ -111,9 +111,9 @@ class TextSession(TokenSession):
         return {"condition": recipe.condition}
 
     @staticmethod
-    def beside(folder: Path, tokeniser: Tokeniser) -> dict[str, Any]:
+    def beside(folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
         """What ends its texts, and how it writes chats."""
-        return {"ends": learnt_ends(folder, tokeniser), "chat": ChatTemplate.of(folder / FOREIGN)}
+        return {"ends": learned_ends(folder, tokenizer), "chat": ChatTemplate.of(folder / FOREIGN)}
 
     @staticmethod
     def settle(recipe: GPT, dataset: LanguageCorpus[Any]) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class TextSession(TokenSession):
         return {"spec": asdict(self.spec)}
 
     def write_model(self, folder: Path) -> None:
-        """The tokeniser, the adapters, what another toolkit must be given back."""
+        """The tokenizer, the adapters, what another toolkit must be given back."""
         super().write_model(folder)
         if self.origin is not None:
             copy_foreign(self.origin, self.run.model, folder)

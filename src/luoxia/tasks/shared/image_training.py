@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from luoxia.media.image.extractors.base import open_extractor
 from luoxia.media.image.images import ImageDataset
-from luoxia.media.image.neighbor_grid import neighbours_picture
+from luoxia.media.image.neighbor_grid import neighbors_picture
 from luoxia.media.image.reference import SEARCH, Reference
 from luoxia.media.image.scores import Measurement, measure
 from luoxia.media.image.writer import enlarge, write_png
@@ -91,10 +91,10 @@ class PictureSession(Session):
         }
 
     def measure(self) -> list[dict[str, Any]]:
-        """All scores of the present average, and the picture of its nearest training neighbours."""
+        """All scores of the present average, and the picture of its nearest training neighbors."""
         fakes = self.made(self.recipe.score_samples)
         measurement = measure(self.reference, fakes)
-        picture_neighbours(self.run, fakes, self.reference.real, measurement)
+        picture_neighbors(self.run, fakes, self.reference.real, measurement)
         return [score.as_dict() for score in measurement.scores]
 
 
@@ -110,7 +110,7 @@ def make_reference(
 ) -> Reference:
     """The real side of a measurement of a model trained on ``train`` and never on ``heldout`` (indices).
 
-    Of a large data set, as many images as are searched for neighbours are read, drawn by ``seed``.
+    Of a large data set, as many images as are searched for neighbors are read, drawn by ``seed``.
     """
     opened = open_extractor(
         extractor, dataset.images, dataset.labels, fingerprint=dataset.fingerprint, device=device
@@ -125,7 +125,7 @@ def make_reference(
     )
 
 
-def picture_neighbours(run: Run, fakes: Any, real: Any, measurement: Measurement) -> None:
-    """Write scores/neighbours.png: the samples closest to the training set, each beside its nearest image."""
-    picture = neighbours_picture(fakes, real, measurement.neighbours.pairs)
-    write_png(run.path / "scores" / "neighbours.png", enlarge(picture, 448), {"run": run.name})
+def picture_neighbors(run: Run, fakes: Any, real: Any, measurement: Measurement) -> None:
+    """Write scores/neighbors.png: the samples closest to the training set, each beside its nearest image."""
+    picture = neighbors_picture(fakes, real, measurement.neighbors.pairs)
+    write_png(run.path / "scores" / "neighbors.png", enlarge(picture, 448), {"run": run.name})

@@ -10,7 +10,7 @@ from luoxia.core.order import holdout_split
 from luoxia.media.text.alignment import PairSource, read_pairs
 from luoxia.media.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.media.text.pairs import PairDataset
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.runs.display import Display
 from luoxia.tasks.shared.supervised import ExaminedSession, Examples, Indices
 from luoxia.training.session import absolute
@@ -29,7 +29,7 @@ class PairSession(ExaminedSession):
         if recipe.data is None:
             raise UsageError(f"{type(recipe).name} needs {cls.needs}")
         return open_pair_corpus(
-            recipe.data, recipe.against, recipe.tokeniser, recipe.vocabulary, recipe.allow_skipped
+            recipe.data, recipe.against, recipe.tokenizer, recipe.vocabulary, recipe.allow_skipped
         )
 
     @staticmethod
@@ -40,7 +40,7 @@ class PairSession(ExaminedSession):
     @staticmethod
     def announce(dataset: PairCorpus) -> str:
         """Pairs and vocabulary."""
-        kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
+        kind, size = dataset.tokenizer.kind, dataset.tokenizer.vocabulary
         return f"{many(len(dataset), 'pair')} ({kind}, {size:,} tokens in all), {dataset.source}"
 
     @staticmethod
@@ -56,9 +56,9 @@ class PairSession(ExaminedSession):
         return [pair.source for pair in pairs], [pair.target for pair in pairs]
 
     @staticmethod
-    def open_corpus(source: PairSource, tokeniser: Tokeniser) -> PairCorpus:
+    def open_corpus(source: PairSource, tokenizer: Tokenizer) -> PairCorpus:
         """The pairs in tokens."""
-        return PairCorpus(PairDataset.open(source, tokeniser), tokeniser)
+        return PairCorpus(PairDataset.open(source, tokenizer), tokenizer)
 
     @staticmethod
     def split(corpus: PairCorpus, recipe: Any) -> tuple[Indices, Indices]:

@@ -66,8 +66,8 @@ class ExaminedSession(TokenSession):
         raise NotImplementedError
 
     @staticmethod
-    def open_corpus(source: Any, tokeniser: Any) -> Any:
-        """The source in a tokeniser's tokens, under its fingerprint."""
+    def open_corpus(source: Any, tokenizer: Any) -> Any:
+        """The source in a tokenizer's tokens, under its fingerprint."""
         raise NotImplementedError
 
     @staticmethod

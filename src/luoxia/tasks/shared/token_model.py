@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.core.errors import UsageError
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class TokenModel(Generic[NetworkT]):
-    """A network and its tokeniser. ``details`` says where it comes from: recipe, run, step, fingerprint of the data.
+    """A network and its tokenizer. ``details`` says where it comes from: recipe, run, step, fingerprint of the data.
 
     ``dtype`` and ``quantize`` shorten the weights, of models that can be. No call changes a model, so that several
     threads may use one.
@@ -23,7 +23,7 @@ class TokenModel(Generic[NetworkT]):
     def __init__(
         self,
         network: NetworkT,
-        tokeniser: Tokeniser | None,
+        tokenizer: Tokenizer | None,
         *,
         details: dict[str, Any],
         device: str | torch.device = "cpu",
@@ -32,7 +32,7 @@ class TokenModel(Generic[NetworkT]):
     ) -> None:
         network = network.to(device).eval().requires_grad_(False)
         self.network: NetworkT = self.lightened(network, dtype, quantize) if dtype or quantize else network
-        self._tokeniser = tokeniser
+        self._tokenizer = tokenizer
         self.details = details
         self.device = torch.device(device)
 
@@ -44,14 +44,14 @@ class TokenModel(Generic[NetworkT]):
         raise UsageError("dtype= and quantize= are for models that write text: leave them out")
 
     @property
-    def tokenizer(self) -> Tokeniser:
+    def tokenizer(self) -> Tokenizer:
         """Text ↔ token ids; ``UsageError`` where another toolkit's folder came without."""
-        if self._tokeniser is None:
+        if self._tokenizer is None:
             raise UsageError(
                 "this model's folder has no tokenizer.json, so it knows token ids and no text: "
-                "save its tokeniser there with save_pretrained"
+                "save its tokenizer there with save_pretrained"
             )
-        return self._tokeniser
+        return self._tokenizer
 
     def rows_of(self, ids: Any) -> Tensor:
         """Token ids (batch, length), a tensor or lists, checked and on the network's device."""
@@ -69,6 +69,6 @@ class TokenModel(Generic[NetworkT]):
             wrong = int(rows.min() if rows.min() < 0 else rows.max())
             raise UsageError(
                 f"the token {wrong} is outside this model's vocabulary, 0 to {vocabulary - 1}: "
-                "encode text with the model's own tokeniser"
+                "encode text with the model's own tokenizer"
             )
         return rows.long()

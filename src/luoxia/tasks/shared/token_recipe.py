@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +24,8 @@ SIZES: dict[str, tuple[int, int, int]] = {"tiny": (4, 4, 128), "small": (6, 6, 3
 class TextRecipe(Recipe):
     """What all recipes on text share."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"tokeniser": "tokenizer"}
+
     data: Annotated[str | None, Place] = Field(
         None, description="text to learn from; Python's own documentation if unset"
     )
@@ -37,7 +40,7 @@ class TextRecipe(Recipe):
         None, ge=2, le=2**16, description="d_model; by size if unset"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of embeddings and sub-layers")
-    tokeniser: Literal["byte", "character", "bpe", "unigram"] = Field(
+    tokenizer: Literal["byte", "character", "bpe", "unigram"] = Field(
         "bpe", description="byte, character, bpe or unigram, trained on the data"
     )
     vocabulary: Whole = Field(4096, ge=260, le=2**20, description="tokens in all (bpe, unigram)")

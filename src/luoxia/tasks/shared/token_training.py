@@ -1,4 +1,4 @@
-"""What trainings on text share: the model folder, with the tokeniser in it."""
+"""What trainings on text share: the model folder, with the tokenizer in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from luoxia.media.text.spec import TextSpec
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.nn.shape import Shape
 from luoxia.tasks.shared.token_model import TokenModel
 from luoxia.tasks.stored import spec_of
@@ -18,7 +18,7 @@ from luoxia.training.session import Session
 
 
 class TokenSession(Session):
-    """A training whose data set has a ``tokeniser``."""
+    """A training whose data set has a ``tokenizer``."""
 
     model: ClassVar[type[TokenModel[Any]]]
     """What ``luoxia.load`` returns."""
@@ -34,19 +34,19 @@ class TokenSession(Session):
         folder: Path,
         **common: Any,
     ) -> Any:
-        """The network and the tokeniser beside it."""
+        """The network and the tokenizer beside it."""
         spec = spec_of(TextSpec, config["spec"])
         if spec.shape is not None:
             spec_of(Shape, spec.shape)
         network = recipe.build_generator(spec)
         cls.fill(network, weights, recipe)
-        tokeniser = Tokeniser.load(folder)
+        tokenizer = Tokenizer.load(folder)
         return cls.model(
-            network, tokeniser, **cls.beside(folder, tokeniser), **cls.controls(recipe), **common
+            network, tokenizer, **cls.beside(folder, tokenizer), **cls.controls(recipe), **common
         )
 
     @staticmethod
-    def beside(folder: Path, tokeniser: Tokeniser) -> dict[str, Any]:
+    def beside(folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
         """What the model must know of the files beside its weights."""
         return {}
 
@@ -64,7 +64,7 @@ class TokenSession(Session):
         """What is sampled and measured: a copy, for models in use do not train."""
         network = copy.deepcopy(self.averaged(self.network))
         common: dict[str, Any] = {"details": self.details(), "device": self.world.device}
-        return self.model(network, self.dataset.tokeniser, **self.controls(self.recipe), **common)
+        return self.model(network, self.dataset.tokenizer, **self.controls(self.recipe), **common)
 
     @staticmethod
     def skipped(dataset: Any) -> str:
@@ -76,8 +76,8 @@ class TokenSession(Session):
         return {"spec": asdict(self.dataset.spec)}
 
     def write_model(self, folder: Path) -> None:
-        """The tokeniser beside the weights."""
-        self.dataset.tokeniser.save(folder)
+        """The tokenizer beside the weights."""
+        self.dataset.tokenizer.save(folder)
 
     def describe_tokens(self) -> dict[str, Any]:
         """The text and its tokens, for run.json."""
@@ -86,8 +86,8 @@ class TokenSession(Session):
             "path": self.recipe.data,
             "fingerprint": self.dataset.fingerprint,
             "count": len(self.dataset),
-            "tokeniser": self.dataset.tokeniser.kind,
-            "vocabulary": self.dataset.tokeniser.vocabulary,
+            "tokenizer": self.dataset.tokenizer.kind,
+            "vocabulary": self.dataset.tokenizer.vocabulary,
             "unit": self.unit,
         }
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from luoxia.core.config import Unset, Whole
 from luoxia.tasks.shared.token_recipe import TextRecipe
-from luoxia.training.recipe import Optimiser, Schedule
+from luoxia.training.recipe import Optimizer, Schedule
 
 if TYPE_CHECKING:
     from luoxia.nn.transformer import Encoder
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Understanding(TextRecipe):
     """What both recipes share: a modern encoder (rotary, RMSNorm, QK-norm, ReLU²), trained from scratch on little data.
 
-    Its optimiser is ``gpt``'s: Muon on the hidden matrices (Jordan et al. 2024), AdamW on the rest.
+    Its optimizer is ``gpt``'s: Muon on the hidden matrices (Jordan et al. 2024), AdamW on the rest.
     """
 
     longest: Whole = Field(
@@ -30,7 +30,7 @@ class Understanding(TextRecipe):
     steps: Whole = 1000
     score_every: Whole = 250
     lr: float = 0.02
-    optimiser: Optimiser = Optimiser(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
+    optimizer: Optimizer = Optimizer(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
     schedule: Schedule = Schedule(name="linear", final=0.05)
 
     def encoder(self, vocabulary: int) -> Encoder:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.nn.pooling import SentenceClassifier
 from luoxia.tasks.shared.pooled_model import Floats, PooledModel
 
@@ -16,9 +16,9 @@ class TextClassifier(PooledModel[SentenceClassifier]):
     """Says of which of its ``classes`` a text is."""
 
     def __init__(
-        self, network: SentenceClassifier, tokeniser: Tokeniser, *, classes: Sequence[str], **common: Any
+        self, network: SentenceClassifier, tokenizer: Tokenizer, *, classes: Sequence[str], **common: Any
     ) -> None:
-        super().__init__(network, tokeniser, **common)
+        super().__init__(network, tokenizer, **common)
         self.classes = tuple(classes)
 
     def probabilities(self, texts: str | Sequence[str]) -> Floats:
@@ -28,8 +28,8 @@ class TextClassifier(PooledModel[SentenceClassifier]):
         """
         logits = self.rows(texts).astype(np.float64)
         shares = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
-        normalised: Floats = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
-        return normalised
+        normalized: Floats = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+        return normalized
 
     def classify(self, texts: str | Sequence[str]) -> list[tuple[str, float]]:
         """Texts → of each the likeliest class and its probability."""

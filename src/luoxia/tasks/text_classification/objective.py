@@ -12,7 +12,7 @@ from luoxia.training.objective import Examples, Losses, Rng
 
 
 @dataclass
-class LabelledTexts(Examples):
+class LabeledTexts(Examples):
     """Texts ``ids`` (n, t) int64 with ``mask`` (n, t) bool, True = real token, and their ``labels`` (n,) int64.
 
     What is seen is counted in real tokens.
@@ -39,16 +39,16 @@ class Classification(Understanding):
         super().__init__("classifier", classifier)
         self.smoothing = smoothing
 
-    def logits(self, batch: LabelledTexts) -> Tensor:
+    def logits(self, batch: LabeledTexts) -> Tensor:
         """Of the classes: (n, classes)."""
         logits: Tensor = self.networks[self.name](batch.ids, batch.mask)
         return logits
 
-    def nll(self, batch: LabelledTexts) -> Tensor:
+    def nll(self, batch: LabeledTexts) -> Tensor:
         """Of the right classes."""
         return F.cross_entropy(self.logits(batch), batch.labels)
 
-    def losses(self, batch: LabelledTexts, rng: Rng) -> Losses:
+    def losses(self, batch: LabeledTexts, rng: Rng) -> Losses:
         """Nats a text, labels smoothed."""
         loss = F.cross_entropy(self.logits(batch), batch.labels, label_smoothing=self.smoothing)
         return {"nll": loss}

@@ -16,10 +16,10 @@ from luoxia.core.files import write_file
 from luoxia.core.names import many
 from luoxia.core.order import spread
 from luoxia.core.stratified import stratified_split
-from luoxia.media.text.corpus import LabelledCorpus, open_labelled_corpus
-from luoxia.media.text.labelled import LabelledBatches, LabelledDataset
+from luoxia.media.text.corpus import LabeledCorpus, open_labeled_corpus
+from luoxia.media.text.labeled import LabeledBatches, LabeledDataset
 from luoxia.media.text.sources import TextSource, read_texts
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.metrics.classification import Classification, measure_classification
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
@@ -27,7 +27,7 @@ from luoxia.tasks.menu import ClassifyText
 from luoxia.tasks.shared.supervised import ExaminedSession, Examples, Indices
 from luoxia.tasks.shared.token_model import TokenModel
 from luoxia.tasks.text_classification.model import TextClassifier
-from luoxia.tasks.text_classification.objective import LabelledTexts
+from luoxia.tasks.text_classification.objective import LabeledTexts
 from luoxia.training.loop import QuickScore
 from luoxia.training.objective import Rng
 
@@ -45,40 +45,40 @@ class ClassificationSession(ExaminedSession):
     model: ClassVar[type[TokenModel[Any]]] = TextClassifier
     unit: ClassVar[str] = "tokens"
     quick: ClassVar[int] = 1000
-    batching: ClassVar[type[Any]] = LabelledBatches
-    examples: ClassVar[type[Any]] = LabelledTexts
+    batching: ClassVar[type[Any]] = LabeledBatches
+    examples: ClassVar[type[Any]] = LabeledTexts
     told: ClassVar[tuple[str, str, str]] = (
         "A text classifier",
         '.classify(["A text."])',
         "It gives every text one of its classes, also where none fits.",
     )
     recipe: ClassifyText
-    dataset: LabelledCorpus
+    dataset: LabeledCorpus
 
     @staticmethod
-    def open_data(recipe: ClassifyText, display: Display | None = None) -> LabelledCorpus:
+    def open_data(recipe: ClassifyText, display: Display | None = None) -> LabeledCorpus:
         """The texts that ``data`` names, with the classes that folders or ``label`` name."""
         if recipe.data is None:
             raise UsageError(
                 "classify-text needs data=FOLDER_OF_CLASS_FOLDERS, or data=FILE.jsonl label=FIELD"
             )
-        return open_labelled_corpus(
+        return open_labeled_corpus(
             recipe.data,
             recipe.text,
             recipe.label,
-            recipe.tokeniser,
+            recipe.tokenizer,
             recipe.vocabulary,
             recipe.allow_skipped,
         )
 
     @staticmethod
-    def announce(dataset: LabelledCorpus) -> str:
+    def announce(dataset: LabeledCorpus) -> str:
         """Texts, classes and vocabulary."""
-        kind, size = dataset.tokeniser.kind, dataset.tokeniser.vocabulary
+        kind, size = dataset.tokenizer.kind, dataset.tokenizer.vocabulary
         classes = f"{len(dataset.data.classes):,} classes"
         return f"{many(len(dataset), 'text')} of {classes} ({kind}, {size:,} tokens in all), {dataset.source}"
 
-    def observe(self, rng: Rng) -> tuple[LabelledTexts, LabelledTexts | None]:
+    def observe(self, rng: Rng) -> tuple[LabeledTexts, LabeledTexts | None]:
         """Some texts of either side, of any length; the held-out ones are always the same."""
         rows = rng.integers(0, len(self.train_indices), OBSERVED).cpu().numpy()
         heldout = spread(self.heldout_indices, OBSERVED)
@@ -88,10 +88,10 @@ class ClassificationSession(ExaminedSession):
 
     @staticmethod
     def open_source(recipe: ClassifyText, data: str | None, against: str | None) -> TextSource:
-        """Labelled texts."""
+        """Labeled texts."""
         place = recipe.data if data is None else data
         source = read_texts(place, target=recipe.text, label=recipe.label, allow_skipped=recipe.allow_skipped)
-        if not source.labelled:
+        if not source.labeled:
             raise UsageError(f"{source.title} has no labels: give a folder of class folders")
         return source
 
@@ -102,12 +102,12 @@ class ClassificationSession(ExaminedSession):
         return [document.text for document in documents], [document.label or "" for document in documents]
 
     @staticmethod
-    def open_corpus(source: TextSource, tokeniser: Tokeniser) -> LabelledCorpus:
+    def open_corpus(source: TextSource, tokenizer: Tokenizer) -> LabeledCorpus:
         """The texts in tokens."""
-        return LabelledCorpus(LabelledDataset.open(source, tokeniser), tokeniser)
+        return LabeledCorpus(LabeledDataset.open(source, tokenizer), tokenizer)
 
     @staticmethod
-    def split(corpus: LabelledCorpus, recipe: ClassifyText) -> tuple[Indices, Indices]:
+    def split(corpus: LabeledCorpus, recipe: ClassifyText) -> tuple[Indices, Indices]:
         """Of each class the same share."""
         return stratified_split(corpus.data.labels, recipe.holdout, recipe.seed)
 
@@ -176,7 +176,7 @@ class ClassificationSession(ExaminedSession):
         network: Any = copy.deepcopy(self.averaged(self.network))
         return TextClassifier(
             network,
-            self.dataset.tokeniser,
+            self.dataset.tokenizer,
             classes=self.dataset.data.classes,
             details=self.details(),
             device=self.world.device,

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from luoxia.core.config import Place, Unset, Whole, merge
 from luoxia.tasks.shared.token_recipe import SizeName, TextRecipe
-from luoxia.training.recipe import Average, Optimiser, Schedule
+from luoxia.training.recipe import Average, Optimizer, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.text.spec import TextSpec
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VASWANI: dict[str, Any] = {
     "lr": 1e-3,
-    "optimiser": {"name": "adam", "betas": (0.9, 0.98), "eps": 1e-9, "clip": 1.0},
+    "optimizer": {"name": "adam", "betas": (0.9, 0.98), "eps": 1e-9, "clip": 1.0},
     "schedule": {"name": "inverse_sqrt", "warmup": 400},
     "ema": {"halflife": 0},
     "average_checkpoints": 5,
@@ -55,13 +55,13 @@ class Translate(TextRecipe):
         2048, ge=64, le=2**20, description="tokens of the longer side in a batch, padding counted"
     )
     longest: Whole = Field(
-        128, ge=4, le=2**20, description="tokens of the longest sentence that is learnt from"
+        128, ge=4, le=2**20, description="tokens of the longest sentence that is learned from"
     )
     score_samples: Whole = 1000
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     steps: Whole = 4000
     lr: float = 0.02
-    optimiser: Optimiser = Optimiser(name="muon", adam_lr=3e-3, betas=(0.9, 0.98))
+    optimizer: Optimizer = Optimizer(name="muon", adam_lr=3e-3, betas=(0.9, 0.98))
     schedule: Schedule = Schedule(name="cosine", warmup=100, final=0.02)
     ema: Average = Average(halflife=1_000_000, ramp=0.1)  # in target tokens
 

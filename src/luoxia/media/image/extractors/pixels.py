@@ -20,7 +20,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def to_rgb(images: Pixels) -> Pixels:
-    """Convert uint8 (n, h, w, c) to RGB (n, h, w, 3): grey repeated, alpha (c = 2 or 4) over white."""
+    """Convert uint8 (n, h, w, c) to RGB (n, h, w, 3): gray repeated, alpha (c = 2 or 4) over white."""
     if images.ndim != 4 or not 1 <= images.shape[3] <= 4 or images.dtype != np.uint8:
         raise LuoxiaError(
             f"images are {images.dtype} {images.shape}: give uint8 (n, height, width, 1 to 4 channels)"
@@ -34,15 +34,15 @@ def to_rgb(images: Pixels) -> Pixels:
 
 
 def to_channels(images: Pixels, channels: int) -> Pixels:
-    """Convert uint8 (n, h, w, c) to ``channels``: luma for grey, opaque alpha where alpha is missing."""
+    """Convert uint8 (n, h, w, c) to ``channels``: luma for gray, opaque alpha where alpha is missing."""
     if images.shape[3] == channels and images.dtype == np.uint8:
         return images
-    colour = to_rgb(images)
+    color = to_rgb(images)
     if channels in (1, 2):
-        colour = np.rint(colour @ np.array(LUMA)).astype(np.uint8)[..., None]
+        color = np.rint(color @ np.array(LUMA)).astype(np.uint8)[..., None]
     if channels in (2, 4):
-        colour = np.concatenate([colour, np.full_like(colour[..., :1], 255)], axis=3)
-    return colour
+        color = np.concatenate([color, np.full_like(color[..., :1], 255)], axis=3)
+    return color
 
 
 def tensor_channels(pixels: Tensor, channels: int) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from luoxia.nn.layers import ClassInput, ClassPlane, Critic, centre_crop, coarse, halvings, normalisation
+from luoxia.nn.layers import ClassInput, ClassPlane, Critic, center_crop, coarse, halvings, normalization
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -18,7 +18,7 @@ def channels_at(level: int, width: int) -> int:
     return width * min(1 << (level - 1), 8)
 
 
-def initialise(network: nn.Module) -> None:
+def initialize(network: nn.Module) -> None:
     """Weights from N(0, 0.02), batch-norm gains from N(1, 0.02) (the paper, section 4)."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -82,7 +82,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(
             *layers, *(refining if refine else transposed)(width, shape[0]), nn.Tanh()
         )
-        initialise(self)
+        initialize(self)
 
     def latent_weights(self) -> Tensor:
         """What z is first multiplied by: (outputs, latent)."""
@@ -92,7 +92,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → images (n, c, h, w) in [-1, 1]."""
         x = self.project(self.condition(z, labels)).view(-1, *self.coarse)
-        return centre_crop(self.layers(self.activate(x)), *self.size)
+        return center_crop(self.layers(self.activate(x)), *self.size)
 
 
 class Discriminator(nn.Module):
@@ -118,13 +118,13 @@ class Discriminator(nn.Module):
         for level in range(1, levels + 1):
             o = channels_at(level, width)
             layers.append(nn.Conv2d(channels, o, 4, 2, 1, bias=norm == "none" or level == 1))
-            layers.append(normalisation(norm if level > 1 else "none", o))  # none at the input: section 3
+            layers.append(normalization(norm if level > 1 else "none", o))  # none at the input: section 3
             layers += [nn.LeakyReLU(0.2, inplace=True), nn.Dropout2d(dropout)]
             channels = o
         self.layers = nn.Sequential(*layers, nn.Flatten())
         rows, columns = shape[1] // 2**levels, shape[2] // 2**levels
         self.critic = Critic(channels * rows * columns, classes if projection else 0)
-        initialise(self)
+        initialize(self)
 
     def stages(self) -> list[nn.Module]:
         """Each convolution with its norm, LeakyReLU and dropout, from the image on."""

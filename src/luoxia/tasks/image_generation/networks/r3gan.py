@@ -1,7 +1,7 @@
 """R3GAN (Huang et al. 2024, arXiv:2501.05441, section 4): a ConvNet of today, for any size and shape of image.
 
-No normalisation anywhere, so that R1 and R2 mean what they say: what keeps activations in bounds at the start is the
-initialisation, under which every block is the identity (Zhang et al. 2019, arXiv:1901.09321).
+No normalization anywhere, so that R1 and R2 mean what they say: what keeps activations in bounds at the start is the
+initialization, under which every block is the identity (Zhang et al. 2019, arXiv:1901.09321).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.nn.grouped import GroupedConv2d
-from luoxia.nn.layers import ClassVectors, centre_crop, coarse, halvings
+from luoxia.nn.layers import ClassVectors, center_crop, coarse, halvings
 from luoxia.nn.resampling import downsample, separable, upsample
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -183,7 +183,7 @@ class Generator(nn.Module):
         x = self.levels[0](self.basis * self.weigh(z)[:, :, None, None])
         for widen, level in zip(self.widen, self.levels[1:], strict=True):
             x = level(upsample(widen(x), self.kernel))
-        return centre_crop(self.to_image(x), *self.size)
+        return center_crop(self.to_image(x), *self.size)
 
 
 class Discriminator(nn.Module):

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luoxia.nn.layers import ClassInput, ClassPlane, Critic, centre_crop, coarse, halvings, normalisation
+from luoxia.nn.layers import ClassInput, ClassPlane, Critic, center_crop, coarse, halvings, normalization
 
 Shape = tuple[int, int, int]  # channels, height, width
 
 
 class UpBlock(nn.Module):
-    """x ↑2 + conv(conv(x ↑2)): nearest-neighbour upsampling, BN + ReLU before each convolution."""
+    """x ↑2 + conv(conv(x ↑2)): nearest-neighbor upsampling, BN + ReLU before each convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class DownBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, down: bool, norm: str, first: bool = False) -> None:
         super().__init__()
-        self.norm1 = normalisation("none" if first else norm, inputs)
-        self.norm2 = normalisation(norm, outputs)
+        self.norm1 = normalization("none" if first else norm, inputs)
+        self.norm2 = normalization(norm, outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if first or inputs != outputs else nn.Identity()
@@ -89,7 +89,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Z (n, latent), labels (n,) → images (n, c, h, w) in [-1, 1]."""
         x = self.blocks(self.project(self.condition(z, labels)).view(-1, *self.coarse))
-        return centre_crop(self.to_image(F.relu(self.norm(x))).tanh(), *self.size)
+        return center_crop(self.to_image(F.relu(self.norm(x))).tanh(), *self.size)
 
 
 class Discriminator(nn.Module):

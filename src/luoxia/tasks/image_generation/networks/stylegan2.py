@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
-from luoxia.nn.layers import centre_crop, coarse, halvings
+from luoxia.nn.layers import center_crop, coarse, halvings
 from luoxia.nn.modulation import StyledConv, ToImage
 from luoxia.nn.resampling import separable, upsample
 
@@ -30,7 +30,7 @@ def widths_at(levels: int, width: int, widest: int) -> list[int]:
     return [min(width << level, widest) for level in range(levels, -1, -1)]
 
 
-def normalised(z: Tensor) -> Tensor:
+def normalized(z: Tensor) -> Tensor:
     """z (n, d) divided by its root mean square."""
     return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
 
@@ -57,10 +57,10 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor | None, labels: Tensor | None) -> Tensor:
         """z (n, latent) or None, labels (n,) or None → w (n, styles), float32."""
-        parts = [] if z is None else [normalised(z)]
+        parts = [] if z is None else [normalized(z)]
         if self.embedding is not None and labels is not None:
             one_hot = nn.functional.one_hot(labels, self.classes).to(self.embedding.weight.dtype)
-            parts.append(normalised(self.embedding(one_hot)))
+            parts.append(normalized(self.embedding(one_hot)))
         w: Tensor = self.layers(torch.cat(parts, 1))
         return w
 
@@ -188,7 +188,7 @@ class Generator(nn.Module):
         for i, block in enumerate(self.blocks):
             styles = (w[:, 2 * i + 1], w[:, 2 * i + 2], w[:, 2 * i + 3])
             x, image = block(x, image, styles, (maps[2 * i + 1], maps[2 * i + 2]))
-        return centre_crop(image, *self.size)
+        return center_crop(image, *self.size)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         """As the weights lie: what follows keeps it."""

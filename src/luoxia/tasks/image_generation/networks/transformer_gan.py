@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from luoxia.nn.cache import Scope
-from luoxia.nn.layers import ClassInput, Critic, centre_crop
+from luoxia.nn.layers import ClassInput, Critic, center_crop
 from luoxia.nn.linear import Linear
 from luoxia.nn.shape import Shape
-from luoxia.nn.transformer import Block, Stack, initialise
+from luoxia.nn.transformer import Block, Stack, initialize
 
 Image = tuple[int, int, int]  # channels, height, width
 
@@ -88,7 +88,7 @@ class Generator(nn.Module):
         self.stack = Stack(inner, 0)
         self.stack.layers.extend(StyledBlock(inner) for _ in range(layers))
         self.to_pixels = Linear(width, shape[0] * patch**2)
-        initialise(self, inner)
+        initialize(self, inner)
         for block in self.stack.layers:
             nn.init.zeros_(block.modulation.weight)  # type: ignore[union-attr,arg-type]
         nn.init.normal_(self.positions)
@@ -106,7 +106,7 @@ class Generator(nn.Module):
         scope = Scope(torch.arange(rows * columns, device=z.device), style=style)
         pixels = self.to_pixels(self.stack(x.to(style.dtype), scope))
         pixels = pixels.view(-1, rows, columns, channels, p, p).permute(0, 3, 1, 4, 2, 5)
-        return centre_crop(pixels.reshape(-1, channels, rows * p, columns * p), height, width)
+        return center_crop(pixels.reshape(-1, channels, rows * p, columns * p), height, width)
 
 
 class Discriminator(nn.Module):
@@ -141,7 +141,7 @@ class Discriminator(nn.Module):
         inner = form(width, layers, heads, "zero")  # each layer starts as the identity, as in the generator
         self.stack = Stack(inner, layers)
         self.critic = Critic(width, classes)
-        initialise(self.stack, inner)
+        initialize(self.stack, inner)
         nn.init.normal_(self.positions, 0.0, 0.02)
 
     def stages(self) -> list[nn.Module]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,14 +30,14 @@ ConditionName = Literal["none", "concat", "projection"]
 
 
 PipeName = Literal[
-    "blit", "geometry", "colour", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
+    "blit", "geometry", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
 ]
 
 
 GUpdateName = Literal["fresh", "shared", "joint"]
 
 
-AUGMENTATIONS = ("colour", "translation", "cutout", "mirror")
+AUGMENTATIONS = ("color", "translation", "cutout", "mirror")
 
 
 def gamma_line(values: int) -> float:
@@ -52,10 +52,15 @@ def gamma_line(values: int) -> float:
 class AdversarialRecipe(ImageRecipe):
     """One generator against one discriminator: ``build_generator`` and ``build_discriminator`` say which."""
 
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "augment": {"colour": "color"},
+        "ada_pipe": {"colour": "color"},
+    }
+
     loss: LossName = Field("nonsaturating", description="the adversarial loss")
     penalty: PenaltyName = Field("none", description="gradient penalty on D")
     gamma: AnnealableWeight = Field(1.0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
-    penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularisation)")
+    penalty_every: Whole = Field(1, ge=1, description="steps between two penalties (lazy regularization)")
     d_steps: Whole = Field(
         1, ge=1, description="updates of D for each update of G (k in Goodfellow et al. 2014, algorithm 1)"
     )
@@ -77,12 +82,12 @@ class AdversarialRecipe(ImageRecipe):
     )
     augment: Words = Field(
         (),
-        description="what D sees of images: ada, which adapts; or any of colour, translation, cutout, mirror "
+        description="what D sees of images: ada, which adapts; or any of color, translation, cutout, mirror "
         "(DiffAugment), joined by commas",
     )
     ada_pipe: PipeName = Field(
         "bgc",
-        description="transforms of ada: blit, geometry, colour, filter, noise, cutout, or first letters: bg … bgcfnc",
+        description="transforms of ada: blit, geometry, color, filter, noise, cutout, or first letters: bg … bgcfnc",
     )
     ada_target: float = Field(
         0.6,
@@ -163,7 +168,7 @@ class AdversarialRecipe(ImageRecipe):
 
         if self.condition != "none" and data.classes < 2:
             raise UsageError(
-                f"condition={self.condition} needs labelled data; use class folders or condition=none"
+                f"condition={self.condition} needs labeled data; use class folders or condition=none"
             )
         return self.build_generator(data), self.build_discriminator(data)
 

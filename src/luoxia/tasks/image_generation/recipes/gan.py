@@ -15,7 +15,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import (
     PenaltyName,
     gamma_line,
 )
-from luoxia.training.recipe import Average, Optimiser, Schedule
+from luoxia.training.recipe import Average, Optimizer, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,8 +37,8 @@ class ImageGAN(AdversarialRecipe):
     )
     refine: bool = Field(False, description="end G with two convolutions and a sub-pixel layer (dcgan)")
     latent: Whole = Field(100, ge=1, le=2**16, description="dimensions of z")
-    d_norm: NormName = Field("none", description="normalisation in D (dcgan, resnet)")
-    spectral_norm: bool = Field(False, description="spectral normalisation of D's weights")
+    d_norm: NormName = Field("none", description="normalization in D (dcgan, resnet)")
+    spectral_norm: bool = Field(False, description="spectral normalization of D's weights")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in D")
     g_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in G")
 
@@ -63,7 +63,7 @@ class ImageGAN(AdversarialRecipe):
 
     def build_discriminator(self, data: ImageSpec) -> nn.Module:
         """Images, labels → logits."""
-        from luoxia.nn.layers import spectrally_normalised
+        from luoxia.nn.layers import spectrally_normalized
 
         own: dict[str, Any] = {"norm": self.d_norm} if self.network != "mlp" else {}
         size = self._hidden()[::-1] if self.network == "mlp" else self.width
@@ -71,7 +71,7 @@ class ImageGAN(AdversarialRecipe):
         network: nn.Module = self._family().Discriminator(
             data.shape, size, classes=self._classes(data), projection=projection, dropout=self.dropout, **own
         )
-        return spectrally_normalised(network) if self.spectral_norm else network
+        return spectrally_normalized(network) if self.spectral_norm else network
 
     def _family(self) -> Any:
         from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
@@ -89,14 +89,14 @@ class GAN(ImageGAN):
     title: ClassVar[str] = "fully connected GAN"
     source: ClassVar[str] = "Goodfellow et al. 2014, arXiv:1406.2661"
     published: ClassVar[str] = (
-        "loss=minimax g_update=fresh penalty=none dropout=0.5 optimiser=sgd optimiser.momentum=0.5 lr=0.1"
+        "loss=minimax g_update=fresh penalty=none dropout=0.5 optimizer=sgd optimizer.momentum=0.5 lr=0.1"
     )
 
     network: NetworkName = "mlp"
     g_update: GUpdateName = "shared"
     steps: Whole = 6000
     lr: float = 5e-4
-    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    optimizer: Optimizer = Optimizer(betas=(0.0, 0.99))
     ema: Average = Average(every=8)  # a step is short: following each would be a tenth of its bytes
     penalty: PenaltyName = "r1"  # without it these networks fall back to one or two digits
     gamma: AnnealableWeight = 2.0
@@ -120,19 +120,19 @@ class DCGAN(ImageGAN):
     title: ClassVar[str] = "deep convolutional GAN"
     source: ClassVar[str] = "Radford et al. 2015, arXiv:1511.06434"
     published: ClassVar[str] = (
-        "width=64 latent=100 refine=false batch=128 lr=2e-4 optimiser.betas=0.5,0.999 penalty=none d_norm=batch "
+        "width=64 latent=100 refine=false batch=128 lr=2e-4 optimizer.betas=0.5,0.999 penalty=none d_norm=batch "
         "ema.halflife=0 schedule.warmup=0"
     )
 
     width: Whole = 32
-    latent: Whole = 32  # with 100, handwritten digits are learnt markedly slower
+    latent: Whole = 32  # with 100, handwritten digits are learned markedly slower
     refine: bool = True
     g_update: GUpdateName = "shared"
     steps: Whole = 2500  # of the embedded 5,000 digits D begins to know each after some 2,800
     lr: Annotated[float | None, Unset] = Field(  # type: ignore[assignment]
         None, gt=0, description="learning rate; if unset 2.5e-3 for digits, 1e-3 for larger images"
     )
-    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    optimizer: Optimizer = Optimizer(betas=(0.0, 0.99))
     schedule: Schedule = Schedule(warmup=100)  # or D of photos may be dead after its first updates
     ema: Average = Average(halflife=50_000, ramp=0.1)
     penalty: PenaltyName = "r1"
@@ -149,8 +149,8 @@ class DCGAN(ImageGAN):
         if self.lr is None:
             found["lr"] = 2.5e-3 if values <= DIGIT else 1e-3
         if self.gamma is None:
-            zero_centred = self.penalty in ("r1", "r2", "r1+r2")
-            found["gamma"] = float(f"{gamma_line(values):.2g}") if zero_centred else 10.0
+            zero_centered = self.penalty in ("r1", "r2", "r1+r2")
+            found["gamma"] = float(f"{gamma_line(values):.2g}") if zero_centered else 10.0
         return found
 
 
@@ -172,7 +172,7 @@ class WGAN(ImageGAN):
     )
     d_steps: Whole = 5
     lr: float = 3e-4
-    optimiser: Optimiser = Optimiser(name="rmsprop")
+    optimizer: Optimizer = Optimizer(name="rmsprop")
 
 
 class WGANGP(ImageGAN):
@@ -191,5 +191,5 @@ class WGANGP(ImageGAN):
     gamma: AnnealableWeight = 10.0
     d_steps: Whole = 5
     lr: float = 1e-3
-    optimiser: Optimiser = Optimiser(betas=(0.0, 0.9))
+    optimizer: Optimizer = Optimizer(betas=(0.0, 0.9))
     schedule: Schedule = Schedule(name="linear")

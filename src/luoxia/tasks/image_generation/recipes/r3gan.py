@@ -15,7 +15,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import (
     PenaltyName,
     gamma_line,
 )
-from luoxia.training.recipe import Average, Optimiser, Schedule
+from luoxia.training.recipe import Average, Optimizer, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ def gamma_for(height: int, width: int, batch: int) -> float:
     """γ of R1 and R2 for images of a size, where training starts: ``gamma_line`` of the pixels.
 
     The published settings have batches of 256 and more; smaller ones, whose gradients are noisier, take √(256 / batch)
-    more, and 2 at least: digits and emoji were learnt better with 3 and 4 than with less (docs/benchmarks.md).
+    more, and 2 at least: digits and emoji were learned better with 3 and 4 than with less (docs/benchmarks.md).
     """
     gamma = gamma_line(height * width)
     return gamma if batch >= 256 else max(2.0, gamma * math.sqrt(256 / batch))
@@ -49,7 +49,7 @@ class Relativistic(AdversarialRecipe):
     )
     sweep_steps: Whole = Field(200, ge=1, description="steps of each training of gamma=sweep")
     latent: Whole = Field(64, ge=1, le=2**16, description="dimensions of z")
-    optimiser: Optimiser = Optimiser(betas=(0.0, Annealed(0.9, 0.99)))
+    optimizer: Optimizer = Optimizer(betas=(0.0, Annealed(0.9, 0.99)))
     schedule: Schedule = Schedule(name="cosine", final=0.25, images=50_000)
     ema: Average = Average(halflife=Annealed(0, 20_000), ramp=0)
 

@@ -14,7 +14,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import (
     PenaltyName,
 )
 from luoxia.tasks.image_generation.recipes.r3gan import gamma_for
-from luoxia.training.recipe import Average, Optimiser
+from luoxia.training.recipe import Average, Optimizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +55,7 @@ class StyleGAN2(AdversarialRecipe):
         None, ge=0, le=1, description="share of images of two styles; if unset 0.9, or 0 up to 32 pixels"
     )
     path_weight: Annotated[float | None, Unset] = Field(
-        None, ge=0, description="weight of path length regularisation; if unset 2, or 0 up to 32 pixels"
+        None, ge=0, description="weight of path length regularization; if unset 2, or 0 up to 32 pixels"
     )
     path_every: Whole = Field(4, ge=1, description="steps between two path lengths")
     batch: Annotated[Whole | None, Unset] = Field(  # type: ignore[assignment]
@@ -75,7 +75,7 @@ class StyleGAN2(AdversarialRecipe):
     penalty_every: Whole = 8
     g_update: GUpdateName = "shared"
     lr: float = 2.5e-3
-    optimiser: Optimiser = Optimiser(betas=(0.0, 0.99))
+    optimizer: Optimizer = Optimizer(betas=(0.0, 0.99))
     steps: Whole = 3000
 
     def settled(self, data: ImageSpec) -> dict[str, Any]:

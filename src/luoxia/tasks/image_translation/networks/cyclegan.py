@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.nn.fused_ops import Reflected, worthwhile
-from luoxia.nn.layers import centre_crop
+from luoxia.nn.layers import center_crop
 
 STRIDE = 4
 """Pixels to one of the residual blocks' maps."""
@@ -15,7 +15,7 @@ SMALLEST = 8
 """Pixels a side that reflection needs at that stride."""
 
 
-def initialise(network: nn.Module) -> None:
+def initialize(network: nn.Module) -> None:
     """Weights from N(0, 0.02), no bias (the paper, section 7.1)."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
@@ -101,7 +101,7 @@ class Generator(nn.Module):
         """Residual blocks of the encoder: up to the one after the middle."""
         self.feature_channels = (channels, widths[1], widths[2], widths[2], widths[2])
         """Channels of what ``encode`` returns."""
-        initialise(self)
+        initialize(self)
 
     @staticmethod
     def doubling(channels: int, resize: bool) -> list[nn.Module]:
@@ -112,7 +112,7 @@ class Generator(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Pixels to each side that a pixel of the result depends on, but for the moments of the normalisation."""
+        """Pixels to each side that a pixel of the result depends on, but for the moments of the normalization."""
         doubled = (3 + 2) + (1 + 1) if self.resize else STRIDE + 2
         return 3 + 1 + 2 + 2 * STRIDE * len(self.blocks) + doubled + 3
 
@@ -143,11 +143,11 @@ class Generator(nn.Module):
         """The last feature of ``encode`` → images (n, c, height, width)."""
         for block in self.blocks[self.middle :]:
             feature = block(feature)
-        return centre_crop(self.up(feature), height, width)
+        return center_crop(self.up(feature), height, width)
 
 
 def fit(images: Tensor) -> Tensor:
-    """Repeat the border until both sides are multiples of 4, and 8 at least: what ``centre_crop`` undoes."""
+    """Repeat the border until both sides are multiples of 4, and 8 at least: what ``center_crop`` undoes."""
     height, width = (max(SMALLEST, -(-side // STRIDE) * STRIDE) for side in images.shape[2:])
     down, across = height - images.shape[2], width - images.shape[3]
     if down == across == 0:
@@ -179,7 +179,7 @@ class Discriminator(nn.Module):
                 nn.Conv2d(inputs, 2 * inputs, 4, stride, 1), InstanceNorm(), nn.LeakyReLU(0.2, inplace=True),
             ]  # fmt: skip
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
-        initialise(self)
+        initialize(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) in [−1, 1] → logits (n, 1, about h / 2^halvings, about w / 2^halvings)."""
@@ -188,7 +188,7 @@ class Discriminator(nn.Module):
 
 
 class Together(nn.ModuleDict):
-    """Named networks that one phase updates: to the optimiser and to other processes they are one."""
+    """Named networks that one phase updates: to the optimizer and to other processes they are one."""
 
     memory_format = torch.channels_last
 

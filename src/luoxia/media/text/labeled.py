@@ -1,4 +1,4 @@
-"""Labelled texts, tokenised and memory-mapped: for classification."""
+"""Labeled texts, tokenized and memory-mapped: for classification."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from luoxia.media.text.buckets import BucketedBatches
 from luoxia.media.text.padded import padded
 from luoxia.media.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks
 from luoxia.media.text.sources import TextSource
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 
 
-class LabelledBatch(NamedTuple):
+class LabeledBatch(NamedTuple):
     """Texts (n, t), padded on the right, and their classes (n,)."""
 
     ids: Indices
@@ -28,42 +28,42 @@ class LabelledBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LabelledDataset(Packed):
+class LabeledDataset(Packed):
     """Token sequences and their classes; ``n`` is ``len(dataset)``."""
 
     texts: Ragged
     labels: Indices  # (n,), an index into classes
     classes: tuple[str, ...]
-    tokeniser: Tokeniser
+    tokenizer: Tokenizer
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @classmethod
-    def open(cls, source: TextSource, tokeniser: Tokeniser) -> LabelledDataset:
-        """Tokenise labelled documents, once for the cache.
+    def open(cls, source: TextSource, tokenizer: Tokenizer) -> LabeledDataset:
+        """Tokenize labeled documents, once for the cache.
 
         Raises:
-            UsageError: the source has no labels, only one class, or the tokeniser no <pad>.
+            UsageError: the source has no labels, only one class, or the tokenizer no <pad>.
             LuoxiaError: no document can be used, or the cache cannot be written.
         """
-        if not source.labelled:
+        if not source.labeled:
             raise UsageError(f"{source.title} has no labels: give a folder of class folders, or label=FIELD")
-        if tokeniser.pad is None:
-            raise UsageError("a tokeniser for labelled texts needs a padding token, and this one has none")
-        known, facts, (texts, labels) = cached("labelled", source, [tokeniser], _build, ["texts", "labels"])
+        if tokenizer.pad is None:
+            raise UsageError("a tokenizer for labeled texts needs a padding token, and this one has none")
+        known, facts, (texts, labels) = cached("labeled", source, [tokenizer], _build, ["texts", "labels"])
         classes = tuple(facts["classes"])
         if len(classes) < 2:
             raise UsageError(f"all texts in {source.title} are of the class '{classes[0]}': give two classes")
-        return cls(*known, texts, labels.tokens.astype(np.int64), classes, tokeniser)
+        return cls(*known, texts, labels.tokens.astype(np.int64), classes, tokenizer)
 
 
-class LabelledBatches(BucketedBatches):
-    """Batches of labelled texts, each a pure function of (seed, index, world size, rank)."""
+class LabeledBatches(BucketedBatches):
+    """Batches of labeled texts, each a pure function of (seed, index, world size, rank)."""
 
     def __init__(
         self,
-        dataset: LabelledDataset,
+        dataset: LabeledDataset,
         tokens: int = 4096,
         seed: int = 0,
         world_size: int = 1,
@@ -73,13 +73,13 @@ class LabelledBatches(BucketedBatches):
     ) -> None:
         """Prepare batches of at most ``tokens`` tokens, padding included.
 
-        Texts longer than ``longest`` tokens, the tokeniser's own marks included, lose their end; ``cut``
+        Texts longer than ``longest`` tokens, the tokenizer's own marks included, lose their end; ``cut``
         counts them. ``samples`` chooses among the texts, for a split; None: all.
 
         Raises:
             UsageError: there is no text, ``tokens`` is less than the longest, or ``longest`` leaves no room.
         """
-        marks = len(dataset.tokeniser.prefix) + len(dataset.tokeniser.suffix)
+        marks = len(dataset.tokenizer.prefix) + len(dataset.tokenizer.suffix)
         if longest <= marks:
             raise UsageError(f"longest={longest} leaves no room for text: raise it")
         lengths = dataset.texts.lengths + marks
@@ -89,21 +89,21 @@ class LabelledBatches(BucketedBatches):
         self.dataset = dataset
         self._longest = longest
 
-    def __call__(self, index: int) -> LabelledBatch:
+    def __call__(self, index: int) -> LabeledBatch:
         """Return batch number ``index`` of this rank, from 0."""
         return self.gather(self.samples(index))
 
-    def gather(self, chosen: Indices) -> LabelledBatch:
+    def gather(self, chosen: Indices) -> LabeledBatch:
         """These texts."""
         data = self.dataset
-        return LabelledBatch(*padded(data.texts, chosen, data.tokeniser, self._longest), data.labels[chosen])
+        return LabeledBatch(*padded(data.texts, chosen, data.tokenizer, self._longest), data.labels[chosen])
 
 
-def _build(folder: Path, source: TextSource, tokeniser: Tokeniser) -> Facts:
-    texts = RaggedWriter(folder, "texts", tokeniser.vocabulary)
+def _build(folder: Path, source: TextSource, tokenizer: Tokenizer) -> Facts:
+    texts = RaggedWriter(folder, "texts", tokenizer.vocabulary)
     labels: list[str] = []
     for documents in in_chunks(source.documents(), lambda document: len(document.text)):
-        for ids in tokeniser.encode_batch([document.text for document in documents]):
+        for ids in tokenizer.encode_batch([document.text for document in documents]):
             texts.append(ids)
         labels += [document.label or "" for document in documents]
     texts.close()

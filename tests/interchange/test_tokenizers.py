@@ -1,4 +1,4 @@
-"""Tokenisers travel with the weights: the same ids here and in the public toolkit."""
+"""Tokenizers travel with the weights: the same ids here and in the public toolkit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tiny_models import transformers
 
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
-from luoxia.media.text.tokeniser import Tokeniser
+from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.nn.transformer import Decoder, Shape
 
 TEXTS = [
@@ -28,46 +28,46 @@ def small(vocabulary: int) -> Decoder:
 @pytest.mark.parametrize("kind", ["byte", "bpe"])
 def test_ours_opens_there_and_here_again(tmp_path, kind):
     texts = TEXTS * 3 if kind == "bpe" else ()
-    tokeniser = Tokeniser.train(kind, texts, vocabulary=300 if kind == "bpe" else None, specials=["<sep>"])
-    save_folder(small(tokeniser.vocabulary), tmp_path / "m", tokeniser=tokeniser)
+    tokenizer = Tokenizer.train(kind, texts, vocabulary=300 if kind == "bpe" else None, specials=["<sep>"])
+    save_folder(small(tokenizer.vocabulary), tmp_path / "m", tokenizer=tokenizer)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
-    here = Tokeniser.from_huggingface(tmp_path / "m")
+    here = Tokenizer.from_huggingface(tmp_path / "m")
     for text in TEXTS:
-        ids = tokeniser.encode(text)
+        ids = tokenizer.encode(text)
         assert theirs.encode(text, add_special_tokens=False) == ids == here.encode(text)
         assert theirs.decode(ids) == text == here.decode(ids)
-    assert len(theirs) == tokeniser.vocabulary == here.vocabulary
+    assert len(theirs) == tokenizer.vocabulary == here.vocabulary
     for name in ("pad", "bos", "eos", "unk"):
-        expected = getattr(tokeniser, name)
+        expected = getattr(tokenizer, name)
         assert getattr(theirs, f"{name}_token_id") == expected == getattr(here, name)
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert [config[f"{name}_token_id"] for name in ("pad", "bos", "eos")] == [0, 1, 2]
 
 
 def test_theirs_is_copied_and_written(tmp_path):
-    tokeniser = Tokeniser.train("bpe", TEXTS * 3, vocabulary=300)
-    network = small(tokeniser.vocabulary)
-    save_folder(network, tmp_path / "first", tokeniser=tokeniser)
+    tokenizer = Tokenizer.train("bpe", TEXTS * 3, vocabulary=300)
+    network = small(tokenizer.vocabulary)
+    save_folder(network, tmp_path / "first", tokenizer=tokenizer)
     loaded = load_folder(tmp_path / "first")
     copied = save_folder(loaded.network, tmp_path / "copied", like=loaded)
     written = save_folder(
-        loaded.network, tmp_path / "written", tokeniser=Tokeniser.from_huggingface(loaded.folder)
+        loaded.network, tmp_path / "written", tokenizer=Tokenizer.from_huggingface(loaded.folder)
     )
     for folder in (copied, written):
         for source in (
             transformers.AutoTokenizer.from_pretrained(folder),
-            Tokeniser.from_huggingface(folder),
+            Tokenizer.from_huggingface(folder),
         ):
-            assert source.decode(tokeniser.encode(TEXTS[0])) == TEXTS[0]
-            assert source.encode(TEXTS[1]) == tokeniser.encode(TEXTS[1])
+            assert source.decode(tokenizer.encode(TEXTS[0])) == TEXTS[0]
+            assert source.encode(TEXTS[1]) == tokenizer.encode(TEXTS[1])
     first, second = ((tmp_path / name / "tokenizer.json").read_bytes() for name in ("first", "copied"))
     assert first == second
 
 
-def test_tokenisers_without_a_counterpart(tmp_path):
-    tokeniser = Tokeniser.train("character", TEXTS)
-    folder = save_folder(small(tokeniser.vocabulary), tmp_path / "m", tokeniser=tokeniser)
+def test_tokenizers_without_a_counterpart(tmp_path):
+    tokenizer = Tokenizer.train("character", TEXTS)
+    folder = save_folder(small(tokenizer.vocabulary), tmp_path / "m", tokenizer=tokenizer)
     assert not (folder / "tokenizer.json").exists()
-    assert Tokeniser.load(folder).encode(TEXTS[1]) == tokeniser.encode(TEXTS[1])
-    ids = torch.tensor([tokeniser.encode(TEXTS[1])])
-    assert load_folder(folder).network(ids).shape == (1, len(TEXTS[1]), tokeniser.vocabulary)
+    assert Tokenizer.load(folder).encode(TEXTS[1]) == tokenizer.encode(TEXTS[1])
+    ids = torch.tensor([tokenizer.encode(TEXTS[1])])
+    assert load_folder(folder).network(ids).shape == (1, len(TEXTS[1]), tokenizer.vocabulary)

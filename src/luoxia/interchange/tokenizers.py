@@ -1,4 +1,4 @@
-"""Tokenisers as ``tokenizer.json``: those that were read from one, and our byte and BPE tokenisers."""
+"""Tokenizers as ``tokenizer.json``: those that were read from one, and our byte and BPE tokenizers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.interchange.config import Config
-from luoxia.media.text.huggingface import NAMED, HuggingFaceTokeniser
-from luoxia.media.text.learned import BYTES, BPETokeniser
-from luoxia.media.text.tokeniser import ByteTokeniser, OwnTokeniser, Tokeniser
+from luoxia.media.text.huggingface import NAMED, HuggingFaceTokenizer
+from luoxia.media.text.learned import BYTES, BPETokenizer
+from luoxia.media.text.tokenizer import ByteTokenizer, OwnTokenizer, Tokenizer
 
 FILES = (
     "tokenizer.json",
@@ -24,13 +24,13 @@ FILES = (
     "vocab.txt",
     "tokenizer.model",
 )
-"""What belongs to the tokeniser and its use; copied from the folder that the network came from."""
+"""What belongs to the tokenizer and its use; copied from the folder that the network came from."""
 
 
 def end_tokens(folder: Path) -> tuple[int, ...]:
     """The tokens that end a text in ``folder``: those of generation_config.json, else those of config.json.
 
-    transformers asks in this order; () where both are silent, and the tokeniser's own counts.
+    transformers asks in this order; () where both are silent, and the tokenizer's own counts.
     """
     for name in ("generation_config.json", "config.json"):
         if (folder / name).is_file():
@@ -44,31 +44,31 @@ def end_tokens(folder: Path) -> tuple[int, ...]:
     return ()
 
 
-def special_ids(tokeniser: Tokeniser | None, config: Mapping[str, Any]) -> dict[str, Any]:
+def special_ids(tokenizer: Tokenizer | None, config: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of config.json that name the special tokens; null where there is none."""
     keys = ("bos", "eos", "pad")
-    if tokeniser is None:
+    if tokenizer is None:
         return {f"{key}_token_id": config.get(f"{key}_token_id") for key in keys}
-    return {f"{key}_token_id": getattr(tokeniser, key) for key in keys}
+    return {f"{key}_token_id": getattr(tokenizer, key) for key in keys}
 
 
-def write_tokeniser(folder: Path, tokeniser: Tokeniser | None, source: Path | None) -> None:
+def write_tokenizer(folder: Path, tokenizer: Tokenizer | None, source: Path | None) -> None:
     """Write ``tokenizer.json`` and its settings, or copy those of ``source``.
 
-    A character or unigram tokeniser of ours is written as ``tokeniser.json``, which only Luoxia reads.
+    A character or unigram tokenizer of ours is written as ``tokeniser.json``, which only Luoxia reads.
     """
-    if tokeniser is None:
+    if tokenizer is None:
         for name in FILES if source else ():
             if source and (source / name).is_file():
                 shutil.copyfile(source / name, folder / name)
-    elif isinstance(tokeniser, HuggingFaceTokeniser):
-        _write(folder, tokeniser.model, dict(tokeniser.named))
-    elif isinstance(tokeniser, ByteTokeniser | BPETokeniser):
-        names = {index: name for name, index in tokeniser.specials.items()}
-        ids = {setting: getattr(tokeniser, key) for key, setting in NAMED.items()}
-        _write(folder, byte_level(tokeniser), {setting: names[token] for setting, token in ids.items()})
+    elif isinstance(tokenizer, HuggingFaceTokenizer):
+        _write(folder, tokenizer.model, dict(tokenizer.named))
+    elif isinstance(tokenizer, ByteTokenizer | BPETokenizer):
+        names = {index: name for name, index in tokenizer.specials.items()}
+        ids = {setting: getattr(tokenizer, key) for key, setting in NAMED.items()}
+        _write(folder, byte_level(tokenizer), {setting: names[token] for setting, token in ids.items()})
     else:
-        tokeniser.save(folder)
+        tokenizer.save(folder)
 
 
 def _write(folder: Path, model: Mapping[str, Any], named: Mapping[str, str]) -> None:
@@ -77,13 +77,13 @@ def _write(folder: Path, model: Mapping[str, Any], named: Mapping[str, str]) -> 
         (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def byte_level(tokeniser: OwnTokeniser) -> dict[str, Any]:
+def byte_level(tokenizer: OwnTokenizer) -> dict[str, Any]:
     """A byte-level BPE model with our ids: the special tokens first, then the pieces; bytes alone merge nothing."""
     pieces: dict[str, int] = BYTES
     merges: list[Any] = []
-    if isinstance(tokeniser, BPETokeniser):
-        pieces, merges = tokeniser.model["model"]["vocab"], tokeniser.model["model"]["merges"]
-    ordinary = {piece: index + tokeniser.offset for piece, index in pieces.items()}
+    if isinstance(tokenizer, BPETokenizer):
+        pieces, merges = tokenizer.model["model"]["vocab"], tokenizer.model["model"]["merges"]
+    ordinary = {piece: index + tokenizer.offset for piece, index in pieces.items()}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
@@ -91,7 +91,7 @@ def byte_level(tokeniser: OwnTokeniser) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": index, "content": name, **flags} for name, index in tokeniser.specials.items()
+            {"id": index, "content": name, **flags} for name, index in tokenizer.specials.items()
         ],
         "normalizer": None,
         "pre_tokenizer": level,
@@ -106,7 +106,7 @@ def byte_level(tokeniser: OwnTokeniser) -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {**tokeniser.specials, **ordinary},
+            "vocab": {**tokenizer.specials, **ordinary},
             "merges": merges,
         },
     }

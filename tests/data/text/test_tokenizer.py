@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.media.text.tokeniser import SEPARATOR, Tokeniser
+from luoxia.media.text.tokenizer import SEPARATOR, Tokenizer
 
 KINDS = ["byte", "character", "bpe", "unigram"]
 ENGLISH = [
@@ -23,20 +23,20 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @cache
-def learned(kind: str) -> Tokeniser:
+def learned(kind: str) -> Tokenizer:
     vocabulary = {"bpe": 330, "unigram": 400}.get(kind)
-    return Tokeniser.train(kind, ENGLISH + CHINESE, vocabulary, specials=(SEPARATOR,))
+    return Tokenizer.train(kind, ENGLISH + CHINESE, vocabulary, specials=(SEPARATOR,))
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe"])
 @settings(max_examples=200, deadline=None)
 @given(text=any_text)
 def test_any_text_comes_back(kind: str, text: str) -> None:
-    tokeniser = learned(kind)
-    ids = tokeniser.encode(text)
-    assert tokeniser.decode(ids) == text
-    assert b"".join(map(tokeniser.token_bytes, ids)) == text.encode()
-    assert all(tokeniser.offset <= token < tokeniser.vocabulary for token in ids)  # type: ignore[attr-defined]
+    tokenizer = learned(kind)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert b"".join(map(tokenizer.token_bytes, ids)) == text.encode()
+    assert all(tokenizer.offset <= token < tokenizer.vocabulary for token in ids)  # type: ignore[attr-defined]
 
 
 @settings(max_examples=200, deadline=None)
@@ -47,54 +47,54 @@ def test_unigram_text_comes_back(text: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_known_text_comes_back(kind: str) -> None:
-    tokeniser = learned(kind)
+    tokenizer = learned(kind)
     for text in ENGLISH + CHINESE:
-        assert tokeniser.decode(tokeniser.encode(text)) == text
-    batch = tokeniser.encode_batch([*ENGLISH, ""])
-    assert [ids.tolist() for ids in batch] == [tokeniser.encode(text) for text in [*ENGLISH, ""]]
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    batch = tokenizer.encode_batch([*ENGLISH, ""])
+    assert [ids.tolist() for ids in batch] == [tokenizer.encode(text) for text in [*ENGLISH, ""]]
     assert len(batch[-1]) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_special_names_in_a_text_are_text(kind: str) -> None:
-    tokeniser = Tokeniser.train(
+    tokenizer = Tokenizer.train(
         kind,
         [*ENGLISH, "<eos><sep><pad>"],
         learned(kind).vocabulary + 9 if kind in ("bpe", "unigram") else None,
         specials=(SEPARATOR,),
     )
-    assert (tokeniser.pad, tokeniser.bos, tokeniser.eos, tokeniser.unk, tokeniser.sep) == (0, 1, 2, 3, 4)
+    assert (tokenizer.pad, tokenizer.bos, tokenizer.eos, tokenizer.unk, tokenizer.sep) == (0, 1, 2, 3, 4)
     text = "fox<eos>dog<sep><pad>"
-    ids = tokeniser.encode(text)
-    assert not set(ids) & set(tokeniser.specials.values())
-    assert tokeniser.decode(ids) == text
-    assert tokeniser.decode([0, 1, 2, 4]) == ""
+    ids = tokenizer.encode(text)
+    assert not set(ids) & set(tokenizer.specials.values())
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.decode([0, 1, 2, 4]) == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
-    tokeniser = learned(kind)
-    assert tokeniser.save(tmp_path).name == "tokeniser.json"
-    again = Tokeniser.load(tmp_path)
+    tokenizer = learned(kind)
+    assert tokenizer.save(tmp_path).name == "tokeniser.json"
+    again = Tokenizer.load(tmp_path)
     assert again.kind == kind
-    assert again.digest == tokeniser.digest
-    assert again.specials == tokeniser.specials
-    assert again.vocabulary == tokeniser.vocabulary
-    assert again.encode(ENGLISH[0] + CHINESE[0]) == tokeniser.encode(ENGLISH[0] + CHINESE[0])
+    assert again.digest == tokenizer.digest
+    assert again.specials == tokenizer.specials
+    assert again.vocabulary == tokenizer.vocabulary
+    assert again.encode(ENGLISH[0] + CHINESE[0]) == tokenizer.encode(ENGLISH[0] + CHINESE[0])
     lengths = again.byte_lengths()
     assert lengths.tolist() == [len(again.token_bytes(token)) for token in range(again.vocabulary)]
 
 
 def test_digests_differ() -> None:
-    digests = {learned(kind).digest for kind in KINDS} | {Tokeniser.train("byte").digest}
+    digests = {learned(kind).digest for kind in KINDS} | {Tokenizer.train("byte").digest}
     assert len(digests) == len(KINDS) + 1
 
 
 TRAINED = """
 import sys
-from luoxia.media.text import Tokeniser
+from luoxia.media.text import Tokenizer
 texts = [f"{w} und {chr(0x4e00 + i % 90)}{chr(0x4e01 + i % 7)} {i}" for i, w in enumerate(sys.argv[1:] * 40)]
-print(*[Tokeniser.train(kind, texts, 700).digest for kind in ("bpe", "unigram")])
+print(*[Tokenizer.train(kind, texts, 700).digest for kind in ("bpe", "unigram")])
 """
 
 
@@ -106,10 +106,10 @@ def test_training_is_a_function_of_the_text() -> None:
 
 
 def test_the_most_frequent_characters_are_kept() -> None:
-    tokeniser = Tokeniser.train("character", ["aaabbbbccd"], 4 + 2)
-    assert tokeniser.vocabulary == 6
-    assert tokeniser.encode("abcd") == [4, 5, 3, 3]
-    assert tokeniser.decode([4, 5, 3]) == "ab\ufffd"
+    tokenizer = Tokenizer.train("character", ["aaabbbbccd"], 4 + 2)
+    assert tokenizer.vocabulary == 6
+    assert tokenizer.encode("abcd") == [4, 5, 3, 3]
+    assert tokenizer.decode([4, 5, 3]) == "ab\ufffd"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,12 +142,12 @@ def test_tokens_outside_the_vocabulary(kind: str, token: int) -> None:
 )
 def test_bad_training(kind: str, texts: list[str], vocabulary: int | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Tokeniser.train(kind, texts, vocabulary)
+        Tokenizer.train(kind, texts, vocabulary)
 
 
 def test_special_names_are_given_once() -> None:
     with pytest.raises(UsageError, match="there already"):
-        Tokeniser.train("byte", specials=("<eos>",))
+        Tokenizer.train("byte", specials=("<eos>",))
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_damaged_files(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "tokeniser.json").write_text(content)
     with pytest.raises(LuoxiaError, match="missing" if content is None else "damaged"):
-        Tokeniser.load(tmp_path)
+        Tokenizer.load(tmp_path)
 
 
 def save_foreign(folder: Path, style: str) -> object:
-    """A tokeniser as transformers saves it; returns it."""
+    """A tokenizer as transformers saves it; returns it."""
     import tokenizers as lib
     from transformers import PreTrainedTokenizerFast
 
@@ -183,9 +183,9 @@ def save_foreign(folder: Path, style: str) -> object:
         )
         parts = [lib.decoders.Replace("▁", " "), lib.decoders.ByteFallback(), lib.decoders.Fuse()]
         backend.decoder = lib.decoders.Sequence([*parts, lib.decoders.Strip(" ", 1, 0)])
-        spelt = [f"<0x{byte:02X}>" for byte in range(256)]
+        spelled = [f"<0x{byte:02X}>" for byte in range(256)]
         trainer = lib.trainers.BpeTrainer(
-            vocab_size=400, special_tokens=specials + spelt, show_progress=False
+            vocab_size=400, special_tokens=specials + spelled, show_progress=False
         )
     else:
         backend = lib.Tokenizer(lib.models.WordPiece(unk_token="[UNK]"))
@@ -211,7 +211,7 @@ def save_foreign(folder: Path, style: str) -> object:
 @pytest.mark.parametrize("style", ["gpt2", "llama", "bert"])
 def test_hugging_face_folders(style: str, tmp_path: Path) -> None:
     theirs = save_foreign(tmp_path, style)
-    ours = Tokeniser.from_huggingface(tmp_path)
+    ours = Tokenizer.from_huggingface(tmp_path)
     texts = ENGLISH + CHINESE + (["emoji 🦊 é"] if style != "bert" else [])
     for text in texts:
         expected = theirs(text, add_special_tokens=False)["input_ids"]  # type: ignore[operator]
@@ -225,7 +225,7 @@ def test_hugging_face_folders(style: str, tmp_path: Path) -> None:
     assert not set(ours.encode("fox</s><s>[CLS]")) & {1, 2, 3, 4, 5}
     (tmp_path / "own").mkdir()
     ours.save(tmp_path / "own")
-    again = Tokeniser.load(tmp_path / "own")
+    again = Tokenizer.load(tmp_path / "own")
     assert (again.kind, again.digest, again.eos) == ("huggingface", ours.digest, ours.eos)
     assert again.encode(texts[0]) == ours.encode(texts[0])
     assert np.array_equal(again.byte_lengths(), ours.byte_lengths())
@@ -233,10 +233,10 @@ def test_hugging_face_folders(style: str, tmp_path: Path) -> None:
 
 def test_bad_hugging_face_folders(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no tokenizer\.json"):
-        Tokeniser.from_huggingface(tmp_path)
+        Tokenizer.from_huggingface(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(LuoxiaError, match="cannot be read"):
-        Tokeniser.from_huggingface(tmp_path)
+        Tokenizer.from_huggingface(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {}}')
-    with pytest.raises(LuoxiaError, match="is no tokeniser"):
-        Tokeniser.from_huggingface(tmp_path)
+    with pytest.raises(LuoxiaError, match="is no tokenizer"):
+        Tokenizer.from_huggingface(tmp_path)

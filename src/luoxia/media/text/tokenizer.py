@@ -1,4 +1,4 @@
-"""Text ↔ token ids: the interface, and the two tokenisers that need no library."""
+"""Text ↔ token ids: the interface, and the two tokenizers that need no library."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPLACEMENT = "\ufffd"
 Ids = NDArray[np.uint32]
 
 
-class Tokeniser:
+class Tokenizer:
     """Turns text into token ids and back.
 
     Special tokens have ids and names, but no text: they decode to nothing, and where a text holds their names
@@ -109,8 +109,8 @@ class Tokeniser:
         vocabulary: int | None = None,
         *,
         specials: Sequence[str] = (),
-    ) -> Tokeniser:
-        """Learn a tokeniser.
+    ) -> Tokenizer:
+        """Learn a tokenizer.
 
         Args:
             kind: "byte" (needs no text), "character", "bpe" (byte-level) or "unigram".
@@ -125,17 +125,17 @@ class Tokeniser:
         learners = _learners()
         if kind not in learners:
             hint = nearest(kind, learners) or f"; known are {', '.join(learners)}"
-            raise UsageError(f"unknown tokeniser '{kind}'{hint}")
+            raise UsageError(f"unknown tokenizer '{kind}'{hint}")
         for name in specials:
             if name in SPECIALS or list(specials).count(name) > 1 or not name:
                 raise UsageError(f"the special token '{name}' is there already: give each name once")
         if isinstance(texts, str):
-            raise UsageError("a tokeniser learns from a list of texts, not from a single one")
-        learned: Tokeniser = learners[kind].learn(map(whole_characters, texts), vocabulary, specials)
+            raise UsageError("a tokenizer learns from a list of texts, not from a single one")
+        learned: Tokenizer = learners[kind].learn(map(whole_characters, texts), vocabulary, specials)
         return learned
 
     @staticmethod
-    def load(folder: str | Path) -> Tokeniser:
+    def load(folder: str | Path) -> Tokenizer:
         """Read what ``save`` wrote.
 
         Raises:
@@ -146,29 +146,29 @@ class Tokeniser:
             stored = json.loads(text_of(path))
             return _loaders()[stored["kind"]].from_json(stored)
         except FileNotFoundError as error:
-            raise LuoxiaError(f"{folder} has no tokeniser ({FILE} is missing): give a trained run") from error
+            raise LuoxiaError(f"{folder} has no tokenizer ({FILE} is missing): give a trained run") from error
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise LuoxiaError(f"{path} is damaged ({error}): copy it again") from error
 
     @staticmethod
-    def from_huggingface(folder: str | Path, eos: int | None = None) -> Tokeniser:
+    def from_huggingface(folder: str | Path, eos: int | None = None) -> Tokenizer:
         """Read ``tokenizer.json`` of a Hugging Face folder; ``eos`` ends a text where its settings name no token.
 
         Raises:
             UsageError: there is none.
             LuoxiaError: it is damaged.
         """
-        from luoxia.media.text.huggingface import HuggingFaceTokeniser
+        from luoxia.media.text.huggingface import HuggingFaceTokenizer
 
-        return HuggingFaceTokeniser.open(Path(folder), eos)
+        return HuggingFaceTokenizer.open(Path(folder), eos)
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> Tokeniser:
+    def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> Tokenizer:
         """Learn one of this kind; see ``train``."""
         raise NotImplementedError
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Tokeniser:
+    def from_json(cls, stored: Mapping[str, Any]) -> Tokenizer:
         """Make what ``to_json`` told of."""
         raise NotImplementedError
 
@@ -179,7 +179,7 @@ class Tokeniser:
         raise NotImplementedError
 
 
-class OwnTokeniser(Tokeniser):
+class OwnTokenizer(Tokenizer):
     """One whose special tokens come first: <pad> 0, <bos> 1, <eos> 2, <unk> 3, then further ones."""
 
     pad, bos, eos, unk = range(4)
@@ -194,7 +194,7 @@ class OwnTokeniser(Tokeniser):
         return {"kind": self.kind, "specials": list(self.specials)[len(SPECIALS) :]}
 
 
-class ByteTokeniser(OwnTokeniser):
+class ByteTokenizer(OwnTokenizer):
     """A token a byte of UTF-8."""
 
     kind = "byte"
@@ -204,15 +204,15 @@ class ByteTokeniser(OwnTokeniser):
         self.vocabulary = self.offset + 256
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> ByteTokeniser:
+    def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> ByteTokenizer:
         """Nothing to learn."""
         made = cls(specials)
         if vocabulary not in (None, made.vocabulary):
-            raise UsageError(f"the byte tokeniser has a vocabulary of {made.vocabulary}, not {vocabulary}")
+            raise UsageError(f"the byte tokenizer has a vocabulary of {made.vocabulary}, not {vocabulary}")
         return made
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> ByteTokeniser:
+    def from_json(cls, stored: Mapping[str, Any]) -> ByteTokenizer:
         """Make what ``to_json`` told of."""
         return cls(stored["specials"])
 
@@ -223,7 +223,7 @@ class ByteTokeniser(OwnTokeniser):
         return bytes([token - self.offset]) if token >= self.offset else b""
 
 
-class CharacterTokeniser(OwnTokeniser):
+class CharacterTokenizer(OwnTokenizer):
     """A token a character (Unicode code point); unknown ones are <unk>, which decodes as U+FFFD."""
 
     kind = "character"
@@ -238,13 +238,13 @@ class CharacterTokeniser(OwnTokeniser):
     @classmethod
     def learn(
         cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]
-    ) -> CharacterTokeniser:
+    ) -> CharacterTokenizer:
         """Take all characters, or the most frequent ones."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text)
         if not counts:
-            raise UsageError("a tokeniser cannot learn from no text: give some")
+            raise UsageError("a tokenizer cannot learn from no text: give some")
         room = len(counts) if vocabulary is None else vocabulary - len(SPECIALS) - len(specials)
         if room < 1:
             raise UsageError(f"a vocabulary of {vocabulary} leaves no room for characters: raise it")
@@ -252,7 +252,7 @@ class CharacterTokeniser(OwnTokeniser):
         return cls("".join(sorted(frequent)), specials)
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> CharacterTokeniser:
+    def from_json(cls, stored: Mapping[str, Any]) -> CharacterTokenizer:
         """Make what ``to_json`` told of."""
         return cls(stored["characters"], stored["specials"])
 
@@ -270,17 +270,17 @@ class CharacterTokeniser(OwnTokeniser):
         return self.characters[token - self.offset].encode() if token >= self.offset else b""
 
 
-def _learners() -> dict[str, type[Tokeniser]]:
-    from luoxia.media.text.learned import BPETokeniser, UnigramTokeniser
+def _learners() -> dict[str, type[Tokenizer]]:
+    from luoxia.media.text.learned import BPETokenizer, UnigramTokenizer
 
-    kinds = (ByteTokeniser, CharacterTokeniser, BPETokeniser, UnigramTokeniser)
+    kinds = (ByteTokenizer, CharacterTokenizer, BPETokenizer, UnigramTokenizer)
     return {kind.kind: kind for kind in kinds}
 
 
-def _loaders() -> dict[str, type[Tokeniser]]:
-    from luoxia.media.text.huggingface import HuggingFaceTokeniser
+def _loaders() -> dict[str, type[Tokenizer]]:
+    from luoxia.media.text.huggingface import HuggingFaceTokenizer
 
-    return {**_learners(), HuggingFaceTokeniser.kind: HuggingFaceTokeniser}
+    return {**_learners(), HuggingFaceTokenizer.kind: HuggingFaceTokenizer}
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:

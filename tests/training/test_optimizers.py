@@ -1,4 +1,4 @@
-"""Optimisers against their papers' update rules, schedules by hand, and their state out and back."""
+"""Optimizers against their papers' update rules, schedules by hand, and their state out and back."""
 
 import math
 
@@ -11,11 +11,11 @@ from luoxia.training.optimizers import (
     follow_schedule,
     gradient_norm,
     load_state_tensors,
-    make_optimiser,
+    make_optimizer,
     schedule_factor,
     state_tensors,
 )
-from luoxia.training.recipe import Optimiser, Schedule
+from luoxia.training.recipe import Optimizer, Schedule
 
 LR, EPS, DECAY = 0.03, 1e-8, 0.1
 
@@ -66,16 +66,16 @@ class SGD:
 
 
 RULES = {
-    "adam": (Optimiser(betas=(0.5, 0.9)), lambda: Adam((0.5, 0.9))),
-    "adam decay": (Optimiser(betas=(0, 0.9), weight_decay=DECAY), lambda: Adam((0, 0.9), DECAY)),
-    "adamw": (Optimiser(name="adamw", weight_decay=DECAY), lambda: Adam((0.5, 0.999), DECAY, decoupled=True)),
-    "rmsprop": (Optimiser(name="rmsprop"), lambda: RMSprop()),
+    "adam": (Optimizer(betas=(0.5, 0.9)), lambda: Adam((0.5, 0.9))),
+    "adam decay": (Optimizer(betas=(0, 0.9), weight_decay=DECAY), lambda: Adam((0, 0.9), DECAY)),
+    "adamw": (Optimizer(name="adamw", weight_decay=DECAY), lambda: Adam((0.5, 0.999), DECAY, decoupled=True)),
+    "rmsprop": (Optimizer(name="rmsprop"), lambda: RMSprop()),
     "rmsprop momentum": (
-        Optimiser(name="rmsprop", momentum=0.8, weight_decay=DECAY),
+        Optimizer(name="rmsprop", momentum=0.8, weight_decay=DECAY),
         lambda: RMSprop(0.8, DECAY),
     ),
-    "sgd": (Optimiser(name="sgd", weight_decay=DECAY), lambda: SGD(0.0, DECAY)),
-    "sgd momentum": (Optimiser(name="sgd", momentum=0.8), lambda: SGD(0.8)),
+    "sgd": (Optimizer(name="sgd", weight_decay=DECAY), lambda: SGD(0.0, DECAY)),
+    "sgd momentum": (Optimizer(name="sgd", momentum=0.8), lambda: SGD(0.8)),
 }
 
 
@@ -94,12 +94,12 @@ def parameter():
 def test_updates_follow_the_paper(name):
     settings, rule = RULES[name]
     net = parameter()
-    optimiser = make_optimiser(net, settings, LR)
+    optimizer = make_optimizer(net, settings, LR)
     rules = [rule() for _ in range(6)]
     expected = net.weight.detach().flatten().tolist()
     for step in range(6):
         net.weight.grad = gradients(step)
-        optimiser.step()
+        optimizer.step()
         expected = [
             r(w, g) for r, w, g in zip(rules, expected, gradients(step).flatten().tolist(), strict=True)
         ]
@@ -108,19 +108,19 @@ def test_updates_follow_the_paper(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_state_comes_back(name):
-    """Steps, moments and buffers: an optimiser with restored state moves on as the first would."""
+    """Steps, moments and buffers: an optimizer with restored state moves on as the first would."""
     settings, _ = RULES[name]
     first, second = parameter(), parameter()
-    one, two = make_optimiser(first, settings, LR), make_optimiser(second, settings, LR)
+    one, two = make_optimizer(first, settings, LR), make_optimizer(second, settings, LR)
     for step in range(3):
         first.weight.grad = gradients(step)
         one.step()
     second.load_state_dict(first.state_dict())
     load_state_tensors(two, {k: v.clone() for k, v in state_tensors(one).items()})
     for step in range(3, 6):
-        for net, optimiser in ((first, one), (second, two)):
+        for net, optimizer in ((first, one), (second, two)):
             net.weight.grad = gradients(step)
-            optimiser.step()
+            optimizer.step()
     assert torch.equal(first.weight, second.weight)
     assert {v.data_ptr() for v in state_tensors(one).values()}.isdisjoint(
         v.data_ptr() for v in state_tensors(two).values()
@@ -129,44 +129,44 @@ def test_state_comes_back(name):
 
 def test_without_momentum_adam_keeps_one_moment_and_moves_as_ever():
     ours, theirs = parameter(), parameter()
-    optimiser = make_optimiser(ours, Optimiser(betas=(0, 0.9), weight_decay=DECAY), LR)
+    optimizer = make_optimizer(ours, Optimizer(betas=(0, 0.9), weight_decay=DECAY), LR)
     adam = torch.optim.Adam(theirs.parameters(), LR, (0.0, 0.9), EPS, DECAY, fused=True)
     for step in range(6):
         for net in (ours, theirs):
             net.weight.grad = gradients(step)
-        optimiser.found_inf = adam.found_inf = torch.tensor(float(step == 0))
-        optimiser.step()
+        optimizer.found_inf = adam.found_inf = torch.tensor(float(step == 0))
+        optimizer.step()
         adam.step()
         torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-6, atol=1e-7)
-    assert state_tensors(optimiser).keys() == {"0.step", "0.exp_avg_sq"}
+    assert state_tensors(optimizer).keys() == {"0.step", "0.exp_avg_sq"}
 
 
 def test_a_moment_that_an_older_checkpoint_kept_is_dropped():
     ours = parameter()
-    optimiser = make_optimiser(ours, Optimiser(betas=(0, 0.9)), LR)
+    optimizer = make_optimizer(ours, Optimizer(betas=(0, 0.9)), LR)
     ours.weight.grad = gradients(0)
-    optimiser.step()
-    load_state_tensors(optimiser, {**state_tensors(optimiser), "0.exp_avg": torch.ones_like(ours.weight)})
+    optimizer.step()
+    load_state_tensors(optimizer, {**state_tensors(optimizer), "0.exp_avg": torch.ones_like(ours.weight)})
     ours.weight.grad = gradients(1)
-    optimiser.step()
-    assert state_tensors(optimiser).keys() == {"0.step", "0.exp_avg_sq"}
+    optimizer.step()
+    assert state_tensors(optimizer).keys() == {"0.step", "0.exp_avg_sq"}
 
 
 def test_restoring_forgets_what_was_there():
-    settings = Optimiser()
+    settings = Optimizer()
     net = parameter()
-    optimiser = make_optimiser(net, settings, LR)
+    optimizer = make_optimizer(net, settings, LR)
     net.weight.grad = gradients(0)
-    optimiser.step()
-    load_state_tensors(optimiser, {})
-    assert state_tensors(optimiser) == {}
+    optimizer.step()
+    load_state_tensors(optimizer, {})
+    assert state_tensors(optimizer) == {}
 
 
 def test_parameters_of_one_element_keep_their_step_apart():
     """A scalar parameter has the shape of a step counter."""
     net = nn.Module()
     net.scale = nn.Parameter(torch.tensor(2.0))
-    one, two = (make_optimiser(net, Optimiser(), LR) for _ in range(2))
+    one, two = (make_optimizer(net, Optimizer(), LR) for _ in range(2))
     net.scale.grad = torch.tensor(1.0)
     one.step()
     load_state_tensors(two, state_tensors(one))
@@ -176,14 +176,14 @@ def test_parameters_of_one_element_keep_their_step_apart():
 
 
 @pytest.mark.parametrize("name, counts_on_device", [("adam", True), ("adamw", True), ("rmsprop", False)])
-def test_fused_optimisers_count_steps_on_the_device(name, counts_on_device):
+def test_fused_optimizers_count_steps_on_the_device(name, counts_on_device):
     """A checkpoint is read on the CPU; a fused CUDA kernel reads its step from the GPU. ``meta`` stands for the GPU."""
     here = parameter()
-    optimiser = make_optimiser(here, Optimiser(name=name), LR)
+    optimizer = make_optimizer(here, Optimizer(name=name), LR)
     here.weight.grad = gradients(0)
-    optimiser.step()
-    saved = state_tensors(optimiser)
-    there = make_optimiser(parameter().to("meta"), Optimiser(name=name), LR)
+    optimizer.step()
+    saved = state_tensors(optimizer)
+    there = make_optimizer(parameter().to("meta"), Optimizer(name=name), LR)
     load_state_tensors(there, saved)
     devices = {key: value.device.type for key, value in state_tensors(there).items()}
     assert devices.pop("0.step") == ("meta" if counts_on_device else "cpu")
@@ -192,18 +192,18 @@ def test_fused_optimisers_count_steps_on_the_device(name, counts_on_device):
 
 def test_moments_take_the_layout_of_their_weights():
     net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-    optimiser = make_optimiser(net, Optimiser(), LR)
+    optimizer = make_optimizer(net, Optimizer(), LR)
     for p in net.parameters():
         p.grad = torch.ones_like(p)
-    optimiser.step()
-    load_state_tensors(optimiser, {k: v.contiguous() for k, v in state_tensors(optimiser).items()})
-    assert state_tensors(optimiser)["0.exp_avg"].stride() == net.weight.stride()
+    optimizer.step()
+    load_state_tensors(optimizer, {k: v.contiguous() for k, v in state_tensors(optimizer).items()})
+    assert state_tensors(optimizer)["0.exp_avg"].stride() == net.weight.stride()
 
 
-def test_every_optimiser_covers_every_parameter():
+def test_every_optimizer_covers_every_parameter():
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Embedding(3, 2))
     for name in ("adam", "adamw", "muon", "rmsprop", "sgd"):
-        groups = make_optimiser(net, Optimiser(name=name), LR).param_groups
+        groups = make_optimizer(net, Optimizer(name=name), LR).param_groups
         covered = [id(p) for group in groups for p in group["params"]]
         assert sorted(covered) == sorted(id(p) for p in net.parameters())
         assert {group["lr"] for group in groups} == {LR}
@@ -233,14 +233,14 @@ def test_schedules_by_hand():
 
 def test_beta2_is_annealed_and_lazily_rescaled():
     """Huang et al. 2024 go from 0.9 to 0.99 by half a cosine; k / (k + 1) in the exponent is Karras et al. 2020's."""
-    settings = Optimiser(betas=(0.0, "0.9..0.99"))
+    settings = Optimizer(betas=(0.0, "0.9..0.99"))
     for lazy, ratio in ((1, 1.0), (16, 16 / 17)):
-        optimiser = make_optimiser(nn.Linear(2, 2), settings, 0.1, lazy)
-        (group,) = optimiser.param_groups
+        optimizer = make_optimizer(nn.Linear(2, 2), settings, 0.1, lazy)
+        (group,) = optimizer.param_groups
         assert group["betas"][1] == pytest.approx(0.9**ratio)
         group["initial_lr"], group["lazy_ratio"] = 0.1, ratio
         for share in (0.0, 0.3, 1.0, 1.7):
-            follow_schedule(optimiser, settings, 0.5, share)
+            follow_schedule(optimizer, settings, 0.5, share)
             beta2 = 0.99 + (0.9 - 0.99) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
             assert group["betas"] == (0.0, pytest.approx(beta2**ratio)) and group["lr"] == 0.05
     assert (Annealed(0.1, 0.7).at(0.0), Annealed(0.1, 0.7).at(1.0)) == (0.1, 0.7), "exact at both ends"
