@@ -31,7 +31,7 @@ def trained(name: str, asked: Any, folder: Path) -> list[Any]:
     findings = sorted({record["name"] for record in run.records("finding")})
     write_grid(folder / f"{name}.png", luoxia.load(run.path).sample(64, seed=1), {})
     cells = [next((values[key] for key in values if key.startswith(score)), None) for score in SHOWN]
-    row = [name, log["step"], log["images"], *cells, ", ".join(findings) or "none"]
+    row = [name, log["step"], log["seen"], *cells, ", ".join(findings) or "none"]
     progress(str(row))
     return row
 

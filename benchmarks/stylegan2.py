@@ -104,7 +104,7 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     dtype = choose_precision(asked.precision, world.device)
     torch.manual_seed(0)
     trainer = Trainer(recipe.build(spec), recipe, lambda phase, index: batch, world, None, dtype)
-    generator = ImageGenerator(copy.deepcopy(trainer.shown("generator")), classes=(), details={})
+    generator = ImageGenerator(copy.deepcopy(trainer.eval_model("generator")), classes=(), details={})
 
     def step(_: int) -> None:
         trainer.step()

@@ -165,7 +165,7 @@ def train(name, parts, world):
     log = trainer.read_tally()
     losses = {f"{p} {n}": torch.tensor(v) for p, named in log["losses"].items() for n, v in named.items()}
     state = {key: value.clone() for key, value in objective.state.items()}
-    return {"start": start, "end": weights(trainer) | state, "losses": losses, "seen": trainer.images_seen}
+    return {"start": start, "end": weights(trainer) | state, "losses": losses, "seen": trainer.samples_seen}
 
 
 def weights(trainer):

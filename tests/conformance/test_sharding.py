@@ -66,7 +66,9 @@ def advance(trainer, steps):
         return {}
     saved = checkpoint.load_latest(trainer.folder)
     found = {f"{group}.{key}": value for group, d in saved.tensors.items() for key, value in d.items()}
-    found |= {f"shown.{key}": value.clone() for key, value in trainer.shown("decoder").state_dict().items()}
+    found |= {
+        f"shown.{key}": value.clone() for key, value in trainer.eval_model("decoder").state_dict().items()
+    }
     return found | {
         "norm": torch.tensor(log["gradients"]["prediction"]),
         "loss": torch.tensor(log["losses"]["prediction"]["nll"]),

@@ -54,7 +54,7 @@ def log_line(step: int, **changes: Any) -> dict[str, Any]:
         "kind": "log",
         "step": step,
         "seconds": step / 10,
-        "images": step * 64,
+        "seen": step * 64,
         "rate": 640.0,
         "losses": {"discriminator": {"real": 0.5, "fake": 0.4}, "generator": {"adversarial": 1.0 + step % 7}},
         "gradients": {"discriminator": 1.5, "generator": 0.5},
@@ -184,7 +184,7 @@ def test_values_of_unexpected_types_do_no_harm(tmp_path: Path, value: Any) -> No
     data = dict.fromkeys(("source", "count", "height", "classes", "skipped", "labeled"), value)
     for facts in (value, dict.fromkeys(keys, value), {"data": data}):
         (tmp_path / "run.json").write_text(json.dumps(facts), "utf-8")
-        odd = dict.fromkeys(("losses", "gradients", "lr", "statistics", "rate", "images", "seconds"), value)
+        odd = dict.fromkeys(("losses", "gradients", "lr", "statistics", "rate", "seen", "seconds"), value)
         inner = {key: {"x": value} for key in ("losses", "gradients", "lr", "statistics")}
         lines = [
             log_line(1),

@@ -37,7 +37,7 @@ def log(
 def hear(doctor: Doctor, *logs: dict[str, Any], start: int = GROWN) -> list[str]:
     found = []
     for number, line in enumerate(logs):
-        found += [finding.name for finding in doctor.hear_log(start + 50 * number, line)]
+        found += [finding.name for finding in doctor.observe_log(start + 50 * number, line)]
     return found
 
 
@@ -77,7 +77,7 @@ def test_saturation_under_minimax_points_at_the_loss() -> None:
     patient = doctor(loss="minimax")
     hear(patient, *[log()] * 6)
     for step in range(PATIENCE):
-        found = patient.hear_log(1000 + step, log({"discriminator": 1.0, "generator": 1e-6}))
+        found = patient.observe_log(1000 + step, log({"discriminator": 1.0, "generator": 1e-6}))
     assert [(f.name, f.key) for f in found] == [("vanishing gradients", "loss")]
     assert "loss=nonsaturating" in found[0].advice
 
@@ -116,9 +116,9 @@ def test_scores_of_another_kind_are_not_compared() -> None:
     """Such as those of the first rows, which older versions took, with those of rows from everywhere."""
     patient = doctor()
     for step in range(6):
-        assert patient.hear_scores(100 * step, 1.0 + step, 0.0, {}, "bits per byte")[1:] == []
+        assert patient.observe_scores(100 * step, 1.0 + step, 0.0, {}, "bits per byte")[1:] == []
     later = [
-        patient.hear_scores(1000 + step, 9.0, 0.0, {}, "bits per byte of all held-out text")
+        patient.observe_scores(1000 + step, 9.0, 0.0, {}, "bits per byte of all held-out text")
         for step in range(8)
     ]
     assert later == [[]] * 8
@@ -148,23 +148,23 @@ def test_missing_classes_and_a_stalled_score_are_named() -> None:
     even = {str(c): 0.1 for c in range(10)}
     collapsed = {str(c): 1.0 if c == 1 else 0.0 for c in range(10)}
     patient = doctor()
-    assert patient.hear_scores(1000, 50.0, 0.1, collapsed) == [], "the first score may be poor"
-    assert [f.name for f in patient.hear_scores(1500, 50.0, 0.1, collapsed)] == ["missing classes"]
+    assert patient.observe_scores(1000, 50.0, 0.1, collapsed) == [], "the first score may be poor"
+    assert [f.name for f in patient.observe_scores(1500, 50.0, 0.1, collapsed)] == ["missing classes"]
     patient = doctor(steps=6000)
-    young = [f for step in (500, 1000, 1500) for f in patient.hear_scores(step, 50.0, 0.1, collapsed)]
-    assert young == [] and patient.hear_scores(2000, 50.0, 0.1, collapsed)
+    young = [f for step in (500, 1000, 1500) for f in patient.observe_scores(step, 50.0, 0.1, collapsed)]
+    assert young == [] and patient.observe_scores(2000, 50.0, 0.1, collapsed)
     patient = doctor()
     distances = [9.0, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0]
-    found = [f.name for i, d in enumerate(distances) for f in patient.hear_scores(100 * i, d, 0.1, even)]
+    found = [f.name for i, d in enumerate(distances) for f in patient.observe_scores(100 * i, d, 0.1, even)]
     assert found == ["stalled score"]
     patient = doctor()
-    assert [f for i in range(20) for f in patient.hear_scores(100 * i, 20.0 / (i + 1), 0.1, even)] == []
+    assert [f for i in range(20) for f in patient.observe_scores(100 * i, 20.0 / (i + 1), 0.1, even)] == []
 
 
 def test_advice_does_not_ask_for_what_is_set() -> None:
     for settings, key in (({"penalty": "none"}, "penalty"), ({"penalty": "r1"}, "gamma")):
         patient = doctor(**settings)
-        found = [f for n in range(PATIENCE) for f in patient.hear_log(GROWN + n, log(diversity=0.1))]
+        found = [f for n in range(PATIENCE) for f in patient.observe_log(GROWN + n, log(diversity=0.1))]
         assert [f.key for f in found] == [key]
         assert ("Add penalty=r1" in found[0].advice) == (key == "penalty")
 
@@ -172,7 +172,7 @@ def test_advice_does_not_ask_for_what_is_set() -> None:
 @pytest.mark.parametrize("gamma", ["2", "2..0.2"])
 def test_advice_names_gamma_as_it_was_set(gamma: str) -> None:
     patient = doctor(gamma=gamma, schedule={"images": 1000})
-    found = [f for n in range(PATIENCE) for f in patient.hear_log(GROWN + n, log(diversity=0.1))]
+    found = [f for n in range(PATIENCE) for f in patient.observe_log(GROWN + n, log(diversity=0.1))]
     assert f"Raise gamma (now {gamma})" in found[0].advice
 
 
@@ -196,7 +196,7 @@ def test_advice_to_a_language_model_is_not_of_discriminators() -> None:
     found = [
         f
         for n in range(PATIENCE)
-        for f in patient.hear_log(1000 + n, line | {"gradients": {"prediction": 1e5}})
+        for f in patient.observe_log(1000 + n, line | {"gradients": {"prediction": 1e5}})
     ]
     assert [(f.name, f.key) for f in found] == [("exploding gradients", "lr")]
     assert "D:" not in found[0].advice
@@ -229,8 +229,8 @@ def test_advice_to_translators_names_their_own_keys(name):
             "statistics": statistics,
             "skipped": 0.0,
         }
-        found += patient.hear_log(GROWN + 50 * step, log)
-    found += patient.hear_scores(4000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + patient.hear_scores(
+        found += patient.observe_log(GROWN + 50 * step, log)
+    found += patient.observe_scores(4000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + patient.observe_scores(
         4050, 5.0, 1.0, {"x": 1.0, "y": 0.0}
     )
     assert {f.name for f in found} >= {

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from luoxia.training.stopping import Stopper, StopRequested
+from luoxia.training.stopping import SignalHandler, StopRequested
 
 
 def send(number):
@@ -18,46 +18,46 @@ def send(number):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_a_request(number):
-    stopper = Stopper()
-    with stopper.listening():
-        assert stopper.signal is None
+    signals = SignalHandler()
+    with signals.installed():
+        assert signals.signal is None
         send(number)
-        assert stopper.signal == number.name
+        assert signals.signal == number.name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_droppable_work_ends_at_once(number):
-    stopper, done = Stopper(), []
-    with stopper.listening():
-        with pytest.raises(StopRequested), stopper.droppable():
+def test_interruptible_work_ends_at_once(number):
+    signals, done = SignalHandler(), []
+    with signals.installed():
+        with pytest.raises(StopRequested), signals.interruptible():
             done.append("begun")
             send(number)
             done.append("gone on")
-        assert done == ["begun"] and stopper.signal == number.name
+        assert done == ["begun"] and signals.signal == number.name
 
 
-def test_droppable_work_does_not_begin_after_a_request():
-    stopper = Stopper()
-    with stopper.listening():
+def test_interruptible_work_does_not_begin_after_a_request():
+    signals = SignalHandler()
+    with signals.installed():
         send(signal.SIGTERM)
-        with pytest.raises(StopRequested), stopper.droppable():
+        with pytest.raises(StopRequested), signals.interruptible():
             pytest.fail("began")
 
 
-def test_work_after_a_droppable_part_is_not_dropped():
-    stopper = Stopper()
-    with stopper.listening():
-        with stopper.droppable():
+def test_work_after_an_interruptible_part_is_not_dropped():
+    signals = SignalHandler()
+    with signals.installed():
+        with signals.interruptible():
             pass
         send(signal.SIGTERM)
-        assert stopper.signal == "SIGTERM"
+        assert signals.signal == "SIGTERM"
 
 
 @pytest.mark.parametrize("fail", [False, True])
 def test_the_old_handlers_come_back(fail):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     try:
-        with Stopper().listening():
+        with SignalHandler().installed():
             assert signal.getsignal(signal.SIGTERM) != before[1]
             if fail:
                 raise RuntimeError
@@ -68,20 +68,20 @@ def test_the_old_handlers_come_back(fail):
 
 def test_a_hang_up_is_a_request_that_never_insists():
     """A terminal that closes may send several: from the kernel, and from the shell."""
-    stopper = Stopper()
-    with stopper.listening():
+    signals = SignalHandler()
+    with signals.installed():
         send(signal.SIGHUP)
         send(signal.SIGHUP)
-        assert stopper.signal == "SIGHUP"
+        assert signals.signal == "SIGHUP"
 
 
 def test_nohup_is_kept():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        stopper = Stopper()
-        with stopper.listening():
+        signals = SignalHandler()
+        with signals.installed():
             send(signal.SIGHUP)
-        assert stopper.signal is None and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signals.signal is None and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -90,8 +90,8 @@ def test_outside_the_main_thread_it_does_nothing():
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def work():
-        with Stopper().listening() as stopper:
-            seen.append((stopper.signal, signal.getsignal(signal.SIGTERM)))
+        with SignalHandler().installed() as signals:
+            seen.append((signals.signal, signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -104,9 +104,9 @@ def test_outside_the_main_thread_it_does_nothing():
 def test_the_second_signal_kills(first, second):
     """A process that does not come to its end must still be stoppable by the usual keys."""
     program = (
-        "import time\nfrom luoxia.training.stopping import Stopper\n"
-        "s = Stopper()\n"
-        "with s.listening():\n"
+        "import time\nfrom luoxia.training.stopping import SignalHandler\n"
+        "s = SignalHandler()\n"
+        "with s.installed():\n"
         "    print('ready', flush=True)\n"
         "    while s.signal is None: time.sleep(0.01)\n"
         "    print(s.signal, flush=True)\n"

@@ -160,7 +160,7 @@ def test_accumulation_equals_a_bigger_batch(parts):
     for name in ("one", "two"):
         for a, b in zip(weights(whole, name), weights(split, name), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-    assert whole.images_per_step == split.images_per_step == 8 * parts
+    assert whole.samples_per_step == split.samples_per_step == 8 * parts
     for a, b in zip(
         whole.averages["one"].module.parameters(), split.averages["one"].module.parameters(), strict=True
     ):
@@ -174,7 +174,7 @@ def test_an_average_may_follow_every_few_steps():
         trainer.step()
     assert all(map(torch.equal, start, trainer.averages["one"].module.parameters()))
     trainer.step()
-    kept = 0.5 ** (trainer.images_seen / 30)
+    kept = 0.5 ** (trainer.samples_seen / 30)
     both = zip(start, trainer.networks["one"].parameters(), strict=True)
     expected = [kept * old + (1 - kept) * new.detach() for old, new in both]
     torch.testing.assert_close(list(trainer.averages["one"].module.parameters()), expected)
@@ -185,7 +185,7 @@ def test_an_average_that_has_not_moved_is_not_shown():
     trainer = make_trainer(ema={"halflife": 30, "every": 3})
     for step in range(4):
         shown = trainer.networks["one"] if step < 3 else trainer.averages["one"].module
-        assert trainer.shown("one") is shown
+        assert trainer.eval_model("one") is shown
         trainer.step()
 
 
@@ -212,9 +212,9 @@ def test_what_was_seen_is_counted_and_survives_a_resume(tmp_path):
     counted = [sum(sizes[i : i + 2]) for i in (0, 2, 4)]
     for _ in range(3):
         trainer.step()
-    assert trainer.images_seen == sum(counted) != 3 * trainer.images_per_step
+    assert trainer.samples_seen == sum(counted) != 3 * trainer.samples_per_step
     assert trainer.progress.averaged == sum(counted[:2])
-    assert trainer.read_tally()["images"] == sum(counted)
+    assert trainer.read_tally()["seen"] == sum(counted)
     assert_resumes(tmp_path / "resumed", make, first=3)
 
 
@@ -229,10 +229,10 @@ def test_a_run_from_before_the_counting_goes_on_in_nominal_numbers(tmp_path):
     inner = points(8)
     later = make_trainer(tmp_path, batches=lambda p, i: Rows(inner(p, i).images), **settings)
     later.restore(checkpoint.load_latest(tmp_path))
-    assert (later.images_seen, later.progress.averaged) == (24, 16)
+    assert (later.samples_seen, later.progress.averaged) == (24, 16)
     trainer.step()
     later.step()
-    assert later.images_seen == 32
+    assert later.samples_seen == 32
     assert same(trainer.averages["one"].module.parameters(), later.averages["one"].module.parameters())
     later.save()
     assert "seen" not in checkpoint.load_latest(tmp_path).state

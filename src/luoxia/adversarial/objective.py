@@ -110,14 +110,14 @@ class Adversarial(Objective):
             )
         yield Phase("generator", self.generator_losses, "generator", batched=fresh)
 
-    def advance(self, images_seen: int) -> None:
+    def advance(self, samples_seen: int) -> None:
         """The penalties' weight at this point of its course, and the strength of adaptive augmentation."""
         if self.ada is not None:
-            self.ada.advance(images_seen)
+            self.ada.advance(samples_seen)
             self.statistics["augment_p"] = self.ada.p.clone()
         if self.gamma is None:
             return
-        weight = self.gamma.at(images_seen / self.course)
+        weight = self.gamma.at(samples_seen / self.course)
         for _, penalty in self.penalties:
             penalty.weight = weight
         self.statistics["gamma"] = torch.tensor(weight)

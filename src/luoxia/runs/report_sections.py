@@ -39,7 +39,8 @@ def summary(record: RunRecord) -> str:
     if duration(record.seconds):
         parts.append(f" for <b>{duration(record.seconds)}</b>")
     parts.append(f": {count(record.last_step, 'step')}")
-    seen = number(record.logs[-1].get("images")) if record.logs else math.nan
+    last = record.logs[-1] if record.logs else {}
+    seen = number(last.get("seen", last.get("images")))  # as 0.1.0 called it
     if math.isfinite(seen):
         parts.append(f", {seen:,.0f} {escape(record.unit)} seen")
         if (size := number(data.get("count"))) > 0 and not record.is_text:

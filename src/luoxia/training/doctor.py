@@ -60,7 +60,7 @@ class Doctor:
         self._watched = ""
         self._active: dict[str, set[str]] = {}
 
-    def hear_log(self, step: int, log: dict[str, Any]) -> list[Finding]:
+    def observe_log(self, step: int, log: dict[str, Any]) -> list[Finding]:
         """Take in one log line; the findings that are new."""
         self.logs.append({"step": step, **log})
         for phase, norm in log["gradients"].items():
@@ -69,7 +69,7 @@ class Doctor:
                 early.append(norm)
         return self._new("log", list(self._diagnose(log)))
 
-    def hear_scores(
+    def observe_scores(
         self,
         step: int,
         distance: float,

@@ -84,8 +84,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         on_cpu = {"threads": "{} threads", "capability": "CPU instructions {}"}
         words |= on_cpu if now["device"] == "cpu" else {"name": "{}"}
     unlike = [key for key in words if key in before and before[key] != now[key]]
-    told = [f"{words[key].format(_plain(now[key]))}, was {_plain(before[key])}" for key in unlike]
-    return re.sub(r"\b1 (thread|process)e?s\b", r"1 \1", "; ".join(told))
+    changes = [f"{words[key].format(_plain(now[key]))}, was {_plain(before[key])}" for key in unlike]
+    return re.sub(r"\b1 (thread|process)e?s\b", r"1 \1", "; ".join(changes))
 
 
 def _plain(value: Any) -> Any:

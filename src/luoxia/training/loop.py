@@ -17,14 +17,14 @@ from luoxia.runs.run import Run
 from luoxia.training.doctor import Doctor, Finding
 from luoxia.training.objective import BatchLike, Rng, hashed
 from luoxia.training.recipe import Recipe
-from luoxia.training.stopping import Stopper, StopRequested
+from luoxia.training.stopping import SignalHandler, StopRequested
 from luoxia.training.tally import Tally
 from luoxia.training.trainer import Trainer
 
 
 @dataclass
 class QuickScore:
-    """What the doctor hears between two steps: records for the log, and the distance it watches."""
+    """What the doctor reads between two steps: records for the log, and the distance it watches."""
 
     records: list[dict[str, Any]]
     distance: float
@@ -64,18 +64,18 @@ class Loop:
     """Runs a trainer to its end, its budget, or a signal."""
 
     def __init__(
-        self, trainer: Trainer, recipe: Recipe, run: Run, doctor: Doctor, hooks: Hooks, stopper: Stopper
+        self, trainer: Trainer, recipe: Recipe, run: Run, doctor: Doctor, hooks: Hooks, signals: SignalHandler
     ) -> None:
         self.trainer = trainer
         self.recipe = recipe
         self.run = run
         self.doctor = doctor
         self.hooks = hooks
-        self.stopper = stopper
+        self.signals = signals
         self.main = trainer.world.main
         self._began = time.perf_counter()
         self._before = trainer.progress.seconds
-        self._told = False
+        self._write_failed = False
 
     @property
     def step(self) -> int:
@@ -93,7 +93,7 @@ class Loop:
             self._clock()
             with contextlib.suppress(StopRequested):
                 self._after_step()
-            if self.trainer.world.any(self.stopper.signal is not None):
+            if self.trainer.world.any(self.signals.signal is not None):
                 stopped = not self.finished()
                 break
         if self.trainer.world.any(not self.trainer.is_finite()):
@@ -142,7 +142,7 @@ class Loop:
             with self._beside():
                 self.run.append("log", self.step, self.trainer.progress.seconds, **log)
             self.hooks.show({"step": self.step, "seconds": self.trainer.progress.seconds, **log})
-            self._report(self.doctor.hear_log(self.step, log))
+            self._report(self.doctor.observe_log(self.step, log))
         return True
 
     def _roll_back(self, reason: str) -> None:
@@ -172,14 +172,14 @@ class Loop:
     def _sample(self) -> None:
         self.trainer.gather()
         if self.main:
-            with self.stopper.droppable(), self._beside():
+            with self.signals.interruptible(), self._beside():
                 self.hooks.sample(self.step)
 
     def _score(self) -> None:
         self.trainer.gather()
         if not self.main:
             return
-        with self.stopper.droppable():
+        with self.signals.interruptible():
             score = self.hooks.score(self.step)
         if score is not None:
             seconds = self.trainer.progress.seconds
@@ -187,18 +187,18 @@ class Loop:
                 self.run.append(
                     "score", self.step, seconds, scores=score.records, final=False, watched=score.watched
                 )
-            self._report(self.doctor.hear_scores(self.step, classes=score.classes, **score.watched))
+            self._report(self.doctor.observe_scores(self.step, classes=score.classes, **score.watched))
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[None]:
-        """A file that training itself does not need: one that the system refuses is told of once, and ends nothing."""
+        """A file that training itself does not need: if the system refuses it, one warning is printed and training continues."""
         try:
             yield
         except LuoxiaError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
-            if not self._told:
-                self._told = True
+            if not self._write_failed:
+                self._write_failed = True
                 self.hooks.tell(f"{error}; training goes on, and other such files may be missing")
 
     def _report(self, findings: list[Finding]) -> None:

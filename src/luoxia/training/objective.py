@@ -144,10 +144,10 @@ class Objective:
         """The phases of one step, in order."""
         raise NotImplementedError
 
-    def advance(self, images_seen: int) -> None:
+    def advance(self, samples_seen: int) -> None:
         """Before a step: become what this point of training asks for; nothing by default.
 
-        It depends on ``images_seen`` alone, what all steps so far have seen in all processes (images, rows or tokens),
+        It depends on ``samples_seen`` alone, what all steps so far have seen in all processes (images, rows or tokens),
         so that a resumed run goes on as it would have.
         """
 

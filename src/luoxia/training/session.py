@@ -37,7 +37,7 @@ from luoxia.training.hardware import (
 from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
 from luoxia.training.objective import Objective, Phase, Rng
 from luoxia.training.recipe import NO_LIMIT
-from luoxia.training.stopping import Stopper
+from luoxia.training.stopping import SignalHandler
 from luoxia.training.trainer import Trainer
 
 MODEL_FILES = ("model.safetensors", "config.json", "README.md", "tokeniser.json", "huggingface", "adapter")
@@ -63,7 +63,7 @@ class Session:
         self.dataset = dataset
         self.world = world
         self.display = display
-        self.stopper = Stopper()
+        self.stopper = SignalHandler()
         self.prepare()
         self.dtype = choose_precision(recipe.precision, world.device)
         with torch.random.fork_rng(devices=[]):  # what the caller draws stays as it was
@@ -245,7 +245,7 @@ class Session:
             config = flatten(self.recipe.model_dump(mode="json"))
             step = self.trainer.progress.step
             self.run.tracker = open_tracker(self.recipe.log, self.run.path, config, step)
-        with self.stopper.listening(), self._showing():
+        with self.stopper.installed(), self._showing():
             finished = Loop(self.trainer, self.recipe, self.run, doctor, hooks, self.stopper).go()
         if self.world.main:
             self._conclude(finished)
@@ -260,9 +260,9 @@ class Session:
         doctor = Doctor(self.recipe, {phase.name: phase.role for phase in self.trainer.phases})
         for record in self.run.records() if self.world.main else ():
             if record["kind"] == "log" and {"gradients", "skipped", "statistics"} <= record.keys():
-                doctor.hear_log(record["step"], with_nan(record))
+                doctor.observe_log(record["step"], with_nan(record))
             elif record["kind"] == "score" and "watched" in record:
-                doctor.hear_scores(record["step"], classes={}, **with_nan(record["watched"]))
+                doctor.observe_scores(record["step"], classes={}, **with_nan(record["watched"]))
         return doctor
 
     def _showing(self) -> contextlib.AbstractContextManager[None]:
@@ -307,7 +307,7 @@ class Session:
 
     def averaged(self, name: str) -> torch.nn.Module:
         """What is sampled and measured of a network: its average, or itself where there is none."""
-        return self.trainer.shown(name)
+        return self.trainer.eval_model(name)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """What the model folder holds of the network."""

@@ -17,7 +17,7 @@ HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """A terminal was closed; not on Windows."""
 
 
-class Stopper:
+class SignalHandler:
     """Turns the first signal into a request and leaves the second its usual force.
 
     A hang-up never insists: a terminal that closes may send several. ``nohup``, which ignores it, keeps its way.
@@ -25,10 +25,10 @@ class Stopper:
 
     def __init__(self) -> None:
         self.signal: str | None = None
-        self._droppable = False
+        self._interruptible = False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[Stopper]:
+    def installed(self) -> Iterator[SignalHandler]:
         """Install the handlers; put the old ones back afterwards. Outside the main thread it does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield self
@@ -44,15 +44,15 @@ class Stopper:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def droppable(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Work that changes no training state: a signal ends it at once."""
-        self._droppable = True
+        self._interruptible = True
         try:
             if self.signal:
                 raise StopRequested(self.signal)
             yield
         finally:
-            self._droppable = False
+            self._interruptible = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None and number == HANG_UP:
@@ -61,5 +61,5 @@ class Stopper:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.signal = signal.Signals(number).name
-        if self._droppable:
+        if self._interruptible:
             raise StopRequested(self.signal)

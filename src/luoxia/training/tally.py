@@ -32,7 +32,7 @@ class Tally:
             named.setdefault(name, []).append(value)
         self.gradients.setdefault(phase, []).append(norm)
 
-    def hear(self, statistics: Scalars, *, ends_step: bool = False) -> None:
+    def observe(self, statistics: Scalars, *, ends_step: bool = False) -> None:
         """Those that are new since the last call; at the end of a step also those that no part of it renewed."""
         for name, value in statistics.items():
             if value is not self._last.get(name) or (ends_step and name not in self._fresh):

@@ -87,7 +87,7 @@ class Trainer:
         step = self.progress.step
         seed_device(self.world.device, hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
         self._follow_schedule()
-        self.objective.advance(self.images_seen)
+        self.objective.advance(self.samples_seen)
         self._weighed: Weighing | None = None  # the step's first, whose batches are what it has seen
         for phase in self.phases:
             if step % phase.every == 0:
@@ -95,13 +95,13 @@ class Trainer:
                     self._update(phase, step // phase.every * phase.repeat + repetition)
         objective_state.agree(self.objective, self.world)
         self._count()
-        self.tally.hear(self.objective.statistics, ends_step=True)
+        self.tally.observe(self.objective.statistics, ends_step=True)
         self.progress.step += 1
 
     def _count(self) -> None:
         """Add what the step has seen, and let the averages follow if it is their turn."""
         progress, weighed = self.progress, self._weighed
-        seen = self.images_per_step if weighed is None or progress.nominal else weighed.seen
+        seen = self.samples_per_step if weighed is None or progress.nominal else weighed.seen
         progress.seen += seen
         self.tally.seen += seen
         if (progress.step + 1) % self.recipe.ema.every == 0:
@@ -110,12 +110,12 @@ class Trainer:
             progress.averaged = progress.seen
 
     @property
-    def images_per_step(self) -> int:
+    def samples_per_step(self) -> int:
         """Nominal: what a step sees where ``batch`` counts what is seen and is always full."""
         return self.recipe.batch * self.recipe.accumulate * self.world.size
 
     @property
-    def images_seen(self) -> int:
+    def samples_seen(self) -> int:
         """Images, rows or tokens of all steps so far, over all processes."""
         return self.progress.seen
 
@@ -129,7 +129,7 @@ class Trainer:
         weighing = self._weigh(
             phase, (batch,) if batch is not None else (self.batches(phase, i) for i in indices)
         )
-        told: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
         for part, index in enumerate(indices):
             rng = Rng(hashed(self.recipe.seed, phase.name, index, self.world.rank), self.world.device)
             if (
@@ -143,11 +143,11 @@ class Trainer:
                 (sum(losses.values(), torch.zeros((), device=self.world.device)) / divisor).backward()  # type: ignore[no-untyped-call]
             for name, value in losses.items():
                 share = value.detach() if divisor == 1.0 else value.detach() / divisor
-                told[name] = told[name] + share if name in told else share
-            self.tally.hear(self.objective.statistics)
+                sums[name] = sums[name] + share if name in sums else share
+            self.tally.observe(self.objective.statistics)
         norm = self._apply(phase.updates)
         self.objective.after_update(phase.updates)
-        self.tally.add(phase.name, told, norm)
+        self.tally.add(phase.name, sums, norm)
 
     def _weigh(self, phase: Phase, batches: Iterable[BatchLike]) -> Weighing:
         """What the parts of an update count; without batches of its own it is made of those of the one before."""
@@ -192,7 +192,7 @@ class Trainer:
 
     def _follow_schedule(self) -> None:
         schedule = self.recipe.schedule
-        share = self.images_seen / schedule.images if schedule.images else self.fraction
+        share = self.samples_seen / schedule.images if schedule.images else self.fraction
         factor = optimizers.schedule_factor(schedule, self.progress.step, share) * self.progress.lr_scale
         for optimizer in self.optimizers.values():
             optimizers.follow_schedule(optimizer, self.recipe.optimizer, factor, share)
@@ -209,7 +209,7 @@ class Trainer:
         """The means since the last call, one log line's content; waits for the device."""
         tally, self.tally = self.tally, Tally()
         return {
-            "images": self.images_seen,
+            "seen": self.samples_seen,
             **tally.read(self.world.mean, (phase.name for phase in self.phases)),
             "lr": {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()},
         }
@@ -256,7 +256,7 @@ class Trainer:
                 optimizers.load_state_tensors(optimizer, saved.tensors[f"optimizer_{name}"])
             objective_state.restore(self.objective, saved.tensors.get("objective", {}), self.world)
             self.progress = Progress.recalled(
-                saved.step, saved.state, per_step=self.images_per_step, every=self.recipe.ema.every
+                saved.step, saved.state, per_step=self.samples_per_step, every=self.recipe.ema.every
             )
         except (KeyError, RuntimeError, IndexError) as error:
             first = str(error).splitlines()[0]
@@ -293,7 +293,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ shards
 
-    def shown(self, name: str) -> nn.Module:
+    def eval_model(self, name: str) -> nn.Module:
         """What is sampled, measured and exported of a network, in the main process: its average if there is one.
 
         Of a sharded network it is the whole copy that ``gather`` last collected.

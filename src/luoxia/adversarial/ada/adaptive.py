@@ -88,17 +88,17 @@ class Ada:
             self.state["ada_batches"] += 1
 
     @torch.no_grad()
-    def advance(self, images_seen: int) -> None:
+    def advance(self, samples_seen: int) -> None:
         """Before a step: change p if it is time."""
         if isinstance(self.fixed, Annealed):
-            self.p.fill_(self.fixed.at(images_seen / self.course))
+            self.p.fill_(self.fixed.at(samples_seen / self.course))
         if self.fixed is not None:
             return
         signs, batches, changed = (self.state[f"ada_{name}"] for name in ("signs", "batches", "changed"))
         due = batches >= BATCHES
         direction = (signs / batches.clamp_min(1) - self.target).sign()
-        moved = self.p + direction * (images_seen - changed) / self.images
+        moved = self.p + direction * (samples_seen - changed) / self.images
         self.p.copy_(torch.where(due, moved.clamp(0, 1), self.p))
-        changed.copy_(torch.where(due, torch.full_like(changed, images_seen), changed))
+        changed.copy_(torch.where(due, torch.full_like(changed, samples_seen), changed))
         signs.mul_(~due)
         batches.mul_(~due)
