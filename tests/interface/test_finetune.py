@@ -43,7 +43,7 @@ def test_a_folder_is_gone_on_with_in_its_own_tokens(words, luoxia_command, lora)
     assert bits("run60") < 0.7 * bits("run1")
     tuned, first = luoxia.load("run60"), luoxia.load("model")
     assert tuned.tokenizer.digest == first.tokenizer.digest
-    assert tuned.network.shape.context == first.network.shape.context == 64
+    assert tuned.network.config.context == first.network.config.context == 64
     assert state("run60").keys() == state("model").keys()
     changed = {n for n, t in state("run60").items() if not torch.equal(t, state("model")[n])}
     assert ("embedding.tokens.weight" in changed) == (not lora)  # adapters are of linear layers only

@@ -53,7 +53,7 @@ def test_tokens_that_the_tokenizer_lacks_are_never_chosen(here):
     save_model(here / "model")
     change_tensors(here / "model", lambda t: t["transformer.wte.weight"][270:].mul_(100))
     model = luoxia.load(here / "model")
-    assert model.network.shape.vocabulary == 300 and model.tokenizer.vocabulary == 270
+    assert model.network.config.vocabulary == 300 and model.tokenizer.vocabulary == 270
     assert model.logits(IDS)[..., 270:].abs().max() > 50
     assert all(max(c.ids) < 270 for c in model.completions(8, prompt="a") if c.ids)
 
@@ -243,7 +243,7 @@ def test_it_is_measured_on_text(here, luoxia_command, refused):
     model = luoxia.load("model")
     ids = model.tokenizer.encode(text)
     end = [] if model.tokenizer.eos is None else [model.tokenizer.eos]
-    row = torch.tensor([[*ids, *end]])[:, : model.network.shape.context + 1]
+    row = torch.tensor([[*ids, *end]])[:, : model.network.config.context + 1]
     with torch.no_grad():
         nll = torch.nn.functional.cross_entropy(theirs(row[:, :-1]).logits[0], row[0, 1:]).item()
     assert scores["perplexity"]["value"] == pytest.approx(torch.tensor(nll).exp().item(), rel=1e-3)

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import nn
 
-from luoxia.nn.transformer import Shape
+from luoxia.nn.transformer import TransformerConfig
 
 ROUNDING = 2e-6  # in float32, of the largest value: matrices of other shapes are summed in another order
-TINY = Shape(29, width=24, layers=2, heads=4, hidden=40, context=32)
+TINY = TransformerConfig(29, width=24, layers=2, heads=4, hidden=40, context=32)
 STYLES = {
     "gpt2": {"norm": "layer", "positions": "learned", "activation": "gelu_tanh", "bias": True},
     "modern": {
@@ -125,7 +125,7 @@ def embedded(token, position, state, shape):
 
 
 def reference_logits(network, ids):
-    shape = network.shape
+    shape = network.config
     state = {name: weight.detach().double() for name, weight in network.state_dict().items()}
     rows = [embedded(token, position, state, shape) for position, token in enumerate(ids.tolist())]
     for layer in range(shape.layers):

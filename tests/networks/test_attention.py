@@ -21,7 +21,7 @@ from luoxia.nn.attention import (
     rotate,
     sinusoid,
 )
-from luoxia.nn.cache import Cache, Scope, causal_mask, causal_scope, full_scope, since_start
+from luoxia.nn.cache import AttentionContext, Cache, causal_context, causal_mask, full_context, since_start
 
 
 def by_query(q, k, v, seen):
@@ -203,17 +203,17 @@ def test_positions_start_with_each_segment():
     expected = [[0, 1, 2, 0, 1, 0], [0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
     assert since_start(segments).tolist() == expected
     mask = torch.tensor([[False, False, True, True], [True, True, True, False]])
-    assert full_scope(mask, mask).positions.tolist() == [[0, 1, 0, 1], [0, 1, 2, 0]]
+    assert full_context(mask, mask).positions.tolist() == [[0, 1, 0, 1], [0, 1, 2, 0]]
 
 
 def test_plain_rows_need_no_mask():
     ids = torch.zeros(2, 6, dtype=torch.int64)
-    assert causal_scope(ids).causal and causal_scope(ids).mask is None
-    assert causal_scope(ids, window=6).causal and not causal_scope(ids, window=5).causal
+    assert causal_context(ids).causal and causal_context(ids).mask is None
+    assert causal_context(ids, window=6).causal and not causal_context(ids, window=5).causal
     cache = empty(rows=2)
-    assert causal_scope(ids, cache=cache).causal
+    assert causal_context(ids, cache=cache).causal
     cache.advance(6)
-    single = causal_scope(ids[:, :1], cache=cache)
+    single = causal_context(ids[:, :1], cache=cache)
     assert single.mask is None and not single.causal and single.positions.tolist() == [6]
 
 
@@ -288,7 +288,7 @@ def test_self_attention_from_its_rows(norm):
         reference = (
             by_query(q, k, v, torch.ones(2, 5, 5, dtype=torch.bool).tril()) @ layer.output.weight.T.double()
         )
-        ours = layer(x, Scope(torch.arange(5), causal=True), 0)
+        ours = layer(x, AttentionContext(torch.arange(5), causal=True), 0)
     assert layer.output.bias is None
     torch.testing.assert_close(ours.double(), reference, atol=2e-6, rtol=1e-5)
 
@@ -303,5 +303,5 @@ def test_cross_attention_from_its_rows():
         q = (x @ layer.query.weight.T).view(2, 3, 4, 6).transpose(1, 2)
         k, v = ((memory @ half.T).view(2, 7, 2, 6).transpose(1, 2) for half in (w[:12], w[12:]))
         reference = by_query(q, k, v, mask[:, None].expand(2, 3, 7)) @ layer.output.weight.T.double()
-        ours = layer(x, Scope(torch.arange(3), memory=memory, memory_mask=mask[:, None, None]), 0)
+        ours = layer(x, AttentionContext(torch.arange(3), memory=memory, memory_mask=mask[:, None, None]), 0)
     torch.testing.assert_close(ours.double(), reference, atol=2e-6, rtol=1e-5)

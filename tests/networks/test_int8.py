@@ -11,14 +11,14 @@ from torch import nn
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.nn.int8 import FEW, Int8Linear, quantize
 from luoxia.nn.lora import add_lora
-from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
+from luoxia.nn.transformer import Decoder, EncoderDecoder, TransformerConfig
 
-SHAPE = Shape(96, width=64, layers=2, heads=4, context=64, activation="swiglu", tied=False)
+SHAPE = TransformerConfig(96, width=64, layers=2, heads=4, context=64, activation="swiglu", tied=False)
 
 
 def decoder(seed: int = 0, **changes) -> Decoder:
     torch.manual_seed(seed)
-    return Decoder(Shape(**{**SHAPE.__dict__, **changes})).eval()
+    return Decoder(TransformerConfig(**{**SHAPE.__dict__, **changes})).eval()
 
 
 def test_each_weight_is_within_half_a_step():
@@ -126,7 +126,7 @@ def test_states_are_saved_and_read():
 
 def test_encoder_decoder_too():
     torch.manual_seed(0)
-    model = EncoderDecoder(Shape(30, width=64, layers=1, heads=2, bias=True)).eval()
+    model = EncoderDecoder(TransformerConfig(30, width=64, layers=1, heads=2, bias=True)).eval()
     ids = torch.randint(0, 30, (2, 6))
     with torch.no_grad():
         before = model(ids, None, ids)

@@ -10,9 +10,9 @@ from torch import nn
 
 from luoxia.core.errors import UsageError
 from luoxia.nn.lora import LoRALinear, adapters, add_lora, fold, merged_state
-from luoxia.nn.transformer import Decoder, EncoderDecoder, Shape
+from luoxia.nn.transformer import Decoder, EncoderDecoder, TransformerConfig
 
-SHAPE = Shape(
+SHAPE = TransformerConfig(
     40, width=16, layers=2, heads=4, kv_heads=2, context=24, activation="swiglu", qkv_bias=True, tied=False
 )
 
@@ -115,7 +115,7 @@ def test_dropout_is_of_the_adapter_and_only_in_training():
 
 def test_encoder_decoder_too():
     torch.manual_seed(0)
-    model = EncoderDecoder(Shape(30, width=8, layers=1, heads=2, bias=True))
+    model = EncoderDecoder(TransformerConfig(30, width=8, layers=1, heads=2, bias=True))
     names = add_lora(model, rank=1, targets=["cross.query", "cross.kv"])
     assert len(names) == 2 and all(isinstance(model.get_submodule(n), LoRALinear) for n in names)
     source = IDS % 30

@@ -10,7 +10,7 @@ from torch import nn
 
 from luoxia.decoding.loop import Decoding, generate
 from luoxia.nn.packed import PackedLinear, pack, packable
-from luoxia.nn.transformer import Decoder, Shape
+from luoxia.nn.transformer import Decoder, TransformerConfig
 from luoxia.tasks.language_modeling.model import lighten
 
 pytestmark = pytest.mark.skipif(not packable(torch.device("cpu")), reason="this CPU has no bfloat16 units")
@@ -18,7 +18,11 @@ pytestmark = pytest.mark.skipif(not packable(torch.device("cpu")), reason="this 
 
 def decoder(**changes) -> Decoder:
     torch.manual_seed(0)
-    return Decoder(Shape(96, width=64, layers=2, heads=4, context=64, **changes)).eval().requires_grad_(False)
+    return (
+        Decoder(TransformerConfig(96, width=64, layers=2, heads=4, context=64, **changes))
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -10,7 +10,7 @@ from by_hand import STYLES, TINY, built, close, reference_logits, words
 from torch import nn
 
 from luoxia.core.errors import UsageError
-from luoxia.nn.transformer import Decoder, Encoder, EncoderDecoder, Shape, vaswani
+from luoxia.nn.transformer import Decoder, Encoder, EncoderDecoder, TransformerConfig, vaswani
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -86,8 +86,16 @@ def test_shapes_of_real_models():
 @pytest.mark.parametrize(
     ("shape", "bias_too", "expected"),
     [
-        (Shape(50_257, 768, 12, 12, norm="layer", positions="learned", bias=True), True, 124_439_808),
-        (Shape(32_000, 4096, 32, 32, hidden=11_008, activation="swiglu", tied=False), False, 6_738_415_616),
+        (
+            TransformerConfig(50_257, 768, 12, 12, norm="layer", positions="learned", bias=True),
+            True,
+            124_439_808,
+        ),
+        (
+            TransformerConfig(32_000, 4096, 32, 32, hidden=11_008, activation="swiglu", tied=False),
+            False,
+            6_738_415_616,
+        ),
     ],
     ids=["GPT-2 124M", "Llama 2 7B"],
 )
@@ -217,7 +225,7 @@ def test_dropout_is_for_training_only(probability):
 
 
 def test_initial_weights():
-    shape = Shape(500, width=128, layers=8, heads=4, tied=False)
+    shape = TransformerConfig(500, width=128, layers=8, heads=4, tied=False)
     gpt2, zero = Decoder(shape), Decoder(replace(shape, init="zero"))
     xavier = EncoderDecoder(vaswani(500, width=128, heads=4))
     block = gpt2.stack.layers[3]

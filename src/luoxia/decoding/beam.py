@@ -78,9 +78,9 @@ def beam_search(
     if sources is not None and len(sources) != len(prompts):
         raise UsageError(f"{len(sources)} sources for {len(prompts)} prompts: give one each")
     ends = frozenset((eos,) if isinstance(eos, int) else eos)
-    if not ends or min(ends) < 0 or max(ends) >= network.shape.vocabulary:
+    if not ends or min(ends) < 0 or max(ends) >= network.config.vocabulary:
         raise UsageError("beam search needs eos=, a token of the model's vocabulary that ends a text")
-    searches = [_Search(list(prompt), settings, ends, network.shape.context) for prompt in prompts]
+    searches = [_Search(list(prompt), settings, ends, network.config.context) for prompt in prompts]
     with evaluating(network):
         for numbers in batches(prompts, sources, batch, equal=True):
             part = None if sources is None else [sources[i] for i in numbers]

@@ -226,7 +226,7 @@ def _rows(
     rows = []
     for i, prompt in enumerate(prompts):
         source = None if sources is None else sources[i]
-        row = _Row(i, prompt, settings, source=source, ends=ends, context=network.shape.context)
+        row = _Row(i, prompt, settings, source=source, ends=ends, context=network.config.context)
         if decode is not None and (settings.stop or text):
             row.pieces = Pieces(decode, settings.stop, before=prompt)
         if constraints is not None:
@@ -242,12 +242,12 @@ def _run(network: Network, rows: list[_Row], known: int | None = None) -> Iterat
     start again without their padding.
     """
     rows = [row for row in rows if row.reason is None]
-    known = min(known or network.shape.vocabulary, network.shape.vocabulary)
+    known = min(known or network.config.vocabulary, network.config.vocabulary)
     choose = _Chooser(rows, known, network.embedding.tokens.weight.device)
     while rows:
         texts = [row.prompt + row.ids for row in rows]
         longest, more = max(map(len, texts)), max(row.limit - len(row.ids) for row in rows)
-        length = min(longest + more - 1, network.shape.context)
+        length = min(longest + more - 1, network.config.context)
         sources = [row.source for row in rows if row.source is not None]
         steps = Steps(network, texts, length, sources or None)
         ids = steps.prompts

@@ -72,7 +72,7 @@ def padded_right(rows: Sequence[Ids], device: torch.device) -> tuple[Tensor, Ten
 
 def check(network: Network, rows: Sequence[Ids], room: int, kind: str = "prompt") -> None:
     """Refuse rows that are empty, that leave no ``room`` in the context, or whose ids are no tokens."""
-    context, vocabulary = network.shape.context, network.shape.vocabulary
+    context, vocabulary = network.config.context, network.config.vocabulary
     for i, row in enumerate(rows):
         if len(row) == 0:
             raise UsageError(f"{kind} {i} is empty: give it a token at least, such as the tokenizer's bos")

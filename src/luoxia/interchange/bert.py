@@ -7,7 +7,7 @@ from typing import Any
 
 from luoxia.interchange.config import Config
 from luoxia.interchange.rules import Family, Rule, heads, layer_norm, linear, matrix
-from luoxia.nn.shape import Shape
+from luoxia.nn.transformer_config import TransformerConfig
 
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -24,10 +24,10 @@ HARMLESS = frozenset([
 """Keys of its config.json that change nothing of what Luoxia computes with it."""
 
 
-def read_shape(config: Config) -> Shape:
-    """The `Shape` of a BERT config."""
+def read_shape(config: Config) -> TransformerConfig:
+    """The `TransformerConfig` of a BERT config."""
     config.only(is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
-    return Shape(
+    return TransformerConfig(
         vocabulary=config.size("vocab_size", 30_522),
         width=config.size("hidden_size", 768),
         layers=config.size("num_hidden_layers", 12),
@@ -47,7 +47,7 @@ def read_shape(config: Config) -> Shape:
     )
 
 
-def write_config(shape: Shape) -> dict[str, Any]:
+def write_config(shape: TransformerConfig) -> dict[str, Any]:
     """What makes ``transformers`` build this shape."""
     return {
         "vocab_size": shape.vocabulary,
@@ -64,7 +64,7 @@ def write_config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def rules(shape: Shape) -> Iterator[Rule]:
+def rules(shape: TransformerConfig) -> Iterator[Rule]:
     """Each tensor of the encoder."""
     width = shape.width
     tables = (

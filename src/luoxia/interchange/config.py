@@ -132,7 +132,8 @@ def _empty(value: object) -> bool:
 
 
 def rope(config: Config) -> dict[str, Any]:
-    """The rotary part of a `Shape`, from ``rope_parameters``, or from the older ``rope_theta`` and ``rope_scaling``.
+    """The rotary part of a `TransformerConfig`, from ``rope_parameters`` or the older ``rope_theta`` and
+    ``rope_scaling``.
 
     Where both stand, ``rope_scaling`` counts, as in transformers.
     """

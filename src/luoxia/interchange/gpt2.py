@@ -7,7 +7,7 @@ from typing import Any
 
 from luoxia.interchange.config import Config
 from luoxia.interchange.rules import Family, Rule, layer_norm, linear, matrix
-from luoxia.nn.shape import Shape
+from luoxia.nn.transformer_config import TransformerConfig
 
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
@@ -25,11 +25,11 @@ HARMLESS = frozenset([
 """Keys of its config.json that change nothing of what Luoxia computes with it."""
 
 
-def read_shape(config: Config) -> Shape:
-    """The `Shape` of a GPT-2 config."""
+def read_shape(config: Config) -> TransformerConfig:
+    """The `TransformerConfig` of a GPT-2 config."""
     config.only(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
     width = config.size("n_embd", 768)
-    return Shape(
+    return TransformerConfig(
         vocabulary=config.size("vocab_size", 50_257),
         width=width,
         layers=config.size("n_layer", 12),
@@ -47,7 +47,7 @@ def read_shape(config: Config) -> Shape:
     )
 
 
-def write_config(shape: Shape) -> dict[str, Any]:
+def write_config(shape: TransformerConfig) -> dict[str, Any]:
     """What makes ``transformers`` build this shape."""
     return {
         "vocab_size": shape.vocabulary,
@@ -65,7 +65,7 @@ def write_config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def rules(shape: Shape) -> Iterator[Rule]:
+def rules(shape: TransformerConfig) -> Iterator[Rule]:
     """Each tensor of the decoder."""
     width = shape.width
     yield matrix("embedding.tokens.weight", "wte.weight", shape.vocabulary, width)

@@ -23,7 +23,7 @@ from luoxia.interchange.gpt2 import GPT2
 from luoxia.interchange.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from luoxia.interchange.rules import Family, Rule, matrix
 from luoxia.interchange.tensors import FLOATS, Entry, FolderTensors
-from luoxia.nn.transformer import Decoder, Encoder, Shape
+from luoxia.nn.transformer import Decoder, Encoder, TransformerConfig
 
 FAMILIES = {family.kind: family for family in (GPT2, LLAMA, QWEN2, QWEN3, MISTRAL, BERT)}
 HEAD = "lm_head.weight"
@@ -42,9 +42,9 @@ class Loaded:
     )  # BERT's pooler: not in the network, but saved again
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> TransformerConfig:
         """The network's shape."""
-        return self.network.shape
+        return self.network.config
 
 
 def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> Loaded:
@@ -67,7 +67,7 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     return loaded
 
 
-def read_shape(config: Config) -> tuple[Family, Shape]:
+def read_shape(config: Config) -> tuple[Family, TransformerConfig]:
     """The family and shape that a config.json describes; refuses every key that could make them something else."""
     family = family_of(config)
     for alias, key in family.aliases.items():
@@ -123,7 +123,7 @@ def bare_names(entries: Iterable[str], family: Family) -> dict[str, str]:
     return names
 
 
-def all_rules(family: Family, shape: Shape) -> list[Rule]:
+def all_rules(family: Family, shape: TransformerConfig) -> list[Rule]:
     """The family's rules, and that of an untied head."""
     rules = list(family.rules(shape))
     if not family.encoder and not shape.tied:
@@ -132,7 +132,11 @@ def all_rules(family: Family, shape: Shape) -> list[Rule]:
 
 
 def build(
-    family: Family, shape: Shape, tensors: FolderTensors, names: Mapping[str, str], dtype: torch.dtype | None
+    family: Family,
+    shape: TransformerConfig,
+    tensors: FolderTensors,
+    names: Mapping[str, str],
+    dtype: torch.dtype | None,
 ) -> Decoder | Encoder:
     """The network with its weights: memory is taken once, after all names and shapes have been compared."""
     if shape.layers > len(names):  # before as many layers are built

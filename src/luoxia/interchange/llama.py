@@ -9,7 +9,7 @@ from typing import Any
 from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.config import LONGEST, Config, rope
 from luoxia.interchange.rules import Family, Rule, heads, linear, matrix, vector
-from luoxia.nn.shape import Shape
+from luoxia.nn.transformer_config import TransformerConfig
 
 WINDOW = 4096
 """Tokens of a sliding window whose config gives no number."""
@@ -26,13 +26,13 @@ class Defaults:
     head_width: int | None = None  # None: width / heads
 
 
-def base_shape(config: Config, defaults: Defaults) -> Shape:
+def base_shape(config: Config, defaults: Defaults) -> TransformerConfig:
     """What all of them share."""
     count, width = config.size("num_attention_heads", 32), config.size("hidden_size", 4096)
     if config.get("hidden_act") != "swish":  # another name of the same
         config.only(hidden_act="silu")
     config.without("attn_logit_softcapping", "final_logit_softcapping")
-    return Shape(
+    return TransformerConfig(
         vocabulary=config.size("vocab_size", defaults.vocabulary),
         width=width,
         layers=config.size("num_hidden_layers", 32),
@@ -51,7 +51,9 @@ def base_shape(config: Config, defaults: Defaults) -> Shape:
     )
 
 
-def windowed(config: Config, shape: Shape, window: int | None, first: int = 0) -> Shape:
+def windowed(
+    config: Config, shape: TransformerConfig, window: int | None, first: int = 0
+) -> TransformerConfig:
     """``shape`` with the layers from ``first`` on reading the latest ``window`` tokens, unless ``layer_types`` differ.
 
     All layers have the window or none has: ``LuoxiaError`` for a mixture.
@@ -77,7 +79,7 @@ def windowed(config: Config, shape: Shape, window: int | None, first: int = 0) -
 SLIDING, FULL = "sliding_attention", "full_attention"
 
 
-def base_config(shape: Shape) -> dict[str, Any]:
+def base_config(shape: TransformerConfig) -> dict[str, Any]:
     """What makes ``transformers`` build this shape, in keys that its older versions and vLLM read too."""
     scaling: dict[str, Any] | None = None
     if shape.rope_high:
@@ -108,8 +110,8 @@ def base_config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def read_llama(config: Config) -> Shape:
-    """The `Shape` of a Llama config: biases everywhere or nowhere."""
+def read_llama(config: Config) -> TransformerConfig:
+    """The `TransformerConfig` of a Llama config: biases everywhere or nowhere."""
     bias = config.flag("attention_bias", False)
     if config.flag("mlp_bias", False) != bias:
         raise LuoxiaError(
@@ -121,7 +123,7 @@ def read_llama(config: Config) -> Shape:
     return shape
 
 
-def write_llama(shape: Shape) -> dict[str, Any]:
+def write_llama(shape: TransformerConfig) -> dict[str, Any]:
     """See `base_config`."""
     return {**base_config(shape), "attention_bias": shape.bias, "mlp_bias": shape.bias}
 
@@ -132,18 +134,18 @@ def window_of(config: Config) -> int | None:
     return None if given is None else config.size("sliding_window", WINDOW)
 
 
-def read_mistral(config: Config) -> Shape:
-    """The `Shape` of a Mistral config, with its sliding window."""
+def read_mistral(config: Config) -> TransformerConfig:
+    """The `TransformerConfig` of a Mistral config, with its sliding window."""
     shape = base_shape(config, Defaults(hidden=14_336, context=131_072, kv_heads=8))
     return windowed(config, shape, window_of(config))
 
 
-def write_mistral(shape: Shape) -> dict[str, Any]:
+def write_mistral(shape: TransformerConfig) -> dict[str, Any]:
     """See `base_config`."""
     return {**base_config(shape), "sliding_window": shape.window}
 
 
-def read_qwen(config: Config, head_width: int | None = None) -> Shape:
+def read_qwen(config: Config, head_width: int | None = None) -> TransformerConfig:
     """What both share, with a sliding window in all layers or in none."""
     defaults = Defaults(151_936, 22_016, 32_768, 32, head_width)
     window = window_of(config) if config.flag("use_sliding_window", False) else None
@@ -154,24 +156,24 @@ def read_qwen(config: Config, head_width: int | None = None) -> Shape:
     return windowed(config, base_shape(config, defaults), window, first)
 
 
-def write_qwen(shape: Shape) -> dict[str, Any]:
+def write_qwen(shape: TransformerConfig) -> dict[str, Any]:
     """See `base_config`."""
     windowed = {"use_sliding_window": True, "sliding_window": shape.window, "max_window_layers": 0}
     return {**base_config(shape), **(windowed if shape.window else {"use_sliding_window": False})}
 
 
-def read_qwen2(config: Config) -> Shape:
-    """The `Shape` of a Qwen 2 config: biases of queries, keys and values."""
+def read_qwen2(config: Config) -> TransformerConfig:
+    """The `TransformerConfig` of a Qwen 2 config: biases of queries, keys and values."""
     return replace(read_qwen(config), qkv_bias=True)
 
 
-def read_qwen3(config: Config) -> Shape:
-    """The `Shape` of a Qwen 3 config: norms of queries and keys."""
+def read_qwen3(config: Config) -> TransformerConfig:
+    """The `TransformerConfig` of a Qwen 3 config: norms of queries and keys."""
     config.only(attention_bias=False)
     return replace(read_qwen(config, head_width=128), qk_norm=True)
 
 
-def rules(shape: Shape) -> Iterator[Rule]:
+def rules(shape: TransformerConfig) -> Iterator[Rule]:
     """Each tensor of the decoder."""
     width, d_k = shape.width, shape.d_k
     qkv_bias = shape.bias if shape.qkv_bias is None else shape.qkv_bias
@@ -199,8 +201,8 @@ def rules(shape: Shape) -> Iterator[Rule]:
 def _family(
     kind: str,
     architecture: str,
-    shape: Callable[[Config], Shape],
-    config: Callable[[Shape], dict[str, Any]],
+    shape: Callable[[Config], TransformerConfig],
+    config: Callable[[TransformerConfig], dict[str, Any]],
 ) -> Family:
     return Family(
         kind,

@@ -32,8 +32,8 @@ Pair = tuple[Tensor, Tensor]
 def projections(network: Decoder | Encoder, architecture: str | None) -> Iterator[tuple[str, Rule, str]]:
     """Name of each linear layer of ours, the rule of its matrix, and what stands before their names."""
     encoder = isinstance(network, Encoder)
-    family = fitting(network.shape, architecture, encoder)
-    for rule in family.rules(network.shape):
+    family = fitting(network.config, architecture, encoder)
+    for rule in family.rules(network.config):
         if rule.ours.startswith("stack.") and len(rule.shape) == 2 and not rule.ours.endswith("norm.weight"):
             yield rule.ours.removesuffix(".weight"), rule, "" if encoder else family.prefix
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from luoxia.interchange.config import Config
-from luoxia.nn.shape import Shape
+from luoxia.nn.transformer_config import TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Family:
     architecture: str  # the class that opens it there
     prefix: str  # before each name, where the folder was not saved from the bare network
     encoder: bool
-    shape: Callable[[Config], Shape]
-    config: Callable[[Shape], dict[str, Any]]
-    rules: Callable[[Shape], Iterable[Rule]]  # names without the prefix
+    shape: Callable[[Config], TransformerConfig]
+    config: Callable[[TransformerConfig], dict[str, Any]]
+    rules: Callable[[TransformerConfig], Iterable[Rule]]  # names without the prefix
     harmless: frozenset[str] = frozenset()  # keys of config.json that change no logits, beside the usual
     aliases: Mapping[str, str] = field(default_factory=dict)  # other names of keys → those that are read
     kept: str = "(?!)"  # pattern of tensors with no place in the network that are kept for saving
@@ -106,7 +106,7 @@ def layer_norm(ours: str, theirs: str, width: int) -> list[Rule]:
     return [vector(f"{ours}.{name}", f"{theirs}.{name}", width) for name in ("weight", "bias")]
 
 
-def heads(shape: Shape, names: Sequence[str]) -> dict[str, int]:
+def heads(shape: TransformerConfig, names: Sequence[str]) -> dict[str, int]:
     """Outputs of the projections of queries, keys and values, under their ``names``."""
     sizes = (shape.heads * shape.d_k, shape.groups * shape.d_k, shape.groups * shape.d_k)
     return dict(zip(names, sizes, strict=True))

@@ -20,7 +20,7 @@ from luoxia.interchange.rules import Family
 from luoxia.interchange.tensors import INDEX, SINGLE
 from luoxia.interchange.tokenizers import special_ids, write_tokenizer
 from luoxia.nn.lora import merged_state
-from luoxia.nn.transformer import Decoder, Encoder, Shape
+from luoxia.nn.transformer import Decoder, Encoder, TransformerConfig
 
 if TYPE_CHECKING:
     from luoxia.media.text.tokenizer import Tokenizer
@@ -61,7 +61,7 @@ def save_folder(
     refuse_taken(path)
     if architecture is None and like is not None:
         architecture = like.architecture
-    family = fitting(network.shape, architecture, isinstance(network, Encoder))
+    family = fitting(network.config, architecture, isinstance(network, Encoder))
     tensors = their_tensors(network, family, None if dtype is None else TYPES[dtype])
     stored = next(iter(tensors.values())).dtype
     if like is not None and family.kind == like.architecture:
@@ -69,7 +69,7 @@ def save_folder(
     config = {
         "model_type": family.kind,
         "architectures": [family.architecture],
-        **family.config(network.shape),
+        **family.config(network.config),
         **special_ids(tokenizer, like.config if like else {}),
         "torch_dtype": str(stored).removeprefix("torch."),
     }
@@ -89,7 +89,7 @@ def refuse_taken(path: Path) -> None:
 def their_tensors(network: Decoder | Encoder, family: Family, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """Every tensor under the family's name, on the CPU."""
     state = merged_state(network)
-    rules = all_rules(family, network.shape)
+    rules = all_rules(family, network.config)
     if state.keys() != {rule.ours for rule in rules}:
         odd = min(state.keys() ^ {rule.ours for rule in rules})
         raise UsageError(
@@ -132,7 +132,7 @@ def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]
     yield part
 
 
-def fitting(shape: Shape, architecture: str | None, encoder: bool) -> Family:
+def fitting(shape: TransformerConfig, architecture: str | None, encoder: bool) -> Family:
     """The family that can express ``shape``: the one asked for, or the first.
 
     A family fits when the config it writes is read back as the same shape; what only training knows (dropout, the
@@ -154,7 +154,7 @@ def fitting(shape: Shape, architecture: str | None, encoder: bool) -> Family:
     )
 
 
-def _form(shape: Shape, encoder: bool) -> Shape:
+def _form(shape: TransformerConfig, encoder: bool) -> TransformerConfig:
     """The shape without what does not change the function of the trained network."""
     return replace(
         shape,

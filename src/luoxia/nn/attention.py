@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luoxia.nn import fused_ops as by_hand
-from luoxia.nn.cache import Scope
+from luoxia.nn import fused_ops
+from luoxia.nn.cache import AttentionContext
 from luoxia.nn.dropout import dropout as drop
 from luoxia.nn.linear import Linear
 
@@ -146,9 +146,9 @@ def attend_by_products(
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """x / √(mean(x²) + ε) over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4)."""
-    if not by_hand.worthwhile(x):
+    if not fused_ops.worthwhile(x):
         return F.rms_norm(x, x.shape[-1:], None, eps)
-    y: Tensor = by_hand.Normalized.apply(x, eps)  # type: ignore[no-untyped-call]
+    y: Tensor = fused_ops.Normalized.apply(x, eps)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -182,8 +182,8 @@ class HeadNorm(nn.Module):
         """X (n, t, heads + kv_heads, d) → the same shape, each pair of components then turned by ``rotation``."""
         if rotation is None:
             return self.norm(x)
-        if self.weight is None and by_hand.worthwhile(x):
-            turned: Tensor = by_hand.NormalizedAndRotated.apply(x, *rotation, self.eps)  # type: ignore[no-untyped-call]
+        if self.weight is None and fused_ops.worthwhile(x):
+            turned: Tensor = fused_ops.NormalizedAndRotated.apply(x, *rotation, self.eps)  # type: ignore[no-untyped-call]
             return turned
         return rotate(self.norm(x), rotation)
 
@@ -221,24 +221,24 @@ class SelfAttention(nn.Module):
         self.output = Linear(heads * head_width, width, bias=bias)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
         n, t, _ = x.shape
         x = self.qkv(x).view(n, t, -1, self.head_width)
-        if self.norm is None and scope.rotation is None:
+        if self.norm is None and context.rotation is None:
             q, k, v = x.transpose(1, 2).split_with_sizes([self.heads, self.kv_heads, self.kv_heads], 1)
         else:
             qk, v = x.split_with_sizes([self.heads + self.kv_heads, self.kv_heads], 2)
             if self.norm is not None:
-                qk = self.norm(qk, scope.rotation)
-            elif scope.rotation is not None:
-                qk = rotate(qk, scope.rotation)
+                qk = self.norm(qk, context.rotation)
+            elif context.rotation is not None:
+                qk = rotate(qk, context.rotation)
             q, k = qk.transpose(1, 2).split_with_sizes([self.heads, self.kv_heads], 1)
             v = v.transpose(1, 2)
-        if scope.cache is not None:
-            k, v = scope.cache.write(layer, k, v)
+        if context.cache is not None:
+            k, v = context.cache.write(layer, k, v)
             q = q.to(k.dtype)
-        mixed = attend(q, k, v, scope.mask, scope.causal, self.dropout if self.training else 0.0)
+        mixed = attend(q, k, v, context.mask, context.causal, self.dropout if self.training else 0.0)
         out: Tensor = self.output(mixed)
         return out
 
@@ -269,15 +269,15 @@ class CrossAttention(nn.Module):
         k, v = self.kv(memory).unflatten(-1, (2, self.kv_heads, self.head_width)).unbind(2)
         return k.transpose(1, 2), v.transpose(1, 2)
 
-    def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
-        cached = None if scope.cache is None else scope.cache.memory
+        cached = None if context.cache is None else context.cache.memory
         if cached is not None:
             k, v = cached[layer]
         else:
-            assert scope.memory is not None
-            k, v = self.remember(scope.memory)
+            assert context.memory is not None
+            k, v = self.remember(context.memory)
         q = self.query(x).unflatten(-1, (self.heads, self.head_width)).transpose(1, 2).to(k.dtype)
-        mixed = attend(q, k, v, scope.memory_mask, False, self.dropout if self.training else 0.0)
+        mixed = attend(q, k, v, context.memory_mask, False, self.dropout if self.training else 0.0)
         out: Tensor = self.output(mixed)
         return out

@@ -129,7 +129,7 @@ class Cache:
 
 
 @dataclass
-class Scope:
+class AttentionContext:
     """What one pass through the network computes once, for all of its layers."""
 
     positions: Tensor  # (t,) or (n, t), counted from the first real token of a row or of a document
@@ -139,7 +139,7 @@ class Scope:
     cache: Cache | None = None
     memory: Tensor | None = None  # (n, s, width), the encoder's output
     memory_mask: Tensor | None = None  # (n, 1, 1, s)
-    style: Tensor | None = None  # (n, width), what modulates the norms of a generator of images
+    style: Tensor | None = None  # (n, width), for blocks whose norms it shifts and scales
 
 
 def over_keys(mask: Tensor | None) -> Tensor | None:
@@ -147,36 +147,36 @@ def over_keys(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else mask[:, None, None, :]
 
 
-def full_scope(ids: Tensor, mask: Tensor | None) -> Scope:
+def full_context(ids: Tensor, mask: Tensor | None) -> AttentionContext:
     """How an encoder sees ids (n, t): all that ``mask`` (n, t) says is real."""
     if mask is None:
-        return Scope(torch.arange(ids.shape[1], device=ids.device))
-    return Scope(since_start(mask.long()), over_keys(mask))
+        return AttentionContext(torch.arange(ids.shape[1], device=ids.device))
+    return AttentionContext(since_start(mask.long()), over_keys(mask))
 
 
-def causal_scope(
+def causal_context(
     ids: Tensor,
     window: int | None = None,
     cache: Cache | None = None,
     mask: Tensor | None = None,
     segments: Tensor | None = None,
-) -> Scope:
+) -> AttentionContext:
     """How a decoder sees ids (n, t): the past in the same segment, and what the cache holds."""
     if cache is not None:
-        return cached_scope(ids.shape[1], window, cache)
+        return cached_context(ids.shape[1], window, cache)
     t = ids.shape[1]
     index = torch.arange(t, device=ids.device)
     if mask is not None:  # padding is a document of its own, so that no row of the softmax is empty
         segments = mask.long() if segments is None else torch.where(mask, segments, -1)
     if segments is not None:
         same = segments[:, :, None] == segments[:, None, :]
-        return Scope(since_start(segments), causal_mask(index, index, window, same))
+        return AttentionContext(since_start(segments), causal_mask(index, index, window, same))
     if window is not None and window < t:
-        return Scope(index, causal_mask(index, index, window))
-    return Scope(index, causal=True)
+        return AttentionContext(index, causal_mask(index, index, window))
+    return AttentionContext(index, causal=True)
 
 
-def cached_scope(t: int, window: int | None, cache: Cache) -> Scope:
+def cached_context(t: int, window: int | None, cache: Cache) -> AttentionContext:
     """The same for the next t tokens after those in the cache."""
     queries = cache.upcoming(t)
     if cache.static:
@@ -184,9 +184,11 @@ def cached_scope(t: int, window: int | None, cache: Cache) -> Scope:
     else:
         keys = cache.index[: cache.length + t]
         if cache.start is None and (window is None or len(keys) <= window) and (t == 1 or cache.length == 0):
-            return Scope(queries, causal=t > 1, cache=cache)
+            return AttentionContext(queries, causal=t > 1, cache=cache)
     if cache.start is None:
-        return Scope(queries, causal_mask(queries, keys, window), cache=cache)
+        return AttentionContext(queries, causal_mask(queries, keys, window), cache=cache)
     start = cache.start[:, None]
     same = (queries >= start)[:, :, None] == (keys >= start)[:, None, :]
-    return Scope((queries - start).clamp(min=0), causal_mask(queries, keys, window, same), cache=cache)
+    return AttentionContext(
+        (queries - start).clamp(min=0), causal_mask(queries, keys, window, same), cache=cache
+    )

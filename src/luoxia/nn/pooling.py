@@ -22,8 +22,8 @@ class SentenceEncoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.shape = encoder.shape
-        self.columns = encoder.shape.width
+        self.config = encoder.config
+        self.columns = encoder.config.width
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Ids (n, t), mask (n, t) bool, True = real token → embeddings (n, width) of length 1, float32."""
@@ -36,10 +36,10 @@ class SentenceClassifier(nn.Module):
     def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.shape = encoder.shape
+        self.config = encoder.config
         self.columns = classes
-        self.dropout = nn.Dropout(encoder.shape.dropout)
-        self.head = LastLayer(encoder.shape.width, classes)
+        self.dropout = nn.Dropout(encoder.config.dropout)
+        self.head = LastLayer(encoder.config.width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

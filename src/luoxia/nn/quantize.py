@@ -23,7 +23,7 @@ class OwnHead(nn.Module):
         self.linear = linear
         self.softcap = softcap
 
-    def forward(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, embedding_weight: Tensor) -> Tensor:
         """Hidden (n, t, width) → logits (n, t, vocabulary); the embedding's matrix is not used."""
         logits: Tensor = self.linear(hidden)
         return self.softcap * torch.tanh(logits.float() / self.softcap) if self.softcap else logits
@@ -43,4 +43,4 @@ def replace_linear(network: nn.Module, make: Make, *, head: bool) -> None:
     if head and isinstance(network, Predictor):
         own = network.output.weight
         weight = network.embedding.tokens.weight if own is None else own
-        replace_module(network, "output", OwnHead(make(weight, None), network.shape.softcap))
+        replace_module(network, "output", OwnHead(make(weight, None), network.config.softcap))

@@ -12,38 +12,38 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from luoxia.core.errors import UsageError
-from luoxia.nn import fused_ops as by_hand
+from luoxia.nn import fused_ops
 from luoxia.nn.attention import CrossAttention, HeadNorm, RMSNorm, SelfAttention, Table, rotary, sinusoid
-from luoxia.nn.cache import Cache, Scope, causal_scope, full_scope, over_keys
+from luoxia.nn.cache import AttentionContext, Cache, causal_context, full_context, over_keys
 from luoxia.nn.dropout import Dropout
 from luoxia.nn.linear import Linear, project
-from luoxia.nn.shape import Shape, vaswani
+from luoxia.nn.transformer_config import TransformerConfig, vaswani
 
-__all__ = ["Cache", "Decoder", "Encoder", "EncoderDecoder", "Shape", "initialize", "vaswani"]
+__all__ = ["Cache", "Decoder", "Encoder", "EncoderDecoder", "TransformerConfig", "initialize", "vaswani"]
 
 
-def normalization(shape: Shape) -> nn.Module:
-    """The norm over the width that ``shape`` asks for."""
-    if shape.norm == "rms":
-        return RMSNorm(shape.width, shape.norm_eps, shape.norm_affine)
-    return nn.LayerNorm(shape.width, shape.norm_eps, shape.norm_affine, bias=shape.bias)
+def normalization(config: TransformerConfig) -> nn.Module:
+    """The norm over the width that ``config`` asks for."""
+    if config.norm == "rms":
+        return RMSNorm(config.width, config.norm_eps, config.norm_affine)
+    return nn.LayerNorm(config.width, config.norm_eps, config.norm_affine, bias=config.bias)
 
 
 class Embedding(nn.Module):
     """Input embedding and positional encoding: the foot of the figure."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.scale = math.sqrt(shape.width) if shape.embedding_scale else 1.0
-        self.tokens = nn.Embedding(shape.vocabulary, shape.width)
-        self.types = nn.Embedding(shape.token_types, shape.width) if shape.token_types else None
+        self.scale = math.sqrt(config.width) if config.embedding_scale else 1.0
+        self.tokens = nn.Embedding(config.vocabulary, config.width)
+        self.types = nn.Embedding(config.token_types, config.width) if config.token_types else None
         self.positions: nn.Embedding | Table | None = None
-        if shape.positions == "learned":
-            self.positions = nn.Embedding(shape.context, shape.width)
-        elif shape.positions == "sinusoidal":
-            self.positions = Table(sinusoid, shape.context, shape.width)
-        self.norm = normalization(shape) if shape.embedding_norm else nn.Identity()
-        self.dropout = Dropout(shape.dropout)
+        if config.positions == "learned":
+            self.positions = nn.Embedding(config.context, config.width)
+        elif config.positions == "sinusoidal":
+            self.positions = Table(sinusoid, config.context, config.width)
+        self.norm = normalization(config) if config.embedding_norm else nn.Identity()
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
         """Ids (n, t), positions (t,) or (n, t), types (n, t) or None for all 0 → (n, t, width)."""
@@ -60,9 +60,9 @@ class Embedding(nn.Module):
 
 def relu2(x: Tensor) -> Tensor:
     """max(0, x)² (So et al. 2021, arXiv:2109.08668)."""
-    if not by_hand.worthwhile(x):
+    if not fused_ops.worthwhile(x):
         return F.relu(x).square()
-    y: Tensor = by_hand.ReluSquared.apply(x)  # type: ignore[no-untyped-call]
+    y: Tensor = fused_ops.ReluSquared.apply(x)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -89,12 +89,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class FeedForward(nn.Module):
     """The same two layers at every position (section 3.3); with SwiGLU ``up`` holds the gate's rows, then its own."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        gates = 2 if shape.activation == "swiglu" else 1
-        self.up = Linear(shape.width, gates * shape.d_ff, bias=shape.bias)
-        self.activation = ACTIVATIONS[shape.activation]
-        self.down = Linear(shape.d_ff, shape.width, bias=shape.bias)
+        gates = 2 if config.activation == "swiglu" else 1
+        self.up = Linear(config.width, gates * config.d_ff, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.down = Linear(config.d_ff, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
@@ -105,32 +105,32 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """One layer of the figure: self-attention, in a decoder of two attention to the memory, feed-forward."""
 
-    def __init__(self, shape: Shape, *, cross: bool = False) -> None:
+    def __init__(self, config: TransformerConfig, *, cross: bool = False) -> None:
         super().__init__()
-        sizes = (shape.width, shape.heads, shape.groups, shape.d_k)
-        qkv_bias = shape.bias if shape.qkv_bias is None else shape.qkv_bias
-        norm = HeadNorm(*sizes[1:], shape.norm_eps, shape.norm_affine) if shape.qk_norm else None
-        drop = shape.attention_dropout
-        self.norm_first = shape.norm_first
-        self.attention_norm = normalization(shape)
-        self.attention = SelfAttention(*sizes, qkv_bias=qkv_bias, bias=shape.bias, norm=norm, dropout=drop)
-        self.cross_norm = normalization(shape) if cross else None
+        sizes = (config.width, config.heads, config.groups, config.d_k)
+        qkv_bias = config.bias if config.qkv_bias is None else config.qkv_bias
+        norm = HeadNorm(*sizes[1:], config.norm_eps, config.norm_affine) if config.qk_norm else None
+        drop = config.attention_dropout
+        self.norm_first = config.norm_first
+        self.attention_norm = normalization(config)
+        self.attention = SelfAttention(*sizes, qkv_bias=qkv_bias, bias=config.bias, norm=norm, dropout=drop)
+        self.cross_norm = normalization(config) if cross else None
         self.cross = (
-            CrossAttention(*sizes, qkv_bias=qkv_bias, bias=shape.bias, dropout=drop) if cross else None
+            CrossAttention(*sizes, qkv_bias=qkv_bias, bias=config.bias, dropout=drop) if cross else None
         )
-        self.feed_forward_norm = normalization(shape)
-        self.feed_forward = FeedForward(shape)
-        self.dropout = Dropout(shape.dropout)
+        self.feed_forward_norm = normalization(config)
+        self.feed_forward = FeedForward(config)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
-        x = self.residual(x, self.attention_norm, lambda y: self.attention(y, scope, layer))
+        x = self.add_sublayer(x, self.attention_norm, lambda y: self.attention(y, context, layer))
         if self.cross is not None and self.cross_norm is not None:
             cross = self.cross
-            x = self.residual(x, self.cross_norm, lambda y: cross(y, scope, layer))
-        return self.residual(x, self.feed_forward_norm, self.feed_forward)
+            x = self.add_sublayer(x, self.cross_norm, lambda y: cross(y, context, layer))
+        return self.add_sublayer(x, self.feed_forward_norm, self.feed_forward)
 
-    def residual(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+    def add_sublayer(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """LayerNorm(x + Sublayer(x)) (section 3.1), or x + Sublayer(LayerNorm(x)) with ``norm_first``."""
         y = sublayer(norm(x) if self.norm_first else x)
         if self.training:
@@ -142,57 +142,63 @@ class Block(nn.Module):
 class Stack(nn.Module):
     """N layers, with one more norm at the end if they start with theirs."""
 
-    def __init__(self, shape: Shape, layers: int, *, cross: bool = False) -> None:
+    def __init__(self, config: TransformerConfig, layers: int, *, cross: bool = False) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Block(shape, cross=cross) for _ in range(layers))
-        self.norm = normalization(shape) if shape.norm_first else nn.Identity()
-        scale = (shape.rope_theta, shape.rope_factor, shape.rope_low, shape.rope_high, shape.rope_original)
-        rotates = shape.positions == "rotary"
-        self.rotary = Table(rotary, shape.context, shape.d_k, *scale) if rotates else None
+        self.layers = nn.ModuleList(Block(config, cross=cross) for _ in range(layers))
+        self.norm = normalization(config) if config.norm_first else nn.Identity()
+        scale = (
+            config.rope_theta,
+            config.rope_factor,
+            config.rope_low,
+            config.rope_high,
+            config.rope_original,
+        )
+        rotates = config.positions == "rotary"
+        self.rotary = Table(rotary, config.context, config.d_k, *scale) if rotates else None
 
-    def additions(self) -> list[Tensor]:
+    def residual_projections(self) -> list[Tensor]:
         """The weights whose outputs are added to the residual stream."""
         last = ("attention.output.weight", "cross.output.weight", "feed_forward.down.weight")
         return [weight for name, weight in self.named_parameters() if name.endswith(last)]
 
-    def forward(self, x: Tensor, scope: Scope, checkpointing: bool = False) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext, checkpointing: bool = False) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
         if self.rotary is not None:
-            cosines, sines = self.rotary(scope.positions).chunk(2, dim=-2)
-            scope = replace(scope, rotation=(cosines, sines))
+            cosines, sines = self.rotary(context.positions).chunk(2, dim=-2)
+            context = replace(context, rotation=(cosines, sines))
         for index, block in enumerate(self.layers):
             if checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, scope, index, use_reentrant=False)
+                x = checkpoint(block, x, context, index, use_reentrant=False)
             else:
-                x = block(x, scope, index)
-        if scope.cache is not None:
-            scope.cache.advance(x.shape[1])
+                x = block(x, context, index)
+        if context.cache is not None:
+            context.cache.advance(x.shape[1])
         out: Tensor = self.norm(x)
         return out
 
 
-def initialize(network: nn.Module, shape: Shape) -> None:
-    """Draw the weights, by ``shape.init``; biases 0.
+def initialize(network: nn.Module, config: TransformerConfig) -> None:
+    """Draw the weights, by ``config.init``; biases 0.
 
     - ``gpt2``: N(0, 0.02), what adds to the residual stream smaller by the root of the number of additions
       (Radford et al. 2019, section 2.3);
     - ``zero``: N(0, 1/√fan-in); 0 for what adds to the residual stream and for an untied head;
     - ``xavier``: Glorot & Bengio 2010, eq. 16; embeddings N(0, 1/√width), so that scaled ones have unit variance.
     """
-    spread = {"gpt2": 0.02, "zero": 0.02 if shape.tied else 1.0, "xavier": shape.width**-0.5}[shape.init]
-    stacks = [module for module in network.modules() if isinstance(module, Stack)]
-    additions = {weight: len(stack.additions()) for stack in stacks for weight in stack.additions()}
+    spread = {"gpt2": 0.02, "zero": 0.02 if config.tied else 1.0, "xavier": config.width**-0.5}[config.init]
+    groups = [module.residual_projections() for module in network.modules() if isinstance(module, Stack)]
+    residual = {weight: len(group) for group in groups for weight in group}
     for module in network.modules():
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, 0.0, spread)
         elif isinstance(module, nn.Linear | Head) and module.weight is not None:
-            last = module.weight in additions or isinstance(module, Head)
-            if shape.init == "xavier":
+            last = module.weight in residual or isinstance(module, Head)
+            if config.init == "xavier":
                 nn.init.xavier_uniform_(module.weight)
-            elif shape.init == "zero":
+            elif config.init == "zero":
                 nn.init.normal_(module.weight, 0.0, 0.0 if last else module.weight.shape[1] ** -0.5)
             else:
-                nn.init.normal_(module.weight, 0.0, 0.02 / math.sqrt(additions.get(module.weight, 1)))
+                nn.init.normal_(module.weight, 0.0, 0.02 / math.sqrt(residual.get(module.weight, 1)))
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
@@ -202,16 +208,16 @@ class Transformer(nn.Module):
 
     checkpointing = False
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.shape = shape
-        self.embedding = Embedding(shape)
+        self.config = config
+        self.embedding = Embedding(config)
 
     def check(self, length: int) -> None:
         """Refuse rows of more tokens than the context holds."""
-        if length > self.shape.context:
+        if length > self.config.context:
             raise UsageError(
-                f"{length} tokens in a row, and this model's context holds {self.shape.context}: "
+                f"{length} tokens in a row, and this model's context holds {self.config.context}: "
                 "shorten the text or train with a longer context"
             )
 
@@ -219,39 +225,39 @@ class Transformer(nn.Module):
 class Encoder(Transformer):
     """Every position sees every other: the figure's left side."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        self.stack = Stack(shape, shape.layers)
-        initialize(self, shape)
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.stack = Stack(config, config.layers)
+        initialize(self, config)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None, types: Tensor | None = None) -> Tensor:
         """Ids (n, t), mask (n, t) bool with True = real token, types (n, t) → (n, t, width)."""
         self.check(ids.shape[1])
-        scope = full_scope(ids, mask)
-        out: Tensor = self.stack(self.embedding(ids, scope.positions, types), scope, self.checkpointing)
+        context = full_context(ids, mask)
+        out: Tensor = self.stack(self.embedding(ids, context.positions, types), context, self.checkpointing)
         return out
 
 
 class Head(nn.Module):
     """The last linear layer; tied, it has no matrix of its own (section 3.4)."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.weight = None if shape.tied else nn.Parameter(torch.empty(shape.vocabulary, shape.width))
-        self.softcap = shape.softcap
+        self.weight = None if config.tied else nn.Parameter(torch.empty(config.vocabulary, config.width))
+        self.softcap = config.softcap
 
-    def forward(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, embedding_weight: Tensor) -> Tensor:
         """Hidden (n, t, width), the embedding's matrix (vocabulary, width) → logits (n, t, vocabulary)."""
-        logits = project(hidden, tokens if self.weight is None else self.weight)
+        logits = project(hidden, embedding_weight if self.weight is None else self.weight)
         return self.softcap * torch.tanh(logits.float() / self.softcap) if self.softcap else logits
 
 
 class Predictor(Transformer):
     """A Transformer that ends in logits of the next token."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        self.output = Head(shape)
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.output = Head(config)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Hidden (n, t, width) → logits (n, t, vocabulary), in float32 if capped."""
@@ -274,17 +280,17 @@ class Predictor(Transformer):
         if dtype is None:
             autocast = torch.is_autocast_enabled(device.type)
             dtype = torch.get_autocast_dtype(device.type) if autocast else weight.dtype
-        shape = (self.shape.layers, rows, self.shape.groups, length, self.shape.d_k)
-        return Cache(shape, dtype=dtype, device=device, start=start, static=static)
+        sizes = (self.config.layers, rows, self.config.groups, length, self.config.d_k)
+        return Cache(sizes, dtype=dtype, device=device, start=start, static=static)
 
 
 class Decoder(Predictor):
     """Every position sees those before it: a language model."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        self.stack = Stack(shape, shape.layers)
-        initialize(self, shape)
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.stack = Stack(config, config.layers)
+        initialize(self, config)
 
     def forward(
         self,
@@ -312,8 +318,8 @@ class Decoder(Predictor):
         attention stays in a document, and positions start again with each.
         """
         self.check(ids.shape[1])
-        scope = causal_scope(ids, self.shape.window, cache, mask, segments)
-        out: Tensor = self.stack(self.embedding(ids, scope.positions), scope, self.checkpointing)
+        context = causal_context(ids, self.config.window, cache, mask, segments)
+        out: Tensor = self.stack(self.embedding(ids, context.positions), context, self.checkpointing)
         return out
 
     def make_cache(
@@ -333,11 +339,13 @@ class Decoder(Predictor):
 class EncoderDecoder(Predictor):
     """The whole figure: a source is encoded, a target decoded with attention to it; one embedding for both."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        self.encoder = Stack(shape, shape.layers if shape.encoder_layers is None else shape.encoder_layers)
-        self.decoder = Stack(shape, shape.layers, cross=True)
-        initialize(self, shape)
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.encoder = Stack(
+            config, config.layers if config.encoder_layers is None else config.encoder_layers
+        )
+        self.decoder = Stack(config, config.layers, cross=True)
+        initialize(self, config)
 
     def forward(self, source: Tensor, source_mask: Tensor | None, target: Tensor) -> Tensor:
         """Source (n, s), its mask (n, s) with True = real token, target (n, t) → logits (n, t, vocabulary)."""
@@ -346,8 +354,8 @@ class EncoderDecoder(Predictor):
     def encode(self, source: Tensor, source_mask: Tensor | None = None) -> Tensor:
         """Source (n, s) and its mask (n, s) → memory (n, s, width)."""
         self.check(source.shape[1])
-        scope = full_scope(source, source_mask)
-        out: Tensor = self.encoder(self.embedding(source, scope.positions), scope, self.checkpointing)
+        context = full_context(source, source_mask)
+        out: Tensor = self.encoder(self.embedding(source, context.positions), context, self.checkpointing)
         return out
 
     def decode(
@@ -362,12 +370,12 @@ class EncoderDecoder(Predictor):
         With a cache, the target follows the tokens in it, and memory and mask are the cache's own.
         """
         self.check(target.shape[1])
-        scope = causal_scope(target, self.shape.window, cache)
+        context = causal_context(target, self.config.window, cache)
         if cache is None:
-            scope = replace(scope, memory=memory, memory_mask=over_keys(source_mask))
+            context = replace(context, memory=memory, memory_mask=over_keys(source_mask))
         else:
-            scope = replace(scope, memory_mask=cache.memory_mask)
-        x = self.decoder(self.embedding(target, scope.positions), scope, self.checkpointing)
+            context = replace(context, memory_mask=cache.memory_mask)
+        x = self.decoder(self.embedding(target, context.positions), context, self.checkpointing)
         return self.head(x)
 
     def make_cache(

@@ -30,7 +30,7 @@ def export_huggingface(model: str, out: str, dtype: str | None = None, adapter: 
     """
     origin = Origin.open(model, TextSession, adapter)
     like = origin.like
-    shape = origin.network.shape
+    shape = origin.network.config
     if like is None:
         try:
             fitting(shape, None, encoder=False)

@@ -293,7 +293,7 @@ def _measure_foreign(
     corpus = corpus_of(read_texts(data, template=generator.chat), generator.tokenizer)
     scores = prediction_scores(
         generator.network, corpus.whole(), corpus,
-        context=min(FOREIGN_CONTEXT, generator.network.shape.context), device=generator.device,
+        context=min(FOREIGN_CONTEXT, generator.network.config.context), device=generator.device,
         dtype=torch.float32, name=f"{text_name(corpus)} whole", seed=seed,
     )  # fmt: skip
     return TextMeasurement(scores)

@@ -170,7 +170,7 @@ def write_adapter(network: Decoder, origin: Origin, base: str, model: Path) -> N
     """The adapters as a PEFT folder, where PEFT's toolkit has the network's architecture."""
     kind = None if origin.like is None else origin.like.architecture
     try:
-        fitting(network.shape, kind, encoder=False)
+        fitting(network.config, kind, encoder=False)
     except LuoxiaError:
         return
     save_adapter(network, model / ADAPTER, kind, base)

@@ -15,7 +15,7 @@ from luoxia.training.recipe import Optimizer, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.text.spec import TextSpec
-    from luoxia.nn.transformer import Shape
+    from luoxia.nn.transformer import TransformerConfig
     from luoxia.tasks.language_modeling.objective import LanguageModel
 
 
@@ -123,8 +123,8 @@ class GPT(TextRecipe):
                 defaults = {"steps": 1000, **defaults}
         return merge(defaults, given)
 
-    def shape(self, vocabulary: int) -> Shape:
-        """The network's form."""
+    def architecture(self, vocabulary: int) -> TransformerConfig:
+        """The network's architecture."""
         modern = self.modern(vocabulary, self.context)
         if self.style == "modern":
             return modern
@@ -141,10 +141,12 @@ class GPT(TextRecipe):
         )
 
     def build_generator(self, data: TextSpec) -> Any:
-        """The decoder, of the recipe's form or of that of the model it goes on from."""
-        from luoxia.nn.transformer import Decoder, Shape
+        """The decoder, of the recipe's architecture or of that of the model it goes on from."""
+        from luoxia.nn.transformer import Decoder, TransformerConfig
 
-        return Decoder(self.shape(data.vocabulary) if data.shape is None else Shape(**data.shape))
+        return Decoder(
+            self.architecture(data.vocabulary) if data.shape is None else TransformerConfig(**data.shape)
+        )
 
     def build(self, data: TextSpec) -> LanguageModel:
         """The next token, on documents packed into rows."""

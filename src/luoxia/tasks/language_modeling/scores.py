@@ -103,7 +103,7 @@ def writing_scores(
 
     What has conditions is asked for texts under those of held-out ones.
     """
-    conditions = corpus.conditions(heldout, n, generator.network.shape.context, seed)
+    conditions = corpus.conditions(heldout, n, generator.network.config.context, seed)
     decoding = Decoding(max_tokens=tokens)
     generated = generator.sample(n, seed, condition=conditions, decoding=decoding)
     return measure_texts(generated, corpus.texts(train), corpus.texts(heldout), seed=seed)

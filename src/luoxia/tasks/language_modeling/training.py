@@ -133,7 +133,7 @@ class TextSession(TokenSession):
     def _open_origin(self, init: str) -> Origin:
         """The model to go on from; its form becomes that of the network, in rows that it can read."""
         origin = Origin.open(init, type(self))
-        shape = replace(origin.network.shape, dropout=self.recipe.dropout, attention_dropout=0.0)
+        shape = replace(origin.network.config, dropout=self.recipe.dropout, attention_dropout=0.0)
         if "context" not in self.recipe.model_fields_set:
             self.recipe = self.recipe.model_copy(update={"context": min(TUNED_CONTEXT, shape.context)})
         origin.network.check(self.recipe.context)

@@ -64,7 +64,7 @@ class TokenModel(Generic[NetworkT]):
             raise UsageError(
                 f"token ids must be whole numbers of the shape (batch, length), not {rows.dtype} {shape}"
             )
-        vocabulary: int = self.network.shape.vocabulary  # type: ignore[assignment,union-attr]
+        vocabulary: int = self.network.config.vocabulary  # type: ignore[assignment,union-attr]
         if rows.min() < 0 or rows.max() >= vocabulary:
             wrong = int(rows.min() if rows.min() < 0 else rows.max())
             raise UsageError(

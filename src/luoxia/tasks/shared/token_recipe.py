@@ -11,7 +11,7 @@ from luoxia.core.config import Place, Unset, Whole
 from luoxia.training.recipe import Average, Recipe
 
 if TYPE_CHECKING:
-    from luoxia.nn.transformer import Shape
+    from luoxia.nn.transformer import TransformerConfig
 
 
 SizeName = Literal["tiny", "small", "base"]
@@ -76,11 +76,11 @@ class TextRecipe(Recipe):
         sizes = {"layers": self.layers or layers, "heads": self.heads or heads, "width": self.width or width}
         return sizes | {"dropout": self.dropout}
 
-    def modern(self, vocabulary: int, context: int) -> Shape:
+    def modern(self, vocabulary: int, context: int) -> TransformerConfig:
         """A network of today: rotary positions, RMSNorm, QK-norm, ReLU²."""
-        from luoxia.nn.transformer import Shape
+        from luoxia.nn.transformer import TransformerConfig
 
-        return Shape(
+        return TransformerConfig(
             vocabulary,
             **self.dimensions(),
             context=context,

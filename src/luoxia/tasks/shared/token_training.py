@@ -11,7 +11,7 @@ import torch
 
 from luoxia.media.text.spec import TextSpec
 from luoxia.media.text.tokenizer import Tokenizer
-from luoxia.nn.shape import Shape
+from luoxia.nn.transformer_config import TransformerConfig
 from luoxia.tasks.shared.token_model import TokenModel
 from luoxia.tasks.stored import spec_of
 from luoxia.training.session import Session
@@ -37,7 +37,7 @@ class TokenSession(Session):
         """The network and the tokenizer beside it."""
         spec = spec_of(TextSpec, config["spec"])
         if spec.shape is not None:
-            spec_of(Shape, spec.shape)
+            spec_of(TransformerConfig, spec.shape)
         network = recipe.build_generator(spec)
         cls.fill(network, weights, recipe)
         tokenizer = Tokenizer.load(folder)

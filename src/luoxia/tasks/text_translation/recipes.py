@@ -14,7 +14,7 @@ from luoxia.training.recipe import Average, Optimizer, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.text.spec import TextSpec
-    from luoxia.nn.transformer import Shape
+    from luoxia.nn.transformer import TransformerConfig
     from luoxia.tasks.text_translation.objective import Translation
 
 
@@ -72,8 +72,8 @@ class Translate(TextRecipe):
             return given
         return merge(VASWANI, given) if given.get("style") == "vaswani" else given
 
-    def shape(self, vocabulary: int) -> Shape:
-        """The network's form; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
+    def architecture(self, vocabulary: int) -> TransformerConfig:
+        """The architecture; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
         from luoxia.nn.transformer import vaswani
 
         room = 4 * self.longest  # for translations longer than any sentence seen
@@ -86,7 +86,7 @@ class Translate(TextRecipe):
         """Encoder and decoder."""
         from luoxia.nn.transformer import EncoderDecoder
 
-        return EncoderDecoder(self.shape(data.vocabulary))
+        return EncoderDecoder(self.architecture(data.vocabulary))
 
     def build(self, data: TextSpec) -> Translation:
         """The next target token, the source in view."""

@@ -16,18 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from luoxia.nn.cache import Scope
+from luoxia.nn.cache import AttentionContext
 from luoxia.nn.layers import ClassInput, Critic, center_crop
 from luoxia.nn.linear import Linear
-from luoxia.nn.shape import Shape
 from luoxia.nn.transformer import Block, Stack, initialize
+from luoxia.nn.transformer_config import TransformerConfig
 
 Image = tuple[int, int, int]  # channels, height, width
 
 
-def form(width: int, layers: int, heads: int, init: Literal["xavier", "zero"]) -> Shape:
+def form(width: int, layers: int, heads: int, init: Literal["xavier", "zero"]) -> TransformerConfig:
     """A Transformer in which every patch sees every other: layer norms, whose gradients have gradients, and GELU."""
-    return Shape(
+    return TransformerConfig(
         0, width=width, layers=layers, heads=heads, norm="layer", positions="none", bias=True, init=init
     )
 
@@ -43,16 +43,16 @@ class StyledBlock(Block):
     (Peebles & Xie 2023, arXiv:2212.09748, figure 3.) The weights start at zero, and each layer as the identity.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: TransformerConfig) -> None:
         super().__init__(replace(shape, norm_affine=False))
         self.modulation = Linear(shape.width, 6 * shape.width)
 
-    def forward(self, x: Tensor, scope: Scope, layer: int) -> Tensor:
-        """X (n, t, width), and the scope's style (n, width) → (n, t, width)."""
-        assert scope.style is not None
-        style = self.modulation(F.silu(scope.style))[:, None].chunk(6, dim=-1)  # six of (n, 1, width)
+    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
+        """X (n, t, width), and the context's style (n, width) → (n, t, width)."""
+        assert context.style is not None
+        style = self.modulation(F.silu(context.style))[:, None].chunk(6, dim=-1)  # six of (n, 1, width)
         y = self.attention_norm(x) * (1 + style[0]) + style[1]
-        x = x + style[2] * self.attention(y, scope, layer)
+        x = x + style[2] * self.attention(y, context, layer)
         y = self.feed_forward_norm(x) * (1 + style[3]) + style[4]
         out: Tensor = x + style[5] * self.feed_forward(y)
         return out
@@ -103,8 +103,8 @@ class Generator(nn.Module):
         (rows, columns), p, (channels, height, width) = self.grid, self.patch, self.shape
         style = self.style(self.condition(z, labels))
         x = self.positions + self.shift(style)[:, None]
-        scope = Scope(torch.arange(rows * columns, device=z.device), style=style)
-        pixels = self.to_pixels(self.stack(x.to(style.dtype), scope))
+        context = AttentionContext(torch.arange(rows * columns, device=z.device), style=style)
+        pixels = self.to_pixels(self.stack(x.to(style.dtype), context))
         pixels = pixels.view(-1, rows, columns, channels, p, p).permute(0, 3, 1, 4, 2, 5)
         return center_crop(pixels.reshape(-1, channels, rows * p, columns * p), height, width)
 
@@ -153,6 +153,6 @@ class Discriminator(nn.Module):
         x = self.embed(F.pad(images, self.margin)).flatten(2).transpose(1, 2)
         x = x + self.positions.to(x.dtype)
         with sdpa_kernel(SDPBackend.MATH):
-            x = self.stack(x, Scope(torch.arange(x.shape[1], device=x.device)))
+            x = self.stack(x, AttentionContext(torch.arange(x.shape[1], device=x.device)))
         logits: Tensor = self.critic(x.mean(1), labels)
         return logits

@@ -1,4 +1,4 @@
-"""The settings of a Transformer: one table that decides its form."""
+"""The settings of a Transformer: one table that decides its architecture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from luoxia.core.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Everything that decides a Transformer's form. The defaults are a modern decoder; `vaswani` gives the paper's."""
+class TransformerConfig:
+    """The architecture of a Transformer. The defaults are a modern decoder; `vaswani` gives the paper's."""
 
     vocabulary: int
     width: int = 384  # d_model
@@ -76,9 +76,9 @@ class Shape:
         return 4 * self.width if self.hidden is None else self.hidden
 
 
-def vaswani(vocabulary: int, **changes: object) -> Shape:
+def vaswani(vocabulary: int, **changes: object) -> TransformerConfig:
     """The paper's base model (table 3): 6 layers, d_model 512, d_ff 2048, 8 heads, dropout 0.1."""
-    base = Shape(
+    base = TransformerConfig(
         vocabulary,
         width=512,
         heads=8,
