@@ -204,6 +204,28 @@ def test_values_of_unexpected_types_do_no_harm(tmp_path: Path, value: Any) -> No
         assert "Luoxia" in read(tmp_path)
 
 
+def test_where_time_and_memory_went(tmp_path: Path) -> None:
+    times = {"data_seconds": 1.0, "step_seconds": 7.0, "maintenance_seconds": 2.0}
+    memory = {"memory_bytes": 3 * 2**30, "memory_reserved_bytes": 4 * 2**30}
+    lines = [log_line(step, **times, **memory, flops_share=0.25) for step in (10, 20)]
+    write_lines(tmp_path, lines)
+    page = read(tmp_path)
+    for name, value in (
+        ("steps", "0.7"), ("waiting for data", "0.1"), ("maintenance", "0.2"), ("in use", "3"), ("reserved", "4"),
+        ("Share of the device&#x27;s FLOPs", "0.25"),
+    ):  # fmt: skip
+        assert re.search(rf'data-name="{name}" data-steps="10 20" data-values="{value} {value}"', page), name
+
+
+def test_lines_of_an_older_version_have_no_costs(tmp_path: Path) -> None:
+    write_lines(tmp_path, [log_line(10), log_line(20)])
+    page = read(tmp_path)
+    assert "Share of the time" not in page and "Memory, GiB" not in page and "FLOPs" not in page
+    old = {key: value for key, value in log_line(30).items() if key != "seen"}
+    write_lines(tmp_path, [{**old, "images": 1234}])
+    assert "1,234 images seen" in Page(read(tmp_path)).text
+
+
 def test_a_half_written_last_line_is_no_error(tmp_path: Path) -> None:
     write_lines(tmp_path, [log_line(1), log_line(2)], tail='{"kind": "log", "st')
     record = read_run(tmp_path)

@@ -44,6 +44,8 @@ def test_tensorboard_has_each_log_line_once_after_a_resume(tmp_path: Path) -> No
     luoxia.resume(run, steps=6, quiet=True)
     found = read_events(run.path)
     assert found["rate"] == [2, 4, 6]
+    for name in ("seen", "data_seconds", "step_seconds", "maintenance_seconds", "memory_bytes"):
+        assert found[name] == [2, 4, 6], name
     assert "losses/generator/adversarial" in found or any(tag.startswith("losses/") for tag in found)
 
 

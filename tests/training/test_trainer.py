@@ -595,6 +595,33 @@ def test_a_gan_resumes_bit_for_bit(tmp_path, recipe):
     assert_resumes(tmp_path, lambda folder: make_gan(recipe, folder), first=3, then=4)
 
 
+def known_peak(trainer):
+    """As if the device's peak were known."""
+    trainer.flops.peak = 1e9
+    return trainer
+
+
+@pytest.mark.parametrize("recipe", GANS.values(), ids=GANS.keys())
+def test_counting_operations_changes_nothing(tmp_path, recipe):
+    """Every phase is counted, lazy ones too, at whatever step training stands."""
+    plain, counting = (
+        make_gan(recipe, tmp_path / "plain"),
+        known_peak(make_gan(recipe, tmp_path / "counting")),
+    )
+    for trainer in (plain, counting):
+        trainer.step()
+        trainer.save()
+    counting.flops.count(counting)
+    assert counting.progress.step == 1
+    assert counting.flops.per_weight.keys() == {phase.name for phase in counting.phases}
+    for trainer in (plain, counting):
+        for _ in range(2):
+            trainer.step()
+    expected, found = everything(plain), everything(counting)
+    assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+    assert plain.read_tally()["flops_share"] is None and counting.read_tally()["flops_share"] > 0
+
+
 def test_convolutions_stay_channels_last(tmp_path):
     """Through construction, the average, a save and a restore: weights, averages and moments."""
     recipe = GANS["dcgan lazy r1"]

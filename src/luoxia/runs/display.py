@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +15,10 @@ from luoxia.core.streams import patient
 
 
 class Display:
-    """Speaks on standard error; silent where ``quiet``, plain lines where it is no terminal."""
+    """Speaks on standard error, in a notebook below the cell; silent where ``quiet``.
+
+    A bar in a terminal and in a notebook that has ipywidgets, a line for each log line elsewhere.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self._unit = "images"
@@ -36,16 +40,29 @@ class Display:
     def training(self, steps: int, budget: float | None, done: int, unit: str = "images") -> Iterator[None]:
         """Show the bar while training runs; ``unit`` is what the rate counts."""
         self._goal, self._unit = (steps, budget), unit
-        if not self.console.is_terminal or self.console.quiet:
+        if not self._animated():
             yield
             return
         columns = (BarColumn(bar_width=10), TextColumn("{task.fields[status]}"))  # 80 columns hold both
-        with Progress(
-            *columns, console=self.console, redirect_stdout=False, redirect_stderr=False
-        ) as self._bar:
+        with (
+            Progress(
+                *columns,
+                console=self.console,
+                auto_refresh=not self.console.is_jupyter,  # a thread would draw other output of the cell into the bar
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ) as self._bar
+        ):
             self._task = self._bar.add_task("training", total=1.0, status="step " + f"{done:,}")
             yield
         self._bar = None
+
+    def _animated(self) -> bool:
+        if self.console.quiet:
+            return False
+        if self.console.is_jupyter:
+            return find_spec("ipywidgets") is not None
+        return self.console.is_terminal
 
     def log(self, record: dict[str, Any]) -> None:
         """Show a log line."""
@@ -54,12 +71,29 @@ class Display:
         left = record["seconds"] * (1 - share) / share if share > 0 else float("nan")
         losses = "  ".join(f"{phase} {sum(parts.values()):.3g}" for phase, parts in record["losses"].items())
         status = (
-            f"step {record['step']:,}  {record['rate']:,.0f} {self._unit}/s  {clock(left)} left  {losses}"
-        )
+            f"step {record['step']:,}  {record['rate']:,.0f} {self._unit}/s  {clock(left)} left  "
+            f"{losses}  {costs(record)}"
+        ).rstrip()
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=min(share, 1.0), status=status)
+            self._bar.update(self._task, completed=share, status=status, refresh=True)
         else:
             self.tell(f"{share:4.0%}  {status}")
+
+
+def costs(record: Mapping[str, Any]) -> str:
+    """Where time and memory of a log line went, as in "data 3%  maintenance 12%  1.4 GiB  41% of peak FLOPs".
+
+    >>> costs({"data_seconds": 0.3, "step_seconds": 8.5, "maintenance_seconds": 1.2, "memory_bytes": 3 * 2**29})
+    'data 3%  maintenance 12%  1.5 GiB'
+    """
+    seconds = {name: record.get(f"{name}_seconds") or 0.0 for name in ("data", "step", "maintenance")}
+    total = sum(seconds.values())
+    parts = [f"{name} {seconds[name] / total:.0%}" for name in ("data", "maintenance") if total > 0]
+    if memory := record.get("memory_bytes"):
+        parts.append(f"{memory / 2**30:.1f} GiB")
+    if share := record.get("flops_share"):
+        parts.append(f"{share:.0%} of peak FLOPs")
+    return "  ".join(parts)
 
 
 def clock(seconds: float) -> str:

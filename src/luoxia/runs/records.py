@@ -59,7 +59,7 @@ class Line(TypedDict):
 
 
 class Log(Line):
-    """What the doctor hears."""
+    """What the doctor reads; lines of 0.1.0 have no seconds of data, step and maintenance, no memory and no share."""
 
     losses: NotRequired[dict[str, Numbers]]
     gradients: NotRequired[Numbers]

@@ -1,5 +1,6 @@
 """Which curves a report draws, and how to read each of them."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -25,6 +26,8 @@ _STATISTICS = {
     "train_nll": "Surprise at examples that were trained on. Good: falling, then level.",
     "heldout_nll": "Surprise at examples that were not. Good: level in the end; a steady rise is overfitting.",
 }
+TIMES = {"steps": "step_seconds", "waiting for data": "data_seconds", "maintenance": "maintenance_seconds"}
+"""The parts of a log line's time, and the keys that they lie under."""
 _LEGEND = (
     '<p class="quiet">Solid lines are smoothed, faint ones show the logged values. Dashed verticals are '
     "resumes, rollbacks and findings. Hover, or focus a chart and use the arrow keys, to read values.</p>"
@@ -133,6 +136,10 @@ def _score_chart(name: str, scores: list[ReadScore]) -> Chart:
 
 
 def _machinery(record: RunRecord) -> list[Chart]:
+    return [*_speed(record), *_costs(record.logs)]
+
+
+def _speed(record: RunRecord) -> list[Chart]:
     rate = [(line["step"], number(line["rate"])) for line in record.logs if line.get("rate") is not None]
     rates = [Series(network, points) for network, points in collect(record.logs, "lr").items()]
     return [
@@ -146,6 +153,47 @@ def _machinery(record: RunRecord) -> list[Chart]:
             "Learning rate", rates, "As the schedule says; a sudden fall follows a rollback.", from_zero=True
         ),
     ]
+
+
+def _costs(logs: Iterable[Line]) -> list[Chart]:
+    """Where time and memory went; lines of older versions do not tell."""
+    shares: dict[str, list[Point]] = {name: [] for name in TIMES}
+    memory: dict[str, list[Point]] = {"in use": [], "reserved": []}
+    used: list[Point] = []
+    for line in logs:
+        step = line["step"]
+        seconds = {name: number(line.get(key)) for name, key in TIMES.items()}
+        if (total := sum(seconds.values())) > 0:
+            for name, value in seconds.items():
+                shares[name].append((step, value / total))
+        for name, key in (("in use", "memory_bytes"), ("reserved", "memory_reserved_bytes")):
+            memory[name].append((step, number(line.get(key)) / 2**30))
+        used.append((step, number(line.get("flops_share"))))
+    return [
+        Chart(
+            "Share of the time",
+            [Series(name, points) for name, points in shares.items()],
+            "Good: nearly all in steps. More waiting for data: raise workers. More maintenance: log, sample, score and "
+            "save less often.",
+            from_zero=True,
+        ),
+        Chart(
+            "Memory, GiB",
+            [Series(name, points) for name, points in memory.items() if _known(points)],
+            "The peak so far: of the GPU, on the CPU of the whole process. Good: level.",
+            from_zero=True,
+        ),
+        Chart(
+            "Share of the device's FLOPs",
+            [Series("Share of the device's FLOPs", used)] if _known(used) else [],
+            "Of its peak for dense matrices, by the datasheet; maintenance is left out. Good: level.",
+            from_zero=True,
+        ),
+    ]
+
+
+def _known(points: list[Point]) -> bool:
+    return any(math.isfinite(value) for _, value in points)
 
 
 def _spans_decades(series: list[Series]) -> bool:

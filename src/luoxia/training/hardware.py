@@ -128,6 +128,14 @@ def keep_freed_memory() -> None:
         libc.mallopt(mmap_threshold, 2**30)
 
 
+def memory_use(device: torch.device) -> dict[str, int | None]:
+    """``peak_memory`` as ``memory_bytes``; of a GPU also ``memory_reserved_bytes``, what PyTorch took for that."""
+    use = {"memory_bytes": peak_memory(device)}
+    if device.type == "cuda":
+        use["memory_reserved_bytes"] = torch.cuda.max_memory_reserved(device)
+    return use
+
+
 def peak_memory(device: torch.device) -> int | None:
     """The most bytes in use so far: of the GPU, else of this process; None where the system does not say."""
     if device.type == "cuda":

@@ -86,6 +86,7 @@ class Loop:
         """Train; True when the end or the budget was reached, False when a signal came first."""
         if self.step == 0:
             self._checkpoint()  # what a roll-back returns to
+        self.trainer.flops.count(self.trainer)
         stopped = False
         self.trainer.tally = Tally()  # its clock starts now
         while not self.finished():
@@ -117,12 +118,14 @@ class Loop:
         if (self._due(self.recipe.log_every) or self.finished()) and not self._log():
             self._checkpoint()  # the roll-back itself
             return
-        if self._due(self.recipe.checkpoint_every):
-            self._checkpoint()
-        if self._due(self.recipe.sample_every):
-            self._sample()
-        if self._due(self.recipe.score_every):
-            self._score()
+        for every, work in (
+            (self.recipe.checkpoint_every, self._checkpoint),
+            (self.recipe.sample_every, self._sample),
+            (self.recipe.score_every, self._score),
+        ):
+            if self._due(every):
+                with self._maintenance():
+                    work()
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0 and not self.finished()
@@ -130,19 +133,21 @@ class Loop:
     def _log(self) -> bool:
         """Write a log line and ask the doctor; False when training had to be rolled back instead."""
         log = self.trainer.read_tally()
-        rng = Rng(hashed(self.recipe.seed, "observe", self.step), self.trainer.world.device)
-        train, heldout = self.hooks.observe(rng)
-        observed = self.trainer.objective.observe(train, heldout, rng)
-        log["statistics"] |= {k: v.item() for k, v in self.trainer.world.mean(observed).items()}
-        broken = log["skipped"] > 0.5 or not self.trainer.is_finite()
+        with self._maintenance():
+            rng = Rng(hashed(self.recipe.seed, "observe", self.step), self.trainer.world.device)
+            train, heldout = self.hooks.observe(rng)
+            observed = self.trainer.objective.observe(train, heldout, rng)
+            log["statistics"] |= {k: v.item() for k, v in self.trainer.world.mean(observed).items()}
+            broken = log["skipped"] > 0.5 or not self.trainer.is_finite()
         if self.trainer.world.any(broken):  # buffers differ between processes: all go back, or none
             self._roll_back("the gradients or weights are no longer finite")
             return False
         if self.main:
-            with self._beside():
-                self.run.append("log", self.step, self.trainer.progress.seconds, **log)
-            self.hooks.show({"step": self.step, "seconds": self.trainer.progress.seconds, **log})
-            self._report(self.doctor.observe_log(self.step, log))
+            with self._maintenance():
+                with self._beside():
+                    self.run.append("log", self.step, self.trainer.progress.seconds, **log)
+                self.hooks.show({"step": self.step, "seconds": self.trainer.progress.seconds, **log})
+                self._report(self.doctor.observe_log(self.step, log))
         return True
 
     def _roll_back(self, reason: str) -> None:
@@ -190,8 +195,20 @@ class Loop:
             self._report(self.doctor.observe_scores(self.step, classes=score.classes, **score.watched))
 
     @contextlib.contextmanager
+    def _maintenance(self) -> Iterator[None]:
+        """Work between two steps, which the next log line counts as ``maintenance_seconds``."""
+        device = self.trainer.world.device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # steps that the device has not finished are none of it
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.trainer.tally.maintenance_seconds += time.perf_counter() - began
+
+    @contextlib.contextmanager
     def _beside(self) -> Iterator[None]:
-        """A file that training itself does not need: if the system refuses it, one warning is printed and training continues."""
+        """A file that training itself does not need: one warning if it cannot be written; training continues."""
         try:
             yield
         except LuoxiaError as error:

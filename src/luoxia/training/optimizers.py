@@ -15,7 +15,8 @@ from luoxia.training.muon import MuonAdamW, hidden_matrices
 from luoxia.training.sharding import like, whole
 
 if TYPE_CHECKING:
-    from luoxia.training.recipe import Optimizer, Schedule
+    from luoxia.training.objective import Phase
+    from luoxia.training.recipe import Optimizer, Recipe, Schedule
 
 
 class Undone(torch.optim.Optimizer):
@@ -102,6 +103,21 @@ class MomentlessAdam(torch.optim.Adam):
             state["step"] = torch.zeros((), device=parameter.device)
             state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
         return state
+
+
+def for_phases(
+    network: nn.Module, name: str, recipe: Recipe, phases: Iterable[Phase]
+) -> torch.optim.Optimizer:
+    """The optimizer of the network called ``name``, at the pace of the phases that update it."""
+    lr = recipe.learning_rates().get(name, recipe.lr)
+    own = [phase for phase in phases if phase.updates == name]
+    lazy = max((phase.every for phase in own), default=1)
+    if lazy > 1:  # updates between two lazy ones, not steps
+        lazy *= max(1, sum(phase.repeat for phase in own if phase.every == 1))
+    optimizer = make_optimizer(network, recipe.optimizer, lr, lazy)
+    for group in optimizer.param_groups:
+        group["initial_lr"], group["lazy_ratio"] = group["lr"], lazy_ratio(lazy)
+    return optimizer
 
 
 def make_optimizer(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,7 +22,8 @@ from luoxia.training.checkpoint import Checkpoint
 from luoxia.training.checkpoint_average import CheckpointAverage, averaged_steps
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA
-from luoxia.training.hardware import autocast, seed_device
+from luoxia.training.flops import FlopMeter
+from luoxia.training.hardware import autocast, memory_use, seed_device
 from luoxia.training.objective import BatchLike, Objective, Phase, Rng, hashed
 from luoxia.training.progress import Progress
 from luoxia.training.recipe import Recipe
@@ -71,8 +73,12 @@ class Trainer:
             for name, network in self.networks.items()
         }
         self.frozen = {name: keys for name, network in self.networks.items() if (keys := _frozen(network))}
-        self.optimizers = {name: self._make_optimizer(name) for name in self.networks}
+        self.optimizers = {
+            name: optimizers.for_phases(network, name, recipe, self.phases)
+            for name, network in self.networks.items()
+        }
         self.tally = Tally()
+        self.flops = FlopMeter(world.device, dtype)
         if compiled and not self.sharded:
             for network in self.networks.values():
                 network.compile()
@@ -85,18 +91,23 @@ class Trainer:
     def step(self) -> None:
         """Every phase that is due, then the averages."""
         step = self.progress.step
-        seed_device(self.world.device, hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
-        self._follow_schedule()
-        self.objective.advance(self.samples_seen)
-        self._weighed: Weighing | None = None  # the step's first, whose batches are what it has seen
+        self.begin_step()
         for phase in self.phases:
             if step % phase.every == 0:
                 for repetition in range(phase.repeat):
-                    self._update(phase, step // phase.every * phase.repeat + repetition)
+                    self.update(phase, step // phase.every * phase.repeat + repetition)
         objective_state.agree(self.objective, self.world)
         self._count()
         self.tally.observe(self.objective.statistics, ends_step=True)
         self.progress.step += 1
+
+    def begin_step(self) -> None:
+        """What precedes the phases: this step's seed, learning rates, and what the objective changes with time."""
+        step = self.progress.step
+        seed_device(self.world.device, hashed(self.recipe.seed, "step", step, self.world.rank))  # dropout
+        self._follow_schedule()
+        self.objective.advance(self.samples_seen)
+        self._weighed: Weighing | None = None  # the step's first, whose batches are what it has seen
 
     def _count(self) -> None:
         """Add what the step has seen, and let the averages follow if it is their turn."""
@@ -119,15 +130,15 @@ class Trainer:
         """Images, rows or tokens of all steps so far, over all processes."""
         return self.progress.seen
 
-    def _update(self, phase: Phase, number: int) -> None:
-        """Accumulate gradients of one phase and apply them."""
+    def update(self, phase: Phase, number: int) -> Weighing:
+        """Accumulate gradients of one phase and apply them: its update ``number``. Returns what the batches count."""
         for name, parameters in self.parameters.items():
             for parameter in parameters:
                 parameter.requires_grad = name == phase.updates or name in phase.traces
         indices = range(number * self.recipe.accumulate, (number + 1) * self.recipe.accumulate)
-        batch = self.batches(phase, indices[0]) if phase.batched and len(indices) == 1 else None
+        batch = self._draw(phase, indices[0]) if phase.batched and len(indices) == 1 else None
         weighing = self._weigh(
-            phase, (batch,) if batch is not None else (self.batches(phase, i) for i in indices)
+            phase, (batch,) if batch is not None else (self._draw(phase, i) for i in indices)
         )
         sums: dict[str, Tensor] = {}
         for part, index in enumerate(indices):
@@ -135,7 +146,7 @@ class Trainer:
             if (
                 phase.batched and len(indices) > 1
             ):  # counted above, and drawn again: all at once might not fit
-                batch = self.batches(phase, index)
+                batch = self._draw(phase, index)
             with self._synchronizing(phase, last=index == indices[-1]):
                 with self._mode(phase), autocast(self.world.device, self.dtype):
                     losses = phase.losses(batch, rng)
@@ -148,6 +159,14 @@ class Trainer:
         norm = self._apply(phase.updates)
         self.objective.after_update(phase.updates)
         self.tally.add(phase.name, sums, norm)
+        self.tally.flops += self.flops.of(phase.name, weighing.weight)
+        return weighing
+
+    def _draw(self, phase: Phase, index: int) -> BatchLike:
+        began = time.perf_counter()
+        batch = self.batches(phase, index)
+        self.tally.data_seconds += time.perf_counter() - began
+        return batch
 
     def _weigh(self, phase: Phase, batches: Iterable[BatchLike]) -> Weighing:
         """What the parts of an update count; without batches of its own it is made of those of the one before."""
@@ -208,9 +227,12 @@ class Trainer:
     def read_tally(self) -> dict[str, Any]:
         """The means since the last call, one log line's content; waits for the device."""
         tally, self.tally = self.tally, Tally()
+        log = tally.read(self.world.mean, (phase.name for phase in self.phases))
         return {
             "seen": self.samples_seen,
-            **tally.read(self.world.mean, (phase.name for phase in self.phases)),
+            **log,
+            **memory_use(self.world.device),
+            "flops_share": self.flops.share(tally.flops, log["data_seconds"] + log["step_seconds"]),
             "lr": {name: o.param_groups[0]["lr"] for name, o in self.optimizers.items()},
         }
 
@@ -358,17 +380,6 @@ class Trainer:
     def _moving(self) -> dict[str, EMA]:
         """The averages that follow each step."""
         return {name: average for name, average in self.averages.items() if isinstance(average, EMA)}
-
-    def _make_optimizer(self, name: str) -> torch.optim.Optimizer:
-        lr = self.recipe.learning_rates().get(name, self.recipe.lr)
-        own = [phase for phase in self.phases if phase.updates == name]
-        lazy = max((phase.every for phase in own), default=1)
-        if lazy > 1:  # updates between two lazy ones, not steps
-            lazy *= max(1, sum(phase.repeat for phase in own if phase.every == 1))
-        optimizer = optimizers.make_optimizer(self.networks[name], self.recipe.optimizer, lr, lazy)
-        for group in optimizer.param_groups:
-            group["initial_lr"], group["lazy_ratio"] = group["lr"], optimizers.lazy_ratio(lazy)
-        return optimizer
 
 
 def _frozen(network: nn.Module) -> list[str]:

@@ -25,6 +25,11 @@ class Weighing:
         self._size = world.size
         self._wait = world.adding(sum(self._weights), sum(seen for _, seen in counts))
 
+    @property
+    def weight(self) -> int:
+        """What the losses of this process's own parts are means over, added up."""
+        return sum(self._weights)
+
     @cached_property
     def _sums(self) -> tuple[int, int]:
         weight, seen = self._wait()

@@ -1,0 +1,118 @@
+"""Floating-point operations: what a training step computes, and what its device could."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from luoxia.training.checkpoint import load_latest
+
+if TYPE_CHECKING:
+    from luoxia.training.trainer import Trainer
+
+Peak = dict[str, float]
+"""Operations a second by number format, in units of 10¹²."""
+
+PEAKS: tuple[tuple[str, Peak], ...] = (
+    ("B200", {"bf16": 2250, "tf32": 1125, "fp32": 75}),
+    ("H200 NVL", {"bf16": 835.5, "tf32": 417.5, "fp32": 60}),
+    ("H200", {"bf16": 989.4, "tf32": 494.7, "fp32": 66.9}),
+    ("GH200", {"bf16": 989.4, "tf32": 494.7, "fp32": 66.9}),
+    ("H100 NVL", {"bf16": 835.5, "tf32": 417.5, "fp32": 60}),
+    ("H100 PCIe", {"bf16": 756, "tf32": 378, "fp32": 51.2}),
+    ("H100", {"bf16": 989.4, "tf32": 494.7, "fp32": 66.9}),
+    ("A100", {"bf16": 312, "tf32": 156, "fp32": 19.5}),
+    ("A10", {"bf16": 125, "tf32": 62.5, "fp32": 31.2}),
+    ("L40S", {"bf16": 362, "tf32": 183, "fp32": 91.6}),
+    ("L4", {"bf16": 121, "tf32": 60, "fp32": 30.3}),
+    ("RTX 4090", {"bf16": 165.2, "tf32": 82.6, "fp32": 82.6}),
+    ("RTX 3090", {"bf16": 71, "tf32": 35.6, "fp32": 35.6}),
+    ("V100", {"fp32": 15.7}),
+    ("T4", {"fp32": 8.1}),
+)
+"""NVIDIA's datasheets and architecture whitepapers: dense matrices, accumulated in float32, at boost clock. A device is
+the first whose words are all in ``torch.cuda.get_device_name``."""
+
+
+def peak_flops(name: str, dtype: torch.dtype, *, tf32: bool) -> float | None:
+    """What a device of this name computes at most, in operations a second; None where it is not in the table.
+
+    ``tf32``: whether float32 matrices and convolutions may be rounded to TF32, as PyTorch does by default in
+    convolutions.
+    """
+    words = set(name.replace("-", " ").split())
+    formats: Peak = next((peak for known, peak in PEAKS if set(known.split()) <= words), {})
+    if dtype == torch.bfloat16:
+        peak = formats.get("bf16")
+    else:
+        peak = formats.get("tf32" if tf32 and "tf32" in formats else "fp32")
+    return None if peak is None else peak * 1e12
+
+
+def device_peak(device: torch.device, dtype: torch.dtype) -> float | None:
+    """``peak_flops`` of this device under the present settings; None of a CPU, whose peak nothing tells."""
+    if device.type != "cuda":
+        return None
+    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    return peak_flops(torch.cuda.get_device_name(device), dtype, tf32=tf32)
+
+
+class FlopCounter(FlopCounterMode):
+    """Torch's counter without its attribution to modules, whose hooks forbid gradients of gradients."""
+
+    class _NoModules(contextlib.nullcontext[None]):
+        parents = frozenset({"Global"})
+
+    def __init__(self) -> None:
+        super().__init__(display=False)
+        self.mod_tracker = self._NoModules()  # type: ignore[assignment]
+
+
+class FlopMeter:
+    """The operations of a training, and their share of what its device could do in the same time."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.peak = device_peak(device, dtype)
+        self.per_weight: dict[str, float] = {}
+        """Operations of an update of each phase over the weight of its batches; {} where they are not counted."""
+
+    def count(self, trainer: Trainer) -> None:
+        """Count each phase's operations, forward and backward, if the peak is known: on a step that is then undone.
+
+        All phases of step 0, at which each is due, are updated once, uncompiled; then the newest checkpoint, which
+        must be of the present step, is restored.
+        """
+        if self.peak is None:
+            return
+        saved = load_latest(trainer.folder)
+        if saved.step != trainer.progress.step:  # its weights were not finite
+            return
+        eager = torch.compiler.set_stance("force_eager") if trainer.compiled else contextlib.nullcontext()
+        trainer.progress.step = 0
+        counts: dict[str, float] = {}
+        with (
+            contextlib.suppress(Exception),
+            eager,
+        ):  # an operation that is not known: training goes without the share
+            trainer.begin_step()
+            for phase in trainer.phases:
+                with FlopCounter() as counter:
+                    weighing = trainer.update(phase, 0)
+                counts[phase.name] = counter.get_total_flops() / max(weighing.weight, 1)
+            self.per_weight = counts
+        trainer.restore(saved)
+        if trainer.world.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(trainer.world.device)
+
+    def of(self, phase: str, weight: int) -> float:
+        """Operations of an update of a phase on batches of this weight."""
+        return self.per_weight.get(phase, 0.0) * weight
+
+    def share(self, operations: float, seconds: float) -> float | None:
+        """Operations in so many seconds, over the device's peak; None where either is unknown."""
+        if self.peak is None or not self.per_weight or seconds <= 0:
+            return None
+        return operations / (seconds * self.peak)
