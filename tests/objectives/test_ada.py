@@ -19,9 +19,11 @@ from luoxia.adversarial.ada.geometry import (
     rotation,
     sampled_down,
     sampled_up,
+    spread_in_order,
     warp,
 )
 from luoxia.core.config import Annealed
+from luoxia.nn.torch_private import spread_samples
 from luoxia.training.objective import Rng
 
 GEN = torch.Generator().manual_seed(torch.seed() % 2**32)
@@ -197,6 +199,17 @@ def test_the_warp_puts_things_where_it_says():
             expected = scipy.ndimage.affine_transform(channel, back, offset, order=5, mode="reflect")
             error = np.abs(expected - own)[12:-12, 10:-10]
             assert error.max() < 0.02 * channel.std(), "and 2 % is what linear interpolation loses"
+
+
+@pytest.mark.parametrize("size", [(2, 3, 5, 6), (1, 1, 8, 8), (2, 2, 1, 3)])
+def test_values_are_spread_in_order_as_by_the_kernel(size):
+    y = torch.randn(size[0], size[1], 7, 9, generator=GEN, dtype=torch.float64)
+    places = (
+        torch.rand(size[0], 7, 9, 2, generator=GEN, dtype=torch.float64) * 2.6 - 1.3
+    )  # beyond the border too
+    places[0, 0, :2] = torch.tensor([[1.0, 1.0], [-1.0, 1.0]])
+    spread = spread_in_order(y, places, torch.Size(size))
+    torch.testing.assert_close(spread, spread_samples(y, places, torch.Size(size)))
 
 
 def test_inverses():
