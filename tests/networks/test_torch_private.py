@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._dynamo.testing import CompileCounter
 
 import luoxia
 from luoxia.nn import torch_private
@@ -132,6 +133,20 @@ def test_spread_is_the_adjoint_of_sampling(there):
         spread = torch_private.spread_samples(y, places.double(), image.shape)
     torch.testing.assert_close((sampled * y).sum(), (image * spread).sum())
     assert spread.shape == image.shape and not spread.requires_grad
+
+
+def test_any_length_is_compiled_once(there):
+    counter = CompileCounter()
+    double = torch.compile(lambda x: x * 2, backend=counter)
+    for length in (3, 5, 9):
+        x = draw(length)
+        assert torch.equal(double(torch_private.any_length(x)), x * 2)
+    assert counter.frame_count == (1 if there else 2)
+
+
+def test_a_cpu_has_no_kernel_for_packed_documents(there):
+    assert hasattr(torch.ops.aten, torch_private.PACKED)
+    assert not torch_private.attends_packed(torch.device("cpu"))
 
 
 def test_gradients_of_weights(there):

@@ -18,6 +18,7 @@ from luoxia.nn import fused_ops
 from luoxia.nn.cache import AttentionContext
 from luoxia.nn.dropout import dropout as drop
 from luoxia.nn.linear import Linear
+from luoxia.nn.torch_private import packed_attention
 
 Pair = tuple[Tensor, Tensor]
 
@@ -107,6 +108,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, d
             q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, enable_gqa=groups < heads
         )
     return out.transpose(1, 2).reshape(n, t, heads * d)
+
+
+def attend_packed(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor) -> Tensor:
+    """The same for rows of documents that do not see each other: ``bounds`` says where each begins, rows end to end.
+
+    No mask is made, and nothing is computed of what it would hide.
+    """
+    n, _, t, _ = q.shape
+    q, k, v = (x.transpose(1, 2).flatten(0, 1).to(v.dtype) for x in (q, k, v))
+    return packed_attention(q, k, v, bounds, t).reshape(n, t, -1)
 
 
 def products_are_faster(q: Tensor, k: Tensor, dropout: float) -> bool:
@@ -238,7 +249,10 @@ class SelfAttention(nn.Module):
         if context.cache is not None:
             k, v = context.cache.write(layer, k, v)
             q = q.to(k.dtype)
-        mixed = attend(q, k, v, context.mask, context.causal, self.dropout if self.training else 0.0)
+        if context.bounds is not None:
+            mixed = attend_packed(q, k, v, context.bounds)
+        else:
+            mixed = attend(q, k, v, context.mask, context.causal, self.dropout if self.training else 0.0)
         out: Tensor = self.output(mixed)
         return out
 

@@ -135,6 +135,7 @@ class AttentionContext:
     positions: Tensor  # (t,) or (n, t), counted from the first real token of a row or of a document
     mask: Tensor | None = None  # broadcasts to (n, 1, t, s), True = may be seen; None = see ``causal``
     causal: bool = False  # the triangular mask, left to the kernel
+    bounds: Tensor | None = None  # (documents + 1,), of `torch_private.packed_attention`; goes with ``causal``
     rotation: tuple[Tensor, Tensor] | None = None
     cache: Cache | None = None
     memory: Tensor | None = None  # (n, s, width), the encoder's output
@@ -160,14 +161,20 @@ def causal_context(
     cache: Cache | None = None,
     mask: Tensor | None = None,
     segments: Tensor | None = None,
+    bounds: Tensor | None = None,
 ) -> AttentionContext:
-    """How a decoder sees ids (n, t): the past in the same segment, and what the cache holds."""
+    """How a decoder sees ids (n, t): the past in the same segment, and what the cache holds.
+
+    ``bounds`` of the segments, for a kernel that knows documents, takes the place of their mask.
+    """
     if cache is not None:
         return cached_context(ids.shape[1], window, cache)
     t = ids.shape[1]
     index = torch.arange(t, device=ids.device)
     if mask is not None:  # padding is a document of its own, so that no row of the softmax is empty
         segments = mask.long() if segments is None else torch.where(mask, segments, -1)
+    if segments is not None and bounds is not None:
+        return AttentionContext(since_start(segments), causal=True, bounds=bounds)
     if segments is not None:
         same = segments[:, :, None] == segments[:, None, :]
         return AttentionContext(since_start(segments), causal_mask(index, index, window, same))

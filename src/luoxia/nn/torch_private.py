@@ -112,6 +112,40 @@ def weight_gradient(g: Tensor, x: Tensor, weight: Tensor, padding: int, groups: 
     return gradient
 
 
+def attends_packed(device: torch.device) -> bool:
+    """Whether the flash kernel for rows of packed documents is there: `packed_attention` needs it."""
+    if device.type != "cuda" or torch.version.cuda is None or found(torch.ops.aten, PACKED) is None:
+        return False
+    return torch.backends.cuda.is_flash_attention_available() and torch.cuda.get_device_capability(
+        device
+    ) >= (8, 0)
+
+
+def packed_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
+    """softmax(QKᵀ/√d)V of each position over those before it in its document, in half precision.
+
+    Q (tokens, heads, d), k and v (tokens, kv_heads, d), documents end to end; ``bounds`` (documents + 1,) int32: where
+    each begins, and the end of the last. None is longer than ``longest``. Gives (tokens, heads, d).
+    """
+    kernel = found(torch.ops.aten, PACKED)
+    attended: Tensor = kernel(q, k, v, bounds, bounds, longest, longest, 0.0, True, False)[0]
+    return attended
+
+
+def any_length(tensor: Tensor) -> Tensor:
+    """The tensor, marked for ``torch.compile``: its first dimension changes from call to call, so compile once for all.
+
+    Without the mark torch compiles for the first length, and for any when it meets a second.
+    """
+    import torch._dynamo
+
+    mark = found(torch._dynamo, "maybe_mark_dynamic")
+    if mark is not None:
+        mark(tensor, 0)
+    return tensor
+
+
+PACKED = "_flash_attention_forward"
 SAMPLING = (0, 1, True)
 """Bilinear, clamped to the border, corners at ±1."""
 

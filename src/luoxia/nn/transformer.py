@@ -264,6 +264,12 @@ class Predictor(Transformer):
         logits: Tensor = self.output(hidden, self.embedding.tokens.weight)
         return logits
 
+    def attends_in(self, device: str) -> torch.dtype:
+        """The dtype of queries, keys and values on this kind of device."""
+        if torch.is_autocast_enabled(device):
+            return torch.get_autocast_dtype(device)
+        return self.embedding.tokens.weight.dtype
+
     def allocate(
         self,
         rows: int,
@@ -275,11 +281,8 @@ class Predictor(Transformer):
     ) -> Cache:
         """An empty cache, on the weights' device and in the dtype in which they attend unless others are given."""
         self.check(length)
-        weight = self.embedding.tokens.weight
-        device = weight.device if device is None else torch.device(device)
-        if dtype is None:
-            autocast = torch.is_autocast_enabled(device.type)
-            dtype = torch.get_autocast_dtype(device.type) if autocast else weight.dtype
+        device = self.embedding.tokens.weight.device if device is None else torch.device(device)
+        dtype = self.attends_in(device.type) if dtype is None else dtype
         sizes = (self.config.layers, rows, self.config.groups, length, self.config.d_k)
         return Cache(sizes, dtype=dtype, device=device, start=start, static=static)
 
@@ -299,9 +302,10 @@ class Decoder(Predictor):
         cache: Cache | None = None,
         mask: Tensor | None = None,
         segments: Tensor | None = None,
+        bounds: Tensor | None = None,
     ) -> Tensor:
         """Ids (n, t) → logits (n, t, vocabulary) of the token after each; see ``hidden``."""
-        return self.head(self.hidden(ids, cache=cache, mask=mask, segments=segments))
+        return self.head(self.hidden(ids, cache=cache, mask=mask, segments=segments, bounds=bounds))
 
     def hidden(
         self,
@@ -310,17 +314,26 @@ class Decoder(Predictor):
         cache: Cache | None = None,
         mask: Tensor | None = None,
         segments: Tensor | None = None,
+        bounds: Tensor | None = None,
     ) -> Tensor:
         """Ids (n, t) → (n, t, width), what the head reads.
 
         With a cache, the ids follow the tokens in it and are added to it. Without one, ``mask`` (n, t) bool marks the
         real tokens of rows padded at either end, and ``segments`` (n, t) int64 numbers the documents packed in a row:
-        attention stays in a document, and positions start again with each.
+        attention stays in a document, and positions start again with each. ``bounds`` says the same once more, for a
+        kernel that is quicker than a mask: see `torch_private.packed_attention`.
         """
         self.check(ids.shape[1])
-        context = causal_context(ids, self.config.window, cache, mask, segments)
+        bounds = bounds if self.attends_packed(ids) and mask is None else None
+        context = causal_context(ids, self.config.window, cache, mask, segments, bounds)
         out: Tensor = self.stack(self.embedding(ids, context.positions), context, self.checkpointing)
         return out
+
+    def attends_packed(self, ids: Tensor) -> bool:
+        """Whether the kernel for packed documents can do what this network asks of attention."""
+        plain = self.config.window is None and not self.config.attention_dropout
+        fits = self.config.d_k % 8 == 0 and self.config.d_k <= 256
+        return plain and fits and self.attends_in(ids.device.type) in (torch.bfloat16, torch.float16)
 
     def make_cache(
         self,

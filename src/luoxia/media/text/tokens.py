@@ -26,6 +26,12 @@ class Windows(NamedTuple):
     targets: Indices  # the token after each input
     segments: NDArray[np.int32]  # numbers the documents within a window, from 0
 
+    def bounds(self) -> NDArray[np.int32]:
+        """Where each document begins, windows end to end, and the end of the last: (documents + 1,)."""
+        begins = np.ones(self.segments.shape, bool)
+        begins[:, 1:] = self.segments[:, 1:] != self.segments[:, :-1]
+        return np.append(np.flatnonzero(begins), begins.size).astype(np.int32)
+
 
 @dataclass(frozen=True)
 class TokenStream:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from luoxia.nn.torch_private import any_length
 from luoxia.tasks.shared.prediction import Prediction, counted
 from luoxia.training.objective import Examples
 
@@ -14,12 +15,14 @@ from luoxia.training.objective import Examples
 class TokenBatch(Examples):
     """Rows of tokens: ``inputs`` and ``targets`` (n, t) int64, ``segments`` (n, t) the document of each or None.
 
-    A target of ``IGNORED`` costs nothing.
+    A target of ``IGNORED`` costs nothing. ``bounds`` (documents + 1,) int32: where each document begins, rows end to
+    end, for kernels that want to know.
     """
 
     inputs: Tensor
     targets: Tensor
     segments: Tensor | None = None
+    bounds: Tensor | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,5 +40,8 @@ class LanguageModel(Prediction):
 
     def logits(self, batch: TokenBatch) -> Tensor:
         """Of the token after each input."""
-        logits: Tensor = self.networks[self.name](batch.inputs, segments=batch.segments)
+        packed = {} if batch.bounds is None else {"bounds": batch.bounds}
+        if self.compiled and batch.bounds is not None:
+            any_length(batch.bounds)
+        logits: Tensor = self.networks[self.name](batch.inputs, segments=batch.segments, **packed)
         return logits

@@ -18,6 +18,7 @@ from luoxia.media.text.scores import measure_texts
 from luoxia.media.text.tokens import IGNORED, TokenStream, Windows
 from luoxia.metrics.language import measure_language
 from luoxia.metrics.score import Score, Scores
+from luoxia.nn.torch_private import attends_packed
 from luoxia.tasks.language_modeling.model import TextGenerator
 from luoxia.tasks.language_modeling.objective import TokenBatch
 from luoxia.training.hardware import autocast
@@ -39,9 +40,11 @@ class TextMeasurement(Scores):
 
 def to_batch(windows: Windows, device: torch.device) -> TokenBatch:
     """Rows of tokens on the device; rows that hold one document each need no segments."""
-    segments = torch.from_numpy(windows.segments) if windows.segments.any() else None
     inputs, targets = map(torch.from_numpy, (windows.inputs, windows.targets))
-    return TokenBatch(inputs, targets, segments).to(device)
+    if not windows.segments.any():
+        return TokenBatch(inputs, targets).to(device)
+    bounds = torch.from_numpy(windows.bounds()) if attends_packed(device) else None
+    return TokenBatch(inputs, targets, torch.from_numpy(windows.segments), bounds).to(device)
 
 
 def prediction_scores(
@@ -84,7 +87,8 @@ def _likelihoods(
     for windows in rows:
         batch = to_batch(windows, device)
         with autocast(device, dtype):
-            logits = network(batch.inputs, segments=batch.segments)
+            packed = {} if batch.bounds is None else {"bounds": batch.bounds}
+            logits = network(batch.inputs, segments=batch.segments, **packed)
         nll = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="none")
         yield from zip(nll.view_as(batch.targets).cpu().numpy(), windows.targets, strict=True)
 

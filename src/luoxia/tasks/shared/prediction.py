@@ -37,6 +37,13 @@ class Prediction(Objective):
         self.averaged = (name,)
         self.smoothing = smoothing
         self.statistics = {}
+        self.cost = cross_entropy
+        self.compiled = False
+
+    def compile(self) -> None:
+        """The loss too: as written, it keeps the logits in float32 twice, the largest tensors of a step."""
+        self.cost = torch.compile(cross_entropy)
+        self.compiled = True
 
     def logits(self, batch: Any) -> Tensor:
         """The network's answer to a batch: (n, t, vocabulary)."""
@@ -48,7 +55,7 @@ class Prediction(Objective):
 
     def losses(self, batch: Any, rng: Rng) -> Losses:
         """Nats a target token, labels smoothed."""
-        return {"nll": cross_entropy(self.logits(batch), batch.targets, self.smoothing)}
+        return {"nll": self.cost(self.logits(batch), batch.targets, self.smoothing)}
 
     @torch.no_grad()
     def observe(self, train: Any, heldout: Any | None, rng: Rng) -> dict[str, Tensor]:
