@@ -136,7 +136,8 @@ class Loop:
         with self._maintenance():
             rng = Rng(hashed(self.recipe.seed, "observe", self.step), self.trainer.world.device)
             train, heldout = self.hooks.observe(rng)
-            observed = self.trainer.objective.observe(train, heldout, rng)
+            with self.trainer.as_written():
+                observed = self.trainer.objective.observe(train, heldout, rng)
             log["statistics"] |= {k: v.item() for k, v in self.trainer.world.mean(observed).items()}
             broken = log["skipped"] > 0.5 or not self.trainer.is_finite()
         if self.trainer.world.any(broken):  # buffers differ between processes: all go back, or none
@@ -184,7 +185,7 @@ class Loop:
         self.trainer.gather()
         if not self.main:
             return
-        with self.signals.interruptible():
+        with self.signals.interruptible(), self.trainer.as_written():
             score = self.hooks.score(self.step)
         if score is not None:
             seconds = self.trainer.progress.seconds

@@ -43,11 +43,15 @@ class Examples:
         raise NotImplementedError
 
     def to(self, device: torch.device) -> Self:
-        """The same batch on a device; its counts go along, so count before moving."""
+        """The same batch on a device; its counts go along, so count before moving.
+
+        To a GPU it travels from pinned memory: the host does not wait for what the GPU has yet to do.
+        """
         moved = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                setattr(moved, name, value.to(device))
+                pinned = value.pin_memory() if device.type == "cuda" and value.is_cpu else value
+                setattr(moved, name, pinned.to(device, non_blocking=pinned is not value))
         return moved
 
 
@@ -143,6 +147,9 @@ class Objective:
     def phases(self) -> Iterator[Phase]:
         """The phases of one step, in order."""
         raise NotImplementedError
+
+    def compile(self) -> None:
+        """What to compile beside the networks, where those are; nothing by default."""
 
     def advance(self, samples_seen: int) -> None:
         """Before a step: become what this point of training asks for; nothing by default.

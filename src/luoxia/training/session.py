@@ -275,7 +275,9 @@ class Session:
         step, seconds = self.trainer.progress.step, self.trainer.progress.seconds
         if finished and self.stopper.signal is None and self.scored:
             self.display.tell("measuring")
-            if records := self.measure():
+            with self.trainer.as_written():
+                records = self.measure()
+            if records:
                 self.run.append("score", step, seconds, scores=records, final=True)
         detail = "" if finished else f"by {self.stopper.signal or 'another process'}"
         self.run.append("event", step, seconds, event="finished" if finished else "stopped", detail=detail)

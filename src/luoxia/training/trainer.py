@@ -82,6 +82,7 @@ class Trainer:
         if compiled and not self.sharded:
             for network in self.networks.values():
                 network.compile()
+            objective.compile()
         objective.networks = {
             name: network if self.sharded else world.wrap(network) for name, network in self.networks.items()
         }
@@ -196,7 +197,11 @@ class Trainer:
 
     def _mode(self, phase: Phase) -> contextlib.AbstractContextManager[Any]:
         """A compiled network cannot be differentiated twice: such phases run it as written."""
-        if self.compiled and phase.twice:
+        return self.as_written() if phase.twice else contextlib.nullcontext()
+
+    def as_written(self) -> contextlib.AbstractContextManager[Any]:
+        """Compiled networks run here as they are written: for what is asked too seldom to repay a compilation."""
+        if self.compiled:
             eager: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
             return eager
         return contextlib.nullcontext()
