@@ -17,6 +17,9 @@ from PIL import Image
 
 import luoxia
 from compatibility.make_runs import weights_digest, write_data
+from luoxia.media.text.tokens import Windows
+from luoxia.nn.torch_private import attends_packed
+from luoxia.nn.transformer import Decoder, Shape
 from luoxia.verbs.exploring import project
 
 DEVICE = os.environ.get("LUOXIA_TEST_DEVICE", "cuda")
@@ -132,6 +135,39 @@ def test_it_is_fine_tuned_there(name: str, data: Path, tmp_path: Path) -> None:
     common = {"device": DEVICE, "steps": 2, "quiet": True, "out": str(tmp_path / "tuned")}
     tuned = luoxia.finetune(origin, **source, **common)
     assert (tuned.path / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_packed_documents_are_attended_to_as_under_a_mask(qk_norm: bool) -> None:
+    device = torch.device(DEVICE)
+    if not attends_packed(device):
+        pytest.skip("needs the kernel of a newer GPU")
+    torch.manual_seed(0)
+    shape = Shape(300, width=64, layers=2, heads=4, kv_heads=2, context=64, qk_norm=qk_norm)
+    network = Decoder(shape).to(device)
+    segments = np.stack([np.arange(64) // 13, np.zeros(64), np.arange(64) // 40]).astype(np.int32)
+    bounds = torch.from_numpy(Windows(segments, segments, segments).bounds()).to(device)
+    ids, numbers = torch.randint(0, 300, (3, 64), device=device), torch.from_numpy(segments).to(device)
+    found = []
+    for given in ({}, {"bounds": bounds}):
+        with torch.autocast(DEVICE, torch.bfloat16):
+            logits = network(ids, segments=numbers, **given)
+        (gradient,) = torch.autograd.grad(logits.float().square().mean(), network.embedding.tokens.weight)
+        found.append((logits.float(), gradient))
+    for masked, packed in zip(*found, strict=True):
+        assert (masked - packed).norm() < 0.02 * masked.norm()
+
+
+def test_a_compiled_language_model_learns_as_one_that_is_written(data: Path, tmp_path: Path) -> None:
+    losses = []
+    for compiled in ("off", "on"):
+        given = settings(
+            "gpt", data, out=str(tmp_path / compiled), steps=FEW, compile=compiled, score_samples=0
+        )
+        records = luoxia.train("gpt", **given).records("log")
+        losses.append([record["losses"]["prediction"]["nll"] for record in records])
+    assert len(losses[0]) == FEW // 2
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
