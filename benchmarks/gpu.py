@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import arguments, header, progress, table
+from common import arguments, header, median, progress, table
 
 CONTEXT, ROWS, VOCABULARY, DOCUMENT = 1024, 32, 8192, 300
 """The language model's, and the mean length of a document, in tokens."""
@@ -108,7 +108,7 @@ class Tokens:
     def __init__(self, device: Any, context: int, rows: int) -> None:
         import numpy as np
 
-        from luoxia.data.text.tokens import TokenBatches, TokenStream
+        from luoxia.media.text.tokens import TokenBatches, TokenStream
 
         draw = np.random.default_rng(0)
         one = draw.integers(1, VOCABULARY, 64 * context * rows).astype(np.uint16)
@@ -123,7 +123,7 @@ class Tokens:
 
     def __call__(self, phase: Any, index: int) -> Any:
         """Batch number ``index`` on the device."""
-        from luoxia.sessions.text_scores import to_batch
+        from luoxia.tasks.language_modeling.scores import to_batch
 
         return to_batch(self.kinds[self.kind](index), self.device)
 
@@ -132,8 +132,8 @@ def our_trainer(asked: Any, tokens: Tokens, style: str, compiled: bool, determin
     """The recipe in Luoxia's trainer."""
     import torch
 
-    from luoxia.data.text.spec import TextSpec
-    from luoxia.recipes import find
+    from luoxia.media.text.spec import TextSpec
+    from luoxia.tasks.menu import find
     from luoxia.training.distributed import World
     from luoxia.training.hardware import choose_precision
     from luoxia.training.trainer import Trainer
@@ -232,7 +232,7 @@ def nanogpt(asked: Any, tokens: Tokens, warm: int, count: int) -> Any:
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = True
     model = module.GPT(module.GPTConfig(**settings, bias=False, dropout=0.0)).to(device)
-    optimiser = model.configure_optimizers(0.1, 6e-4, (0.9, 0.95), device.type)
+    optimizer = model.configure_optimizers(0.1, 6e-4, (0.9, 0.95), device.type)
     compiled: Any = torch.compile(model)
     stream = torch.from_numpy(tokens.kinds["one"].stream.tokens.astype("int64"))
 
@@ -251,8 +251,8 @@ def nanogpt(asked: Any, tokens: Tokens, warm: int, count: int) -> Any:
         batch = fetch()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     ready = seconds_of(step, warm, device)
     took = seconds_of(step, count, device)
@@ -280,7 +280,7 @@ def images(asked: Any, device: Any) -> None:
 
 
 def two_ways(recipe: str, batch: int, data: Path, folder: Path, asked: Any, device: Any) -> Iterator[Any]:
-    """Two runs each way, in turn, and one that is broken off and resumed."""
+    """Three runs each way, in turn, and one that is broken off and resumed."""
     import luoxia
 
     steps = 6 if asked.quick else STEPS
@@ -291,7 +291,7 @@ def two_ways(recipe: str, batch: int, data: Path, folder: Path, asked: Any, devi
     common |= {"width": 8} if asked.quick else {}
     common |= {"augment": "ada"} if recipe == "stylegan2" else {}
     ways: dict[str, list[Any]] = {"on": [], "off": []}
-    for turn in range(2):
+    for turn in range(1 if asked.quick else 3):
         for way, runs in ways.items():
             out = folder / f"{recipe}-{way}-{turn}"
             runs.append(luoxia.train(recipe, **common, steps=steps, deterministic=way, out=str(out)))
@@ -300,9 +300,17 @@ def two_ways(recipe: str, batch: int, data: Path, folder: Path, asked: Any, devi
         half = folder / f"{recipe}-{way}-half"
         luoxia.train(recipe, **common, steps=steps // 2, deterministic=way, out=str(half))
         resumed = luoxia.resume(half, steps=steps, quiet=True)
-        rate = max(map(pace, runs))
+        rate = median(map(pace, runs))
         kernels = profile_images(recipe, runs[0], way, asked, device)
-        yield recipe, way, rate, 1000 * batch / rate, unlike(*runs), unlike(runs[0], resumed), kernels
+        yield (
+            recipe,
+            way,
+            rate,
+            1000 * batch / rate,
+            unlike(runs[0], runs[-1]),
+            unlike(runs[0], resumed),
+            kernels,
+        )
 
 
 def pace(run: Any) -> float:
@@ -333,9 +341,9 @@ def profile_images(recipe: str, run: Any, way: str, asked: Any, device: Any) -> 
     """The kernels of one more step of a run."""
     if asked.out is None or device.type != "cuda":
         return None
-    from luoxia.recipes import find
     from luoxia.runs.display import Display
-    from luoxia.sessions import session_of
+    from luoxia.tasks.menu import find
+    from luoxia.tasks.sessions import session_of
     from luoxia.training.determinism import deterministic
     from luoxia.training.distributed import join_world
 
@@ -373,7 +381,8 @@ def clocked(owner: Any, name: str, into: dict[str, float]) -> Iterator[None]:
 def end(asked: Any, device: Any) -> None:
     """A whole run of ``dcgan`` on the embedded digits, by what it does."""
     import luoxia
-    from luoxia.sessions import base, pictures
+    from luoxia.tasks.shared.image_training import PictureSession
+    from luoxia.training import session
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -381,9 +390,9 @@ def end(asked: Any, device: Any) -> None:
             spent: dict[str, float] = {}
             began = time.perf_counter()
             with (
-                clocked(pictures.PictureSession, "prepare_scores", spent),
-                clocked(pictures.PictureSession, "measure", spent),
-                clocked(base, "write_report", spent),
+                clocked(PictureSession, "prepare_scores", spent),
+                clocked(PictureSession, "measure", spent),
+                clocked(session, "write_report", spent),
                 fresh_cache(Path(folder)),
             ):
                 common: dict[str, Any] = {"score_samples": 64} if asked.quick else {}
