@@ -19,7 +19,7 @@ import luoxia
 from compatibility.make_runs import weights_digest, write_data
 from luoxia.media.text.tokens import Windows
 from luoxia.nn.torch_private import attends_packed
-from luoxia.nn.transformer import Decoder, Shape
+from luoxia.nn.transformer import Decoder, TransformerConfig
 from luoxia.verbs.exploring import project
 
 DEVICE = os.environ.get("LUOXIA_TEST_DEVICE", "cuda")
@@ -143,8 +143,8 @@ def test_packed_documents_are_attended_to_as_under_a_mask(qk_norm: bool) -> None
     if not attends_packed(device):
         pytest.skip("needs the kernel of a newer GPU")
     torch.manual_seed(0)
-    shape = Shape(300, width=64, layers=2, heads=4, kv_heads=2, context=64, qk_norm=qk_norm)
-    network = Decoder(shape).to(device)
+    config = TransformerConfig(300, width=64, layers=2, heads=4, kv_heads=2, context=64, qk_norm=qk_norm)
+    network = Decoder(config).to(device)
     segments = np.stack([np.arange(64) // 13, np.zeros(64), np.arange(64) // 40]).astype(np.int32)
     bounds = torch.from_numpy(Windows(segments, segments, segments).bounds()).to(device)
     ids, numbers = torch.randint(0, 300, (3, 64), device=device), torch.from_numpy(segments).to(device)

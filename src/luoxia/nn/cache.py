@@ -135,7 +135,7 @@ class AttentionContext:
     positions: Tensor  # (t,) or (n, t), counted from the first real token of a row or of a document
     mask: Tensor | None = None  # broadcasts to (n, 1, t, s), True = may be seen; None = see ``causal``
     causal: bool = False  # the triangular mask, left to the kernel
-    bounds: Tensor | None = None  # (documents + 1,), of `torch_private.packed_attention`; goes with ``causal``
+    bounds: Tensor | None = None  # (documents + 1,), with ``causal``: see `attention.attend_packed`
     rotation: tuple[Tensor, Tensor] | None = None
     cache: Cache | None = None
     memory: Tensor | None = None  # (n, s, width), the encoder's output
