@@ -217,7 +217,7 @@ def gpt_twice(asked: Any, tokens: Tokens) -> Iterator[tuple[str, str, float]]:
 
 
 def nanogpt(asked: Any, tokens: Tokens, warm: int, count: int) -> Any:
-    """nanoGPT's model in the loop of its train.py, compiled, each batch fetched while the one before is learnt."""
+    """nanoGPT's model in the loop of its train.py, compiled, each batch fetched while the one before is learned."""
     import torch
 
     device, context = tokens.device, context_of(asked)
@@ -386,7 +386,7 @@ def end(asked: Any, device: Any) -> None:
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, cached in (("first", False), ("second", True)):  # the extractor is learnt once
+        for name, cached in (("first", False), ("second", True)):  # the extractor is learned once
             spent: dict[str, float] = {}
             began = time.perf_counter()
             with (
@@ -408,7 +408,9 @@ def end(asked: Any, device: Any) -> None:
             whole = time.perf_counter() - began
             trained = max(record["seconds"] for record in run.records("event"))
             known = [spent.get(key, math.nan) for key in ("prepare_scores", "measure", "write_report")]
-            rows.append((f"{name} run, extractor {'cached' if cached else 'learnt'}", whole, trained, *known))
+            rows.append(
+                (f"{name} run, extractor {'cached' if cached else 'learned'}", whole, trained, *known)
+            )
     columns = ("dcgan, 60 steps", "all", "training", "real side of the scores", "scores", "report")
     table(columns, [(name, *(f"{value:.1f} s" for value in values)) for name, *values in rows])
 
