@@ -8,20 +8,10 @@ import torch
 from torch import nn
 
 from luoxia.core.errors import UsageError
-from luoxia.nn.attention import (
-    CrossAttention,
-    HeadNorm,
-    RMSNorm,
-    SelfAttention,
-    Table,
-    attend,
-    rates,
-    rms_norm,
-    rotary,
-    rotate,
-    sinusoid,
-)
-from luoxia.nn.cache import AttentionContext, Cache, causal_context, causal_mask, full_context, since_start
+from luoxia.nn.attention import CrossAttention, HeadNorm, RMSNorm, SelfAttention, attend, rms_norm
+from luoxia.nn.cache import Cache
+from luoxia.nn.context import AttentionContext, causal_context, causal_mask, full_context, since_start
+from luoxia.nn.positions import Table, rates, rotary, rotate, sinusoid
 
 
 def by_query(q, k, v, seen):
@@ -203,17 +193,19 @@ def test_positions_start_with_each_segment():
     expected = [[0, 1, 2, 0, 1, 0], [0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
     assert since_start(segments).tolist() == expected
     mask = torch.tensor([[False, False, True, True], [True, True, True, False]])
-    assert full_context(mask, mask).positions.tolist() == [[0, 1, 0, 1], [0, 1, 2, 0]]
+    assert full_context(4, mask.device, mask).positions.tolist() == [[0, 1, 0, 1], [0, 1, 2, 0]]
 
 
 def test_plain_rows_need_no_mask():
-    ids = torch.zeros(2, 6, dtype=torch.int64)
-    assert causal_context(ids).causal and causal_context(ids).mask is None
-    assert causal_context(ids, window=6).causal and not causal_context(ids, window=5).causal
+    def context(t, *settings):
+        return causal_context(t, torch.device("cpu"), *settings)
+
+    assert context(6).causal and context(6).mask is None
+    assert context(6, 6).causal and not context(6, 5).causal
     cache = empty(rows=2)
-    assert causal_context(ids, cache=cache).causal
+    assert context(6, None, cache).causal
     cache.advance(6)
-    single = causal_context(ids[:, :1], cache=cache)
+    single = context(1, None, cache)
     assert single.mask is None and not single.causal and single.positions.tolist() == [6]
 
 

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from luoxia.nn import fused_ops as by_hand
-from luoxia.nn.attention import attend, attend_by_products, rotary, rotate
-from luoxia.nn.transformer import relu2
+from luoxia.nn.attention import attend, attend_by_products
+from luoxia.nn.positions import rotary, rotate
+from luoxia.nn.stack import relu2
 
 
 def both(function, *inputs):

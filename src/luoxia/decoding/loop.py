@@ -243,7 +243,7 @@ def _run(network: Network, rows: list[_Row], known: int | None = None) -> Iterat
     """
     rows = [row for row in rows if row.reason is None]
     known = min(known or network.config.vocabulary, network.config.vocabulary)
-    choose = _Chooser(rows, known, network.embedding.tokens.weight.device)
+    choose = _Chooser(rows, known, network.device)
     while rows:
         texts = [row.prompt + row.ids for row in rows]
         longest, more = max(map(len, texts)), max(row.limit - len(row.ids) for row in rows)

@@ -25,7 +25,7 @@ class Steps:
     def __init__(
         self, network: Network, prompts: Sequence[Ids], length: int, sources: Sequence[Ids] | None = None
     ) -> None:
-        device = network.embedding.tokens.weight.device
+        device = network.device
         self.network = network
         self.prompts, start = padded_left(prompts, device)
         if sources is None:

@@ -1,4 +1,4 @@
-"""Attention, and the positions and norms that it needs.
+"""Attention, and the norms that it needs.
 
 Written for Vaswani et al. 2017 (arXiv:1706.03762), sections 3.2 and 3.5, and the later refinements that are named
 where they stand. Heads are the last but one dimension until the kernel runs: (n, t, heads, head width).
@@ -7,7 +7,6 @@ where they stand. Heads are the last but one dimension until the kernel runs: (n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -15,80 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.nn import fused_ops
-from luoxia.nn.cache import AttentionContext
+from luoxia.nn.context import AttentionContext
 from luoxia.nn.dropout import dropout as drop
 from luoxia.nn.linear import Linear
+from luoxia.nn.positions import Pair, rotate
 from luoxia.nn.torch_private import packed_attention
-
-Pair = tuple[Tensor, Tensor]
-
-
-def sinusoid(length: int, width: int) -> Tensor:
-    """PE(p, 2i) = sin(p / 10000^(2i/d)), PE(p, 2i+1) = cos(p / 10000^(2i/d)) (section 3.5); (length, width)."""
-    rate = 10_000.0 ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rate
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].float()
-
-
-def rates(
-    width: int, theta: float, factor: float = 1.0, low: float = 0.0, high: float = 0.0, original: float = 0.0
-) -> Tensor:
-    """θ^(-2i/d), the angle by which pair i turns a position (Su et al. 2021, arXiv:2104.09864, eq. 15); (d/2,) float64.
-
-    A ``factor`` above 1 stretches the positions of a model that was trained on ``original`` of them: all pairs alike
-    (Chen et al. 2023, arXiv:2306.15595), or, as Llama 3.1 has it, wholly for the pairs that turned fewer than ``low``
-    times in training, not at all for those that turned more than ``high`` times, and in between in proportion.
-    """
-    rate = theta ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
-    turns = original * rate / (2 * math.pi)
-    kept = ((turns - low) / (high - low)).clamp(0, 1) if high > low else torch.zeros_like(rate)
-    return kept * rate + (1 - kept) * rate / factor
-
-
-def rotary(length: int, width: int, *scale: float) -> Tensor:
-    """Cosines and signed sines of position times rate (the arguments of `rates`); (length, 2, width).
-
-    "Half split": component i turns with component i + d/2, as in the released Llama, Qwen and Mistral weights.
-    """
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates(width, *scale)
-    sines = angles.sin()
-    return torch.stack([angles.cos().repeat(1, 2), torch.cat([-sines, sines], dim=1)], dim=1).float()
-
-
-def rotate(x: Tensor, rotation: Pair) -> Tensor:
-    """Turn each pair of components of x (n, t, heads, d) by its angle; cosines and sines (1 or n, t, 1, d)."""
-    cosines, sines = rotation
-    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, -1), sines).to(x.dtype)
-
-
-class Table(nn.Module):
-    """A constant table over positions: in float32 whatever the network's dtype, and no part of its weights."""
-
-    table: Tensor
-
-    def __init__(self, compute: Callable[..., Tensor], *arguments: float) -> None:
-        super().__init__()
-        self.compute, self.arguments = compute, arguments
-        device = (
-            torch.get_default_device()
-        )  # a network built on "meta" is given its weights later, not its tables
-        self.register_buffer("table", self.on("cpu" if device.type == "meta" else device), persistent=False)
-
-    def on(self, device: torch.device | str) -> Tensor:
-        """The table, computed on the CPU so that it is the same everywhere."""
-        with torch.device("cpu"):
-            return self.compute(*self.arguments).to(device)
-
-    def forward(self, positions: Tensor) -> Tensor:
-        """Positions (...) → their rows (..., width) of the table."""
-        return self.table[positions]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Table:
-        """Follow the network to another device, but not to another dtype nor into uninitialized memory."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.table.device.type != "meta":
-            self.table = self.on(self.table.device)
-        return self
+from luoxia.nn.transformer_config import TransformerConfig
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float) -> Tensor:
@@ -177,6 +108,13 @@ class RMSNorm(nn.Module):
         return x if self.weight is None else x * self.weight
 
 
+def normalization(config: TransformerConfig) -> nn.Module:
+    """The norm over the width that ``config`` asks for."""
+    if config.norm == "rms":
+        return RMSNorm(config.width, config.norm_eps, config.norm_affine)
+    return nn.LayerNorm(config.width, config.norm_eps, config.norm_affine, bias=config.bias)
+
+
 class HeadNorm(nn.Module):
     """QK-norm (Henry et al. 2020, arXiv:2010.04245): each head of queries and keys at unit mean square.
 
@@ -258,7 +196,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of the decoder's queries to the encoder's output (section 3.2.3): ``kv`` makes keys, then values."""
+    """Attention to a memory, such as an encoder's output (section 3.2.3): ``kv`` makes keys, then values."""
 
     def __init__(
         self,

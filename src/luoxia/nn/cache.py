@@ -1,43 +1,20 @@
-"""What a position may see: masks, and the cache of the keys and values that came before."""
+"""The cache of the keys and values that came before."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from luoxia.core.errors import UsageError
-
-
-def causal_mask(queries: Tensor, keys: Tensor, window: int | None, same: Tensor | None = None) -> Tensor:
-    """What position i may see: no key j after it, none further back than i - window + 1.
-
-    Queries (t,) and keys (s,) are positions in the row; ``same`` (n, t, s) further narrows each row.
-    Returns a mask (1 or n, 1, t, s), True = may be seen.
-    """
-    distance = queries[:, None] - keys
-    mask = distance >= 0
-    if window is not None:
-        mask = mask & (distance < window)
-    if same is not None:
-        mask = mask & same
-    return mask.view(-1, 1, *mask.shape[-2:])
-
-
-def since_start(segments: Tensor) -> Tensor:
-    """Positions (n, t) that start from 0 wherever the segment number (n, t) changes."""
-    index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
-    changed = F.pad(segments[:, 1:] != segments[:, :-1], (1, 0))
-    return index - torch.where(changed, index, 0).cummax(dim=1).values
+from luoxia.nn.conditioning import Condition
 
 
 class Cache:
     """Keys and values of every layer so far, preallocated and written by index.
 
     ``length`` positions are filled. ``start`` (n,), if given, is the index of the first real token in each left-padded
-    row. ``memory`` holds the cross-attention's keys and values of each layer, ``memory_mask`` which of them are real.
+    row. The first ``prefix`` positions are seen by all. ``memory`` holds the cross-attention's keys and values of each
+    layer, ``memory_mask`` which of them are real.
 
     With ``static``, every step has the same shapes and reads the whole allocation under a mask, and the position lives
     on the device: such a step can be captured in a CUDA graph. Without it, a step reads only what is filled.
@@ -57,6 +34,7 @@ class Cache:
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.start = start.to(device) if start is not None and bool(start.any()) else None
         self.static = static
+        self.prefix = 0
         self.memory: list[tuple[Tensor, Tensor]] | None = None
         self.memory_mask: Tensor | None = None
         self.index = torch.arange(shape[3], device=device)
@@ -74,6 +52,15 @@ class Cache:
     def length(self) -> int:
         """How many positions are filled (a wait for the device, if ``static``)."""
         return int(self._filled) if self.static else self._length
+
+    def open_with(self, prefix: Condition) -> None:
+        """The next positions are those of a prefix, its real vectors last."""
+        if self.length or self.start is not None:
+            raise UsageError(
+                "a prefix stands before all tokens and padding: give it to an empty cache without start="
+            )
+        self.prefix, start = prefix.length, prefix.start
+        self.start = start if start is not None and bool(start.any()) else None
 
     def upcoming(self, t: int) -> Tensor:
         """The row positions (t,) of the next t tokens, which ``write`` then fills in each layer."""
@@ -107,7 +94,9 @@ class Cache:
             self._length += t
 
     def reset(self) -> None:
-        """Forget the tokens, keep the memory and the allocation."""
+        """Forget the tokens and a prefix, keep the memory and the allocation."""
+        if self.prefix:
+            self.prefix, self.start = 0, None
         self._filled.zero_()
         self._length = 0
 
@@ -126,76 +115,3 @@ class Cache:
             self.memory = [(k[rows], v[rows]) for k, v in self.memory]
             self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
         self._owner = owner
-
-
-@dataclass
-class AttentionContext:
-    """What one pass through the network computes once, for all of its layers."""
-
-    positions: Tensor  # (t,) or (n, t), counted from the first real token of a row or of a document
-    mask: Tensor | None = None  # broadcasts to (n, 1, t, s), True = may be seen; None = see ``causal``
-    causal: bool = False  # the triangular mask, left to the kernel
-    bounds: Tensor | None = None  # (documents + 1,), with ``causal``: see `attention.attend_packed`
-    rotation: tuple[Tensor, Tensor] | None = None
-    cache: Cache | None = None
-    memory: Tensor | None = None  # (n, s, width), the encoder's output
-    memory_mask: Tensor | None = None  # (n, 1, 1, s)
-    style: Tensor | None = None  # (n, width), for blocks whose norms it shifts and scales
-
-
-def over_keys(mask: Tensor | None) -> Tensor | None:
-    """A mask (n, s) of real tokens as a mask (n, 1, 1, s) of what every query may see."""
-    return None if mask is None else mask[:, None, None, :]
-
-
-def full_context(ids: Tensor, mask: Tensor | None) -> AttentionContext:
-    """How an encoder sees ids (n, t): all that ``mask`` (n, t) says is real."""
-    if mask is None:
-        return AttentionContext(torch.arange(ids.shape[1], device=ids.device))
-    return AttentionContext(since_start(mask.long()), over_keys(mask))
-
-
-def causal_context(
-    ids: Tensor,
-    window: int | None = None,
-    cache: Cache | None = None,
-    mask: Tensor | None = None,
-    segments: Tensor | None = None,
-    bounds: Tensor | None = None,
-) -> AttentionContext:
-    """How a decoder sees ids (n, t): the past in the same segment, and what the cache holds.
-
-    ``bounds`` of the segments, for a kernel that knows documents, takes the place of their mask.
-    """
-    if cache is not None:
-        return cached_context(ids.shape[1], window, cache)
-    t = ids.shape[1]
-    index = torch.arange(t, device=ids.device)
-    if mask is not None:  # padding is a document of its own, so that no row of the softmax is empty
-        segments = mask.long() if segments is None else torch.where(mask, segments, -1)
-    if segments is not None and bounds is not None:
-        return AttentionContext(since_start(segments), causal=True, bounds=bounds)
-    if segments is not None:
-        same = segments[:, :, None] == segments[:, None, :]
-        return AttentionContext(since_start(segments), causal_mask(index, index, window, same))
-    if window is not None and window < t:
-        return AttentionContext(index, causal_mask(index, index, window))
-    return AttentionContext(index, causal=True)
-
-
-def cached_context(t: int, window: int | None, cache: Cache) -> AttentionContext:
-    """The same for the next t tokens after those in the cache."""
-    queries = cache.upcoming(t)
-    if cache.static:
-        keys = cache.index
-    else:
-        keys = cache.index[: cache.length + t]
-        if cache.start is None and (window is None or len(keys) <= window) and (t == 1 or cache.length == 0):
-            return AttentionContext(queries, causal=t > 1, cache=cache)
-    if cache.start is None:
-        return AttentionContext(queries, causal_mask(queries, keys, window), cache=cache)
-    start = cache.start[:, None]
-    same = (queries >= start)[:, :, None] == (keys >= start)[:, None, :]
-    return AttentionContext(
-        (queries - start).clamp(min=0), causal_mask(queries, keys, window, same), cache=cache
-    )

@@ -53,7 +53,7 @@ class NormalizedAndRotated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosines: Tensor, sines: Tensor, eps: float) -> Tensor:
-        """X (n, t, heads, d); see ``attention.rotate``."""
+        """X (n, t, heads, d); see ``positions.rotate``."""
         w = wide(x)
         s = inverse_rms(w, eps)
         z = turn(w, cosines, sines, 1).mul_(s).to(x.dtype)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from luoxia.nn import torch_private
 from luoxia.nn.quantize import replace_linear
-from luoxia.nn.transformer import FeedForward, gelu_tanh
+from luoxia.nn.stack import FeedForward, gelu_tanh
 
 
 def packable(device: torch.device) -> bool:

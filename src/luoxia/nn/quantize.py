@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from luoxia.core.errors import UsageError
+from luoxia.nn.head import finish
 from luoxia.nn.lora import adapters, replace_module
-from luoxia.nn.transformer import Predictor
+from luoxia.nn.transformer import Transformer
 
 Make = Callable[[Tensor, Tensor | None], nn.Module]
 """From a matrix (out, in) and a bias (out,) or None to the layer that multiplies by them."""
@@ -18,15 +18,14 @@ Make = Callable[[Tensor, Tensor | None], nn.Module]
 class OwnHead(nn.Module):
     """The layer to the vocabulary, made anew; where it was tied, beside the embedding."""
 
-    def __init__(self, linear: nn.Module, softcap: float) -> None:
+    def __init__(self, linear: nn.Module, softcap: float, codebooks: int | None) -> None:
         super().__init__()
         self.linear = linear
-        self.softcap = softcap
+        self.softcap, self.codebooks = softcap, codebooks
 
-    def forward(self, hidden: Tensor, embedding_weight: Tensor) -> Tensor:
-        """Hidden (n, t, width) → logits (n, t, vocabulary); the embedding's matrix is not used."""
-        logits: Tensor = self.linear(hidden)
-        return self.softcap * torch.tanh(logits.float() / self.softcap) if self.softcap else logits
+    def forward(self, hidden: Tensor, embedding_weight: Tensor | None) -> Tensor:
+        """Hidden (n, t, width) → logits (n, t, [codebooks,] vocabulary); the embedding's matrix is not used."""
+        return finish(self.linear(hidden), self.softcap, self.codebooks)
 
 
 def replace_linear(network: nn.Module, make: Make, *, head: bool) -> None:
@@ -40,7 +39,7 @@ def replace_linear(network: nn.Module, make: Make, *, head: bool) -> None:
     made = {name: make(layer.weight, layer.bias) for name, layer in layers.items()}
     for name, layer in made.items():
         replace_module(network, name, layer)
-    if head and isinstance(network, Predictor):
-        own = network.output.weight
-        weight = network.embedding.tokens.weight if own is None else own
-        replace_module(network, "output", OwnHead(make(weight, None), network.config.softcap))
+    if head and isinstance(network, Transformer) and network.output is not None:
+        output = network.output
+        linear = make(output.matrix(network.embedding_weight), None)
+        replace_module(network, "output", OwnHead(linear, output.softcap, output.codebooks))

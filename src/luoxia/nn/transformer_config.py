@@ -12,7 +12,9 @@ from luoxia.core.errors import UsageError
 class TransformerConfig:
     """The architecture of a Transformer. The defaults are a modern decoder; `vaswani` gives the paper's."""
 
-    vocabulary: int
+    vocabulary: (
+        int  # tokens, of one codebook if there are several; 0 = none: a decoder ends in hidden vectors
+    )
     width: int = 384  # d_model
     layers: int = 6
     heads: int = 6
@@ -26,8 +28,11 @@ class TransformerConfig:
     norm_affine: bool = True  # learned gains (and, with ``bias``, offsets of a LayerNorm)
     norm_eps: float = 1e-5
     positions: Literal["rotary", "sinusoidal", "learned", "none"] = "rotary"
+    grid: tuple[int, ...] | None = (
+        None  # positions along each axis, such as (rows, columns); None = along the row
+    )
     rope_theta: float = 10_000.0
-    rope_factor: float = 1.0  # positions stretched by this; for the other three see `attention.rates`
+    rope_factor: float = 1.0  # positions stretched by this; for the other three see `positions.rates`
     rope_low: float = 0.0
     rope_high: float = 0.0
     rope_original: int = 0
@@ -58,6 +63,17 @@ class TransformerConfig:
         if self.positions == "rotary" and self.d_k % 2:
             raise UsageError(
                 f"rotary positions need an even head width, not {self.d_k}: change width or heads"
+            )
+        if self.grid is not None:
+            object.__setattr__(self, "grid", tuple(self.grid))  # JSON has lists
+            self._check_grid(len(self.grid))
+
+    def _check_grid(self, axes: int) -> None:
+        if self.positions == "sinusoidal":
+            raise UsageError("sinusoidal positions lie on one axis: use rotary or learned ones on a grid")
+        if self.positions == "rotary" and self.d_k < 2 * axes:
+            raise UsageError(
+                f"a head width of {self.d_k} has no pair for each of {axes} axes: widen the heads"
             )
 
     @property

@@ -230,7 +230,7 @@ class TextGenerator(TokenModel[Decoder]):
 
 def lighten(network: Decoder, *, bf16: bool = False, int8: bool = False) -> Decoder:
     """Shorten the weights of a network that is only sampled, in place: bfloat16, 8-bit matrices, or both."""
-    if bf16 and not int8 and packable(network.embedding.tokens.weight.device):
+    if bf16 and not int8 and packable(network.device):
         pack(network)
     elif bf16:
         network.bfloat16()

@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from luoxia.nn.cache import AttentionContext
+from luoxia.nn.context import AttentionContext
 from luoxia.nn.layers import ClassInput, Critic, center_crop
 from luoxia.nn.linear import Linear
-from luoxia.nn.transformer import Block, Stack, initialize
+from luoxia.nn.stack import Block, Stack
+from luoxia.nn.transformer import initialize
 from luoxia.nn.transformer_config import TransformerConfig
 
 Image = tuple[int, int, int]  # channels, height, width

@@ -42,7 +42,7 @@ def test_it_computes_what_a_mask_computes(given, monkeypatch):
     bounds = torch.from_numpy(Windows(SEGMENTS, SEGMENTS, SEGMENTS).bounds())
     masked = network(ids, segments=segments)
     assert torch.equal(network(ids, segments=segments, bounds=bounds), masked)  # the kernel knows no float64
-    monkeypatch.setattr(Decoder, "attends_packed", lambda self, ids: True)
+    monkeypatch.setattr(Decoder, "attends_packed", lambda self, device: True)
     monkeypatch.setattr(attention, "packed_attention", one_by_one)
     torch.testing.assert_close(network(ids, segments=segments, bounds=bounds), masked)
 
@@ -54,6 +54,6 @@ def test_it_computes_what_a_mask_computes(given, monkeypatch):
 def test_what_the_kernel_cannot_do_is_left_to_the_mask(changed, can):
     network = Decoder(TransformerConfig(40, width=16, layers=1, heads=2, context=8, **changed))
     ids = torch.zeros(1, 8, dtype=torch.int64)
-    assert not network.attends_packed(ids)  # float32
+    assert not network.attends_packed(ids.device)  # float32
     with torch.autocast("cpu", torch.bfloat16):
-        assert network.attends_packed(ids) is can
+        assert network.attends_packed(ids.device) is can

@@ -1,0 +1,135 @@
+"""Blocks, and blocks upon each other: the body of the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from luoxia.nn import fused_ops
+from luoxia.nn.attention import CrossAttention, HeadNorm, SelfAttention, normalization
+from luoxia.nn.context import AttentionContext
+from luoxia.nn.dropout import Dropout
+from luoxia.nn.linear import Linear
+from luoxia.nn.positions import Rotary
+from luoxia.nn.transformer_config import TransformerConfig
+
+
+def relu2(x: Tensor) -> Tensor:
+    """max(0, x)² (So et al. 2021, arXiv:2109.08668)."""
+    if not fused_ops.worthwhile(x):
+        return F.relu(x).square()
+    y: Tensor = fused_ops.ReluSquared.apply(x)  # type: ignore[no-untyped-call]
+    return y
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by the tanh formula (Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2), as GPT-2 has it."""
+    return F.gelu(x, approximate="tanh")
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """SiLU(gate) · up, of x = [gate | up] (Shazeer 2020, arXiv:2002.05202, eq. 6)."""
+    gate, up = x.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": F.relu,
+    "relu2": relu2,
+    "swiglu": swiglu,
+}
+
+
+class FeedForward(nn.Module):
+    """The same two layers at every position (section 3.3); with SwiGLU ``up`` holds the gate's rows, then its own."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        gates = 2 if config.activation == "swiglu" else 1
+        self.up = Linear(config.width, gates * config.d_ff, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.down = Linear(config.d_ff, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X (n, t, width) → (n, t, width)."""
+        out: Tensor = self.down(self.activation(self.up(x)))
+        return out
+
+
+class Block(nn.Module):
+    """One layer of the figure: self-attention, in a decoder of two attention to the memory, feed-forward."""
+
+    def __init__(self, config: TransformerConfig, *, cross: bool = False) -> None:
+        super().__init__()
+        sizes = (config.width, config.heads, config.groups, config.d_k)
+        qkv_bias = config.bias if config.qkv_bias is None else config.qkv_bias
+        norm = HeadNorm(*sizes[1:], config.norm_eps, config.norm_affine) if config.qk_norm else None
+        drop = config.attention_dropout
+        self.norm_first = config.norm_first
+        self.attention_norm = normalization(config)
+        self.attention = SelfAttention(*sizes, qkv_bias=qkv_bias, bias=config.bias, norm=norm, dropout=drop)
+        self.cross_norm = normalization(config) if cross else None
+        self.cross = (
+            CrossAttention(*sizes, qkv_bias=qkv_bias, bias=config.bias, dropout=drop) if cross else None
+        )
+        self.feed_forward_norm = normalization(config)
+        self.feed_forward = FeedForward(config)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
+        """X (n, t, width) → (n, t, width)."""
+        x = self.add_sublayer(x, self.attention_norm, lambda y: self.attention(y, context, layer))
+        if self.cross is not None and self.cross_norm is not None:
+            cross = self.cross
+            x = self.add_sublayer(x, self.cross_norm, lambda y: cross(y, context, layer))
+        return self.add_sublayer(x, self.feed_forward_norm, self.feed_forward)
+
+    def add_sublayer(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """LayerNorm(x + Sublayer(x)) (section 3.1), or x + Sublayer(LayerNorm(x)) with ``norm_first``."""
+        y = sublayer(norm(x) if self.norm_first else x)
+        if self.training:
+            y = self.dropout(y)
+        out: Tensor = x + y if self.norm_first else norm(x + y)
+        return out
+
+
+def rotations(config: TransformerConfig) -> Rotary:
+    """The rotary table that ``config`` asks for."""
+    scale = (config.rope_theta, config.rope_factor, config.rope_low, config.rope_high, config.rope_original)
+    return Rotary(config.context, config.grid, config.d_k, *scale)
+
+
+class Stack(nn.Module):
+    """N layers, with one more norm at the end if they start with theirs."""
+
+    def __init__(self, config: TransformerConfig, layers: int, *, cross: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Block(config, cross=cross) for _ in range(layers))
+        self.norm = normalization(config) if config.norm_first else nn.Identity()
+        self.rotary = rotations(config) if config.positions == "rotary" else None
+
+    def residual_projections(self) -> list[Tensor]:
+        """The weights whose outputs are added to the residual stream."""
+        last = ("attention.output.weight", "cross.output.weight", "feed_forward.down.weight")
+        return [weight for name, weight in self.named_parameters() if name.endswith(last)]
+
+    def forward(self, x: Tensor, context: AttentionContext, checkpointing: bool = False) -> Tensor:
+        """X (n, t, width) → (n, t, width)."""
+        if self.rotary is not None:
+            context = replace(context, rotation=self.rotary(context.positions))
+        for index, block in enumerate(self.layers):
+            if checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, context, index, use_reentrant=False)
+            else:
+                x = block(x, context, index)
+        if context.cache is not None:
+            context.cache.advance(x.shape[1])
+        out: Tensor = self.norm(x)
+        return out
