@@ -1,6 +1,6 @@
 """What Luoxia calls of torch that torch does not promise to keep: each in one place, with a public way beside it.
 
-``tests/networks/test_torch_private.py`` asks of each whether it is there and does what is written here; a release of
+``tests/nn/test_torch_private.py`` asks of each whether it is there and does what is written here; a release of
 torch that drops one costs speed, not the training.
 """
 
