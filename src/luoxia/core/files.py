@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,8 +22,7 @@ def staged(path: Path) -> Iterator[BinaryIO]:
 
     If anything fails, it is removed and what was at ``path`` stays. ``LuoxiaError`` says what the system refused.
     """
-    # its own in each thread, and never too long where the name of ``path`` is as long as it may be
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("x+b") as file:
@@ -36,6 +35,41 @@ def staged(path: Path) -> Iterator[BinaryIO]:
     finally:  # a signal may end the work too
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, all or none: each is on the disk before the first is renamed.
+
+    If a later one cannot be renamed, what was at the earlier ones is put back. ``LuoxiaError`` names the last.
+    """
+    *_, last = contents
+    temporaries = {path: _temporary(path) for path in contents}
+    former: dict[Path, bytes | None] = {}
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporaries[path].open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in contents:
+            before = path.read_bytes() if path != last and path.is_file() else None
+            temporaries[path].replace(path)
+            former[path] = before
+    except OSError as error:
+        for path, before in former.items():
+            with contextlib.suppress(OSError):
+                path.unlink() if before is None else path.write_bytes(before)
+        raise LuoxiaError(f"cannot write {last}: {error.strerror or error}") from error
+    finally:
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """A name of its own in each thread, and never too long where the name of ``path`` is as long as it may be."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 
 
 def write_file(path: Path, content: bytes | str) -> Path:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from luoxia import __version__
 from luoxia.core.errors import LuoxiaError, MissingExtraError
 from luoxia.core.files import write_file
 from luoxia.tasks.image_generation.model import ImageGenerator
@@ -157,8 +156,10 @@ def metadata(generator: ImageGenerator) -> dict[str, str]:
     return {**_origin(generator.details), "classes": classes, "images": LAYOUT}
 
 
-def _origin(details: dict[str, Any]) -> dict[str, str]:
-    return {"generator": f"Luoxia {__version__}", **{key: str(value) for key, value in details.items()}}
+def _origin(label: Label) -> dict[str, str]:
+    facts = {"recipe": label.recipe, "run": label.run, "step": label.step, "data": label.data}
+    known = {key: str(value) for key, value in facts.items() if value not in ("", None)}
+    return {"generator": f"{label.system} {label.version}", **known}
 
 
 def compare(playable: Playable, run: Runner, toolkit: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 from luoxia.core.cache import TAG, TAG_TEXT
 from luoxia.core.regular import open_regular
-from luoxia.media.png import PNG_START, png_chunks
-from luoxia.provenance.rule import is_label
+from luoxia.formats import gif, png
+from luoxia.provenance.label import InvalidLabelError
 
 MAX_RECORD_BYTES = 16 * 2**20
 """Of a run.json, a config.json or a label that is looked into."""
@@ -53,39 +54,14 @@ def made_on_disk(folder: Path, names: Collection[str]) -> str | None:
 
 def made_image(content: bytes) -> str | None:
     """SHEET or SAMPLE where the bytes of an image carry Luoxia's label, else None."""
-    if content.startswith(PNG_START):
-        label = _label_of_png(content)  # the name of the field is ours
-        ours = isinstance(label, dict)
-    elif content.startswith(b"GIF8"):
-        label = _label_of_gif(content)
-        ours = is_label(label)
-    else:
+    form = png if content.startswith(png.PNG_START) else gif
+    try:
+        label = form.carried(io.BytesIO(content))
+    except InvalidLabelError:
         return None
-    if not ours:
+    if label is None:
         return None
-    return SAMPLE if {"index", "of"} & label.keys() else SHEET
-
-
-def _label_of_png(content: bytes) -> Any:
-    """The text ``luoxia``, which is written before the pixels."""
-    for name, data, _ in png_chunks(content):
-        if name == b"IDAT":
-            return None
-        if name == b"iTXt" and data.startswith(b"luoxia\0\0"):
-            return _parsed(data.split(b"\0", 5)[-1])
-    return None
-
-
-def _label_of_gif(content: bytes) -> Any:
-    """The comment, of blocks of at most 255 bytes each with its length before it."""
-    start = content.find(b"!\xfe")
-    if start < 0:
-        return None
-    text, at = bytearray(), start + 2
-    while at < len(content) and (size := content[at]):
-        text += content[at + 1 : at + 1 + size]
-        at += 1 + size
-    return _parsed(bytes(text))
+    return SHEET if label.index is None else SAMPLE
 
 
 def _parsed(text: bytes | None) -> Any:

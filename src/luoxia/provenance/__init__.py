@@ -1,1 +1,1 @@
-"""The single writer: every generated file leaves through here, with its parameters inside."""
+"""Where a generated file comes from: one record for every medium and format."""

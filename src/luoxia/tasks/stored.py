@@ -15,10 +15,10 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from luoxia import __version__
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.files import read_object
 from luoxia.core.names import readable
+from luoxia.provenance.label import Label
 from luoxia.runs.display import Display
 from luoxia.runs.records import problem
 from luoxia.tasks.menu import Recipe, recorded
@@ -55,14 +55,10 @@ class Stored:
         return cls(folder, config, recipe)
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> Label:
         """Where a sample of it comes from."""
-        return {
-            "recipe": type(self.recipe).name
-            or type(self.recipe).__name__,  # the path of a file stays private
-            **{key: self.config[key] for key in ("run", "step", "data")},
-            "generator": f"Luoxia {__version__}",
-        }
+        name = type(self.recipe).name or type(self.recipe).__name__  # the path of a file stays private
+        return Label(recipe=name, **{key: self.config[key] for key in ("run", "step", "data")})
 
     def weights(self, checkpoints: Path | None = None, network: str = "") -> dict[str, torch.Tensor]:
         """Those of the folder, or of a network in the last of ``checkpoints``."""

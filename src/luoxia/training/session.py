@@ -323,15 +323,14 @@ class Session:
         file = f"{told['recipe_file']['name']}:" if "recipe_file" in told else ""
         return file + str(told["recipe"])
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> Label:
         """Where a sample of this moment comes from."""
-        return {
-            "recipe": type(self.recipe).name or type(self.recipe).__name__,
-            "run": self.run.name,
-            "step": self.trainer.progress.step,
-            "data": self.dataset.fingerprint,
-            "generator": f"Luoxia {__version__}",
-        }
+        return Label(
+            recipe=type(self.recipe).name or type(self.recipe).__name__,
+            run=self.run.name,
+            step=self.trainer.progress.step,
+            data=self.dataset.fingerprint,
+        )
 
     def _describe_hardware(self) -> dict[str, Any]:
         return {

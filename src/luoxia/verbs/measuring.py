@@ -231,7 +231,7 @@ def _check_unchanged(run: Run, dataset: Any) -> None:
 def _record(run: Run, model: Any, scores: Sequence[Score]) -> None:
     """Add final scores to a run's records, and write its report anew."""
     records = [score.as_dict() for score in scores]
-    run.append("score", model.details["step"], _last_seconds(run), scores=records, final=True)
+    run.append("score", model.details.step, _last_seconds(run), scores=records, final=True)
     write_report(run.path)
 
 

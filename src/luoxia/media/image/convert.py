@@ -31,7 +31,7 @@ from luoxia.core.skips import Unusable
 from luoxia.media.image.ranges import Depth, Range, depth_of, to_bytes
 from luoxia.media.image.tiff import PHOTOMETRIC, with_black_as_zero
 from luoxia.media.kinds import HEAD_BYTES, ending_of, why_unread
-from luoxia.media.png import PNG_START, without_remarks
+from luoxia.formats.png import PNG_START, without_remarks
 
 Crop = Literal["center", "random", "pad"]
 

@@ -18,12 +18,13 @@ from luoxia.core.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_
 from luoxia.core.skips import Unusable
 from luoxia.media.files import walk
 from luoxia.media.listing import SPLITS
+from luoxia.formats.sidecar import SUFFIX
 from luoxia.media.ours import SAMPLE
 from luoxia.media.text.chat import FIELDS, ChatTemplate, messages_of
 from luoxia.media.text.chat import PLAIN as PLAIN_CHAT
 from luoxia.media.text.json_rows import JSON, NotRowsError, Record, json_rows
 from luoxia.media.text.records import RECORDS, as_text, known_fields, records, require
-from luoxia.provenance.rule import is_label
+from luoxia.provenance.label import InvalidLabelError, Label, label_in
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
 DEFAULT_TARGET = "text"
@@ -314,9 +315,9 @@ def _open_file(path: Path, name: str) -> TextFile:
 
 
 def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
-    """Without what ``luoxia sample`` wrote, unless it is all there is: rows that say so, and files with labels."""
-    labels = {file.name: row for file in files if file.kind in JSON and (row := _label_of(file))}
-    texts = {name.removesuffix(".label.json"): row.get("sha256") for name, row in labels.items()}
+    """Without what ``luoxia sample`` wrote, unless it is all there is: rows and files with labels."""
+    labels = {file.name: label for file in files if file.kind in JSON and (label := _label_of(file))}
+    texts = {name.removesuffix(SUFFIX): label.sha256 for name, label in labels.items()}
     made = [file for file in files if file.name in labels or texts.get(file.name) == file.digest]
     if len(made) == len(files):
         return files
@@ -325,13 +326,16 @@ def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
     return [file for file in files if file not in made]
 
 
-def _label_of(file: TextFile) -> Record | None:
-    """The first row of a file, None unless all its rows are labels: what a person added is theirs."""
-    first: Record | None = None
-    for _, row in json_rows(file, Skips()):
-        if not is_label(row):
-            return None
-        first = first or row
+def _label_of(file: TextFile) -> Label | None:
+    """The label of the first row of a file, None unless all its rows have one: what a person added is theirs."""
+    first: Label | None = None
+    try:
+        for _, row in json_rows(file, Skips()):
+            if (label := label_in(row)) is None:
+                return None
+            first = first or label
+    except InvalidLabelError:
+        return None
     return first
 
 

@@ -57,7 +57,7 @@ class ImageGenerator:
         network: nn.Module,
         *,
         classes: tuple[str, ...],
-        details: dict[str, Any],
+        details: Label,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         shape: tuple[int, int, int] | None = None,

@@ -136,7 +136,7 @@ class ImageSession(PictureSession):
         n = columns * max(1, GRID // columns) if columns else GRID
         images = generator.sample(n, seed=self.recipe.seed)
         path = self.run.path / "samples" / f"step_{step:06d}.png"
-        write_grid(path, images, {**self.details(), "seed": self.recipe.seed}, columns)
+        write_grid(path, images, self.details().asked({}, seed=self.recipe.seed), columns)
 
     @property
     def real(self) -> Real:

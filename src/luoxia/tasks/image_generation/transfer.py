@@ -67,7 +67,7 @@ class ImageOrigin:
         conditional = class_axes(generator) or class_axes(discriminator)
         return {
             "path": str(self.path.resolve()),
-            **self.stored.details,
+            **self.stored.details.as_dict(),
             "networks": {name: found.as_dict() for name, found in networks.items()},
             **({"classes": named.as_dict()} if conditional and named.before else {}),
         }

@@ -38,7 +38,7 @@ class ImageTranslator:
         networks: Together,
         *,
         channels: int,
-        details: dict[str, Any],
+        details: Label,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:

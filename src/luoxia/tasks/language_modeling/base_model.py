@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from luoxia import __version__
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.config import Config
 from luoxia.interchange.huggingface import Loaded, load_folder, read_shape
@@ -60,7 +59,7 @@ class Origin:
             weights = stored.weights()
             with no_larger_than(weights):
                 given = (stored.recipe, stored.config, weights, folder)
-                model = session.open_model(*given, details={}, device="cpu")
+                model = session.open_model(*given, details=Label(), device="cpu")
         return cls(model.network, folder / FOREIGN if (folder / FOREIGN).is_dir() else None)
 
     @property
@@ -119,9 +118,8 @@ def load_foreign(
 ) -> TextGenerator | TextEncoder:
     """The model of a Hugging Face folder, with its tokenizer where one lies there and a PEFT ``adapter`` merged."""
     tokenizer, loaded = foreign_tokenizer(folder), merged(load_folder(folder), adapter)
-    details = {"architecture": loaded.architecture, "folder": folder.resolve().name}
-    details["generator"] = f"Luoxia {__version__}"
-    details |= {} if adapter is None else {"adapter": Path(adapter).resolve().name}
+    controls = {} if adapter is None else {"adapter": Path(adapter).resolve().name}
+    details = Label(recipe=loaded.architecture, run=folder.resolve().name, controls=controls)
     common: dict[str, Any] = {"details": details, "device": device, **precise}
     if isinstance(loaded.network, Decoder):
         chat = ChatTemplate.of(folder)

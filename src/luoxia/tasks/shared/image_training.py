@@ -14,7 +14,7 @@ from luoxia.media.image.images import ImageDataset
 from luoxia.media.image.neighbor_grid import neighbors_picture
 from luoxia.media.image.reference import SEARCH, Reference
 from luoxia.media.image.scores import Measurement, measure
-from luoxia.media.image.writer import enlarge, write_png
+from luoxia.media.image.writer import enlarge
 from luoxia.runs.run import Run
 from luoxia.training.loop import QuickScore
 from luoxia.training.session import Session
@@ -128,4 +128,4 @@ def make_reference(
 def picture_neighbors(run: Run, fakes: Any, real: Any, measurement: Measurement) -> None:
     """Write scores/neighbors.png: the samples closest to the training set, each beside its nearest image."""
     picture = neighbors_picture(fakes, real, measurement.neighbors.pairs)
-    write_png(run.path / "scores" / "neighbors.png", enlarge(picture, 448), {"run": run.name})
+    png.write(enlarge(picture, 448), Label(run=run.name), run.path / "scores" / "neighbors.png")

@@ -25,7 +25,7 @@ class TokenModel(Generic[NetworkT]):
         network: NetworkT,
         tokenizer: Tokenizer | None,
         *,
-        details: dict[str, Any],
+        details: Label,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         quantize: str | None = None,

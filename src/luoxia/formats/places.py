@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.provenance.labels import is_ours, read_sidecar, sidecar
+from luoxia.formats import sidecar
+from luoxia.formats.registry import is_ours
 
 RUN = frozenset(
     (
@@ -68,8 +69,8 @@ def claim(
 
 def check_free(out: Path, overwrite: bool) -> None:
     """``UsageError`` if a file is at ``out`` (with ``overwrite``: one that is not ours), or where its label goes."""
-    beside = sidecar(out)
-    if os.path.lexists(beside) and read_sidecar(beside) is None:
+    beside = sidecar.beside(out)
+    if os.path.lexists(beside) and not is_ours(beside):
         raise UsageError(f"out={out} has its label beside it, and {beside} is not ours: choose another out=")
     if not os.path.lexists(out):
         return

@@ -1,0 +1,81 @@
+"""NPZ: the label is the array ``header``, a text; before 0.2 it was ``parameters``."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luoxia.core.files import staged
+from luoxia.core.regular import open_regular
+from luoxia.provenance.label import MAX_BYTES, InvalidLabelError, Label, packed, unpacked
+
+HEADER = "header"
+_NAMES = (HEADER, "parameters")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An array of this shape whose rows come in pieces, one after the other."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pieces: Iterable[NDArray[Any]]
+
+
+def write(arrays: Mapping[str, NDArray[Any] | Rows], label: Label, path: Path) -> Path:
+    """Write named arrays, compressed, in this order."""
+    text = np.array(packed(label))
+    with staged(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in {**arrays, HEADER: text}.items():
+            rows = array if isinstance(array, Rows) else Rows(array.shape, array.dtype, [array])
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write_rows(member, rows)
+    return path
+
+
+def _write_rows(member: IO[bytes], rows: Rows) -> None:
+    descr = np.lib.format.dtype_to_descr(rows.dtype)
+    np.lib.format.write_array_header_1_0(
+        member, {"descr": descr, "fortran_order": False, "shape": rows.shape}
+    )
+    for piece in rows.pieces:
+        member.write(np.ascontiguousarray(piece).tobytes())
+
+
+def read_label(path: Path) -> Label | None:
+    """The label in a file; see ``luoxia.formats.registry.read_label``."""
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        name = next((name for name in _NAMES if f"{name}.npy" in names), None)
+        if name is None:
+            return None
+        with archive.open(f"{name}.npy") as member:
+            content = member.read(4 * MAX_BYTES + 2**10)  # four bytes a character; whatever the archive claims
+    text = _text_of(content)
+    return None if text is None else unpacked(text)
+
+
+def is_intact(path: Path, label: Label) -> bool:
+    """True: the label holds no digest of the arrays."""
+    return True
+
+
+def _text_of(content: bytes) -> bytes | None:
+    """The text that an .npy of one text holds, None for any other; nothing is allocated by what it claims."""
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        return None
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if shape != () or dtype.kind != "U":
+        return None
+    text = file.read()
+    if len(text) != dtype.itemsize:
+        raise InvalidLabelError("the label is cut short or too large")
+    return text.decode("utf-32-le" if dtype.str[0] == "<" else "utf-32-be").rstrip("\0").encode()

@@ -1,0 +1,41 @@
+"""The label of what a verb is about to write: where the model comes from, and which weights it has."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from luoxia.provenance.label import Label, Parent
+from luoxia.runs.folder import model_folder
+from luoxia.training.checkpoint_files import latest_named, sha256_of
+
+
+def label_of(model: Any, path: str | Path, *, ema: bool = True) -> Label:
+    """The label of files that the ``model`` opened from ``path`` makes."""
+    details: Label = model.details
+    return replace(details, model=weights_digest(path, ema=ema))
+
+
+def weights_digest(path: str | Path, *, ema: bool = True) -> str:
+    """SHA-256 of ``model.safetensors``; "" where there is none.
+
+    Of weights in several files, that of their digests, one a line. With ``ema=False``, that of the manifest of the
+    run's newest checkpoint, which lists its files.
+    """
+    if not ema:
+        checkpoints = Path(path) / "checkpoints"
+        return sha256_of(checkpoints / latest_named(checkpoints) / "manifest.json")
+    files = sorted(model_folder(path).glob("model*.safetensors"))
+    digests = [sha256_of(file) for file in files]
+    return digests[0] if len(digests) == 1 else _joined(digests)
+
+
+def _joined(digests: list[str]) -> str:
+    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest() if digests else ""
+
+
+def parent(path: str | Path | None) -> tuple[Parent, ...]:
+    """A file that something is made from, as its label names it; () for None."""
+    return () if path is None else (Parent(Path(path).name, sha256_of(Path(path))),)
