@@ -20,6 +20,7 @@ def trained(name: str, asked: Any, folder: Path) -> list[Any]:
     """A row: steps, images seen, the final scores, the findings."""
     import luoxia
     from luoxia.media.image.writer import write_grid
+    from luoxia.provenance.label import Label
 
     run = luoxia.train(
         name, quiet=True, data=asked.data, out=str(folder / name), budget=asked.budget, seed=asked.seed,
@@ -29,7 +30,7 @@ def trained(name: str, asked: Any, folder: Path) -> list[Any]:
     values = {score["name"]: score["value"] for score in scores}
     log = list(run.records("log"))[-1]
     findings = sorted({record["name"] for record in run.records("finding")})
-    write_grid(folder / f"{name}.png", luoxia.load(run.path).sample(64, seed=1), {})
+    write_grid(folder / f"{name}.png", luoxia.load(run.path).sample(64, seed=1), Label())
     cells = [next((values[key] for key in values if key.startswith(score)), None) for score in SHOWN]
     row = [name, log["step"], log["seen"], *cells, ", ".join(findings) or "none"]
     progress(str(row))

@@ -169,6 +169,7 @@ def compare_samples(asked: Any, images: Any, labels: Any, folder: Path) -> None:
     """The same number of batches, then the judge."""
     import luoxia
     from luoxia.media.image.writer import write_grid
+    from luoxia.provenance.label import Label
 
     judge = Judge.open(asked.data, asked.quick)
     steps = max(1, round(asked.epochs * len(images) / BATCH))
@@ -185,7 +186,7 @@ def compare_samples(asked: Any, images: Any, labels: Any, folder: Path) -> None:
     for name, seconds in (("script", seconds_peer), ("Luoxia `gan`", seconds_ours)):
         rows.append((name, f"{steps:,}", f"{seconds:.0f} s", *judge.report(samples[name]).cells()))
         file = Path(asked.out) / f"{'peer' if name == 'script' else 'luoxia'}.png"
-        write_grid(file, samples[name][:64], {"generator": name, "steps": steps})
+        write_grid(file, samples[name][:64], Label(system=name, version="", step=steps))
         progress(f"wrote {file}")
     columns = (f"{asked.samples:,} samples after {asked.epochs:g} epochs", "batches", "trained in", *JUDGED)
     table(

@@ -119,6 +119,7 @@ def compare(asked: Any, settings: dict[str, dict[str, str]]) -> None:
     import numpy as np
 
     from luoxia.media.image.writer import write_grid
+    from luoxia.provenance.label import Label
     from luoxia.tasks.menu import RECIPES as MENU
 
     judge = Judge.open(asked.data, asked.quick)
@@ -135,7 +136,7 @@ def compare(asked: Any, settings: dict[str, dict[str, str]]) -> None:
         for name in (name for name in asked.recipes if name in MENU):
             generator, seen, seconds = train(name, data, folder, asked, settings.get(name, {}))
             samples = generator.sample(asked.samples, seed=1)
-            write_grid(folder / f"{name}.png", samples[:64], {})
+            write_grid(folder / f"{name}.png", samples[:64], Label())
             rows.append([name, round(seconds), seen, *judge_modes(judge, samples, real)])
             progress(str(rows[-1]))
     table(["", "seconds", "images seen", "modes of 1,000", "KL", "judge's confidence"], rows)

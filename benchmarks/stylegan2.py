@@ -84,6 +84,7 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     import torch
 
     from luoxia.media.image.images import ImageSpec
+    from luoxia.provenance.label import Label
     from luoxia.tasks.image_generation.model import ImageGenerator
     from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
     from luoxia.training.distributed import World
@@ -104,7 +105,7 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     dtype = choose_precision(asked.precision, world.device)
     torch.manual_seed(0)
     trainer = Trainer(recipe.build(spec), recipe, lambda phase, index: batch, world, None, dtype)
-    generator = ImageGenerator(copy.deepcopy(trainer.eval_model("generator")), classes=(), details={})
+    generator = ImageGenerator(copy.deepcopy(trainer.eval_model("generator")), classes=(), details=Label())
 
     def step(_: int) -> None:
         trainer.step()

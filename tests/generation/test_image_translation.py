@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from luoxia.core.errors import UsageError
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_translation import tiles
 from luoxia.tasks.image_translation.model import ImageTranslator
 from luoxia.tasks.image_translation.networks.cyclegan import Generator, Together
@@ -30,7 +31,7 @@ def scene(height, width, seed=0):
 
 def translator(*directions, **settings):
     networks = Together({direction: lively() for direction in directions or ("a2b", "b2a")})
-    return ImageTranslator(networks, channels=3, details={"run": "x"}, **settings)
+    return ImageTranslator(networks, channels=3, details=Label(run="x"), **settings)
 
 
 def test_every_form_and_size_comes_back_as_it_was():

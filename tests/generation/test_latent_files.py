@@ -10,7 +10,7 @@ import torch
 
 import luoxia
 from luoxia.core.errors import UsageError
-from luoxia.media.image.writer import read_parameters
+from luoxia.formats.registry import read_label
 from luoxia.tasks.image_generation import latent_files
 from luoxia.tasks.image_generation.latent_files import read_points
 from luoxia.tasks.image_generation.model import ImageGenerator
@@ -76,7 +76,7 @@ def test_a_walk_through_several_classes_is_refused_by_name(classy: Path, tmp_pat
         walked(classy, tmp_path, 3, None, seeds="1", label="2")
     walked(classy, tmp_path, 3, 3)
     walked(classy, tmp_path, 3, None, seeds="1", overwrite=True)  # the seed follows the file
-    assert read_parameters(tmp_path / "a.gif")["label"] is None
+    assert read_label(tmp_path / "a.gif").controls["label"] is None
 
 
 def test_a_walk_keeps_the_class_of_its_files(classy: Path, tmp_path: Path) -> None:

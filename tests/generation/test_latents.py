@@ -13,6 +13,7 @@ from torch import Tensor
 import luoxia
 from luoxia.core.errors import UsageError
 from luoxia.media.image.perceptual import Perceptual
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
 from luoxia.tasks.image_generation.projection import _Noise, project
@@ -25,7 +26,7 @@ def styled() -> ImageGenerator:
     torch.manual_seed(1)
     network = stylegan2.Generator(6, (3, 16, 16), 4, widest=8, styles=8, mapping_layers=2)
     network.mean_w.normal_()
-    return ImageGenerator(network, classes=(), details={})
+    return ImageGenerator(network, classes=(), details=Label())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def plain_z() -> ImageGenerator:
             parameter.normal_(std=0.5)
         for _ in range(30):
             network(torch.randn(64, 5))
-    return ImageGenerator(network, classes=(), details={})
+    return ImageGenerator(network, classes=(), details=Label())
 
 
 # ------------------------------------------------------------------ walks

@@ -15,6 +15,7 @@ from generation.decoders import decoder
 from luoxia.core.errors import UsageError
 from luoxia.decoding.loop import Decoding
 from luoxia.media.text.tokenizer import Tokenizer
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.model import CHUNK, ImageGenerator
 from luoxia.tasks.image_generation.networks import stylegan2
 from luoxia.tasks.image_generation.styles import Controls
@@ -43,13 +44,13 @@ def styled() -> ImageGenerator:
     torch.manual_seed(1)
     network = stylegan2.Generator(6, (3, 16, 16), 4, widest=8, styles=8, mapping_layers=2)
     network.mean_w.normal_()
-    return ImageGenerator(network, classes=(), details={}, shape=(16, 16, 3))
+    return ImageGenerator(network, classes=(), details=Label(), shape=(16, 16, 3))
 
 
 @pytest.fixture(scope="module")
 def writer() -> TextGenerator:
     tokenizer = Tokenizer.train("byte")
-    return TextGenerator(decoder(vocabulary=tokenizer.vocabulary), tokenizer, details={})
+    return TextGenerator(decoder(vocabulary=tokenizer.vocabulary), tokenizer, details=Label())
 
 
 def together(ask: Callable[[int], Any], times: int = 8) -> list[Any]:
@@ -80,7 +81,7 @@ def test_threads_share_a_writer(writer: TextGenerator) -> None:
 def test_threads_share_a_translator_of_images() -> None:
     torch.manual_seed(0)
     networks = cyclegan.Together({"a2b": cyclegan.Generator(3, 4, blocks=1)})
-    translator = ImageTranslator(networks, channels=3, details={})
+    translator = ImageTranslator(networks, channels=3, details=Label())
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 
     def ask(i: int) -> bytes:
@@ -121,12 +122,12 @@ def test_a_lighter_writer_is_another(writer: TextGenerator) -> None:
 
 def test_only_what_is_asked_for_is_computed() -> None:
     network = Counted()
-    generator = ImageGenerator(network, classes=(), details={}, shape=(4, 4, 1))
+    generator = ImageGenerator(network, classes=(), details=Label(), shape=(4, 4, 1))
     assert generator.shape == (4, 4, 1) and network.calls == 0
     chunks = generator.stream(3 * CHUNK + 1, 2)
     assert network.calls == 0
     assert len(next(chunks)) == CHUNK and network.calls == 1
-    assert ImageGenerator(Counted(), classes=(), details={}).shape == (4, 4, 1)
+    assert ImageGenerator(Counted(), classes=(), details=Label()).shape == (4, 4, 1)
     with pytest.raises(UsageError, match="n="):
         generator.stream(0)
 
@@ -154,7 +155,7 @@ def levels(generator: ImageGenerator, label: Any) -> list[int]:
 
 
 def test_a_class_may_have_the_name_of_a_reserved_word_or_of_a_number() -> None:
-    generator = ImageGenerator(Counted(3), classes=("2", "none", "some"), details={})
+    generator = ImageGenerator(Counted(3), classes=("2", "none", "some"), details=Label())
     assert levels(generator, "none") == [1] * 4
     assert levels(generator, "2") == [0] * 4
     assert levels(generator, "1") == levels(generator, 1) == [1] * 4
@@ -163,14 +164,14 @@ def test_a_class_may_have_the_name_of_a_reserved_word_or_of_a_number() -> None:
 
 
 def test_the_word_none_asks_for_no_class_where_none_has_that_name() -> None:
-    generator = ImageGenerator(Counted(2), classes=("a", "b"), details={})
+    generator = ImageGenerator(Counted(2), classes=("a", "b"), details=Label())
     assert levels(generator, "none") == [0, 1, 0, 1]
-    plain = ImageGenerator(Counted(), classes=(), details={})
+    plain = ImageGenerator(Counted(), classes=(), details=Label())
     assert plain.labels(3, "none") is None
     with pytest.raises(UsageError, match="conditional"):
         plain.labels(3, "nothing")
 
 
 def test_the_first_class_is_the_first_whatever_others_are_called() -> None:
-    generator = ImageGenerator(Counted(3), classes=("-1", "0", "1"), details={})
+    generator = ImageGenerator(Counted(3), classes=("-1", "0", "1"), details=Label())
     assert generator.labels_of_one(2).tolist() == [0, 0]

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 import luoxia
 from luoxia.cli.main import app
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.media.image.writer import read_parameters
+from luoxia.formats.registry import read_label
 from luoxia.tasks.image_generation.spaces import slerp
 
 
@@ -129,26 +130,22 @@ def test_slerp_stays_on_the_sphere() -> None:
 
 def test_a_sheet_says_where_it_comes_from(plain: Path, tmp_path: Path) -> None:
     path = sample(plain, "n=6", "seed=3", "columns=3", f"out={tmp_path}/a.png")
-    told = read_parameters(path)
-    expected = {
-        "recipe": "gan",
-        "run": "plain",
-        "step": 30,
-        "seed": 3,
-        "n": 6,
-        "truncation": 1.0,
-        "ema": True,
-    }
-    assert told | expected == told
+    label = read_label(path)
+    assert label is not None
+    assert (label.recipe, label.run, label.step, label.seed) == ("gan", "plain", 30, 3)
+    assert label.controls == {"label": None, "n": 6, "truncation": 1.0, "ema": True}
     manifest = json.loads((plain / "run.json").read_text())
-    assert told["data"] == manifest["data"]["fingerprint"]
+    assert label.data == manifest["data"]["fingerprint"]
+    weights = (plain / "model" / "model.safetensors").read_bytes()
+    assert label.model == hashlib.sha256(weights).hexdigest()
     with Image.open(path) as image:
         assert image.size == (3 * 58 + 2, 2 * 58 + 2)
 
 
 def test_the_runs_own_sheets_say_so_too(plain: Path) -> None:
-    told = read_parameters(plain / "samples" / "step_000030.png")
-    assert (told["recipe"], told["run"], told["step"], told["seed"]) == ("gan", "plain", 30, 0)
+    label = read_label(plain / "samples" / "step_000030.png")
+    assert label is not None
+    assert (label.recipe, label.run, label.step, label.seed) == ("gan", "plain", 30, 0)
 
 
 def test_a_folder_of_images(classy: Path, tmp_path: Path) -> None:
@@ -157,29 +154,30 @@ def test_a_folder_of_images(classy: Path, tmp_path: Path) -> None:
     files = sorted(folder.iterdir())
     assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
     for index, file in enumerate(files):
-        assert read_parameters(file)["index"] == index
-        assert read_parameters(file)["label"] == "4"
+        label = read_label(file)
+        assert label is not None and (label.index, label.controls["label"]) == (index, "4")
         with Image.open(file) as image:
             assert (np.asarray(image) == images[index, ..., 0]).all()
 
 
 def test_an_array_file_equals_the_python_call(plain: Path, classy: Path, tmp_path: Path) -> None:
     with np.load(sample(classy, "n=70", "seed=2", "truncation=0.7", f"out={tmp_path}/a.npz")) as file:
-        assert sorted(file) == ["images", "labels", "parameters"]
+        assert sorted(file) == ["header", "images", "labels"]
         assert file["images"].dtype == np.uint8
         assert file["images"].shape == (70, 8, 8, 1)
         assert (file["images"] == luoxia.load(classy).sample(70, 2, truncation=0.7)).all()
         assert file["labels"].tolist() == [i % 10 for i in range(70)]
-        assert json.loads(str(file["parameters"]))["truncation"] == 0.7
+        assert json.loads(str(file["header"]))["luoxia"]["controls"]["truncation"] == 0.7
     with np.load(sample(plain, "n=2", f"out={tmp_path}/b.npz")) as file:
-        assert sorted(file) == ["images", "parameters"]
+        assert sorted(file) == ["header", "images"]
 
 
 def test_an_animation_has_frames_times_keys(plain: Path, tmp_path: Path) -> None:
     path = sample(plain, "n=3", "interpolate=5", f"out={tmp_path}/a.gif")
     with Image.open(path) as image:
         assert image.n_frames == 15
-    assert read_parameters(path)["interpolate"] == 5
+    label = read_label(path)
+    assert label is not None and label.controls["interpolate"] == 5
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 
 from luoxia.core.errors import UsageError
 from luoxia.media.image.values import to_uint8
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.networks import dcgan
 from luoxia.tasks.image_generation.networks.stylegan2 import Generator
@@ -21,7 +22,7 @@ def styled():
         for name, parameter in network.named_parameters():
             if name.endswith("strength"):
                 parameter.fill_(0.5)
-    return ImageGenerator(network, classes=("a", "b"), details={})
+    return ImageGenerator(network, classes=("a", "b"), details=Label())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_layers_that_are_not_there(asked):
 
 
 def test_what_other_generators_lack():
-    plain = ImageGenerator(dcgan.Generator(4, (1, 8, 8), 4), classes=(), details={})
+    plain = ImageGenerator(dcgan.Generator(4, (1, 8, 8), 4), classes=(), details=Label())
     for controls in ({"mix": 1}, {"noise": "none"}):
         with pytest.raises(UsageError, match=r"needs a model with styles"):
             plain.sample(2, **controls)

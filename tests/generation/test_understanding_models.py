@@ -7,6 +7,7 @@ import torch
 from luoxia.core.errors import UsageError
 from luoxia.media.text.spec import TextSpec
 from luoxia.media.text.tokenizer import Tokenizer
+from luoxia.provenance.label import Label
 from luoxia.tasks.menu import ClassifyText, EmbedText
 from luoxia.tasks.shared import pooled_model
 from luoxia.tasks.text_classification.model import TextClassifier
@@ -25,13 +26,13 @@ def drawn(network: torch.nn.Module) -> torch.nn.Module:
 @pytest.fixture
 def classifier() -> TextClassifier:
     network = drawn(ClassifyText.from_settings(SMALL).build_generator(TextSpec(260, 3)))
-    return TextClassifier(network, Tokenizer.train("byte"), classes=("a", "b", "c"), details={})
+    return TextClassifier(network, Tokenizer.train("byte"), classes=("a", "b", "c"), details=Label())
 
 
 @pytest.fixture
 def embedder() -> TextEmbedder:
     network = drawn(EmbedText.from_settings(SMALL).build_generator(TextSpec(260)))
-    return TextEmbedder(network, Tokenizer.train("byte"), details={})
+    return TextEmbedder(network, Tokenizer.train("byte"), details=Label())
 
 
 def some_texts(n: int = 40) -> list[str]:

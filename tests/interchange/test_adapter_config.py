@@ -113,7 +113,7 @@ def test_an_adapter_is_given_by_key(saved, tmp_path):
     wanted = outputs(adapt(make("llama"), adapter), IDS)
     model = luoxia.load(folder, adapter=adapter)
     torch.testing.assert_close(model.logits(IDS), wanted, atol=1e-4, rtol=0)
-    assert model.details["adapter"] == "adapter"
+    assert model.details.controls["adapter"] == "adapter"
     with pytest.raises(UsageError, match="holds adapters and no model"):
         luoxia.load(adapter)
     luoxia.export(folder, tmp_path / "whole", adapter=adapter)

@@ -13,6 +13,7 @@ from torch import nn
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.interchange import onnx as exporting
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
 from luoxia.tasks.image_translation.model import ImageTranslator
@@ -44,9 +45,7 @@ def generator_of(kind: str) -> ImageGenerator:
     if kind == "stylegan2":
         network.mean_w.normal_()  # type: ignore[union-attr, operator]
     classes = ("ant", "bee", "蝶") if network.classes else ()
-    return ImageGenerator(
-        network, classes=classes, details={"recipe": kind, "run": "r-1", "step": 7, "data": "ab"}
-    )
+    return ImageGenerator(network, classes=classes, details=Label(recipe=kind, run="r-1", step=7, data="ab"))
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -80,7 +79,7 @@ def test_onnxruntime_gives_the_translators_images_at_any_size(resize: bool, tmp_
     with torch.no_grad():
         for weight in ways["b2a"].parameters():
             weight.copy_(0.3 * torch.randn_like(weight))
-    details = {"recipe": "cyclegan", "run": "r-1", "step": 7, "data": "ab"}
+    details = Label(recipe="cyclegan", run="r-1", step=7, data="ab")
     translator = ImageTranslator(cyclegan.Together(ways), channels=3, details=details)
     path = exporting.write_onnx(exporting.translator_to_onnx(translator, "b2a"), tmp_path / "t.onnx")
     session = onnxruntime.InferenceSession(path)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 import luoxia
-from luoxia.media.image.writer import read_parameters
+from luoxia.formats.registry import read_label
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
@@ -37,7 +37,7 @@ def sampled(luoxia_command: Command, run: Path, *words: str) -> tuple[np.ndarray
     result = luoxia_command("sample", run, "n=3", "out=a.npz", "overwrite=true", *words)
     assert result.exit_code == 0, result.stderr
     with np.load("a.npz") as file:
-        return file["labels"], json.loads(str(file["parameters"]))["label"]
+        return file["labels"], json.loads(str(file["header"]))["luoxia"]["controls"]["label"]
 
 
 def test_the_class_none_can_be_asked_for(luoxia_command: Command, refused: Refusal, named: Path) -> None:
@@ -64,7 +64,7 @@ def test_where_classes_are_numbers_a_number_is_a_name(named: Path) -> None:
 def test_the_class_none_is_that_of_every_verb(luoxia_command: Command, named: Path) -> None:
     words = ("seeds=1,2", "frames=2", "label=none", "out=walk.gif")
     assert luoxia_command("interpolate", named, *words).exit_code == 0
-    assert read_parameters(Path("walk.gif"))["label"] == "none"
+    assert read_label(Path("walk.gif")).controls["label"] == "none"
     photo = next((named.parent / "data" / "some").iterdir())
     words = ("steps=1", "extractor=pixels", "label=none", "out=found.npz")
     assert luoxia_command("project", named, photo, *words).exit_code == 0
@@ -75,7 +75,7 @@ def test_the_class_none_is_that_of_every_verb(luoxia_command: Command, named: Pa
 def test_the_word_none_unsets_where_no_class_has_that_name(luoxia_command: Command, finished: Path) -> None:
     result = luoxia_command("sample", finished, "n=2", "label=none", "out=a.png")
     assert result.exit_code == 0, result.stderr
-    assert read_parameters(Path("a.png"))["label"] is None
+    assert read_label(Path("a.png")).controls["label"] is None
 
 
 def test_precision_is_given_when_a_model_is_loaded(named: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from click.testing import Result
 from PIL import Image
 
 import luoxia
-from luoxia.media.image.writer import read_parameters
+from luoxia.formats.registry import read_label
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
@@ -30,9 +31,11 @@ def test_a_projected_image_is_walked_from(luoxia_command: Command, photos: Path,
     with np.load("three.npz") as file:
         assert file["z"].shape == (1, 4)
         assert file["image"].shape == (1, 8, 8, 3)
-        assert json.loads(str(file["parameters"]))["image"] == "003.png"
+        assert json.loads(str(file["header"]))["luoxia"]["parents"][0]["name"] == "003.png"
     assert first["picture"] == "three.png"
-    assert read_parameters(Path("three.png"))["pixels"] == first["pixels"] > 0
+    label = read_label(Path("three.png"))
+    assert label.note.startswith(f"distance {first['distance']:.6g}") and first["pixels"] > 0
+    assert label.parents[0].sha256 == hashlib.sha256((photos / "003.png").read_bytes()).hexdigest()
     again = told(luoxia_command("project", run, photos / "004.png", "steps=2", "extractor=self", "--json"))
     assert again["out"] == str(run / "generated" / "001.npz")
     assert again["extractor"] == "self"
@@ -58,7 +61,7 @@ def test_a_walk_as_video(luoxia_command: Command, run: Path) -> None:
         stream = video.streams.video[0]
         pictures = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
         assert (len(pictures), stream.average_rate) == (12, 12)
-        assert json.loads(video.metadata["comment"])["seeds"] == [1, 2]
+        assert json.loads(video.metadata["luoxia"])["controls"]["seeds"] == [1, 2]
     assert pictures[0].shape == (256, 256, 3)
     small = pictures[0].reshape(8, 32, 8, 32, 3).mean((1, 3))
     assert np.abs(small - frames[0]).mean() < 12  # H.264 halves the color's resolution
@@ -74,14 +77,14 @@ def test_directions_and_samples_along_them(luoxia_command: Command, run: Path) -
     assert luoxia_command("sample", run, "n=2", "direction=1", "strength=2", "out=a.npz").exit_code == 0
     with np.load("a.npz") as file:
         assert np.array_equal(file["images"], luoxia.load(run).along(1, 2.0, 2))
-        assert json.loads(str(file["parameters"]))["direction"] == 1
+        assert json.loads(str(file["header"]))["luoxia"]["controls"]["direction"] == 1
 
 
 def test_samples_in_bfloat16_differ_by_rounding_and_say_so(luoxia_command: Command, run: Path) -> None:
     assert luoxia_command("sample", run, "n=3", "precision=bf16", "out=half.npz").exit_code == 0
     with np.load("half.npz") as file:
         apart = np.abs(file["images"].astype(float) - luoxia.load(run).sample(3))
-        assert json.loads(str(file["parameters"]))["precision"] == "bf16"
+        assert json.loads(str(file["header"]))["luoxia"]["controls"]["precision"] == "bf16"
     assert 0 < apart.mean() < 2
 
 

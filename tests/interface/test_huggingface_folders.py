@@ -43,7 +43,8 @@ def test_it_writes_what_the_toolkit_writes(here, luoxia_command):
     )
     assert result.exit_code == 0, result.stderr
     row = json.loads(Path("a.jsonl").read_text("utf-8"))
-    assert (row["architecture"], row["folder"]) == ("llama", "model")
+    label = row["luoxia"]
+    assert (label["recipe"], label["run"], len(label["model"])) == ("llama", "model", 64)
     assert "the dog" + row["text"] == again.decode(wanted, skip_special_tokens=True)
     said = luoxia_command("sample", "model", "prompt=the dog", "max_tokens=12", "temperature=0").stdout
     assert said == f"the dog{row['text']}\n"

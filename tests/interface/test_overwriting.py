@@ -11,8 +11,7 @@ from click.testing import Result
 from PIL import Image
 
 import luoxia
-from luoxia.media.image.writer import read_parameters
-from luoxia.provenance.labels import is_ours, read_sidecar
+from luoxia.formats.registry import is_ours, read_label
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
@@ -156,10 +155,10 @@ def test_text_is_labeled_and_replaced_only_while_nobody_changed_it(
     assert "is there already" in refused(2, *words)
     assert luoxia_command(*words, "overwrite=true").exit_code == 0
     if name == "a.txt":
-        label = read_sidecar(Path("a.txt.label.json"))
-        assert label is not None and label["recipe"] == "gpt" and label["seed"] == 0
+        label = read_label(Path("a.txt.label.json"))
+        assert label is not None and label.recipe == "gpt" and label.seed == 0
     else:
-        assert json.loads(Path(name).read_text().splitlines()[0])["generator"].startswith("Luoxia ")
+        assert json.loads(Path(name).read_text().splitlines()[0])["luoxia"]["system"] == "Luoxia"
     with Path(name).open("a") as file:
         file.write("a line of one's own\n")
     before = Path(name).read_text()
@@ -318,7 +317,7 @@ def test_names_that_differ_in_case_or_ending_alone_keep_their_images(
     assert luoxia_command("translate", translator, "a.zip", "out=made").exit_code == 0
     made = list(Path("made").iterdir())
     assert len({path.name.casefold() for path in made}) == 4
-    assert {read_parameters(path)["of"] for path in made} == pixels.keys()
+    assert {read_label(path).parents[0].name for path in made} == pixels.keys()
 
 
 def test_images_are_never_translated_over_themselves(

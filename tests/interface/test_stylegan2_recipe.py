@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import luoxia
-from luoxia.media.image.writer import read_parameters
+from luoxia.formats.registry import read_label
 from luoxia.verbs.sampling import sample
 
 CORNERS = [
@@ -73,9 +73,9 @@ def test_the_terminal_knows_the_styles(learned, tmp_path):
         out=str(tmp_path / "m.png"),
     )
     assert plain.read_bytes() != mixed.read_bytes()
-    told = read_parameters(mixed)
+    told = read_label(mixed).controls
     assert (told["mix"], told["mix_layers"], told["noise"], told["truncation"]) == (3, "2-", "random", 0.7)
-    assert "mix" not in read_parameters(plain)
+    assert "mix" not in read_label(plain).controls
 
 
 def test_it_is_fine_tuned_with_frozen_blocks(learned, tmp_path):

@@ -88,7 +88,7 @@ def test_python_and_the_terminal_write_the_same(words, luoxia_command):
     luoxia_command("sample", run.path, "n=2", "seed=3", "prompt=abc", "temperature=1", "out=texts.jsonl")
     rows = [json.loads(line) for line in Path("texts.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in rows] == texts
-    assert rows[0]["run"] == run.name
+    assert rows[0]["luoxia"]["run"] == run.name and rows[1]["luoxia"]["index"] == 1
     asked = ("sample", run.path, "seed=3", "prompt=abc", "temperature=1")
     several = ["abc" + text for text in texts]
     assert json.loads(luoxia_command(*asked, "n=2", "--json").stdout) == {"texts": several}

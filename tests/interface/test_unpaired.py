@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import luoxia
-from luoxia.media.image.writer import read_parameters
+from luoxia.formats.registry import read_label
 
 SMALL = ("width=4", "d_width=4", "blocks=1", "batch=2", "sample_every=0", "score_every=0", "device=cpu")
 SIDES = ("data=dark", "against=bright")
@@ -143,9 +143,10 @@ def test_a_folder_of_everything(run, mixed, luoxia_command):
         name: Image.open(Path("made", name)).size for name in ("gray.png", "clear.png", "more/photo.png")
     }
     assert sizes == {"gray.png": (33, 20), "clear.png": (9, 17), "more/photo.png": (24, 40)}
-    parameters = read_parameters(Path("made/more/photo.png"))
-    assert (parameters["recipe"], parameters["run"], parameters["step"]) == ("cut", "run", 2)
-    assert (parameters["direction"], parameters["of"]) == ("a2b", "more/photo.jpg")
+    label = read_label(Path("made/more/photo.png"))
+    assert (label.recipe, label.run, label.step) == ("cut", "run", 2)
+    assert (label.controls["direction"], label.parents[0].name) == ("a2b", "more/photo.jpg")
+    assert len(label.parents[0].sha256) == len(label.model) == 64
     said = luoxia_command("translate", run, mixed, "out=again")
     assert said.stdout.strip() == "again" and "skipped broken.png: " in said.stderr
     for name in written:

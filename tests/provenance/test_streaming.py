@@ -13,9 +13,11 @@ from PIL import Image
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.files import staged, write_file
+from luoxia.formats.png import to_pillow
 from luoxia.media.image import writer as writer
+from luoxia.provenance.label import Label
 
-LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20}
+LABEL = Label(recipe="dcgan", run="dcgan-1", step=20)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 9, 3), dtype=np.uint8)
 
 
@@ -34,7 +36,7 @@ def test_a_sheet_of_chunks_is_that_of_the_whole(tmp_path: Path) -> None:
 
 def test_a_folder_of_chunks_is_that_of_the_whole(tmp_path: Path) -> None:
     for name, images in (("a", IMAGES), ("b", parts())):
-        writer.write_folder(tmp_path / name, images, ({**LABEL, "index": i} for i in range(7)))
+        writer.write_folder(tmp_path / name, images, LABEL)
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert len(files) == 7
     for name in files:
@@ -57,7 +59,7 @@ def test_an_animation_has_the_frames_that_pillow_would_write(tmp_path: Path, cha
     frames = np.random.default_rng(1).integers(0, 256, (5, 28, 28, channels), dtype=np.uint8)
     path = writer.write_gif(tmp_path / "a.gif", parts(frames, 2), LABEL)
     mode = "P" if channels > 1 else "L"
-    first, *others = (writer.to_pillow(frame).convert(mode) for frame in writer.enlarge(frames, 168))
+    first, *others = (to_pillow(frame).convert(mode) for frame in writer.enlarge(frames, 168))
     buffer = io.BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=60, loop=0)
     with Image.open(path) as made, Image.open(buffer) as expected:
@@ -70,15 +72,13 @@ def test_an_animation_has_the_frames_that_pillow_would_write(tmp_path: Path, cha
 
 def test_a_video_of_chunks_is_that_of_the_whole(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    from luoxia.media.image.animation import write_mp4
-
-    whole = write_mp4(tmp_path / "a.mp4", IMAGES, LABEL)
-    assert write_mp4(tmp_path / "b.mp4", parts(), LABEL).read_bytes() == whole.read_bytes()
+    whole = writer.write_mp4(tmp_path / "a.mp4", IMAGES, LABEL)
+    assert writer.write_mp4(tmp_path / "b.mp4", parts(), LABEL).read_bytes() == whole.read_bytes()
 
 
 WRITERS: dict[str, Callable[[Path, Iterator[np.ndarray], int], Any]] = {
     "npz": lambda path, chunks, n: writer.write_npz(path / "a.npz", chunks, None, LABEL, n),
-    "folder": lambda path, chunks, n: writer.write_folder(path / "a", chunks, [LABEL] * n),
+    "folder": lambda path, chunks, n: writer.write_folder(path / "a", chunks, LABEL),
     "gif": lambda path, chunks, n: writer.write_gif(path / "a.gif", chunks, LABEL),
 }
 

@@ -17,9 +17,7 @@ from luoxia.formats.png import to_pillow
 from luoxia.provenance.label import KEY, MAX_BYTES, Label, unpacked
 
 
-def write(
-    frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, milliseconds: int = 60
-) -> Path:
+def write(frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, milliseconds: int = 60) -> Path:
     """Write frames (h, w, 1 to 4) as a looping animation, one after the other as they come."""
     comment = json.dumps({KEY: label.as_dict()}).encode()  # ASCII, as the format wants it
     info = {"comment": comment, "loop": 0, "duration": milliseconds}

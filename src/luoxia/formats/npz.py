@@ -57,7 +57,9 @@ def read_label(path: Path) -> Label | None:
         if name is None:
             return None
         with archive.open(f"{name}.npy") as member:
-            content = member.read(4 * MAX_BYTES + 2**10)  # four bytes a character; whatever the archive claims
+            content = member.read(
+                4 * MAX_BYTES + 2**10
+            )  # four bytes a character; whatever the archive claims
     text = _text_of(content)
     return None if text is None else unpacked(text)
 

@@ -72,6 +72,8 @@ def checked_label(path: Path) -> Label | None:
     if path.is_symlink():
         raise LuoxiaError(f"{path} is a link, which is not followed: name the file itself")
     try:
+        if not path.is_file():
+            raise FileNotFoundError("it is not a regular file" if path.exists() else "it is not there")
         found = format_of(path).read_label(path)
     except InvalidLabelError as error:
         raise InvalidLabelError(f"{path}: {error}") from None

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from luoxia.core.errors import LuoxiaError, MissingExtraError
 from luoxia.core.files import write_file
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.styles import has_styles
 from luoxia.tasks.image_translation.model import ImageTranslator

@@ -94,7 +94,9 @@ class Label:
             {"name": parent.name, **({"sha256": parent.sha256} if parent.sha256 else {})}
             for parent in self.parents
         ]
-        return {"format": FORMAT} | {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
+        return {"format": FORMAT} | {
+            name: value for name, value in fields.items() if value not in ("", None, {}, [])
+        }
 
     @classmethod
     def from_dict(cls, value: object) -> Label:

@@ -33,7 +33,9 @@ def weights_digest(path: str | Path, *, ema: bool = True) -> str:
 
 
 def _joined(digests: list[str]) -> str:
-    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest() if digests else ""
+    return (
+        hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest() if digests else ""
+    )
 
 
 def parent(path: str | Path | None) -> tuple[Parent, ...]:

@@ -16,6 +16,7 @@ from luoxia.core.config import flatten
 from luoxia.core.files import new_version, write_file
 from luoxia.core.names import many
 from luoxia.core.tensors import store
+from luoxia.provenance.label import Label
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run, with_nan

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luoxia.core.errors import UsageError
 from luoxia.runs.folder import kind_of, other_verb
 from luoxia.tasks.text_classification.settings import ClassifySettings
 from luoxia.tasks.text_embedding.settings import EmbedSettings
 from luoxia.verbs.opening import opening
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def classify(
@@ -88,7 +83,8 @@ def _guessed(what: str) -> str | Path:
 
 
 def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | list[dict[str, Any]]:
-    from luoxia.provenance.labels import write_beside, write_rows
+    from luoxia.formats import csv, jsonl
+    from luoxia.tasks.labeling import label_of, parent
     from luoxia.verbs.sampling import claimed
 
     out = (
@@ -109,14 +105,15 @@ def _classify(run: str, what: str | Path, chosen: ClassifySettings) -> Path | li
     ]
     if out is None:
         return rows
+    label = label_of(classifier, run).asked({}, parents=parent(what if isinstance(what, Path) else None))
     if out.suffix.lower() == ".csv":
-        return write_beside(out, _as_table(rows), classifier.details)
-    return write_rows(out, ({**row, **classifier.details} for row in rows))
+        return csv.write(_as_table(rows), label, out)
+    return jsonl.write(rows, label, out)
 
 
 def _embed(run: str, what: str | Path, other: str | Path | None, chosen: EmbedSettings) -> Path | list[float]:
-    from luoxia.media.image.writer import write_arrays
-    from luoxia.provenance.labels import write_beside
+    from luoxia.formats import npy, npz
+    from luoxia.tasks.labeling import label_of, parent
     from luoxia.verbs.sampling import claimed
 
     if (chosen.out is None) == (other is None):
@@ -130,11 +127,12 @@ def _embed(run: str, what: str | Path, other: str | Path | None, chosen: EmbedSe
     texts = _texts(what, chosen.text)
     embeddings = embedder.embed(texts)
     if out is not None:
+        label = label_of(embedder, run).asked({}, parents=parent(what if isinstance(what, Path) else None))
         if out.suffix.lower() == ".npy":
-            return write_beside(out, _as_npy(embeddings), embedder.details)
+            return npy.write(embeddings, label, out)
         import numpy as np
 
-        return write_arrays(out, {"embeddings": embeddings, "texts": np.array(texts)}, embedder.details)
+        return npz.write({"embeddings": embeddings, "texts": np.array(texts)}, label, out)
     assert other is not None
     others = _texts(other, chosen.text)
     if len(texts) != len(others):
@@ -167,18 +165,8 @@ def _texts(what: str | Path, field: str | None) -> list[str]:
     return [what] if isinstance(what, str) else texts_in(what, field)
 
 
-def _as_table(rows: list[dict[str, Any]]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["text", "label", "probability"])
-    writer.writerows([row["text"], row["label"], f"{row['probability']:.6g}"] for row in rows)
-    return table.getvalue()
-
-
-def _as_npy(embeddings: NDArray[Any]) -> bytes:
-    """``embeddings`` (n, d) as .npy."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, embeddings, allow_pickle=False)
-    return buffer.getvalue()
+def _as_table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    return [
+        ["text", "label", "probability"],
+        *([row["text"], row["label"], f"{row['probability']:.6g}"] for row in rows),
+    ]

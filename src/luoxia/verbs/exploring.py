@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,25 +32,26 @@ def interpolate(run: str, /, **settings: Any) -> Path:
     """Write a walk through latents; ``settings`` are those of ``InterpolateSettings``. Returns where."""
     opening(run, settings)
     chosen: InterpolateSettings = InterpolateSettings.from_settings(settings)
-    from luoxia.media.image.animation import write_mp4
-    from luoxia.media.image.writer import write_gif
+    from luoxia.media.image.writer import write_gif, write_mp4
+    from luoxia.tasks.labeling import label_of, parent
 
     if chosen.out is not None and Path(chosen.out).suffix.lower() == ".mp4":
-        _require_av()  # which reads the label of what is there, too
+        _require_av()
     out = _output(run, chosen, (".mp4", ".gif"), *map(Path, chosen.latents))
     generator = _open(run, chosen.ema, chosen.device)
     points, labels = _points(generator, chosen)
     if len(points) < 2:
         raise UsageError("interpolate needs two latents or more: seeds=1,2 or latents=a.npz,b.npz")
     frames = generator.stream_walk(points, chosen.frames, labels, closed=chosen.closed)
-    told = {
-        **generator.details, "seeds": list(chosen.seeds), "latents": [Path(p).name for p in chosen.latents],
-        "label": generator.class_asked(chosen.label), "truncation": chosen.truncation, "frames": chosen.frames,
-        "ema": chosen.ema,
+    request = {
+        "seeds": list(chosen.seeds), "label": generator.class_asked(chosen.label), "truncation": chosen.truncation,
+        "frames": chosen.frames, "closed": chosen.closed, "ema": chosen.ema,
     }  # fmt: skip
+    parents = [one for path in chosen.latents for one in parent(expanded(path))]
+    label = label_of(generator, run, ema=chosen.ema).asked(request, parents=parents)
     if out.suffix.lower() == ".mp4":
-        return write_mp4(out, frames, told, chosen.fps)
-    return write_gif(out, frames, told, round(1000 / chosen.fps))
+        return write_mp4(out, frames, label, chosen.fps)
+    return write_gif(out, frames, label, round(1000 / chosen.fps))
 
 
 def mix(run: str, /, **settings: Any) -> Path:
@@ -58,6 +60,7 @@ def mix(run: str, /, **settings: Any) -> Path:
     chosen: MixSettings = MixSettings.from_settings(settings)
     check_images_asked(run, chosen.label, "mix")
     from luoxia.media.image.writer import check_grid, write_grid
+    from luoxia.tasks.labeling import label_of
 
     out = _output(run, chosen, (".png",))
     generator = _open(run, chosen.ema, chosen.device)
@@ -65,11 +68,11 @@ def mix(run: str, /, **settings: Any) -> Path:
     check_grid(rows * columns, generator.shape, columns)
     controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
     images = generator.mix(chosen.rows, chosen.columns, chosen.layers, **controls)
-    told = {
-        **generator.details, "rows": list(chosen.rows), "columns": list(chosen.columns),
-        "layers": chosen.layers, **controls, "ema": chosen.ema,
+    request = {
+        "rows": list(chosen.rows), "columns": list(chosen.columns), "layers": chosen.layers, **controls,
+        "ema": chosen.ema,
     }  # fmt: skip
-    return write_grid(out, images, told, columns)
+    return write_grid(out, images, label_of(generator, run, ema=chosen.ema).asked(request), columns)
 
 
 def directions(run: str, /, **settings: Any) -> dict[str, Any]:
@@ -81,7 +84,9 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
     chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
     import numpy as np
 
-    from luoxia.media.image.writer import check_grid, write_arrays, write_grid
+    from luoxia.formats import npz
+    from luoxia.media.image.writer import check_grid, write_grid
+    from luoxia.tasks.labeling import label_of
 
     out = _output(run, chosen, (".npz",))
     beside = _beside(run, out, chosen.overwrite)
@@ -95,19 +100,14 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
         for number in range(len(found.vectors))
         for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
     )
-    told = {
-        **generator.details,
-        "seed": chosen.seed,
-        **controls,
-        "strength": chosen.strength,
-        "ema": chosen.ema,
-    }
-    picture = write_grid(beside, shown, told, SHOWN, count)
+    request = {**controls, "n": chosen.n, "strength": chosen.strength, "ema": chosen.ema}
+    label = label_of(generator, run, ema=chosen.ema).asked(request, seed=chosen.seed)
+    picture = write_grid(beside, shown, label, SHOWN, count)
     arrays = {
         "directions": found.vectors.numpy(), "eigenvalues": found.eigenvalues.numpy(),
         "spread": found.spread.numpy(), "space": np.array(found.space),
     }  # fmt: skip
-    write_arrays(out, arrays, told)
+    npz.write(arrays, label, out)
     return {"out": str(out), "picture": str(picture), "eigenvalues": found.eigenvalues.tolist()}
 
 
@@ -124,8 +124,10 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     content = image_bytes(image)
     import numpy as np
 
+    from luoxia.formats import npz
     from luoxia.media.image.values import to_uint8
-    from luoxia.media.image.writer import write_arrays, write_grid
+    from luoxia.media.image.writer import write_grid
+    from luoxia.tasks.labeling import label_of, parent
 
     wanted = _output(run, chosen, (".npz",), Path(image))
     beside = _beside(run, wanted, chosen.overwrite, Path(image))
@@ -137,15 +139,16 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
         target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
     )
     course = to_uint8(found.course).numpy()
-    told = {
-        **generator.details, "image": Path(image).name, "steps": chosen.steps, "seed": chosen.seed,
-        "extractor": said, "distance": found.distance, "pixels": found.pixels, "ema": chosen.ema,
-    }  # fmt: skip
-    picture = write_grid(beside, np.concatenate([target[None], course]), told, len(course) + 1)
+    request = {"steps": chosen.steps, "label": chosen.label, "extractor": said, "ema": chosen.ema}
+    label = label_of(generator, run, ema=chosen.ema).asked(request, seed=chosen.seed, parents=parent(image))
+    label = replace(
+        label, note=f"distance {found.distance:.6g}, {found.pixels:.4g} gray levels from the image"
+    )
+    picture = write_grid(beside, np.concatenate([target[None], course]), label, len(course) + 1)
     arrays = {found.space: found.point.numpy(), "image": course[-1:]}
     arrays |= {} if found.label is None else {"labels": np.array([found.label])}
     arrays |= {} if found.noise is None else {"noise": found.noise.numpy()}
-    write_arrays(wanted, arrays, told)
+    npz.write(arrays, label, wanted)
     return {
         "out": str(wanted), "picture": str(picture), "extractor": said, "distance": found.distance,
         "pixels": found.pixels,

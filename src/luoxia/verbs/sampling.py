@@ -45,7 +45,7 @@ def sample(run: str, /, **settings: Any) -> Path | Iterator[str] | list[str]:
     from luoxia.verbs import api
 
     dtype = choose_precision(chosen.precision, choose_device(chosen.device))
-    return _sample_images(api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype), out, chosen)
+    return _sample_images(run, api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype), out, chosen)
 
 
 def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,10 +79,13 @@ def _sample_text(
     ]
     messages = None if chosen.messages is None else read_messages(chosen.messages)
     out = (
-        None if chosen.out is None else claimed(run, chosen.out, (".txt", ".jsonl"), chosen.overwrite, *read)
+        None
+        if chosen.out is None
+        else claimed(run, chosen.out, (".txt", ".md", ".jsonl"), chosen.overwrite, *read)
     )
     from luoxia.decoding.loop import Decoding
-    from luoxia.provenance.labels import write_beside, write_rows
+    from luoxia.formats import jsonl, md, txt
+    from luoxia.tasks.labeling import label_of, parent
     from luoxia.verbs import api
 
     decoding = Decoding(**{name: getattr(chosen, name) for name in DECODING})
@@ -109,30 +112,41 @@ def _sample_text(
     whole = "\n\n".join(chosen.prompt + text for text in texts)
     if out is None:
         return [chosen.prompt + text for text in texts]
-    told = {"prompt": chosen.prompt, "messages": messages, "condition": condition, "seed": chosen.seed}
-    told = {key: value for key, value in told.items() if value or key in ("prompt", "seed")}
-    if out.suffix.lower() == ".txt":
-        return write_beside(out, whole + "\n", {**told, "n": chosen.n, **generator.details})
-    rows = ({"text": text, **told, "index": i, **generator.details} for i, text in enumerate(texts))
-    return write_rows(out, rows)
+    request = {"prompt": chosen.prompt, "messages": messages, "condition": condition}
+    request = {key: value for key, value in request.items() if value or key == "prompt"}
+    own = chosen.model_dump(exclude_defaults=True, include={*DECODING, "poem", "ema", "precision", "int8"})
+    parents = [one for path in read for one in parent(path)]
+    label = label_of(generator, run, ema=chosen.ema)
+    label = label.asked({**request, "n": chosen.n, **own}, seed=chosen.seed, parents=parents)
+    if out.suffix.lower() == ".jsonl":
+        return jsonl.write(({"text": text, **request} for text in texts), label, out)
+    if out.suffix.lower() == ".md":
+        return md.write(whole + "\n", label, out)
+    return txt.write(whole + "\n", label, out, inline=chosen.label_inline == "end")
 
 
-def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
+def _sample_images(run: str, generator: Any, out: Path, chosen: SampleSettings) -> Path:
     """Write images as they are made."""
+    from luoxia.formats.places import form_of
     from luoxia.media.image import writer as writer
-    from luoxia.provenance.places import form_of
+    from luoxia.tasks.labeling import label_of
 
     label = generator.class_asked(chosen.label)
     controls: dict[str, Any] = {"label": label, "truncation": chosen.truncation}
     given = {"mix": chosen.mix, "mix_layers": chosen.mix_layers}
     controls |= {key: value for key, value in given.items() if value is not None}
     controls |= {} if chosen.noise == "const" else {"noise": chosen.noise}
-    parameters = {**generator.details, "seed": chosen.seed, **controls, "ema": chosen.ema}
-    parameters |= {} if chosen.precision == "fp32" else {"precision": chosen.precision}
+    request = {**controls, "ema": chosen.ema, "n": chosen.n}
+    request |= {} if chosen.precision == "fp32" else {"precision": chosen.precision}
+    if chosen.interpolate:
+        request |= {"interpolate": chosen.interpolate}
+    elif chosen.direction is not None:
+        request |= {"direction": chosen.direction, "strength": chosen.strength}
+    made = label_of(generator, run, ema=chosen.ema).asked(request, seed=chosen.seed)
     if chosen.interpolate:
         _tell_need(chosen.n * chosen.interpolate, generator.shape)
         frames = generator.stream_interpolation(chosen.n, chosen.interpolate, chosen.seed, **controls)
-        return writer.write_gif(out, frames, {**parameters, "interpolate": chosen.interpolate, "n": chosen.n})
+        return writer.write_gif(out, frames, made)
     kind = form_of(out, chosen.out or "")
     if kind == ".png":
         writer.check_grid(chosen.n, generator.shape, chosen.columns)
@@ -140,15 +154,14 @@ def _sample_images(generator: Any, out: Path, chosen: SampleSettings) -> Path:
     shift = None
     if chosen.direction is not None:
         shift = generator.towards(chosen.direction, chosen.strength)
-        parameters |= {"direction": chosen.direction, "strength": chosen.strength}
     images = generator.stream(chosen.n, chosen.seed, shift=shift, **controls)
     if kind == ".npz":
         labels = generator.labels(chosen.n, label)
         own = None if labels is None else labels.numpy()
-        return writer.write_npz(out, images, own, parameters, chosen.n)
+        return writer.write_npz(out, images, own, made, chosen.n)
     if kind == ".png":
-        return writer.write_grid(out, images, {**parameters, "n": chosen.n}, chosen.columns, chosen.n)
-    return writer.write_folder(out, images, ({**parameters, "index": i} for i in range(chosen.n)))
+        return writer.write_grid(out, images, made, chosen.columns, chosen.n)
+    return writer.write_folder(out, images, made)
 
 
 LARGE = 2**30
@@ -177,7 +190,7 @@ def translate(
     if (text is None) == (file is None):
         raise UsageError("translate needs text= or file=, one of them")
     if kind_of(run) != "image translator":
-        return _translate_text(run, text, file, TranslateSettings.from_settings(settings))
+        return _translate_text(run, text, file, TranslateSettings.from_settings(flatten(settings)))
     if file is None:
         raise UsageError(f"{run} translates images: give file=PATH, an image, or a folder or zip of them")
     return _translate_images(run, str(file), TranslateImageSettings.from_settings(settings))
@@ -190,7 +203,7 @@ def translate_word(run: str, what: str, /, **settings: Any) -> Path | str | dict
         return _translate_images(run, what, TranslateImageSettings.from_settings(settings))
     file = named_file(what)
     text = what if file is None else None
-    return _translate_text(run, text, file, TranslateSettings.from_settings(settings))
+    return _translate_text(run, text, file, TranslateSettings.from_settings(flatten(settings)))
 
 
 def _translate_text(
@@ -205,8 +218,9 @@ def _translate_text(
     read = None if file is None else Path(file)
 
     out = None if chosen.out is None else claimed(run, chosen.out, None, chosen.overwrite, read)
+    from luoxia.formats import txt
     from luoxia.media.text.asked import texts_in
-    from luoxia.provenance.labels import write_beside
+    from luoxia.tasks.labeling import label_of, parent
     from luoxia.verbs import api
 
     translator = api.load(run, device=chosen.device)
@@ -215,8 +229,9 @@ def _translate_text(
     made = "\n".join(" ".join(line.splitlines()) for line in found)
     if out is None:
         return made
-    told = {"of": None if read is None else read.name, "beams": chosen.beams, "alpha": chosen.alpha}
-    return write_beside(out, made + "\n", {**told, **translator.details})
+    request = {"beams": chosen.beams, "alpha": chosen.alpha, "max_tokens": chosen.max_tokens}
+    label = label_of(translator, run).asked(request, parents=parent(read))
+    return txt.write(made + "\n", label, out, inline=chosen.label_inline == "end")
 
 
 def named_file(what: str) -> Path | None:
@@ -248,9 +263,11 @@ def named_file(what: str) -> Path | None:
 
 def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> dict[str, Any]:
     """Write each image of ``what``, translated, under its own name."""
+    from luoxia.formats import png
+    from luoxia.formats.places import Named, form_of
     from luoxia.media.image.originals import open_originals
-    from luoxia.media.image.writer import write_png
-    from luoxia.provenance.places import Named, form_of
+    from luoxia.provenance.label import Parent
+    from luoxia.tasks.labeling import label_of
     from luoxia.training.hardware import choose_device, choose_precision
     from luoxia.verbs import api
 
@@ -264,8 +281,10 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
     dtype = choose_precision(chosen.precision, choose_device(chosen.device))
     translator = api.load(run, ema=chosen.ema, device=chosen.device, dtype=dtype)
     translator.network(chosen.direction)
+    label = label_of(translator, run, ema=chosen.ema)
+    label = label.asked({"direction": chosen.direction, "ema": chosen.ema})
     skipped, translated = [], 0
-    for name, target, pixels in originals.read(translator.channels):
+    for name, target, digest, pixels in originals.read(translator.channels):
         place: Path | str = (
             pixels if isinstance(pixels, str) else out if named is None else named.place(target)
         )
@@ -273,9 +292,7 @@ def _translate_images(run: str, what: str, chosen: TranslateImageSettings) -> di
             skipped.append({"name": name, "reason": place})
             continue
         made = translator.translate(pixels, chosen.direction, tile=chosen.tile)
-        write_png(
-            place, made, {**translator.details, "direction": chosen.direction, "ema": chosen.ema, "of": name}
-        )
+        png.write(made, label.asked({}, index=translated, parents=[Parent(name, digest)]), place)
         translated += 1
     if not translated:
         first = skipped[0]
@@ -337,8 +354,8 @@ def _output(run: str, chosen: SampleSettings) -> Path:
 def claimed(
     run: str, out: str, wanted: tuple[str, ...] | None, overwrite: bool, *inputs: Path | None
 ) -> Path:
-    """Where a verb that asks ``run`` may write; see ``luoxia.provenance.places.claim``."""
-    from luoxia.provenance.places import claim
+    """Where a verb that asks ``run`` may write; see ``luoxia.formats.places.claim``."""
+    from luoxia.formats.places import claim
     from luoxia.runs.run import Run
 
     learned = []

@@ -28,10 +28,10 @@ from PIL import Image, UnidentifiedImageError
 from luoxia.core.errors import UsageError
 from luoxia.core.names import expanded
 from luoxia.core.skips import Unusable
+from luoxia.formats.png import PNG_START, without_remarks
 from luoxia.media.image.ranges import Depth, Range, depth_of, to_bytes
 from luoxia.media.image.tiff import PHOTOMETRIC, with_black_as_zero
 from luoxia.media.kinds import HEAD_BYTES, ending_of, why_unread
-from luoxia.formats.png import PNG_START, without_remarks
 
 Crop = Literal["center", "random", "pad"]
 

@@ -37,22 +37,24 @@ class Originals:
     def _why(called: str) -> str:
         return f"called {printable(called.partition(chr(0))[0])}, which lies outside: what is made of it would too"
 
-    def read(self, channels: int) -> Iterator[tuple[str, str, Pixels | str]]:
-        """(name, the PNG to be written for it, its pixels (h, w, channels) or why it has none), one after the other.
+    def read(self, channels: int) -> Iterator[tuple[str, str, str, Pixels | str]]:
+        """(name, the PNG to be written for it, its SHA-256, its pixels (h, w, channels) or why it has none), each.
 
         The rule is that of data sets: ``luoxia.media.image.convert``, but for the size.
         """
         for skip in self.skipped:
-            yield skip.name, "", skip.reason
+            yield skip.name, "", "", skip.reason
         with closing(self._files):
             with warnings.catch_warnings():
                 ignore_decoder_warnings()
-                headers = {name: look_at(self._files, name).header for name in self._names}
-            ranges = ranges_of(header.depth for header in headers.values() if isinstance(header, Header))
-            for name, header in headers.items():
+                looks = {name: look_at(self._files, name) for name in self._names}
+            headers = [look.header for look in looks.values()]
+            ranges = ranges_of(header.depth for header in headers if isinstance(header, Header))
+            for name, look in looks.items():
                 with warnings.catch_warnings():
                     ignore_decoder_warnings()
-                    yield name, self._targets[name], self._pixels(name, header, channels, ranges)
+                    pixels = self._pixels(name, look.header, channels, ranges)
+                    yield name, self._targets[name], look.digest, pixels
 
     def _pixels(
         self, name: str, header: Header | str, channels: int, ranges: tuple[Range, ...]

@@ -139,7 +139,7 @@ def write_gif(path: Path, frames: Chunks, label: Label, milliseconds: int = 60) 
 
 
 def write_mp4(path: Path, frames: Chunks, label: Label, fps: float = 24.0) -> Path:
-    """Write frames (n, h, w, c) as a video, small ones enlarged: players smooth them. ``MissingExtraError`` without PyAV."""
+    """Write frames (n, h, w, c) as a video, small ones enlarged: players smooth them; see ``mp4.write``."""
     from luoxia.formats import mp4
 
     return mp4.write(singly(frames, 256), label, path, fps)

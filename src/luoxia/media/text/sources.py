@@ -16,9 +16,9 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, nearby
 from luoxia.core.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
 from luoxia.core.skips import Unusable
+from luoxia.formats.sidecar import SUFFIX
 from luoxia.media.files import walk
 from luoxia.media.listing import SPLITS
-from luoxia.formats.sidecar import SUFFIX
 from luoxia.media.ours import SAMPLE
 from luoxia.media.text.chat import FIELDS, ChatTemplate, messages_of
 from luoxia.media.text.chat import PLAIN as PLAIN_CHAT

@@ -16,6 +16,7 @@ from luoxia.core.errors import UsageError
 from luoxia.media.image.convert import image_bytes, one_image
 from luoxia.media.image.perceptual import Perceptual
 from luoxia.media.image.values import to_uint8
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.projection import Projection, project
 from luoxia.tasks.image_generation.requests import check_label, class_asked, class_number, no_styles
 from luoxia.tasks.image_generation.settings import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from luoxia.core.config import checked
 from luoxia.core.errors import UsageError
 from luoxia.media.image.values import to_uint8
+from luoxia.provenance.label import Label
 from luoxia.tasks.image_translation.networks.cyclegan import Generator, Together
 from luoxia.tasks.image_translation.settings import TranslateImageSettings
 from luoxia.tasks.image_translation.tiles import smallest_tile, translate_in_tiles

@@ -20,6 +20,7 @@ from luoxia.media.text.chat import ChatTemplate
 from luoxia.media.text.tokenizer import FILE, Tokenizer
 from luoxia.nn.lora import adapters, add_lora, fold
 from luoxia.nn.transformer import Decoder
+from luoxia.provenance.label import Label
 from luoxia.runs.folder import is_foreign, model_folder, require_model
 from luoxia.tasks.language_modeling.encoder import TextEncoder
 from luoxia.tasks.language_modeling.model import TextGenerator

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from luoxia.core.config import Config, Place, Seed, Unset, Whole, Words
-from luoxia.tasks.shared.settings import USE
+from luoxia.tasks.shared.settings import INLINE, USE
 
 
 class TextSettings(Config):
@@ -45,8 +45,9 @@ class TextSettings(Config):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the weights: bf16 is half the bytes")
     int8: bool = Field(False, description="matrices of 8 bits: a quarter of the bytes, less exact")
     out: Annotated[str | None, Place] = Field(
-        None, description="FILE.txt or FILE.jsonl; the terminal if unset"
+        None, description="FILE.txt, FILE.md or FILE.jsonl; the terminal if unset"
     )
+    label_inline: Literal["none", "end"] = INLINE
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE

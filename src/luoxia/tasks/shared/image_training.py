@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from luoxia.formats import png
 from luoxia.media.image.extractors.base import open_extractor
 from luoxia.media.image.images import ImageDataset
 from luoxia.media.image.neighbor_grid import neighbors_picture
 from luoxia.media.image.reference import SEARCH, Reference
 from luoxia.media.image.scores import Measurement, measure
 from luoxia.media.image.writer import enlarge
+from luoxia.provenance.label import Label
 from luoxia.runs.run import Run
 from luoxia.training.loop import QuickScore
 from luoxia.training.session import Session

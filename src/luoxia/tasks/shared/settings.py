@@ -7,6 +7,9 @@ from typing import Any
 from pydantic import BeforeValidator, Field
 
 USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
+INLINE: Any = Field(
+    "none", alias="label.inline", description="end: the label is also the last line of a text file"
+)
 
 
 def _class_name(value: Any) -> Any:

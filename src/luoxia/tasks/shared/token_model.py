@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from luoxia.core.errors import UsageError
 from luoxia.media.text.tokenizer import Tokenizer
+from luoxia.provenance.label import Label
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 

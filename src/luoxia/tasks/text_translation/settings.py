@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from luoxia.core.config import Config, Place, Unset, Whole
-from luoxia.tasks.shared.settings import USE
+from luoxia.tasks.shared.settings import INLINE, USE
 
 
 class TranslateSettings(Config):
@@ -20,6 +20,7 @@ class TranslateSettings(Config):
     beams: Whole = Field(5, ge=1, le=64, description="translations followed at once; 1 is greedy")
     alpha: float = Field(0.6, ge=0, description="exponent of the length penalty; 0: none")
     max_tokens: Whole = Field(128, ge=1, description="tokens of a translation at most")
+    label_inline: Literal["none", "end"] = INLINE
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE

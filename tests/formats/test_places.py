@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.media.image.writer import write_png
-from luoxia.provenance.labels import write_beside
-from luoxia.provenance.places import Named, claim
+from luoxia.formats import png, txt
+from luoxia.formats.places import Named, claim
+from luoxia.provenance.label import Label
 
-LABEL = {"recipe": "dcgan", "run": "dcgan-1", "step": 20}
+LABEL = Label(recipe="dcgan", run="dcgan-1", step=20)
 IMAGE = np.zeros((5, 7, 3), np.uint8)
 
 
@@ -22,7 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ours(name: str) -> Path:
-    return write_png(Path(name), IMAGE, LABEL)
+    return png.write(IMAGE, LABEL, Path(name))
 
 
 def test_what_is_free_may_be_taken() -> None:
@@ -116,7 +116,7 @@ def test_the_label_of_another_beside_is_not_replaced() -> None:
         with pytest.raises(UsageError, match=r"a\.txt\.label\.json is not ours"):
             claim("a.txt", (".txt",), overwrite)
     claim("b.txt", (".txt",), False)
-    write_beside(Path("b.txt"), "x", LABEL)
+    txt.write("x", LABEL, Path("b.txt"))
     Path("b.txt").unlink()
     claim("b.txt", (".txt",), False)  # an old label of ours, whose file is gone
 
@@ -189,6 +189,6 @@ def test_two_names_for_one_place_get_two_places() -> None:
 
 
 def test_a_name_of_a_file_and_of_a_folder_or_too_long_is_no_place() -> None:
-    write_png(Path("out/a.png"), IMAGE, LABEL)
+    png.write(IMAGE, LABEL, Path("out/a.png"))
     assert Named(Path("out")).place("a.png/b.png") == "its name is that of a file and of a folder"
     assert "File name too long" in str(Named(Path("out")).place("x" * 300 + ".png"))
