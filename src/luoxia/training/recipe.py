@@ -123,6 +123,10 @@ class Recipe(Config):
     shard: bool = Field(
         False, description="with torchrun: weights and optimizer cut up over the processes (FSDP2)"
     )
+    workers: Annotated[Whole, Field(ge=0, le=256)] | Literal["auto"] = Field(
+        "auto",
+        description="threads or processes that load data not held in memory; auto: one a core, at most 8",
+    )
     log: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
         "none",
         description="show the log in another tool too, in the run's folder: tensorboard, wandb, mlflow",

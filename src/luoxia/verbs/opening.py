@@ -37,8 +37,8 @@ FORMATS = {
 """What each kind of model can be exported as."""
 
 RESUMABLE = (
-    "steps", "budget", "data", "against", "device", "compile", "log", "log_every", "sample_every", "score_every",
-    "checkpoint_every", "keep", "allow_skipped",
+    "steps", "budget", "data", "against", "device", "compile", "workers", "log", "log_every", "sample_every",
+    "score_every", "checkpoint_every", "keep", "allow_skipped",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
 

@@ -42,6 +42,7 @@ def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]
     resolved, trainer = session.recipe, session.trainer
     measured = how.plan == "measured"
     each = seconds_per_step(trainer) if measured else None
+    trainer.close()
     ends = [resolved.budget, None if each is None else each * resolved.steps]
     return {
         "recipe": config.name or type(config).__name__,

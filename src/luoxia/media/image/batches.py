@@ -1,4 +1,7 @@
-"""From uint8 arrays to batches on the device: one gather, no Python per sample."""
+"""From uint8 arrays to batches on the device: one gather, no Python per sample.
+
+``luoxia.training.batches.LoadedBatches`` over the same images gives the same batches, one image at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luoxia.core.order import Order, generator_for
+from luoxia.core.order import generator_for
 from luoxia.media.image.images import ImageDataset
+from luoxia.training.batches import Sampler
 from luoxia.training.distributed import World
-from luoxia.training.objective import Batch, Phase, hashed
+from luoxia.training.objective import Batch, Phase
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -26,30 +30,18 @@ class ImageBatches:
     def __init__(
         self, dataset: ImageDataset, indices: np.ndarray, batch: int, seed: int, world: World, labeled: bool
     ) -> None:
-        self.indices = indices
-        self.batch = batch
+        self.drawn = Sampler(indices, batch, seed, world)
         self.seed = seed
         self.world = world
         self.source = dataset.images
         self.labels = (
             torch.from_numpy(np.array(dataset.labels)) if labeled and dataset.labels is not None else None
         )
-        self._orders: dict[str, Order] = {}
         self._resident = self._move_to_gpu()
 
     def __call__(self, phase: Phase, index: int) -> Batch:
         """Batch number ``index`` of a phase: every image once before any comes again."""
         return self.gather(self.drawn(phase, index))
-
-    def drawn(self, phase: Phase, index: int) -> np.ndarray:
-        """Which images these are."""
-        order = self._orders.get(phase.name)
-        if order is None:
-            order = self._orders[phase.name] = Order(
-                len(self.indices), hashed(self.seed, "order", phase.name)
-            )
-        start = (index * self.world.size + self.world.rank) * self.batch
-        return self.indices[order.indices(start, self.batch)]
 
     def gather(self, indices: np.ndarray) -> Batch:
         """These samples, on the device."""

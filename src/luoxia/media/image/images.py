@@ -63,6 +63,10 @@ class ImageDataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, index: int) -> tuple[Pixels, int | None]:
+        """Image ``index``, uint8 (height, width, channels), and its label."""
+        return self.images[index], None if self.labels is None else int(self.labels[index])
+
 
 def open_images(
     path: str | os.PathLike[str] | None = None,
