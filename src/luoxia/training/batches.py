@@ -233,10 +233,7 @@ class LoadedBatches(Generic[Sample, Loaded]):
         if device.type != "cuda":
             return _Placed(host, host.to(device) if device.type == "cpu" else None)
         with torch.cuda.device(device), torch.cuda.stream(self._stream):
-            pinned = host.pin_memory()
-            return _Placed(
-                pinned, pinned.to(device, non_blocking=True), torch.cuda.current_stream().record_event()
-            )
+            return _Placed(host, host.to(device), torch.cuda.current_stream().record_event())
 
     def _received(self, placed: _Placed[Loaded]) -> Loaded:
         """The batch, for which the device's own work now waits."""

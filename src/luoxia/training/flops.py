@@ -82,7 +82,7 @@ class FlopMeter:
     def count(self, trainer: Trainer) -> None:
         """Count each phase's operations, forward and backward, if the peak is known: on a step that is then undone.
 
-        All phases of step 0, at which each is due, are updated once, uncompiled; then the newest checkpoint, which
+        All phases of step 0, at which each is due, are updated once, as written where they are compiled; then the newest checkpoint, which
         must be of the present step, is restored.
         """
         if self.peak is None:
@@ -90,13 +90,12 @@ class FlopMeter:
         saved = load_latest(trainer.folder)
         if saved.step != trainer.progress.step:  # its weights were not finite
             return
-        eager = torch.compiler.set_stance("force_eager") if trainer.compiled else contextlib.nullcontext()
         trainer.progress.step = 0
         counts: dict[str, float] = {}
         with (
             contextlib.suppress(Exception),
-            eager,
-        ):  # an operation that is not known: training goes without the share
+            trainer.as_written(),
+        ):  # an unknown operation: there is no share then
             trainer.begin_step()
             for phase in trainer.phases:
                 with FlopCounter() as counter:

@@ -54,6 +54,12 @@ class Examples:
                 setattr(moved, name, pinned.to(device, non_blocking=pinned is not value))
         return moved
 
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory of the batch, made on another stream, until this one's work so far is done."""
+        for value in vars(self).values():
+            if isinstance(value, Tensor):
+                value.record_stream(stream)
+
 
 @dataclass
 class Batch(Examples):
