@@ -70,6 +70,12 @@ def test_accumulated_parts_are_counted_once_each(tmp_path):
     assert several.tally.flops == 15 * count
 
 
+def test_the_optimizer_is_not_counted(tmp_path):
+    """Muon multiplies matrices, too, however small the batch is."""
+    count = operations(nn.Linear(16, 32), 5, 16, tmp_path=tmp_path, optimizer="muon")
+    assert count == 2 * (2 * 16 * 32)
+
+
 def test_what_cannot_be_counted_has_no_share(tmp_path, monkeypatch):
     class Failing(flops.FlopCounter):
         def get_total_flops(self):
@@ -88,7 +94,7 @@ def test_what_cannot_be_counted_has_no_share(tmp_path, monkeypatch):
 
 def test_nothing_is_counted_where_the_peak_is_unknown(tmp_path, monkeypatch):
     one = make(nn.Linear(4, 4), 2, 4, folder=tmp_path)
-    monkeypatch.setattr(one, "update", lambda *phase: pytest.fail("counted"))
+    monkeypatch.setattr(one, "accumulate", lambda *phase: pytest.fail("counted"))
     one.flops.count(one)
     assert device_peak(torch.device("cpu"), torch.float32) is None
 

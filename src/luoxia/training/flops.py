@@ -80,10 +80,10 @@ class FlopMeter:
         """Operations of an update of each phase over the weight of its batches; {} where they are not counted."""
 
     def count(self, trainer: Trainer) -> None:
-        """Count each phase's operations, forward and backward, if the peak is known: on a step that is then undone.
+        """Count each phase's operations, forward and backward, if the peak is known: in a step that is then undone.
 
-        All phases of step 0, at which each is due, are updated once, as written where they are compiled; then the newest checkpoint, which
-        must be of the present step, is restored.
+        All phases of step 0, at which each is due, run once, as written where they are compiled; then the newest
+        checkpoint, which must be of the present step, is restored.
         """
         if self.peak is None:
             return
@@ -95,12 +95,15 @@ class FlopMeter:
         with (
             contextlib.suppress(Exception),
             trainer.as_written(),
-        ):  # an unknown operation: there is no share then
+        ):  # an unknown operation: no share
             trainer.begin_step()
             for phase in trainer.phases:
                 with FlopCounter() as counter:
-                    weighing = trainer.update(phase, 0)
+                    weighing, _ = trainer.accumulate(phase, 0)
                 counts[phase.name] = counter.get_total_flops() / max(weighing.weight, 1)
+                for parameter in trainer.parameters[phase.updates]:
+                    parameter.grad = None
+                trainer.objective.after_update(phase.updates)
             self.per_weight = counts
         trainer.restore(saved)
         if trainer.world.device.type == "cuda":

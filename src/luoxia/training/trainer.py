@@ -97,7 +97,7 @@ class Trainer:
         for phase in self.phases:
             if step % phase.every == 0:
                 for repetition in range(phase.repeat):
-                    self.update(phase, step // phase.every * phase.repeat + repetition)
+                    self._update(phase, step // phase.every * phase.repeat + repetition)
         objective_state.agree(self.objective, self.world)
         self._count()
         self.tally.observe(self.objective.statistics, ends_step=True)
@@ -132,8 +132,15 @@ class Trainer:
         """Images, rows or tokens of all steps so far, over all processes."""
         return self.progress.seen
 
-    def update(self, phase: Phase, number: int) -> Weighing:
-        """Accumulate gradients of one phase and apply them: its update ``number``. Returns what the batches count."""
+    def _update(self, phase: Phase, number: int) -> None:
+        weighing, losses = self.accumulate(phase, number)
+        norm = self._apply(phase.updates)
+        self.objective.after_update(phase.updates)
+        self.tally.add(phase.name, losses, norm)
+        self.tally.flops += self.flops.of(phase.name, weighing.weight)
+
+    def accumulate(self, phase: Phase, number: int) -> tuple[Weighing, dict[str, Tensor]]:
+        """Compute the gradients of a phase's update ``number``; what its batches count, and its losses."""
         for name, parameters in self.parameters.items():
             for parameter in parameters:
                 parameter.requires_grad = name == phase.updates or name in phase.traces
@@ -145,9 +152,7 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         for part, index in enumerate(indices):
             rng = Rng(hashed(self.recipe.seed, phase.name, index, self.world.rank), self.world.device)
-            if (
-                phase.batched and len(indices) > 1
-            ):  # counted above, and drawn again: all at once might not fit
+            if phase.batched and len(indices) > 1:  # counted above, and drawn again: all might not fit
                 batch = self._draw(phase, index)
             with self._synchronizing(phase, last=index == indices[-1]):
                 with self._mode(phase), autocast(self.world.device, self.dtype):
@@ -158,11 +163,7 @@ class Trainer:
                 share = value.detach() if divisor == 1.0 else value.detach() / divisor
                 sums[name] = sums[name] + share if name in sums else share
             self.tally.observe(self.objective.statistics)
-        norm = self._apply(phase.updates)
-        self.objective.after_update(phase.updates)
-        self.tally.add(phase.name, sums, norm)
-        self.tally.flops += self.flops.of(phase.name, weighing.weight)
-        return weighing
+        return weighing, sums
 
     def _draw(self, phase: Phase, index: int) -> BatchLike:
         began = time.perf_counter()
