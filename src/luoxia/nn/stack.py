@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from luoxia.core.errors import UsageError
 from luoxia.nn import fused_ops
 from luoxia.nn.attention import CrossAttention, HeadNorm, SelfAttention, normalization
 from luoxia.nn.context import AttentionContext
@@ -100,6 +101,32 @@ class Block(nn.Module):
         return out
 
 
+class ModulatedBlock(Block):
+    """A layer whose norms are shifted and scaled, and whose additions are weighed, by a style: adaLN-Zero.
+
+    (Peebles & Xie 2023, arXiv:2212.09748, figure 3.) `initialize` starts each as the identity.
+    """
+
+    def __init__(self, config: TransformerConfig, *, cross: bool = False) -> None:
+        if not config.norm_first:
+            raise UsageError("a style modulates norms that stand first: set norm_first=True")
+        super().__init__(replace(config, norm_affine=False), cross=cross)
+        self.modulation = Linear(config.width, 6 * config.width)
+
+    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
+        """X (n, t, width), and the context's style (n, width) → (n, t, width)."""
+        assert context.style is not None, "style="
+        style = self.modulation(F.silu(context.style))[:, None].chunk(6, dim=-1)  # six of (n, 1, width)
+        y = self.attention_norm(x) * (1 + style[0]) + style[1]
+        x = x + style[2] * self.dropout(self.attention(y, context, layer))
+        if self.cross is not None and self.cross_norm is not None:
+            cross = self.cross
+            x = self.add_sublayer(x, self.cross_norm, lambda y: cross(y, context, layer))
+        y = self.feed_forward_norm(x) * (1 + style[3]) + style[4]
+        out: Tensor = x + style[5] * self.dropout(self.feed_forward(y))
+        return out
+
+
 def rotations(config: TransformerConfig) -> Rotary:
     """The rotary table that ``config`` asks for."""
     scale = (config.rope_theta, config.rope_factor, config.rope_low, config.rope_high, config.rope_original)
@@ -109,9 +136,11 @@ def rotations(config: TransformerConfig) -> Rotary:
 class Stack(nn.Module):
     """N layers, with one more norm at the end if they start with theirs."""
 
-    def __init__(self, config: TransformerConfig, layers: int, *, cross: bool = False) -> None:
+    def __init__(
+        self, config: TransformerConfig, layers: int, *, cross: bool = False, block: type[Block] = Block
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Block(config, cross=cross) for _ in range(layers))
+        self.layers = nn.ModuleList(block(config, cross=cross) for _ in range(layers))
         self.norm = normalization(config) if config.norm_first else nn.Identity()
         self.rotary = rotations(config) if config.positions == "rotary" else None
 

@@ -6,6 +6,7 @@ Each is an `Embedding`, one `Stack` or two, and a `Head`; a task that needs anot
 from __future__ import annotations
 
 import math
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from luoxia.nn.conditioning import Condition, Conditioner
 from luoxia.nn.context import AttentionContext, causal_context, full_context, over_keys
 from luoxia.nn.embedding import Embedding, VectorEmbedding
 from luoxia.nn.head import Head
-from luoxia.nn.stack import Stack
+from luoxia.nn.stack import Block, ModulatedBlock, Stack
 from luoxia.nn.transformer_config import TransformerConfig, vaswani
 
 __all__ = ["Cache", "Decoder", "Encoder", "EncoderDecoder", "TransformerConfig", "initialize", "vaswani"]
@@ -30,7 +31,7 @@ def initialize(network: nn.Module, config: TransformerConfig) -> None:
     - ``zero``: N(0, 1/√fan-in); 0 for what adds to the residual stream and for an untied head;
     - ``xavier``: Glorot & Bengio 2010, eq. 16; embeddings N(0, 1/√width), so that scaled ones have unit variance.
 
-    A vector for no condition is drawn as embeddings are.
+    A vector for no condition is drawn as embeddings are; a `ModulatedBlock` starts as the identity.
     """
     spread = {"gpt2": 0.02, "zero": 0.02 if config.tied else 1.0, "xavier": config.width**-0.5}[config.init]
     groups = [module.residual_projections() for module in network.modules() if isinstance(module, Stack)]
@@ -50,6 +51,9 @@ def initialize(network: nn.Module, config: TransformerConfig) -> None:
                 nn.init.normal_(module.weight, 0.0, 0.02 / math.sqrt(residual.get(module.weight, 1)))
         if isinstance(module, nn.Linear | VectorEmbedding) and module.bias is not None:
             nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, ModulatedBlock):
+            nn.init.zeros_(module.modulation.weight)
 
 
 class Transformer(nn.Module):
@@ -159,6 +163,19 @@ def remember(cache: Cache, stack: Stack, memory: Condition) -> Cache:
     return cache
 
 
+class Given(TypedDict, total=False):
+    """What a decoder may be given beside its input; see `Decoder.hidden`."""
+
+    cache: Cache | None
+    mask: Tensor | None
+    segments: Tensor | None
+    bounds: Tensor | None
+    positions: Tensor | None
+    prefix: Condition | None
+    memory: Condition | None
+    style: Tensor | None
+
+
 class Encoder(Transformer):
     """Every position sees every other: the figure's left side. Without a head it ends in hidden vectors."""
 
@@ -169,10 +186,11 @@ class Encoder(Transformer):
         output: Head | None = None,
         *,
         cross: bool = False,
+        block: type[Block] = Block,
     ) -> None:
-        """``cross``: with attention to a memory in each layer."""
+        """``cross``: with attention to a memory in each layer; ``block``: the layers' kind."""
         super().__init__(config, embedding, output)
-        self.stack = Stack(config, config.layers, cross=cross)
+        self.stack = Stack(config, config.layers, cross=cross, block=block)
         initialize(self, config)
 
     def forward(
@@ -184,15 +202,18 @@ class Encoder(Transformer):
         positions: Tensor | None = None,
         prefix: Condition | None = None,
         memory: Condition | None = None,
+        style: Tensor | None = None,
     ) -> Tensor:
         """Ids (n, t), mask (n, t) bool with True = real token, types (n, t) → (n, t, width), or logits with a head.
 
         The input is whatever the embedding takes. A ``prefix`` of p vectors a row stands before it: the result then has
         p + t positions, and so have ``types`` and ``positions``, which a grid needs: (p + t, axes) or (n, p + t, axes).
+        ``memory`` is what cross-attention reads, ``style`` (n, width) what modulates a `ModulatedBlock`.
         """
         length, device = self.measure(inputs, prefix)
         prefix = None if prefix is None else prefix.real_last()
         context = full_context(length, device, mask, prefix).with_memory(memory)
+        context.style = style
         return self.head(
             self.run(self.stack, inputs, context, positions=positions, prefix=prefix, types=types)
         )
@@ -208,33 +229,18 @@ class Decoder(Transformer):
         output: Head | None = None,
         *,
         cross: bool = False,
+        block: type[Block] = Block,
     ) -> None:
-        """``cross``: with attention to a memory in each layer."""
+        """``cross``: with attention to a memory in each layer; ``block``: the layers' kind."""
         if output is None and config.vocabulary:
             output = Head(config)
         super().__init__(config, embedding, output)
-        self.stack = Stack(config, config.layers, cross=cross)
+        self.stack = Stack(config, config.layers, cross=cross, block=block)
         initialize(self, config)
 
-    def forward(
-        self,
-        inputs: Tensor | None,
-        *,
-        cache: Cache | None = None,
-        mask: Tensor | None = None,
-        segments: Tensor | None = None,
-        bounds: Tensor | None = None,
-        positions: Tensor | None = None,
-        prefix: Condition | None = None,
-        memory: Condition | None = None,
-    ) -> Tensor:
-        """Ids (n, t) → logits (n, t, vocabulary) of the token after each; see ``hidden``."""
-        # fmt: off
-        return self.head(self.hidden(
-            inputs, cache=cache, mask=mask, segments=segments, bounds=bounds, positions=positions, prefix=prefix,
-            memory=memory,
-        ))
-        # fmt: on
+    def forward(self, inputs: Tensor | None, **given: Unpack[Given]) -> Tensor:
+        """Ids (n, t) → logits (n, t, vocabulary) of the token after each; see ``hidden`` for what may be given."""
+        return self.head(self.hidden(inputs, **given))
 
     def hidden(
         self,
@@ -247,6 +253,7 @@ class Decoder(Transformer):
         positions: Tensor | None = None,
         prefix: Condition | None = None,
         memory: Condition | None = None,
+        style: Tensor | None = None,
     ) -> Tensor:
         """Ids (n, t) → (n, t, width), what the head reads.
 
@@ -260,7 +267,8 @@ class Decoder(Transformer):
         ``mask`` may then pad at the end only. An input of None is a prefix alone, to fill a cache.
 
         ``positions`` are those of this pass's p + t tokens where they are not counted, (p + t,) or (n, p + t), and on a
-        grid (..., p + t, axes). ``memory`` is what cross-attention reads, unless the cache holds it.
+        grid (..., p + t, axes). ``memory`` is what cross-attention reads, unless the cache holds it; ``style`` (n,
+        width) is what modulates a `ModulatedBlock`.
         """
         length, device = self.measure(inputs, prefix)
         prefix = None if prefix is None else prefix.real_last()
@@ -275,7 +283,9 @@ class Decoder(Transformer):
             bounds=bounds,
             prefix=prefix,
         )
-        return self.run(self.stack, inputs, context.with_memory(memory), positions=positions, prefix=prefix)
+        context = context.with_memory(memory)
+        context.style = style
+        return self.run(self.stack, inputs, context, positions=positions, prefix=prefix)
 
     def attends_packed(self, device: torch.device) -> bool:
         """Whether the kernel for packed documents can do what this network asks of attention."""

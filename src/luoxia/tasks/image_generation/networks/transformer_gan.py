@@ -8,7 +8,6 @@ convolution but the patch embedding.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from luoxia.nn.context import AttentionContext
 from luoxia.nn.layers import ClassInput, Critic, center_crop
 from luoxia.nn.linear import Linear
-from luoxia.nn.stack import Block, Stack
+from luoxia.nn.stack import ModulatedBlock, Stack
 from luoxia.nn.transformer import initialize
 from luoxia.nn.transformer_config import TransformerConfig
 
@@ -36,27 +35,6 @@ def form(width: int, layers: int, heads: int, init: Literal["xavier", "zero"]) -
 def patches(height: int, width: int, patch: int) -> tuple[int, int]:
     """Rows and columns of patches that cover an image."""
     return math.ceil(height / patch), math.ceil(width / patch)
-
-
-class StyledBlock(Block):
-    """A layer whose norms are shifted and scaled, and whose additions are weighed, by a style: adaLN-Zero.
-
-    (Peebles & Xie 2023, arXiv:2212.09748, figure 3.) The weights start at zero, and each layer as the identity.
-    """
-
-    def __init__(self, shape: TransformerConfig) -> None:
-        super().__init__(replace(shape, norm_affine=False))
-        self.modulation = Linear(shape.width, 6 * shape.width)
-
-    def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
-        """X (n, t, width), and the context's style (n, width) → (n, t, width)."""
-        assert context.style is not None
-        style = self.modulation(F.silu(context.style))[:, None].chunk(6, dim=-1)  # six of (n, 1, width)
-        y = self.attention_norm(x) * (1 + style[0]) + style[1]
-        x = x + style[2] * self.attention(y, context, layer)
-        y = self.feed_forward_norm(x) * (1 + style[3]) + style[4]
-        out: Tensor = x + style[5] * self.feed_forward(y)
-        return out
 
 
 class Generator(nn.Module):
@@ -86,12 +64,9 @@ class Generator(nn.Module):
         self.shift = Linear(width, width)
         self.positions = nn.Parameter(torch.empty(math.prod(self.grid), width))
         inner = form(width, layers, heads, "xavier")
-        self.stack = Stack(inner, 0)
-        self.stack.layers.extend(StyledBlock(inner) for _ in range(layers))
+        self.stack = Stack(inner, layers, block=ModulatedBlock)
         self.to_pixels = Linear(width, shape[0] * patch**2)
         initialize(self, inner)
-        for block in self.stack.layers:
-            nn.init.zeros_(block.modulation.weight)  # type: ignore[union-attr,arg-type]
         nn.init.normal_(self.positions)
 
     def latent_weights(self) -> Tensor:
