@@ -88,17 +88,17 @@ def measure(
     """Train for ``steps`` steps of each kind in this process."""
     import torch
 
+    from luoxia.registry import task_of
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
     from luoxia.tasks.menu import find
-    from luoxia.tasks.sessions import session_of
     from luoxia.training.distributed import join_world
-    from luoxia.training.session import resolve
+    from luoxia.training.recipe import resolve
 
     before = peak_memory()
     given = dict(word.split("=", 1) for word in settings)
     config = find(recipe).from_settings({"data": data, "batch": batch, "device": "cpu", **given})
-    kind = session_of(config)
+    kind = task_of(config)
     dataset = kind.open_data(config)
     world = join_world("cpu")
     session = kind(

@@ -341,9 +341,10 @@ def profile_images(recipe: str, run: Any, way: str, asked: Any, device: Any) -> 
     """The kernels of one more step of a run."""
     if asked.out is None or device.type != "cuda":
         return None
+    from luoxia.tasks.sessions import session_of
+
     from luoxia.runs.display import Display
     from luoxia.tasks.menu import find
-    from luoxia.tasks.sessions import session_of
     from luoxia.training.determinism import deterministic
     from luoxia.training.distributed import join_world
 

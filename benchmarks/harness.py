@@ -243,9 +243,9 @@ def record_next_batches(file: str) -> None:
     """Let the trainings of this process write the digest of each phase's next batch to ``file`` when they end."""
     import hashlib
 
-    from luoxia.tasks.image_generation.training import ImageSession
+    from luoxia.tasks.image_generation.training import GeneratorStage
 
-    conclude = ImageSession._conclude
+    conclude = GeneratorStage._conclude
 
     def recording(self: Any, finished: bool) -> None:
         step, digests = self.trainer.progress.step, {}
@@ -255,7 +255,7 @@ def record_next_batches(file: str) -> None:
         Path(file).write_text(json.dumps({"step": step, "next": digests}))
         conclude(self, finished)
 
-    ImageSession._conclude = recording
+    GeneratorStage._conclude = recording
 
 
 @dataclass

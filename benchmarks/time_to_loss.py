@@ -138,13 +138,13 @@ class Ours:
 
     def __init__(self, data: str, out: Path, words: list[str]) -> None:
         from luoxia.core.config import parse_settings
+        from luoxia.registry import task_of
         from luoxia.runs.display import Display
         from luoxia.runs.run import Run
         from luoxia.tasks.menu import find
-        from luoxia.tasks.sessions import session_of
         from luoxia.training.distributed import join_world
         from luoxia.training.hardware import keep_freed_memory
-        from luoxia.training.session import resolve
+        from luoxia.training.recipe import resolve
 
         keep_freed_memory()  # as a training does when it begins
         settings = {
@@ -155,7 +155,7 @@ class Ours:
             "context": CONTEXT,
         }
         config = find("gpt").from_settings({**settings, **parse_settings(words)})
-        kind = session_of(config)
+        kind = task_of(config)
         dataset = kind.open_data(config)
         config = resolve(config, kind.settle(config, dataset))
         self.session: Any = kind(

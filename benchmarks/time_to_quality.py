@@ -211,17 +211,17 @@ def main() -> None:
 
 def open_session(data: str, seed: int, out: Path) -> Any:
     """What ``luoxia train dcgan data=…`` sets up."""
+    from luoxia.registry import task_of
     from luoxia.runs.display import Display
     from luoxia.runs.run import Run
     from luoxia.tasks.menu import find
-    from luoxia.tasks.sessions import session_of
     from luoxia.training.distributed import join_world
     from luoxia.training.hardware import keep_freed_memory
-    from luoxia.training.session import resolve
+    from luoxia.training.recipe import resolve
 
     keep_freed_memory()  # as a training does when it begins
     config = find("dcgan").from_settings({"data": data, "seed": seed, "device": "cpu"})
-    kind = session_of(config)
+    kind = task_of(config)
     dataset = kind.open_data(config)
     run = Run.create(str(out), "dcgan")
     return kind(

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from luoxia.core.config import Whole
 from luoxia.media.image.images import ImageSpec
-from luoxia.tasks.image_generation.recipes.gan import LossName, PenaltyName
-from luoxia.tasks.menu import ImageGAN
+from luoxia.tasks.image_generation.recipes.adversarial import LossName, PenaltyName
+from luoxia.tasks.image_generation.recipes.gan import ImageGAN
 
 
 class Judge(nn.Module):

@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     from luoxia.core.errors import LuoxiaError, UsageError
     from luoxia.media.image.images import open_images
     from luoxia.runs.run import Run
-    from luoxia.tasks.menu import Recipe
     from luoxia.training.own import use
-    from luoxia.verbs.api import export, finetune, load, resume, train
-    from luoxia.verbs.measuring import measure
-    from luoxia.verbs.planning import plan
+    from luoxia.training.recipe import Recipe
+    from luoxia.verbs.export import export
+    from luoxia.verbs.load import load
+    from luoxia.verbs.measure import measure
+    from luoxia.verbs.train import finetune, plan, resume, train
 
 _HOMES = {
-    "train": "luoxia.verbs.api",
-    "resume": "luoxia.verbs.api",
-    "finetune": "luoxia.verbs.api",
-    "export": "luoxia.verbs.api",
-    "load": "luoxia.verbs.api",
-    "measure": "luoxia.verbs.measuring",
-    "plan": "luoxia.verbs.planning",
+    "train": "luoxia.verbs.train",
+    "resume": "luoxia.verbs.train",
+    "finetune": "luoxia.verbs.train",
+    "export": "luoxia.verbs.export",
+    "load": "luoxia.verbs.load",
+    "measure": "luoxia.verbs.measure",
+    "plan": "luoxia.verbs.train",
     "open_images": "luoxia.media.image.images",
     "LuoxiaError": "luoxia.core.errors",
     "UsageError": "luoxia.core.errors",
-    "Recipe": "luoxia.tasks.menu",
+    "Recipe": "luoxia.training.recipe",
     "Run": "luoxia.runs.run",
     "use": "luoxia.training.own",
 }

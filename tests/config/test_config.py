@@ -6,11 +6,11 @@ import pytest
 from luoxia.core.config import Annealed, Config, flatten, meanings, nest, parse_settings
 from luoxia.core.errors import UsageError
 from luoxia.media.image.keys import DataSettings
-from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN, ImageGAN
 from luoxia.tasks.image_generation.settings import SampleSettings
-from luoxia.tasks.menu import RECIPES, ImageGAN, Recipe, find
-from luoxia.training.recipe import Optimizer
-from luoxia.verbs.settings import MeasureSettings
+from luoxia.tasks.menu import RECIPES, find
+from luoxia.tasks.shared.settings import MeasureSettings
+from luoxia.training.recipe import Optimizer, Recipe
 
 
 def gan(*words: str) -> GAN:

@@ -10,9 +10,8 @@ from luoxia.core.config import merge, nest, parse_settings
 from luoxia.core.errors import UsageError
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
 from luoxia.tasks.language_modeling.recipes import GPT
-from luoxia.tasks.menu import RECIPES
+from luoxia.tasks.menu import RECIPES, configure
 from luoxia.training.recipe import Optimizer, Recipe
-from luoxia.verbs.api import configure
 
 OPTIMIZERS = st.sampled_from(["adam", "adamw", "sgd", "rmsprop"])
 SECTIONS: dict[str, st.SearchStrategy[Any]] = {

@@ -5,8 +5,8 @@ import functools
 import torch
 
 from luoxia.media.text.spec import TextSpec
-from luoxia.tasks.menu import EmbedText
 from luoxia.tasks.text_embedding.objective import TextPairs, fingerprints
+from luoxia.tasks.text_embedding.recipes import EmbedText
 from luoxia.training.distributed import World
 from luoxia.training.objective import Rng, hashed
 from luoxia.training.trainer import Trainer

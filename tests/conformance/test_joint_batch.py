@@ -18,10 +18,13 @@ from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
 from luoxia.tasks.language_modeling.objective import TokenBatch
-from luoxia.tasks.menu import GPT, ClassifyText, EmbedText, Translate
+from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.text_classification.objective import LabeledTexts
+from luoxia.tasks.text_classification.recipes import ClassifyText
 from luoxia.tasks.text_embedding.objective import TextPairs
+from luoxia.tasks.text_embedding.recipes import EmbedText
 from luoxia.tasks.text_translation.objective import PairBatch
+from luoxia.tasks.text_translation.recipes import Translate
 from luoxia.training.distributed import World
 from luoxia.training.objective import Batch, Rng, hashed
 from luoxia.training.trainer import Trainer

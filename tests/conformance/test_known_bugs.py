@@ -16,9 +16,10 @@ from luoxia.media.image.images import ImageSpec
 from luoxia.media.text.spec import TextSpec
 from luoxia.media.text.tokens import IGNORED
 from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
-from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN, ImageGAN
 from luoxia.tasks.language_modeling.objective import TokenBatch
-from luoxia.tasks.menu import GPT, RECIPES, ImageGAN
+from luoxia.tasks.language_modeling.recipes import GPT
+from luoxia.tasks.menu import RECIPES
 from luoxia.training import checkpoint
 from luoxia.training.distributed import World
 from luoxia.training.ema import EMA

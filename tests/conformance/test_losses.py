@@ -8,7 +8,7 @@ from torch import nn
 
 from luoxia.adversarial.losses import LOSSES
 from luoxia.adversarial.objective import Adversarial
-from luoxia.tasks.image_generation.recipes.gan import LossName
+from luoxia.tasks.image_generation.recipes.adversarial import LossName
 from luoxia.training.objective import Batch, Rng
 
 

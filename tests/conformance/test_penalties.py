@@ -8,7 +8,7 @@ from luoxia.adversarial.losses import LOSSES
 from luoxia.adversarial.objective import Adversarial
 from luoxia.adversarial.penalties import PENALTIES, UnitNorm, input_gradients
 from luoxia.tasks.image_generation.networks import dcgan, mlp
-from luoxia.tasks.image_generation.recipes.gan import PenaltyName
+from luoxia.tasks.image_generation.recipes.adversarial import PenaltyName
 from luoxia.training.objective import Batch, Rng
 from luoxia.training.optimizers import make_optimizer
 from luoxia.training.recipe import Optimizer

@@ -9,7 +9,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, inner, printable
 from luoxia.tasks.image_generation.settings import SampleSettings
 from luoxia.tasks.menu import find
-from luoxia.verbs.settings import MeasureSettings
+from luoxia.tasks.shared.settings import MeasureSettings
 
 DCGAN = find("dcgan")
 

@@ -19,7 +19,7 @@ from luoxia.media.ours import CACHE
 from luoxia.media.text.sources import read_texts
 from luoxia.media.zips import ZipFiles
 from luoxia.runs.run import Run
-from luoxia.verbs.sampling import describe_data
+from luoxia.verbs.data import describe as describe_source
 
 Photos = Callable[..., Path]
 
@@ -387,7 +387,7 @@ def test_a_run_with_data_whose_path_is_no_text_is_recorded_and_found_again(tmp_p
 
 def test_an_empty_path_is_not_the_folder_we_are_in(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photos("."))
-    for call in (describe_data, open_images, read_texts):
+    for call in (describe_source, open_images, read_texts):
         with pytest.raises(UsageError, match="the path is empty: give a folder or a file"):
             call("")
 

@@ -38,21 +38,21 @@ def poison_batches(first: int, last: int) -> None:
 
 def score_without_end(marker: str) -> None:
     """Let a quick score sample on and on, and say so by a file."""
-    from luoxia.tasks.image_generation.training import ImageSession
+    from luoxia.tasks.image_generation.training import GeneratorStage
 
     def score(self, step):
         Path(marker).touch()
         while True:
             self.generator().sample(64)
 
-    ImageSession._quick_score = score
+    GeneratorStage._quick_score = score
 
 
 def sample_without_end(marker: str) -> None:
     """Let a sample grid be of more images than anyone waits for, and say so by a file."""
     from luoxia.tasks.image_generation import training as images
 
-    sample = images.ImageSession.sample
+    sample = images.GeneratorStage.sample
 
     def endless(self, step):
         if not Path(marker).exists():
@@ -62,4 +62,4 @@ def sample_without_end(marker: str) -> None:
             images.GRID = 64
         sample(self, step)
 
-    images.ImageSession.sample = endless
+    images.GeneratorStage.sample = endless

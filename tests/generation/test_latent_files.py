@@ -14,7 +14,7 @@ from luoxia.formats.registry import read_label
 from luoxia.tasks.image_generation import latent_files
 from luoxia.tasks.image_generation.latent_files import read_points
 from luoxia.tasks.image_generation.model import ImageGenerator
-from luoxia.verbs.exploring import interpolate
+from luoxia.verbs.ask import interpolate
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -80,8 +80,8 @@ def test_a_walk_through_several_classes_is_refused_by_name(classy: Path, tmp_pat
 
 
 def test_a_walk_keeps_the_class_of_its_files(classy: Path, tmp_path: Path) -> None:
+    from luoxia.tasks.image_generation.latents import _points
     from luoxia.tasks.image_generation.settings import InterpolateSettings
-    from luoxia.verbs.exploring import _points
 
     np.savez(tmp_path / "a.npz", z=np.ones((1, 8), np.float32), labels=np.array([3]))
     chosen = InterpolateSettings.from_settings({"latents": str(tmp_path / "a.npz"), "seeds": "1"})

@@ -8,10 +8,11 @@ from luoxia.core.errors import UsageError
 from luoxia.media.text.spec import TextSpec
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.provenance.label import Label
-from luoxia.tasks.menu import ClassifyText, EmbedText
 from luoxia.tasks.shared import pooled_model
 from luoxia.tasks.text_classification.model import TextClassifier
+from luoxia.tasks.text_classification.recipes import ClassifyText
 from luoxia.tasks.text_embedding.model import TextEmbedder
+from luoxia.tasks.text_embedding.recipes import EmbedText
 
 SMALL = {"layers": 1, "heads": 2, "width": 16, "longest": 32}
 

@@ -20,7 +20,7 @@ from compatibility.make_runs import weights_digest, write_data
 from luoxia.media.text.tokens import Windows
 from luoxia.nn.torch_private import attends_packed
 from luoxia.nn.transformer import Decoder, TransformerConfig
-from luoxia.verbs.exploring import project
+from luoxia.verbs.ask import project
 
 DEVICE = os.environ.get("LUOXIA_TEST_DEVICE", "cuda")
 pytestmark = [
@@ -181,10 +181,10 @@ def styles(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("call", "given"),
     [
-        ("verbs.sampling:sample", {"n": 4, "out": "grid.png"}),
-        ("verbs.exploring:interpolate", {"seeds": (1, 2), "frames": 3, "out": "walk.gif"}),
-        ("verbs.exploring:mix", {"rows": (1,), "columns": (2, 3), "out": "mix.png"}),
-        ("verbs.exploring:directions", {"n": 2, "out": "directions.npz"}),
+        ("verbs.ask:sample", {"n": 4, "out": "grid.png"}),
+        ("verbs.ask:interpolate", {"seeds": (1, 2), "frames": 3, "out": "walk.gif"}),
+        ("verbs.ask:mix", {"rows": (1,), "columns": (2, 3), "out": "mix.png"}),
+        ("verbs.ask:directions", {"n": 2, "out": "directions.npz"}),
     ],
 )
 def test_its_latents_are_explored_there(

@@ -189,7 +189,9 @@ def test_a_folder_that_is_in_use_is_never_written_to(refused: Refusal, photos: P
 
 def test_an_earlier_run_is_never_overwritten(refused: Refusal, run: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
-    sentence = refused(2, *TRAIN[:-1], f"out={run}")
+    sentence = refused(2, *TRAIN[:-1], f"out={run}", "lr=0.5")
+    assert sentence.startswith(f"out={run} holds a run with lr=")
+    sentence = refused(2, *TRAIN[:-1], f"out={run}", "resume=never")
     assert sentence == f"out={run} already holds files; choose another folder, or: luoxia resume {run}"
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
 
@@ -228,7 +230,7 @@ def test_a_disk_that_is_full_from_the_start(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    import luoxia.verbs.api  # noqa: F401
+    import luoxia.verbs.course  # noqa: F401
 
     refused(2, *TRAIN, f"data={photos}", "condition=concat")  # fills the cache, which needs the disk too
     monkeypatch.setattr(files.os, "fsync", full)
@@ -275,9 +277,9 @@ def test_samples_where_nothing_can_be_written(refused: Refusal, finished: Path, 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES"),
-        (("data=photos",), "measure needs a RUN, or data=IMAGES against=REFERENCE_IMAGES"),
-        (("RUN", "against=photos"), "measure takes a RUN, or data= and against=, not both"),
+        ((), "measure needs a RUN, or data=SAMPLES against=REFERENCES"),
+        (("data=photos",), "measure needs a RUN, or data=SAMPLES against=REFERENCES"),
+        (("RUN", "against=photos"), "unknown key 'against'; known are data, n, seed, device, use, extractor"),
         (("RUN", "n=1"), "n=1: must be 2 or more"),
         (
             ("RUN", "extractor=vgg"),
@@ -334,7 +336,7 @@ def test_a_run_of_a_newer_version(refused: Refusal, run: Path, verb: str) -> Non
 
 
 def test_resuming_what_is_finished(refused: Refusal, finished: Path) -> None:
-    sentence = f"{finished} has done its 20 steps; give more, as in steps=40, "
+    sentence = f"{finished} already finished 20 steps; pass a larger steps=, such as steps=40, "
     sentence += f"or score what there is: luoxia measure {finished}"
     assert refused(2, "resume", finished) == sentence
     assert refused(2, "resume", finished, "steps=20") == sentence
@@ -345,8 +347,8 @@ def test_resuming_after_the_budget_is_spent(
 ) -> None:
     words = ("train", "gan", *tiny, f"data={photos}", "out=new", "budget=0.1s")
     assert luoxia_command(*words).exit_code == 0
-    told, _, advice = refused(2, "resume", "new").partition("; give more, as in ")
-    assert told == "new has used its 0.1 s"
+    told, _, advice = refused(2, "resume", "new").partition("; pass a larger budget=, such as ")
+    assert told == "new already used its 0.1 s"
     assert luoxia_command("resume", "new", advice).exit_code == 0
 
 
@@ -370,7 +372,10 @@ def test_resuming_after_the_data_changed(
     assert luoxia_command("train", "gan", *tiny, f"data={photos}", "steps=2", "out=new").exit_code == 0
     (photos / "003.png").unlink()
     sentence = refused(2, "resume", "new", "steps=4")
-    assert sentence == f"the data at {photos} has changed since new began; put it back or train anew"
+    assert (
+        sentence
+        == f"the data at {photos} has changed since new began; restore the original data or start a new run"
+    )
 
 
 def test_data_that_moved_is_the_same_data(
@@ -450,7 +455,7 @@ def test_a_damaged_model_file(refused: Refusal, run: Path) -> None:
 def test_any_error_is_one_sentence(
     refused: Refusal, photos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, sentence: str
 ) -> None:
-    from luoxia.tasks.sessions import Session
+    from luoxia.training.session import Session
 
     def fail(*arguments: object) -> None:
         raise error

@@ -86,7 +86,7 @@ def test_precision_is_given_when_a_model_is_loaded(named: Path) -> None:
     for settings, told in (
         ({"dtype": "float16"}, "dtype=float16: must be float32 or bfloat16"),
         ({"quantize": "int4"}, "quantize=int4: must be int8"),
-        ({"quantize": "int8"}, "quantize=int8 is for models that write text"),
+        ({"quantize": "int8"}, "quantize=int8 is not for an image generator"),
     ):
         with pytest.raises(luoxia.UsageError, match=told):
             luoxia.load(named, **settings)

@@ -469,7 +469,7 @@ def test_another_form_is_told_with_the_right_one(
 
 def test_a_text_may_begin_with_a_dash(refused: Callable[..., str], run: Path) -> None:
     for text in ("- hello", "--hello", "-x"):
-        assert "is no translator; train one" in refused(2, "translate", run, text)
+        assert "and cannot translate; use luoxia sample" in refused(2, "translate", run, text)
 
 
 @pytest.mark.parametrize(

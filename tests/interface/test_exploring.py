@@ -126,10 +126,13 @@ BAD = [
     (("sample", "run", "direction=4"), "direction=4: this model has the directions 0 to 3"),
     (("export", "run"), "export needs out="),
     (("export", "run", "out=g.pt"), "out=g.pt: must be FILE.onnx"),
-    (("export", "run", "format=huggingface", "out=g"), "is exported as onnx or tensorflow"),
-    (("export", "run", "direction=a2b", "out=g.onnx"), "direction=a2b is for image translators"),
-    (("export", "run", "dtype=bfloat16", "out=g.onnx"), "dtype=bfloat16 is for language models"),
-    (("export", "run", "out=photos/000.onnx"), "is there already"),
+    (
+        ("export", "run", "format=huggingface", "out=g"),
+        "format=huggingface: must be one of onnx or tensorflow",
+    ),
+    (("export", "run", "direction=a2b", "out=g.onnx"), "unknown key 'direction'"),
+    (("export", "run", "dtype=bfloat16", "out=g.onnx"), "unknown key 'dtype'"),
+    (("export", "run", "out=photos/000.onnx"), "already exists"),
 ]
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 import luoxia
 from luoxia.interchange.huggingface import load_folder
 from luoxia.interchange.peft import load_adapter
-from luoxia.tasks.menu import GPT
+from luoxia.tasks.language_modeling.recipes import GPT
 
 SMALL = ("batch=4", "context=24", "score_samples=0", "sample_every=0", "device=cpu", "precision=fp32")
 TEXT = "the cat sat on the mat, and the dog sat too. "

@@ -13,7 +13,7 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 import luoxia
-from luoxia.tasks.image_generation.transfer import ANEW
+from luoxia.tasks.image_generation.tuning import ANEW
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training.checkpoint import load_latest
 

@@ -18,7 +18,7 @@ from luoxia.media.text.chat import ChatTemplate
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.runs.report import write_report
 from luoxia.runs.run import Run
-from luoxia.tasks.image_generation.training import ImageSession
+from luoxia.tasks.image_generation.task import ImageGeneration
 
 NESTED = '{"a":' * 100_000
 ODD: tuple[Any, ...] = (None, True, -1, 10**400, "\x1b[2J\nx", [], {}, [1], {"a": 1})
@@ -306,7 +306,7 @@ def test_what_is_not_the_folders_fault_is_not_told_as_such(
     def fail(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(ImageSession, "open_model", fail)
+    monkeypatch.setattr(ImageGeneration, "load", fail)
     with pytest.raises(type(fault)):
         luoxia.load(run)
 

@@ -228,9 +228,9 @@ def test_pickles_are_never_opened(here, refused):
 
 def test_an_encoder_writes_nothing(here, refused):
     save_model(here / "model", "Bert")
-    assert "which writes nothing" in refused(2, "sample", "model", "prompt=a")
+    assert "cannot generate text" in refused(2, "sample", "model", "prompt=a")
     (here / "words.txt").write_text("the cat " * 200)
-    assert "text encoder" in refused(2, "finetune", "model", "data=words.txt")
+    assert "is an encoder" in refused(2, "finetune", "model", "data=words.txt")
     assert load_folder(here / "model").kept  # the pooler, for saving it again
 
 
@@ -251,4 +251,4 @@ def test_it_is_measured_on_text(here, luoxia_command, refused):
     assert "needs" in refused(2, "measure", "model") or "data=TEXT" in refused(2, "measure", "model")
     assert "n=" in refused(2, "measure", "model", "data=text.txt", "n=5")
     save_model(here / "bert", "Bert")
-    assert "only language models" in refused(2, "measure", "bert", "data=text.txt")
+    assert "is an encoder" in refused(2, "measure", "bert", "data=text.txt")

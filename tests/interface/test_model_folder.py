@@ -66,7 +66,7 @@ def full(*_: object, **__: object) -> None:
         (text, "copy_foreign"),
         (text, "write_adapter"),
         (Tokenizer, "save"),
-        (text.TextSession, "card"),
+        (text.LanguageStage, "card"),
     ],
 )
 def test_a_write_that_fails_leaves_the_old_model(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import luoxia
 from luoxia.core.errors import UsageError
-from luoxia.verbs import api, exploring, sampling
+from luoxia.verbs import ask
 
 VERBS = {
     "sample": (), "interpolate": (), "mix": (), "directions": (), "project": ("a.png",), "translate": ("a text",),
@@ -28,8 +29,7 @@ def test_a_misspelled_run_is_told_before_a_key(verb: str, here: Path, refused: C
 @pytest.mark.parametrize(
     "call",
     [
-        sampling.sample, sampling.export, sampling.measure, exploring.interpolate, exploring.mix, exploring.directions,
-        api.finetune, api.resume,
+        ask.sample, luoxia.export, ask.interpolate, ask.mix, ask.directions, luoxia.finetune, luoxia.resume,
     ],
 )  # fmt: skip
 def test_in_python_too(call: Callable, here: Path) -> None:

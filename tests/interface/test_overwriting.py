@@ -122,7 +122,7 @@ def test_a_sheet_that_nothing_could_read_is_refused(refused: Refusal, finished: 
 def test_the_need_of_many_images_is_told_before_they_are_made(
     luoxia_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luoxia.verbs.sampling.LARGE", 1000)
+    monkeypatch.setattr("luoxia.tasks.image_generation.sampling.LARGE", 1000)
     few, many = (luoxia_command("sample", finished, f"n={n}", f"out={n}.npz") for n in (2, 70))
     assert "images of 8 × 8 × 3: 0.0 GiB before they are packed" in many.stderr
     assert few.stderr == ""
@@ -167,7 +167,7 @@ def test_text_is_labeled_and_replaced_only_while_nobody_changed_it(
 
 
 def test_a_text_comes_in_pieces_not_in_characters(letters: Path) -> None:
-    from luoxia.verbs.sampling import sample
+    from luoxia.verbs.ask import sample
 
     assert len(sample(str(letters), n=3, max_tokens=4)) == 3
 
@@ -243,8 +243,7 @@ def test_a_word_that_is_also_a_file_is_never_guessed(
 
 
 def test_python_says_which_it_is(answering: dict[str, Path]) -> None:
-    from luoxia.verbs.asking import classify, embed
-    from luoxia.verbs.sampling import translate
+    from luoxia.verbs.ask import classify, embed, translate
 
     Path("hello.txt").write_text("one 2\none 3\n")
     run, embedder = str(answering["classify"]), str(answering["embed"])
@@ -341,5 +340,5 @@ def test_images_are_never_translated_over_themselves(
 def test_an_export_never_goes_through_a_link(refused: Refusal, finished: Path, here: Path) -> None:
     pytest.importorskip("onnx")
     Path("a.onnx").symlink_to(here / "nowhere.onnx")
-    assert "is there already" in refused(2, "export", finished, "out=a.onnx")
+    assert "already exists" in refused(2, "export", finished, "out=a.onnx")
     assert Path("a.onnx").is_symlink()

@@ -16,7 +16,7 @@ import luoxia
 from luoxia.tasks.image_generation.recipes.gan import GAN
 from luoxia.tasks.menu import recorded
 from luoxia.training import own
-from luoxia.verbs import exploring, sampling
+from luoxia.verbs import ask
 
 MINE = """
 from luoxia.tasks.image_generation.recipes.gan import GAN
@@ -221,8 +221,8 @@ def test_what_is_not_a_path_cannot_be_used(mine: Path, wrong: object) -> None:
         lambda run: luoxia.resume(run, steps=3, use="mine.py", quiet=True),
         lambda run: luoxia.measure(run, n=10, use="mine.py", quiet=True),
         lambda run: luoxia.finetune(run, data=None, steps=1, use="mine.py", quiet=True),
-        lambda run: sampling.sample(str(run), n=1, use="mine.py"),
-        lambda run: exploring.directions(str(run), n=1, use="mine.py"),
+        lambda run: ask.sample(str(run), n=1, use="mine.py"),
+        lambda run: ask.directions(str(run), n=1, use="mine.py"),
     ],
 )
 def test_use_as_an_argument(mine: Path, call: Callable) -> None:

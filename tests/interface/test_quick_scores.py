@@ -77,14 +77,14 @@ def test_quick_scores_of_sentences_are_spread_and_signed(here: Path) -> None:
 
 def test_the_share_of_classes_is_of_all_samples(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of the first, which for a translator are those of the first held-out images."""
-    from luoxia.tasks.shared.image_training import PictureSession
+    from luoxia.tasks.shared.image_training import ImageStage
 
     class Extractor:
         @staticmethod
         def probabilities(features: np.ndarray) -> np.ndarray:
             return np.eye(2)[features]
 
-    class Session(PictureSession):
+    class Session(ImageStage):
         real = (type("D", (), {"classes": ("a", "b")}), None, None)
         reference = type("R", (), {"extractor": Extractor})
 

@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     assert stdout == ""
     assert "Traceback" not in stderr
     last = re.fullmatch(
-        rf"luoxia: stopped by {number.name} at step ([\d,]+), everything is saved; go on with: luoxia resume stopped",
+        rf"luoxia: stopped by {number.name} at step ([\d,]+), everything is saved; to continue: luoxia resume stopped",
         stderr.splitlines()[-1],
     )
     assert last, stderr

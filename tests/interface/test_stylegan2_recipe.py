@@ -7,7 +7,7 @@ import pytest
 
 import luoxia
 from luoxia.formats.registry import read_label
-from luoxia.verbs.sampling import sample
+from luoxia.verbs.ask import sample
 
 CORNERS = [
     (slice(1, 4), slice(1, 4)),

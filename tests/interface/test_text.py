@@ -132,8 +132,8 @@ def test_bad_settings_are_one_sentence(words, refused, words_, sentence):
 def test_packed_documents_are_predicted_as_if_alone(here, style):
     """The rows that training packs: every document's logits are those it has by itself, wherever it stands."""
     from luoxia.media.text.corpus import open_corpus
+    from luoxia.tasks.language_modeling.recipes import GPT
     from luoxia.tasks.language_modeling.scores import to_batch
-    from luoxia.tasks.menu import GPT
 
     rng = np.random.default_rng()
     texts = ["".join(chr(97 + i) for i in rng.integers(0, 26, rng.integers(1, 12))) for _ in range(40)]
@@ -165,11 +165,11 @@ def test_a_dry_run_of_text(words, luoxia_command):
 def test_keys_of_images_are_refused(words, luoxia_command, refused):
     luoxia_command(*TRAIN, "steps=2", "out=run")
     assert "unknown key 'truncation'" in refused(2, "sample", "run", "truncation=0.5")
-    assert "extractor= is for images" in refused(2, "measure", "run", "extractor=self")
+    assert "unknown key 'extractor'" in refused(2, "measure", "run", "extractor=self")
 
 
 def test_the_classic_style_is_trained_as_the_classics_are():
-    from luoxia.tasks.menu import GPT
+    from luoxia.tasks.language_modeling.recipes import GPT
 
     classic = GPT.from_settings(
         {"style": "gpt2", "optimizer": {"clip": 2.0}, "size": "base", "context": 1024}

@@ -50,7 +50,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(numbers, luoxia_command):
         words = (f"steps={steps}", "schedule=constant", "score_samples=2", f"out={out}")
         assert luoxia_command(*TRAIN, *words).exit_code == 0
     assert luoxia_command("resume", "parts", "steps=8").exit_code == 0
-    assert "is a translator: ask it with" in luoxia_command("sample", "parts").stderr
+    assert "and cannot sample; use luoxia translate" in luoxia_command("sample", "parts").stderr
     measured = luoxia_command("measure", "parts", "--json")
     assert measured.exit_code == 0, measured.stderr
     records = map(json.loads, Path("parts/metrics.jsonl").read_text(encoding="utf-8").splitlines())

@@ -175,7 +175,7 @@ def test_what_cannot_be_translated_is_one_sentence(run, mixed, refused, sides):
     Path("full").mkdir()
     Path("full/x.png").touch()
     assert "is there already" in refused(2, "translate", run, mixed, "out=full")
-    assert "is a translator of images: ask it with luoxia translate" in refused(2, "sample", run)
+    assert "and cannot sample; use luoxia translate" in refused(2, "sample", run)
     assert not Path("x").exists() and not Path("x.png").exists()
 
 
@@ -205,8 +205,8 @@ def test_a_translator_is_exported_one_direction_to_a_file(run, luoxia_command):
     [
         (("direction=b2a", "out=t.onnx"), "direction=b2a: this model translates a2b only"),
         (("direction=up", "out=t.onnx"), "direction=up"),
-        (("format=tensorflow", "out=t"), "is exported as onnx"),
-        (("dtype=float16", "out=t.onnx"), "dtype=float16 is for language models"),
+        (("format=tensorflow", "out=t"), "format=tensorflow: must be onnx"),
+        (("dtype=float16", "out=t.onnx"), "unknown key 'dtype'"),
     ],
 )
 def test_what_a_translator_cannot_be_exported_as(run, refused, words, told):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from luoxia.core.errors import LuoxiaError
-from luoxia.media.image.neighbor_grid import neighbors_picture
+from luoxia.media.image.neighbor_grid import neighbor_grid
 from luoxia.media.image.reference import Reference
-from luoxia.media.image.scores import measure
+from luoxia.media.image.scores import measure_samples as measure
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,11 @@ def test_the_name_follows_the_extractor(small, pixels):
 def test_picture_shows_pairs():
     fake = np.full((2, 4, 4, 1), 10, np.uint8)
     real = np.full((3, 8, 8, 3), 200, np.uint8)
-    picture = neighbors_picture(fake, real, [(0, 2), (1, 0), (1, 1)], columns=2, gap=1)
+    picture = neighbor_grid(fake, real, [(0, 2), (1, 0), (1, 1)], columns=2, gap=1)
     assert picture.dtype == np.uint8 and picture.ndim == 3
     assert (picture[3:7, 3:7] == 10).all() and (picture[3:7, 8:12] == 200).all()
     assert (picture == 10).all(2).sum() == 3 * 16 and (picture == 200).all(2).sum() == 3 * 16
-    assert neighbors_picture(fake, real, []).shape[2] == 3
+    assert neighbor_grid(fake, real, []).shape[2] == 3
 
 
 def test_frechet_floor_is_what_fresh_real_images_score(pixels):

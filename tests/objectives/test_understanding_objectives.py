@@ -6,9 +6,10 @@ import torch
 from sklearn.metrics import log_loss
 
 from luoxia.media.text.spec import TextSpec
-from luoxia.tasks.menu import ClassifyText, EmbedText
 from luoxia.tasks.text_classification.objective import LabeledTexts
+from luoxia.tasks.text_classification.recipes import ClassifyText
 from luoxia.tasks.text_embedding.objective import TextPairs, differing, info_nce
+from luoxia.tasks.text_embedding.recipes import EmbedText
 from luoxia.training.objective import Rng
 
 SMALL = {"layers": 1, "heads": 2, "width": 16, "longest": 12}

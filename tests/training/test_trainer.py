@@ -16,7 +16,8 @@ from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
 from luoxia.tasks.image_generation.recipes.transformer_gan import TransformerGAN
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
-from luoxia.tasks.menu import GPT, RECIPES
+from luoxia.tasks.language_modeling.recipes import GPT
+from luoxia.tasks.menu import RECIPES
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training import checkpoint
 from luoxia.training import optimizers as optimizers

@@ -202,10 +202,10 @@ class _Help(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
-        names = next(verb.settings for verb in VERBS if verb.name == self.name)
-        for name in names:
-            keys = _imported(name)
-            if len(names) > 1:
+        verb = next(verb for verb in VERBS if verb.name == self.name)
+        classes = verb.key_classes() if verb.keys else []
+        for keys in classes:
+            if len(classes) > 1:
                 printing.say(f"\n{keys.__doc__}")
             printing.print_keys(keys)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
+from luoxia import registry
 from luoxia.cli import printing
 
 
@@ -24,8 +26,8 @@ class Verb:
 
     ``call`` and ``plan`` (what ``--dry-run`` calls instead) are MODULE:FUNCTION in luoxia, imported when work starts;
     they take the words and then the keys. A path that they return is printed as it is, any other result by ``show``,
-    or as what ``as_json`` makes of it. ``settings`` names the classes (MODULE:CLASS) whose keys ``--help``
-    lists; ``keys=False``: it takes none.
+    or as what ``as_json`` makes of it. ``settings`` names the class (MODULE:CLASS) whose keys ``--help``
+    lists, of a verb that asks no task; ``keys=False``: it takes none.
     """
 
     name: str
@@ -34,7 +36,7 @@ class Verb:
     words: tuple[Word, ...]
     show: Callable[[Any], None]
     as_json: Callable[[Any], Any]
-    settings: tuple[str, ...] = ()
+    settings: str = ""
     plan: str = ""
     epilog: str | None = None
     keys: bool = True
@@ -44,7 +46,18 @@ class Verb:
         """What looks at its first word before all else, where that is a run or a model; MODULE:FUNCTION, or ""."""
         if self.words[0].name not in ("run", "model"):
             return ""
-        return f"runs.folder:require_{'run' if self.name in ('resume', 'measure') else 'model'}"
+        return f"verbs.request:require_{'run' if self.name in ('resume', 'measure') else 'model'}"
+
+    def key_classes(self) -> list[Any]:
+        """The classes whose keys it takes: its own, or those of every task, or medium, that can be asked."""
+        if self.settings:
+            module, _, name = self.settings.partition(":")
+            return [getattr(import_module(f"luoxia.{module}"), name)]
+        if self.name == "data":
+            return [medium.keys for medium in registry.media() if medium.keys.model_fields]
+        return [
+            task.capabilities[self.name].keys for task in registry.tasks() if self.name in task.capabilities
+        ]
 
 
 def _texts(made: Any) -> dict[str, Any]:
@@ -63,16 +76,16 @@ VERBS = (
     Verb(
         "train",
         "Train a model: luoxia train dcgan data=photos/ size=64 budget=10m.",
-        "verbs.starting:train",
+        "verbs.train:train",
         (Word("recipe", "A name from `luoxia recipes`, or FILE.py:CLASS."),),
-        plan="verbs.starting:plan",
+        plan="verbs.train:plan",
         epilog="The keys of a recipe, with their defaults: luoxia recipes NAME",
         **_TRAINED,
     ),
     Verb(
         "resume",
         "Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000.",
-        "verbs.starting:resume",
+        "verbs.train:resume",
         (Word("run", "A run's folder."),),
         epilog="Keys: steps, budget, data, against, device, compile, keep and those that end in _every.",
         **_TRAINED,
@@ -81,80 +94,67 @@ VERBS = (
         "finetune",
         "Go on from a trained model on other data: "
         "luoxia finetune runs/gpt-1 data=letters/ lora=8 | runs/dcgan-1 data=photos/ freeze_d=2.",
-        "verbs.starting:finetune",
+        "verbs.train:finetune",
         (Word("model", "A run, a model folder, or a Hugging Face folder."),),
-        plan="verbs.starting:plan_finetune",
+        plan="verbs.train:plan_finetune",
         epilog="Keys: those of the recipe, such as lora=8 or freeze_d=2; luoxia recipes NAME",
         **_TRAINED,
     ),
     Verb(
         "export",
         "Write a model for other toolkits: luoxia export runs/gpt-1 out=FOLDER | runs/dcgan-1 out=FILE.onnx.",
-        "verbs.sampling:export",
+        "verbs.ask:export",
         (Word("run", "The run of a language model or an image generator, or its model folder."),),
-        settings=("verbs.settings:ExportSettings",),
         **_WRITTEN,
     ),
     Verb(
         "sample",
         "Generate: luoxia sample runs/dcgan-1 n=64 seed=1 out=grid.png | folder/ | samples.npz | walk.gif.",
-        "verbs.sampling:sample",
+        "verbs.ask:sample",
         (Word("run", "A run's folder, or a model folder."),),
-        settings=(
-            "tasks.image_generation.settings:SampleSettings",
-            "tasks.language_modeling.settings:TextSettings",
-        ),
         **_SAID,
     ),
     Verb(
         "interpolate",
         "Walk through latents: luoxia interpolate runs/dcgan-1 seeds=1,2,3 out=walk.mp4 | walk.gif.",
-        "verbs.exploring:interpolate",
+        "verbs.ask:interpolate",
         (Word("run", "An image generator's run, or its model folder."),),
-        settings=("tasks.image_generation.settings:InterpolateSettings",),
         **_WRITTEN,
     ),
     Verb(
         "mix",
         "Mix styles: luoxia mix runs/stylegan2-1 rows=1,2,3 columns=4,5,6 layers=coarse out=grid.png.",
-        "verbs.exploring:mix",
+        "verbs.ask:mix",
         (Word("run", "The run of a generator with styles, or its model folder."),),
-        settings=("tasks.image_generation.settings:MixSettings",),
         **_WRITTEN,
     ),
     Verb(
         "project",
         "Find the latent of an image: luoxia project runs/dcgan-1 photo.jpg out=photo.npz.",
-        "verbs.exploring:project",
+        "verbs.ask:project",
         (
             Word("run", "An image generator's run, or its model folder."),
             Word("image", "An image file; its middle is cut to the generator's shape."),
         ),
-        settings=("tasks.image_generation.settings:ProjectSettings",),
         **_WRITTEN,
     ),
     Verb(
         "directions",
         "Find what a generator can be steered by: luoxia directions runs/dcgan-1 n=8 out=directions.npz.",
-        "verbs.exploring:directions",
+        "verbs.ask:directions",
         (Word("run", "An image generator's run, or its model folder."),),
-        settings=("tasks.image_generation.settings:DirectionsSettings",),
         **_WRITTEN,
     ),
     Verb(
         "translate",
         'Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de; '
         "images: luoxia translate runs/cyclegan-1 photos/ out=translated/ direction=a2b.",
-        "verbs.sampling:translate_word",
+        "verbs.ask:translate_word",
         (
             Word("run", "A translator's run, or its model folder."),
             Word(
                 "what", "A text, or a file to translate line by line; an image, or a folder or zip of them."
             ),
-        ),
-        settings=(
-            "tasks.text_translation.settings:TranslateSettings",
-            "tasks.image_translation.settings:TranslateImageSettings",
         ),
         show=printing.print_translation,
         as_json=printing.translation_as_json,
@@ -163,12 +163,11 @@ VERBS = (
         "classify",
         "Say the class of texts: "
         'luoxia classify runs/classify-text-1 "A text." | texts.txt out=FILE.jsonl | FILE.csv.',
-        "verbs.asking:classify_word",
+        "verbs.ask:classify_word",
         (
             Word("run", "A text classifier's run, or its model folder."),
             Word("text", "A text, or a file of them, one a line or row."),
         ),
-        settings=("tasks.text_classification.settings:ClassifySettings",),
         show=printing.print_classes,
         as_json=lambda rows: {"texts": rows},
     ),
@@ -176,21 +175,19 @@ VERBS = (
         "embed",
         "Embed texts, or compare two: "
         'luoxia embed runs/embed-text-1 texts.txt out=FILE.npy | "One." against="Another".',
-        "verbs.asking:embed_word",
+        "verbs.ask:embed_word",
         (
             Word("run", "A text embedder's run, or its model folder."),
             Word("text", "A text, or a file of them, one a line or row."),
         ),
-        settings=("tasks.text_embedding.settings:EmbedSettings",),
         show=printing.print_cosines,
         as_json=lambda cosines: {"similarity": cosines},
     ),
     Verb(
         "measure",
         "Score a run, or any images: luoxia measure RUN | luoxia measure data=A against=B.",
-        "verbs.sampling:measure",
+        "verbs.measure:measured",
         (Word("run", "A run's folder.", optional=True),),
-        settings=("verbs.settings:MeasureSettings",),
         show=printing.print_scores,
         as_json=lambda measurement: measurement.as_dict(),
     ),
@@ -206,13 +203,12 @@ VERBS = (
     Verb(
         "data",
         "Say what would be read from a path: luoxia data photos/ size=64.",
-        "verbs.sampling:describe_data",
+        "verbs.data:describe",
         (
             Word(
                 "path", "Images or text: a folder or a file; the embedded digits if left out.", optional=True
             ),
         ),
-        settings=("media.image.keys:DataSettings",),
         show=printing.print_pairs,
         as_json=dict,
     ),
@@ -221,7 +217,7 @@ VERBS = (
         "Show what the cache holds, or make room in it: luoxia cache | cache clear | cache limit=20G.",
         "verbs.cache:manage",
         (Word("action", "clear: remove every entry.", optional=True),),
-        settings=("verbs.settings:CacheSettings",),
+        settings="verbs.settings:CacheSettings",
         show=printing.print_pairs,
         as_json=dict,
     ),

@@ -101,11 +101,15 @@ class Config(BaseModel):
             section = cls.model_fields[name].default if name in cls.model_fields else None
             if isinstance(section, Config) and isinstance(value, Mapping):
                 value = type(section).current(value, tell)
-            new = _reworded(value, words[name]) if name in words else value
+            old = _words_of(value) & words[name].keys() if name in words else set()
+            new = _reworded(value, words[name]) if old else value
             if tell and name != key:
                 tell(f"{key}= is now called {name}=; the old name works until 1.0")
-            if tell and new != value:
-                tell(f"{name}={as_words(_words(value))} is now written {name}={as_words(_words(new))}")
+            for word in sorted(old):
+                if tell:
+                    tell(
+                        f"{name}={word} is now written {name}={words[name][word]}; the old word works until 1.0"
+                    )
             found = merge(found, {name: new})
         return found
 
@@ -130,6 +134,11 @@ class Config(BaseModel):
 def _inherited(kind: type[Config], table: str) -> dict[str, Any]:
     """A class's table of old names, with those of the classes that it is made of."""
     return {old: new for base in reversed(kind.__mro__) for old, new in base.__dict__.get(table, {}).items()}
+
+
+def _words_of(value: Any) -> set[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return {part for part in parts if isinstance(part, str)} if isinstance(parts, list | tuple) else set()
 
 
 def _reworded(value: Any, words: Mapping[str, str]) -> Any:
@@ -553,7 +562,8 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 def _own_words(first: Any, key: str) -> str:
     context = {**(first.get("ctx") or {}), "section": key}
     context |= {name: f"{bound:g}" for name, bound in context.items() if isinstance(bound, float)}
-    context["expected"] = str(context.get("expected")).replace("'", "")
+    context["expected"] = expected = str(context.get("expected")).replace("'", "")
+    context["choices"] = f"one of {expected}" if " or " in expected else expected
     kinds = {
         "int_parsing": "must be a whole number",
         "int_type": "must be a whole number",
@@ -566,7 +576,7 @@ def _own_words(first: Any, key: str) -> str:
         "greater_than_equal": "must be {ge} or more",
         "less_than": "must be less than {lt}",
         "less_than_equal": "must be {le} or less",
-        "literal_error": "must be one of {expected}",
+        "literal_error": "must be {choices}",
         "missing": "is missing: give it a value",
         "too_short": "must be {min_length} or more values, joined by commas",
         "too_long": "must be {max_length} values at most, joined by commas",
@@ -635,3 +645,12 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def given_keys(config: Config, prefix: str = "") -> set[str]:
+    """The dotted keys that were set, and not left at their defaults."""
+    keys: set[str] = set()
+    for name in config.model_fields_set:
+        value = getattr(config, name)
+        keys |= given_keys(value, f"{prefix}{name}.") if isinstance(value, Config) else {prefix + name}
+    return keys

@@ -49,3 +49,7 @@ def told_once() -> Iterator[None]:
 
 class OldNameWarning(FutureWarning):
     """A key or a word has a new name; the old one works until 1.0."""
+
+
+class NothingLeftError(UsageError):
+    """A run has done all its steps, or used its budget."""

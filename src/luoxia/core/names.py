@@ -85,3 +85,8 @@ def nearby(place: Path) -> str:
     close = difflib.get_close_matches(place.name, names, n=3, cutoff=0.5)
     found = " or ".join(str(parent / name) for name in close)
     return f": did you mean {found}?" if close else ": check the path"
+
+
+def absolute(path: str) -> str:
+    """The path, from wherever it is looked for later."""
+    return str(Path(path).resolve())

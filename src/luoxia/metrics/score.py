@@ -106,6 +106,17 @@ class Score:
         return self.value - other.value
 
 
+@dataclass(frozen=True)
+class Measurement(Scores):
+    """Scores measured together."""
+
+    scores: list[Score]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {"scores": [score.as_dict() for score in self.scores]}
+
+
 def _short(value: float) -> str:
     """Three significant digits, without an exponent where that stays readable: 12.3, 0.90, 0.0123, 1234."""
     if value == 0:

@@ -47,8 +47,8 @@ class RunRecord:
     @property
     def unit(self) -> str:
         """What is counted as seen in training."""
-        told = mapping(self.facts.get("data")).get("unit")
-        return str(told or ("rows" if self.is_text else "images"))
+        unit = self.facts.get("unit") or mapping(self.facts.get("data")).get("unit")
+        return str(unit or ("rows" if self.is_text else "images"))
 
     @property
     def last_step(self) -> float:

@@ -17,10 +17,11 @@ from luoxia.core.regular import open_regular
 from luoxia.runs.records import is_line, is_record, problem
 from luoxia.runs.trackers import Write, scalars
 
-FORMAT = 1
+FORMAT = 2
 """The version of the folder's layout; a run of a newer one is refused."""
 _PLACES = (
-    "metrics.jsonl", ".lock", "model", "checkpoints", "samples", "scores", "generated", "tensorboard", "wandb", "mlruns"
+    "metrics.jsonl", ".lock", "model", "checkpoints", "stages", "samples", "scores", "generated",
+    "tensorboard", "wandb", "mlruns",
 )  # fmt: skip
 """What is written into, and must lie in the run's own folder."""
 
@@ -32,6 +33,12 @@ class Run:
         self.path = path
         self.manifest = manifest
         self.tracker: Write | None = None
+        self.stage = ""
+        self._before = 0.0
+
+    def enter(self, stage: str, before: float) -> None:
+        """Records are from now on those of a stage, ``before`` which others took so many seconds."""
+        self.stage, self._before = stage, before
 
     def __fspath__(self) -> str:
         """The folder: a run may be given wherever a path may."""
@@ -41,6 +48,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Where the checkpoints lie."""
         return self.path / "checkpoints"
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether there is anything to continue from, in whatever stage."""
+        return any(self.checkpoints.glob("step_*")) or any(self.path.glob("stages/*/checkpoints/step_*"))
 
     @property
     def model(self) -> Path:
@@ -145,8 +157,9 @@ class Run:
         write_file(self.path / "run.json", json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n")
 
     def append(self, kind: str, step: int, seconds: float, **content: Any) -> None:
-        """Add a line to metrics.jsonl."""
-        record = {"kind": kind, "step": step, "seconds": round(seconds, 3), **content}
+        """Add a line to metrics.jsonl: of a step of the present stage, after so many seconds of it."""
+        stage = {"stage": self.stage} if self.stage else {}
+        record = {"kind": kind, "step": step, "seconds": round(self._before + seconds, 3), **stage, **content}
         line = json.dumps(_strict(record), ensure_ascii=False, allow_nan=False)
         path = self.path / "metrics.jsonl"
         refuse_link(path)
@@ -182,8 +195,13 @@ class Run:
                 yield record
 
     def rewind(self, step: int) -> None:
-        """Drop the records after ``step``: training goes on from there and will write them again."""
-        kept = [line for line, record in self._lines() if record is not None and record["step"] <= step]
+        """Drop the present stage's records after ``step``: training continues there and writes them again."""
+        kept = [
+            line
+            for line, record in self._lines()
+            if record is not None
+            and (record.get("stage", self.stage) != self.stage or record["step"] <= step)
+        ]
         write_file(self.path / "metrics.jsonl", b"".join(line.rstrip(b"\n") + b"\n" for line in kept))
 
     def _lines(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:

@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.provenance.label import Label, Parent
-from luoxia.runs.folder import model_folder
+from luoxia.tasks.record import ModelRecord
 from luoxia.training.checkpoint_files import latest_named, sha256_of
 
 
-def label_of(model: Any, path: str | Path, *, ema: bool = True) -> Label:
-    """The label of files that the ``model`` opened from ``path`` makes."""
+def label_of(model: Any, record: ModelRecord, *, ema: bool = True) -> Label:
+    """The label of files that the ``model`` of ``record`` makes."""
     details: Label = model.details
-    return replace(details, model=weights_digest(path, ema=ema))
+    return replace(details, model=weights_digest(record, ema=ema))
 
 
-def weights_digest(path: str | Path, *, ema: bool = True) -> str:
+def weights_digest(record: ModelRecord, *, ema: bool = True) -> str:
     """SHA-256 of ``model.safetensors``; "" where there is none.
 
     Of weights in several files, that of their digests, one a line. With ``ema=False``, that of the manifest of the
     run's newest checkpoint, which lists its files.
     """
-    if not ema:
-        checkpoints = Path(path) / "checkpoints"
+    if not ema and record.run is not None:
+        checkpoints = record.run.checkpoints
         return sha256_of(checkpoints / latest_named(checkpoints) / "manifest.json")
-    files = sorted(model_folder(path).glob("model*.safetensors"))
+    files = sorted(record.folder.glob("model*.safetensors"))
     digests = [sha256_of(file) for file in files]
     return digests[0] if len(digests) == 1 else _joined(digests)
 

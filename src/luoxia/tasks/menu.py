@@ -1,4 +1,4 @@
-"""The menu: one file a family, a typed config and ``build()``."""
+"""The recipes of all tasks, by name."""
 
 from __future__ import annotations
 
@@ -6,41 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from luoxia import registry
 from luoxia.core.config import merge, nearest, shown, warn_of_old_name
 from luoxia.core.errors import UsageError
-from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
-from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP, ImageGAN
-from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
-from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
-from luoxia.tasks.image_generation.recipes.transformer_gan import TransformerGAN
-from luoxia.tasks.image_translation.recipes import CUT, CycleGAN, UnpairedRecipe
-from luoxia.tasks.language_modeling.recipes import GPT
-from luoxia.tasks.shared.image_recipe import ImageRecipe
-from luoxia.tasks.text_classification.recipes import ClassifyText
-from luoxia.tasks.text_embedding.recipes import EmbedText
-from luoxia.tasks.text_translation.recipes import Translate
 from luoxia.training import own
 from luoxia.training.recipe import Recipe
 
-MENU: tuple[type[Recipe], ...] = (
-    GAN,
-    CGAN,
-    DCGAN,
-    WGAN,
-    WGANGP,
-    StyleGAN2,
-    R3GAN,
-    TransformerGAN,
-    CycleGAN,
-    CUT,
-    GPT,
-    Translate,
-    ClassifyText,
-    EmbedText,
-)
-FAMILIES = (AdversarialRecipe, UnpairedRecipe, GPT, Translate, ClassifyText, EmbedText)
-"""What a recipe is one of: there is a session for each."""
-RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in MENU}
+RECIPES: dict[str, type[Recipe]] = {
+    recipe.name: recipe for task in registry.tasks() for recipe in task.recipes
+}
 
 
 def find(name: str) -> type[Recipe]:
@@ -72,18 +46,10 @@ def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) 
     own.check_at_rest()
     own.check_kept(chosen)
     config = chosen.from_settings(merge(base, chosen.current(settings, warn_of_old_name)))
-    if not isinstance(config, FAMILIES):
-        kinds = " or ".join(f"luoxia.tasks.menu.{kind.__name__}" for kind in FAMILIES)
-        raise UsageError(f"{type(config).__name__} must be a subclass of {kinds}")
+    registry.task_of(config)
     return config
 
 
 def menu(name: str | None = None) -> dict[str, type[Recipe]] | type[Recipe]:
     """All recipes by name, or the one of that name."""
     return RECIPES if name is None else find(name)
-
-
-__all__ = [
-    "GPT", "RECIPES", "AdversarialRecipe", "ClassifyText", "EmbedText", "ImageGAN", "ImageRecipe", "Recipe",
-    "Translate", "UnpairedRecipe", "configure", "find", "recorded",
-]  # fmt: skip

@@ -19,6 +19,7 @@ from luoxia.core.config import (
     Whole,
     shortest,
 )
+from luoxia.core.names import absolute
 
 if TYPE_CHECKING:
     from luoxia.training.objective import Objective
@@ -85,6 +86,8 @@ class Recipe(Config):
     """A named, published way to train a family of models. Subclass it, add fields, and write ``build``."""
 
     renamed: ClassVar[Mapping[str, str]] = {"optimiser": "optimizer"}
+    task: ClassVar[Any] = None
+    """The ``luoxia.tasks.base.Task`` that it trains, where that is one of your own."""
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
     source: ClassVar[str] = ""
@@ -126,6 +129,9 @@ class Recipe(Config):
     workers: Annotated[Whole, Field(ge=0, le=256)] | Literal["auto"] = Field(
         "auto",
         description="threads or processes that load data not held in memory; auto: one a core, at most 8",
+    )
+    resume: Literal["auto", "never"] = Field(
+        "auto", description="auto: a run of the same settings at out is continued; never: it is refused"
     )
     log: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
         "none",
@@ -201,3 +207,12 @@ class Recipe(Config):
     def learning_rates(self) -> dict[str, float]:
         """Learning rates by network, where they differ from ``lr``."""
         return {}
+
+
+def resolve(recipe: Recipe, settled: dict[str, Any]) -> Any:
+    """The recipe with every default settled: by the data, by the folder it was named in, by its budget."""
+    if recipe.data is not None:
+        settled["data"] = absolute(recipe.data)
+    if recipe.budget is not None and "steps" not in recipe.model_fields_set:
+        settled["steps"] = NO_LIMIT
+    return recipe.model_copy(update=settled)

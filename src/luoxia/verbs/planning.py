@@ -8,18 +8,15 @@ from typing import Any
 
 import torch
 
-from luoxia.core.config import nest
+from luoxia import registry
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
-from luoxia.tasks.menu import Recipe, configure
-from luoxia.tasks.sessions import session_of
 from luoxia.training.distributed import World
 from luoxia.training.hardware import choose_device, peak_memory
+from luoxia.training.recipe import Recipe
 from luoxia.training.session import count
 from luoxia.training.trainer import Trainer
-from luoxia.verbs.api import how_many_skipped, settled_session, tuned_settings
-from luoxia.verbs.opening import using
-from luoxia.verbs.settings import PlanSettings
+from luoxia.verbs.course import how_many_skipped, settled_session
 
 FLOAT = 4
 """Bytes of a weight, of its gradient, of each moment."""
@@ -27,20 +24,16 @@ MOMENTS = {"adam": 2, "adamw": 2, "muon": 2, "rmsprop": 1, "sgd": 0}
 """Numbers that an optimizer keeps for each weight, at most; momentum of sgd and rmsprop is one more."""
 
 
-def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]:
-    """What ``train`` would do: the resolved config, the data, parameters, memory and time.
-
-    Memory is estimated, without activations, and time is not known; with ``plan="measured"`` both are measured on a few
-    real steps.
-    """
-    how = PlanSettings.from_settings({"plan": settings.pop("plan", "estimated")})
-    config = configure(recipe, nest(using(settings)))
-    Run.check_free(config.out)
-    display, world = Display(quiet=True), World(0, 1, choose_device(config.device))
-    dataset = session_of(config).open_data(config, display)
-    session = settled_session(config, Run(Path(config.out or "runs"), {}), dataset, world, display)
+def plan(config: Recipe, *, measured: bool) -> dict[str, Any]:
+    """What a training would do; see ``luoxia.plan``."""
+    task, display, world = (
+        registry.task_of(config),
+        Display(quiet=True),
+        World(0, 1, choose_device(config.device)),
+    )
+    data = task.open(config, display)
+    session = settled_session(config, Run(Path(config.out or "runs"), {}), data, world, display)
     resolved, trainer = session.recipe, session.trainer
-    measured = how.plan == "measured"
     each = seconds_per_step(trainer) if measured else None
     trainer.close()
     ends = [resolved.budget, None if each is None else each * resolved.steps]
@@ -48,26 +41,19 @@ def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]
         "recipe": config.name or type(config).__name__,
         "config": resolved.model_dump(mode="json"),
         "data": {
-            "description": session.announce(dataset),
-            "skipped": how_many_skipped(config, dataset),
-            "source": dataset.source,
-            "count": len(dataset),
-            "fingerprint": dataset.fingerprint,
+            "description": task.describe(data),
+            "skipped": how_many_skipped(config, data),
+            "source": data.source,
+            "count": len(data),
+            "fingerprint": data.fingerprint,
         },
         "parameters": {name: count(network) for name, network in trainer.networks.items()},
-        "plan": how.plan,
+        "plan": "measured" if measured else "estimated",
         "seconds_per_step": each,
         "seconds": min((end for end in ends if end is not None), default=None),
         "memory_bytes": peak_memory(world.device) if measured else weights_memory(trainer),
-        **({"origin": origin} if (origin := session.describe_origin()) else {}),
+        **({"origin": origin} if (origin := session.stage.describe_origin()) else {}),
     }
-
-
-def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
-    """What ``finetune`` would do; see ``plan``."""
-    how = settings.pop("plan", "estimated")
-    recipe, tuned = tuned_settings(model, settings)
-    return plan(recipe, plan=how, **tuned)
 
 
 def weights_memory(trainer: Trainer) -> int:

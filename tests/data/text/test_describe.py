@@ -13,7 +13,7 @@ from luoxia.media.files import BACK
 from luoxia.media.ours import CACHE
 from luoxia.media.text.corpus import open_corpus
 from luoxia.media.text.describe import UNTITLED, describe_text, holds_text
-from luoxia.verbs import sampling
+from luoxia.verbs.data import describe
 from luoxia.verbs.planning import plan
 
 
@@ -39,7 +39,7 @@ def test_folders_of_plain_text_are_classes(tmp_path: Path) -> None:
     for name, text in (("news/a.txt", "短讯"), ("news/b.md", "ab"), ("verse/c.txt", "诗句\r\n一行")):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8", newline="")
-    found = sampling.describe_data(str(tmp_path))
+    found = describe(str(tmp_path))
     assert found["kind"] == "text" and found["documents"] == 3 and found["characters"] == 2 + 2 + 5
     assert found["classes"] == {"news": 2, "verse": 1} and found["fields"] == {}
 
@@ -60,14 +60,14 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("words", encoding="utf-8")
     with pytest.raises(UsageError, match="size= is for images"):
-        sampling.describe_data(str(file), size=64)
+        describe(str(file), size=64)
     file.write_bytes(b"\0\1\2\xff" * 100)
     with pytest.raises(UsageError, match="give a text file"):
-        sampling.describe_data(str(file))
+        describe(str(file))
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(LuoxiaError):
-        sampling.describe_data(str(empty))
+        describe(str(empty))
 
 
 def test_the_cache_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

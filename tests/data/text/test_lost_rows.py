@@ -13,8 +13,10 @@ from luoxia.media.text.asked import texts_in
 from luoxia.media.text.sources import MOST_SPACE, read_texts
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.media.text.tokens import TokenDataset
-from luoxia.tasks.menu import GPT, ClassifyText, Translate
-from luoxia.tasks.sessions import session_of
+from luoxia.registry import task_of
+from luoxia.tasks.language_modeling.recipes import GPT
+from luoxia.tasks.text_classification.recipes import ClassifyText
+from luoxia.tasks.text_translation.recipes import Translate
 
 ROWS = [f"word {i},{'ab'[i % 2]}" for i in range(1000)]
 
@@ -32,7 +34,7 @@ def lines(path: Path, rows: list[dict[str, object]]) -> Path:
 def test_one_broken_row_of_a_thousand(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", [*ROWS[:5], f'"{ROWS[5]}', *ROWS[6:]])
     recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
-    session = session_of(recipe)
+    session = task_of(recipe)
     corpus = session.open_data(recipe)
     assert len(corpus) == 999
     assert session.skipped(corpus) == "1 of 1,000 rows"
@@ -54,10 +56,10 @@ def test_more_than_a_hundredth_is_refused_unless_allowed(tmp_path: Path, kind: s
     told = r"^20 of 1,020 rows of .*a\.csv cannot be read \(a\.csv:2: 1 column where .*allow_skipped=0\.01"
     for recipe in (made(), made(allow_skipped=0.019)):
         with pytest.raises(LuoxiaError, match=told):
-            session_of(recipe).open_data(recipe)
-    assert len(session_of(kind_of := made(allow_skipped=0.02)).open_data(kind_of)) == 1000
+            task_of(recipe).open_data(recipe)
+    assert len(task_of(kind_of := made(allow_skipped=0.02)).open_data(kind_of)) == 1000
     with pytest.raises(LuoxiaError, match=told):  # although it is cached
-        session_of(made()).open_data(made())
+        task_of(made()).open_data(made())
 
 
 def test_cells_that_say_nothing_are_skipped_whatever_their_number(tmp_path: Path) -> None:
@@ -76,10 +78,10 @@ def test_cells_that_say_nothing_are_skipped_whatever_their_number(tmp_path: Path
 def test_classes_in_text_are_one_a_number(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", [f"word,{label}" for label in ("1", "1.0", "2", "2.00", "x")])
     recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
-    assert session_of(recipe).open_data(recipe).data.classes == ("1", "2", "x")
+    assert task_of(recipe).open_data(recipe).data.classes == ("1", "2", "x")
     path = put(tmp_path / "b.csv", [f"word,{label}" for label in ("1.0", "2.0")])
     recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
-    assert session_of(recipe).open_data(recipe).data.classes == ("1.0", "2.0")
+    assert task_of(recipe).open_data(recipe).data.classes == ("1.0", "2.0")
 
 
 def test_a_condition_that_is_null_states_nothing(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from luoxia.core.config import Config, Size, Unset, Whole
+from luoxia.core.config import Config, Seed, Size, Unset, Whole
 
 
 def is_extractor(name: str) -> bool:
@@ -15,7 +15,8 @@ def is_extractor(name: str) -> bool:
     return name in ("self", "effnet-lite0") or (kind == "inception" and path != "")
 
 
-def _known_extractor(value: str | None) -> str | None:
+def known_extractor(value: str | None) -> str | None:
+    """``ValueError`` for what is not the name of an extractor."""
     if value is not None and not is_extractor(value):
         raise ValueError("must be self, effnet-lite0 or inception:WEIGHTS_FILE")
     return value
@@ -33,3 +34,14 @@ class DataSettings(Config):
     channels: Annotated[Whole | None, Unset] = Field(
         None, ge=1, le=4, description="1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; from the data if unset"
     )
+
+
+class CompareSettings(Config):
+    """The keys of ``luoxia measure data=A against=B``, beside these."""
+
+    extractor: Annotated[str, AfterValidator(known_extractor)] = Field(
+        "self", description="self, effnet-lite0 or inception:FILE"
+    )
+    n: Whole = Field(10_000, ge=2, description="images a side, at most")
+    seed: Seed = Field(1, description="seed of every subset")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 WHITE = 255
 
 
-def neighbors_picture(
+def neighbor_grid(
     fake: NDArray[Any],
     real: NDArray[Any],
     pairs: Sequence[ArrayLike] | ArrayLike,

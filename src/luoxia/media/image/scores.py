@@ -45,7 +45,7 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
-class Measurement(Scores):
+class ImageMeasurement(Scores):
     """All scores of a set of samples, and the pairs that a picture shows."""
 
     scores: list[Score]
@@ -63,7 +63,7 @@ class Measurement(Scores):
         }
 
 
-def measure(reference: Reference, fake: Array) -> Measurement:
+def measure_samples(reference: Reference, fake: Array) -> ImageMeasurement:
     """Measure samples, uint8 (m, h, w, c), m ≥ 2, against a reference that may serve again.
 
     Their size and channels may be others than the real images': the extractor brings both to one. Deterministic given
@@ -80,7 +80,7 @@ def measure(reference: Reference, fake: Array) -> Measurement:
     scores += [_duplicates(reference, features), *_distance_scores(reference, distances)]
     closest = np.argsort(distances, kind="stable")[:SHOWN]
     neighbors = Neighbors(rows[closest], reference.order[indices[closest]], distances[closest])
-    return Measurement(sorted(scores, key=_heading_order), neighbors)
+    return ImageMeasurement(sorted(scores, key=_heading_order), neighbors)
 
 
 def _heading_order(score: Score) -> int:

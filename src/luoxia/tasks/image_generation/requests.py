@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from luoxia.core.config import nearest
 from luoxia.core.errors import UsageError
+from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
+from luoxia.tasks.menu import RECIPES
+from luoxia.tasks.record import ModelRecord
 
 
 def class_asked(label: str | int | None, classes: Sequence[str]) -> str | int | None:
@@ -45,3 +48,19 @@ def needing_styles(mix: int | None, mix_layers: str | None, noise: str) -> str:
 def no_styles(what: str) -> UsageError:
     """The error for ``what`` of a network without styles."""
     return UsageError(f"{what} needs a model with styles; train one with: luoxia train stylegan2")
+
+
+def check_request(record: ModelRecord, label: str | int | None, styled: str = "") -> None:
+    """``UsageError`` for a class, or for a control that needs styles, that a generator of Luoxia's own recipes lacks.
+
+    Its config.json tells; of a recipe of one's own nothing is said here.
+    """
+    recipe, config = RECIPES.get(str(record.config.get("recipe"))), record.config.get("config")
+    classes = record.config.get("classes")
+    if recipe is None:
+        return
+    if styled and not issubclass(recipe, StyleGAN2):
+        raise no_styles(styled)
+    if isinstance(config, dict) and "condition" in config and isinstance(classes, list):
+        conditional = config["condition"] != "none" and bool(classes)
+        check_label(label, list(map(str, classes)), conditional=conditional)

@@ -125,3 +125,13 @@ class ProjectSettings(LatentSettings):
     out: Annotated[str | None, Place] = Field(
         None, description="FILE.npz, with a picture beside it; RUN/generated/ if unset"
     )
+
+
+class GeneratorExportSettings(Config):
+    """The keys of ``luoxia export`` for an image generator."""
+
+    format: Annotated[Literal["onnx", "tensorflow"] | None, Unset] = Field(
+        None, description="onnx, a file, or tensorflow, a SavedModel folder; onnx if unset"
+    )
+    out: Annotated[str | None, Place] = Field(None, description="FILE.onnx, or the folder; it must be new")
+    use: Annotated[str | None, Unset] = USE

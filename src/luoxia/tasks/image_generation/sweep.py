@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from luoxia.core.errors import UsageError
 from luoxia.core.files import write_file
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
-from luoxia.tasks.image_generation.training import ImageSession
-from luoxia.tasks.menu import AdversarialRecipe, Recipe
+from luoxia.tasks.base import Task
+from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.training.distributed import World
-from luoxia.training.session import resolve
+from luoxia.training.recipe import resolve
+from luoxia.training.session import Session
+
+if TYPE_CHECKING:
+    from luoxia.tasks.image_generation.training import GeneratorStage
 
 
-def settled_by_trial(recipe: Recipe, run: Run, dataset: Any, world: World, display: Display) -> Recipe:
+def settled_by_trial(
+    task: Task, recipe: AdversarialRecipe, run: Run, dataset: Any, world: World, display: Display
+) -> AdversarialRecipe:
     """The recipe with what it leaves to trials replaced by the values that scored best; itself where there are none.
 
     ``sweep.json`` in the run's folder keeps the table: each value, its Fréchet distance and its seconds.
     """
-    if not isinstance(recipe, AdversarialRecipe):
-        return recipe
     for key, values in recipe.trials(dataset.spec).items():
         if recipe.extractor == "none":
             raise UsageError(f"{key}=sweep picks by score: set extractor=self, or give {key} a value")
@@ -31,7 +35,7 @@ def settled_by_trial(recipe: Recipe, run: Run, dataset: Any, world: World, displ
         reference = None
         for value in values:
             began = time.perf_counter()
-            trial = _Trial(recipe, key, value, run, dataset, world, display, reference)
+            trial = _Trial(task, recipe, key, value, run, dataset, world, display, reference)
             distance, reference = trial.distance(), trial.reference
             seconds = time.perf_counter() - began
             rows.append({key: str(value), "distance": distance, "seconds": round(seconds, 1)})
@@ -52,6 +56,7 @@ class _Trial:
 
     def __init__(
         self,
+        task: Task,
         recipe: Any,
         key: str,
         value: Any,
@@ -62,25 +67,26 @@ class _Trial:
         reference: Any,
     ) -> None:
         self.steps = min(recipe.sweep_steps, recipe.steps)
-        tried = resolve(recipe, {**ImageSession.settle(recipe, dataset), key: value})
-        self.session = ImageSession(tried, run, dataset, world, display)
+        tried = resolve(recipe, {**task.settle(recipe, dataset), key: value})
+        session = Session(task, tried, run, dataset, world, display)
+        self.trainer, self.stage = session.trainer, cast("GeneratorStage", session.stage)
         if reference is not None:  # the real side is the same for all
-            self.session.reference = reference
+            self.stage.reference = reference
         self.world = world
 
     @property
     def reference(self) -> Any:
         """The real side of the scores, in the main process."""
-        return self.session.reference if self.world.main else None
+        return self.stage.reference if self.world.main else None
 
     def distance(self) -> float:
         """Train, and measure: the Fréchet distance, infinite where training broke down; the same in all processes."""
-        trainer = self.session.trainer
+        trainer = self.trainer
         for _ in range(self.steps):
             trainer.step()
         distance = math.inf
         if trainer.is_finite() and self.world.main:
-            score = self.session.quick_score(self.steps)
+            score = self.stage.quick_score()
             distance = math.inf if score is None else score.distance
         self.world.barrier()  # patient with the main process, which trained an extractor, perhaps
         return self.world.from_main(distance)

@@ -28,3 +28,12 @@ class TranslateImageSettings(Config):
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
+
+
+class TranslatorExportSettings(Config):
+    """The keys of ``luoxia export`` for an image translator."""
+
+    format: Annotated[Literal["onnx"] | None, Unset] = Field(None, description="onnx")
+    direction: Literal["a2b", "b2a"] = Field("a2b", description="the direction that is written")
+    out: Annotated[str | None, Place] = Field(None, description="FILE.onnx; it must be new")
+    use: Annotated[str | None, Unset] = USE

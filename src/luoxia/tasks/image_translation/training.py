@@ -12,32 +12,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from luoxia.core.errors import UsageError
 from luoxia.core.names import many
 from luoxia.core.order import holdout_split, spread
 from luoxia.media.image.batches import CropBatches
-from luoxia.media.image.images import ImageDataset, ImageSpec
+from luoxia.media.image.images import ImageDataset
 from luoxia.media.image.reference import Reference
-from luoxia.media.image.scores import Measurement, measure
-from luoxia.media.image.unpaired import UnpairedDataset, open_unpaired
+from luoxia.media.image.scores import ImageMeasurement, measure_samples
 from luoxia.media.image.writer import write_grid
 from luoxia.metrics.intervals import mean
 from luoxia.metrics.score import Score
-from luoxia.runs.display import Display
 from luoxia.tasks.image_translation.model import ImageTranslator
 from luoxia.tasks.image_translation.networks.cyclegan import Together
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import UnpairedRecipe
 from luoxia.tasks.shared.image_training import (
+    ImageStage,
     Indices,
-    PictureSession,
     Real,
     make_reference,
-    picture_neighbors,
+    write_neighbor_grid,
 )
-from luoxia.tasks.stored import spec_of
 from luoxia.training.objective import Phase, Rng, hashed
-from luoxia.training.session import absolute
 
 ROWS = 8
 """Images of each side in a sample grid: always the same."""
@@ -46,56 +41,15 @@ OBSERVED = 4
 Images = NDArray[np.uint8]
 
 
-class UnpairedSession(PictureSession):
+class UnpairedStage(ImageStage):
     """The training of a translator of images."""
 
-    exported: ClassVar[str] = "image translator"
     network: ClassVar[str] = "generators"
     recipe: UnpairedRecipe
-    dataset: UnpairedDataset
-
-    @staticmethod
-    def open_data(recipe: UnpairedRecipe, display: Display | None = None) -> UnpairedDataset:
-        """The two sources that ``data`` and ``against`` name."""
-        if recipe.data is None or recipe.against is None:
-            name = type(recipe).name
-            raise UsageError(
-                f"{name} needs two sides: luoxia train {name} data=IMAGES_OF_A against=IMAGES_OF_B"
-            )
-        return open_unpaired(
-            recipe.data, recipe.against, recipe.size, recipe.crop, recipe.channels, recipe.load,
-            progress=display.decoding if display else None,
-        )  # fmt: skip
-
-    @staticmethod
-    def settle(recipe: UnpairedRecipe, dataset: UnpairedDataset) -> dict[str, Any]:
-        """The data's sizes and channels, the other source wherever the run is resumed from, and epochs in steps."""
-        assert recipe.against is not None
-        spec = dataset.spec
-        settled: dict[str, Any] = {
-            "against": absolute(recipe.against),
-            "size": (spec.height, spec.width),
-            "load": dataset.load,
-            "channels": spec.channels,
-        }
-        if recipe.epochs is not None:
-            trained = max(len(split(side, recipe)[0]) for side in (dataset.a, dataset.b))
-            settled["steps"] = -(-recipe.epochs * trained // recipe.batch)
-        return settled
-
-    @staticmethod
-    def announce(dataset: UnpairedDataset) -> str:
-        """Number and shape."""
-        spec, (height, width) = dataset.spec, dataset.load
-        shape = f"{spec.height} × {spec.width} × {spec.channels}"
-        cut = f", cut out of {height} × {width}" if dataset.load != (spec.height, spec.width) else ""
-        return (
-            f"{many(len(dataset.a), 'image')} against {len(dataset.b):,}, of {shape}{cut}, {dataset.source}"
-        )
 
     def prepare(self) -> None:
         """Hold some images of each side back, and serve the rest in batches."""
-        recipe, dataset = self.recipe, self.dataset
+        recipe, dataset = self.recipe, self.data
         self.splits = {side: split(getattr(dataset, side), recipe) for side in "ab"}
         self.batches = {
             side: CropBatches(
@@ -127,53 +81,54 @@ class UnpairedSession(PictureSession):
 
     # ------------------------------------------------------------------ samples and scores
 
-    def generator(self) -> ImageTranslator:
+    def model(self) -> ImageTranslator:
         """What is sampled and measured, in the precision of training."""
-        networks: Any = self.averaged(self.network)
+        networks: Any = self.context.eval_model(self.network)
         own = Together({way: copy.deepcopy(getattr(networks, way)) for way in self.recipe.directions})
         return ImageTranslator(
             own,
-            channels=self.dataset.spec.channels,
-            details=self.details(),
+            channels=self.data.spec.channels,
+            details=self.context.details(),
             device=self.world.device,
-            dtype=self.dtype,
+            dtype=self.context.dtype,
         )
 
-    def sample(self, step: int) -> None:
+    def preview(self, out: Path) -> None:
         """Held-out images, their translations, and these translated back: a row for each image."""
-        translator, columns = self.generator(), []
+        translator, columns = self.model(), []
         for direction in translator.directions:
             real = take(self._centered[direction[0]], unseen(self.splits[direction[0]]), ROWS)
             columns += [real, *journey(translator, real, direction)]
         rows = min(map(len, columns))
         tiles = np.stack([column[:rows] for column in columns], axis=1)
-        path = self.run.path / "samples" / f"step_{step:06d}.png"
-        write_grid(path, tiles.reshape(-1, *tiles.shape[2:]), self.details(), len(columns))
+        write_grid(
+            out.with_suffix(".png"), tiles.reshape(-1, *tiles.shape[2:]), self.context.details(), len(columns)
+        )
 
     @cached_property
     def _centered(self) -> dict[str, ImageDataset]:
-        return {side: self.dataset.centered(side) for side in "ab"}
+        return {side: self.data.centered(side) for side in "ab"}
 
     @property
     def real(self) -> Real:
         """Side B."""
         return self._centered["b"], *self.splits["b"]
 
-    def made(self, most: int) -> Images:
+    def results(self, most: int) -> Images:
         """Translations of held-out images of side A."""
-        return self.generator().translate(take(self._centered["a"], unseen(self.splits["a"]), most))
+        return self.model().translate(take(self._centered["a"], unseen(self.splits["a"]), most))
 
-    def measure(self) -> list[dict[str, Any]]:
+    def evaluate(self) -> list[dict[str, Any]]:
         """All scores of the present average, and the picture of its nearest neighbors on side B."""
-        measurement, made, real = examine(
-            self.generator(),
+        measurement, made, real = evaluate(
+            self.model(),
             self._centered,
             self.splits,
             {"b": self.reference},
             self.recipe,
             seed=self.score_seed,
         )
-        picture_neighbors(self.run, made, real, measurement)
+        write_neighbor_grid(self.context.run, made, real, measurement)
         return [score.as_dict() for score in measurement.scores]
 
     # ------------------------------------------------------------------ the model folder
@@ -182,23 +137,9 @@ class UnpairedSession(PictureSession):
         """Those of the translators, without what only training needs."""
         return of_translators(super().weights())
 
-    @staticmethod
-    def open_model(
-        recipe: UnpairedRecipe,
-        config: dict[str, Any],
-        weights: dict[str, torch.Tensor],
-        folder: Path,
-        **common: Any,
-    ) -> ImageTranslator:
-        """The translator of images."""
-        spec = spec_of(ImageSpec, config["spec"])
-        networks = recipe.translators(spec)
-        networks.load_state_dict(of_translators(weights))
-        return ImageTranslator(networks, channels=spec.channels, **common)
-
     def describe_model(self) -> dict[str, Any]:
         """The size that was trained on, and the directions."""
-        spec = self.dataset.spec
+        spec = self.data.spec
         keys = ("height", "width", "channels")
         return {"spec": {key: getattr(spec, key) for key in keys}, "directions": list(self.recipe.directions)}
 
@@ -207,7 +148,7 @@ class UnpairedSession(PictureSession):
         return super().describe_data() | {
             "task": "image translation",
             "against": self.recipe.against,
-            "counts": {side: len(getattr(self.dataset, side)) for side in "ab"},
+            "counts": {side: len(getattr(self.data, side)) for side in "ab"},
             "train": {side: len(train) for side, (train, _) in self.splits.items()},
             "heldout": {side: len(heldout) for side, (_, heldout) in self.splits.items()},
             "classes": [],
@@ -216,7 +157,7 @@ class UnpairedSession(PictureSession):
 
     def card(self) -> str:
         """The model card."""
-        spec, a, b = self.dataset.spec, self.dataset.a, self.dataset.b
+        spec, a, b = self.data.spec, self.data.a, self.data.b
         return self.write_card(
             f"A translator of images, {' and '.join(self.recipe.directions)}",
             f"crops of {spec.height} × {spec.width} ({spec.channels} channels): side A {a.source} "
@@ -261,7 +202,7 @@ def of_translators(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value for name, value in weights.items() if name.startswith(("a2b.", "b2a."))}
 
 
-def examine(
+def evaluate(
     translator: ImageTranslator,
     centered: dict[str, ImageDataset],
     splits: Splits,
@@ -271,7 +212,7 @@ def examine(
     seed: int,
     extractor: str | None = None,
     n: int | None = None,
-) -> tuple[Measurement, Images, Images]:
+) -> tuple[ImageMeasurement, Images, Images]:
     """All scores of a translator on images it was not trained on, its translations to side B, and what is real there.
 
     Side B has every score. The other direction has distances, and each the error of going there and back.
@@ -279,7 +220,7 @@ def examine(
     """
     most, chosen = n or recipe.score_samples, extractor or recipe.extractor
     scores: list[Score] = []
-    results: dict[str, tuple[Measurement, Images, Images]] = {}
+    results: dict[str, tuple[ImageMeasurement, Images, Images]] = {}
     for direction in translator.directions:
         here, there = direction[0], direction[-1]
         reference = references.get(there) or make_reference(
@@ -292,7 +233,7 @@ def examine(
         )
         real = take(centered[here], unseen(splits[here]), most)
         made, *back = journey(translator, real, direction)
-        measurement = measure(reference, made)
+        measurement = measure_samples(reference, made)
         results[direction] = measurement, made, reference.real
         found = measurement.scores
         if direction != "a2b":

@@ -21,11 +21,11 @@ from luoxia.media.text.tokenizer import FILE, Tokenizer
 from luoxia.nn.lora import adapters, add_lora, fold
 from luoxia.nn.transformer import Decoder
 from luoxia.provenance.label import Label
-from luoxia.runs.folder import is_foreign, model_folder, require_model
+from luoxia.tasks.base import article
 from luoxia.tasks.language_modeling.encoder import TextEncoder
 from luoxia.tasks.language_modeling.model import TextGenerator
-from luoxia.tasks.stored import Stored, no_larger_than, usable
-from luoxia.training.session import Session
+from luoxia.tasks.loading import no_larger_than, usable
+from luoxia.tasks.record import ModelRecord
 
 FOREIGN = "huggingface"
 """Of a model folder whose weights began in a Hugging Face folder: the small files of that folder."""
@@ -40,28 +40,24 @@ class Origin:
     foreign: Path | None
 
     @classmethod
-    def open(cls, path: str, session: type[Session], adapter: str | None = None) -> Origin:
-        """Of a run or model folder of that session's, or of a Hugging Face folder, with a PEFT ``adapter`` merged."""
-        require_model(Path(path))
-        folder = model_folder(path)
-        if is_foreign(folder):
-            foreign_tokenizer(folder)  # refuses one that does not fit
-            loaded = merged(load_folder(folder), adapter)
+    def open(cls, path: str, adapter: str | None = None) -> Origin:
+        """Of a run or a model folder, or of a Hugging Face folder, with a PEFT ``adapter`` merged."""
+        record = ModelRecord.open(path)
+        if record.is_foreign:
+            foreign_tokenizer(record.folder)  # refuses one that does not fit
+            loaded = merged(load_folder(record.folder), adapter)
             if not isinstance(loaded.network, Decoder):
-                raise UsageError(f"{path} is an encoder, which writes no text: give a model that does")
-            return cls(loaded.network, folder)
+                raise UsageError(f"{path} is an encoder and cannot generate text: give a model that can")
+            return cls(loaded.network, record.folder)
         refuse_adapter(path, adapter)
-        with usable(folder):
-            stored = Stored.read(folder)
-            if stored.config["kind"] != session.exported:
-                raise UsageError(
-                    f"{path} holds no {session.exported}, but of the kind '{stored.config['kind']}'"
-                )
-            weights = stored.weights()
+        if record.kind != "language model":
+            raise UsageError(f"{path} contains {article(record.kind)}, expected a language model")
+        with usable(record.folder):
+            weights = record.weights()
             with no_larger_than(weights):
-                given = (stored.recipe, stored.config, weights, folder)
-                model = session.open_model(*given, details=Label(), device="cpu")
-        return cls(model.network, folder / FOREIGN if (folder / FOREIGN).is_dir() else None)
+                model = record.task.load(record, weights, details=Label(), device="cpu")
+        foreign = record.folder / FOREIGN
+        return cls(model.network, foreign if foreign.is_dir() else None)
 
     @property
     def like(self) -> Loaded | None:
@@ -74,9 +70,8 @@ class Origin:
 
 def origin_tokenizer(path: str) -> Tokenizer:
     """The tokenizer of such a folder; ``UsageError`` where it has none."""
-    require_model(Path(path))
-    folder = model_folder(path)
-    found = foreign_tokenizer(folder) if is_foreign(folder) else Tokenizer.load(folder)
+    record = ModelRecord.open(path)
+    found = foreign_tokenizer(record.folder) if record.is_foreign else Tokenizer.load(record.folder)
     if found is None:
         raise UsageError(
             f"{path} has no tokenizer.json, and text cannot be learned without: save the tokenizer there"
@@ -86,9 +81,8 @@ def origin_tokenizer(path: str) -> Tokenizer:
 
 def origin_chat(path: str) -> ChatTemplate:
     """How the model of such a folder writes chats."""
-    require_model(Path(path))
-    folder = model_folder(path)
-    return ChatTemplate.of(folder if is_foreign(folder) else folder / FOREIGN)
+    record = ModelRecord.open(path)
+    return ChatTemplate.of(record.folder if record.is_foreign else record.folder / FOREIGN)
 
 
 def foreign_tokenizer(folder: Path) -> Tokenizer | None:

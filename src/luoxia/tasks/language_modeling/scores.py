@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from luoxia.media.text.corpus import LanguageCorpus
 from luoxia.media.text.scores import measure_texts
 from luoxia.media.text.tokens import IGNORED, TokenStream, Windows
 from luoxia.metrics.language import measure_language
-from luoxia.metrics.score import Score, Scores
+from luoxia.metrics.score import Score
 from luoxia.nn.torch_private import attends_packed
 from luoxia.tasks.language_modeling.model import TextGenerator
 from luoxia.tasks.language_modeling.objective import TokenBatch
@@ -25,17 +24,6 @@ from luoxia.training.hardware import autocast
 
 ROWS = 16
 """Windows that are scored at a time."""
-
-
-@dataclass(frozen=True)
-class TextMeasurement(Scores):
-    """All scores of a language model."""
-
-    scores: list[Score]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return {"scores": [score.as_dict() for score in self.scores]}
 
 
 def to_batch(windows: Windows, device: torch.device) -> TokenBatch:

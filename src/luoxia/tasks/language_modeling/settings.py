@@ -59,3 +59,19 @@ DECODING = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_
 
 RULES = ("poem", "readings", "schema", "grammar")
 """Those that say what a text keeps to."""
+
+
+class LanguageExportSettings(Config):
+    """The keys of ``luoxia export`` for a language model."""
+
+    format: Annotated[Literal["huggingface"] | None, Unset] = Field(
+        None, description="huggingface: a folder that transformers and vLLM open"
+    )
+    out: Annotated[str | None, Place] = Field(None, description="the folder to write; it must be new")
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, Unset] = Field(
+        None, description="of the weights: float32, bfloat16, float16; as they are if unset"
+    )
+    adapter: Annotated[str | None, Unset] = Field(
+        None, description="a PEFT folder of LoRA adapters for a Hugging Face folder, merged into its weights"
+    )
+    use: Annotated[str | None, Unset] = USE

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from luoxia.formats import png
 from luoxia.media.image.extractors.base import open_extractor
 from luoxia.media.image.images import ImageDataset
-from luoxia.media.image.neighbor_grid import neighbors_picture
+from luoxia.media.image.neighbor_grid import neighbor_grid
 from luoxia.media.image.reference import SEARCH, Reference
-from luoxia.media.image.scores import Measurement, measure
+from luoxia.media.image.scores import ImageMeasurement, measure_samples
 from luoxia.media.image.writer import enlarge
 from luoxia.provenance.label import Label
 from luoxia.runs.run import Run
 from luoxia.training.loop import QuickScore
-from luoxia.training.session import Session
+from luoxia.training.stage import Stage
 
 Indices = NDArray[np.int64]
 Real = tuple[ImageDataset, Indices, Indices]
 """Images, and which of them were trained on and held out."""
 
 
-class PictureSession(Session):
+class ImageStage(Stage):
     """A training whose results are images."""
 
     @property
@@ -34,7 +34,7 @@ class PictureSession(Session):
         """What its results are to be like."""
         raise NotImplementedError
 
-    def made(self, most: int) -> NDArray[np.uint8]:
+    def results(self, most: int) -> NDArray[np.uint8]:
         """Up to ``most`` of its results at this moment, uint8 (n, height, width, channels)."""
         raise NotImplementedError
 
@@ -45,7 +45,7 @@ class PictureSession(Session):
 
     def prepare_scores(self) -> None:
         """Embed the real side."""
-        self.display.tell("preparing scores")
+        self.context.tell("computing reference features")
         _ = self.reference
 
     @cached_property
@@ -61,9 +61,9 @@ class PictureSession(Session):
         """Seed of the samples that are scored, and of every subset: never that of the sample grids."""
         return int(self.recipe.seed + 1)
 
-    def quick_score(self, step: int) -> QuickScore | None:
+    def quick_score(self) -> QuickScore | None:
         """The Fréchet distance, and the classes seen."""
-        fakes = self.made(min(2000, self.recipe.score_samples))
+        fakes = self.results(min(2000, self.recipe.score_samples))
         features = self.reference.embed(fakes)[1]
         scores = self.reference.quick_of(features)
         distance = scores[0]
@@ -80,7 +80,7 @@ class PictureSession(Session):
 
     def describe_data(self) -> dict[str, Any]:
         """The images, for run.json; each kind adds its own."""
-        dataset, spec = self.dataset, self.dataset.spec
+        dataset, spec = self.data, self.data.spec
         return {
             "source": dataset.source,
             "path": self.recipe.data,
@@ -92,11 +92,11 @@ class PictureSession(Session):
             "skipped": len(dataset.skipped),
         }
 
-    def measure(self) -> list[dict[str, Any]]:
+    def evaluate(self) -> list[dict[str, Any]]:
         """All scores of the present average, and the picture of its nearest training neighbors."""
-        fakes = self.made(self.recipe.score_samples)
-        measurement = measure(self.reference, fakes)
-        picture_neighbors(self.run, fakes, self.reference.real, measurement)
+        fakes = self.results(self.recipe.score_samples)
+        measurement = measure_samples(self.reference, fakes)
+        write_neighbor_grid(self.context.run, fakes, self.reference.real, measurement)
         return [score.as_dict() for score in measurement.scores]
 
 
@@ -127,7 +127,7 @@ def make_reference(
     )
 
 
-def picture_neighbors(run: Run, fakes: Any, real: Any, measurement: Measurement) -> None:
+def write_neighbor_grid(run: Run, fakes: Any, real: Any, measurement: ImageMeasurement) -> None:
     """Write scores/neighbors.png: the samples closest to the training set, each beside its nearest image."""
-    picture = neighbors_picture(fakes, real, measurement.neighbors.pairs)
+    picture = neighbor_grid(fakes, real, measurement.neighbors.pairs)
     png.write(enlarge(picture, 448), Label(run=run.name), run.path / "scores" / "neighbors.png")

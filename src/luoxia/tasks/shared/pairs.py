@@ -1,75 +1,62 @@
-"""What trainings on pairs of texts share: how the pairs are opened, split and described."""
+"""What trainings on pairs of texts share: how the pairs are opened and split."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.core.errors import UsageError
-from luoxia.core.names import many
+from luoxia.core.names import absolute, many
 from luoxia.core.order import holdout_split
 from luoxia.media.text.alignment import PairSource, read_pairs
 from luoxia.media.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.media.text.pairs import PairDataset
 from luoxia.media.text.tokenizer import Tokenizer
-from luoxia.runs.display import Display
-from luoxia.tasks.shared.supervised import ExaminedSession, Examples, Indices
-from luoxia.training.session import absolute
+from luoxia.tasks.shared.supervised import Examples, Indices, Supervision
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
 
 
-class PairSession(ExaminedSession):
-    """A training on pairs: the first side asks, the second answers."""
+class PairSupervision(Supervision):
+    """Pairs: the first side is the input, the second the target."""
 
     needs: ClassVar[str]
-    """How the data is named, for who named none."""
-    dataset: PairCorpus
+    """How the data is named, for a person who named none."""
 
-    @classmethod
-    def open_data(cls, recipe: Any, display: Display | None = None) -> PairCorpus:
-        """The pairs that ``data`` and ``against`` name."""
-        if recipe.data is None:
-            raise UsageError(f"{type(recipe).name} needs {cls.needs}")
-        return open_pair_corpus(
-            recipe.data, recipe.against, recipe.tokenizer, recipe.vocabulary, recipe.allow_skipped
-        )
-
-    @staticmethod
-    def settle(recipe: Any, dataset: PairCorpus) -> dict[str, Any]:
-        """The other file, wherever the run is resumed from."""
-        return {} if recipe.against is None else {"against": absolute(recipe.against)}
-
-    @staticmethod
-    def announce(dataset: PairCorpus) -> str:
-        """Pairs and vocabulary."""
-        kind, size = dataset.tokenizer.kind, dataset.tokenizer.vocabulary
-        return f"{many(len(dataset), 'pair')} ({kind}, {size:,} tokens in all), {dataset.source}"
-
-    @staticmethod
-    def open_source(recipe: Any, data: str | None, against: str | None) -> PairSource:
+    def open(self, recipe: Any, data: str | None, against: str | None) -> PairSource:
         """Two aligned files, or one of two columns."""
         sides = (recipe.data, recipe.against) if data is None else (data, against)
         return read_pairs(*sides, allow_skipped=recipe.allow_skipped)
 
-    @staticmethod
-    def read_examples(source: PairSource) -> Examples:
+    def read(self, source: PairSource) -> Examples:
         """All pairs."""
         pairs = list(source.pairs())
         return [pair.source for pair in pairs], [pair.target for pair in pairs]
 
-    @staticmethod
-    def open_corpus(source: PairSource, tokenizer: Tokenizer) -> PairCorpus:
+    def corpus(self, source: PairSource, tokenizer: Tokenizer) -> PairCorpus:
         """The pairs in tokens."""
         return PairCorpus(PairDataset.open(source, tokenizer), tokenizer)
 
-    @staticmethod
-    def split(corpus: PairCorpus, recipe: Any) -> tuple[Indices, Indices]:
+    def split(self, corpus: PairCorpus, recipe: Any) -> tuple[Indices, Indices]:
         """By chance; ``holdout=0`` holds none out."""
         return holdout_split(len(corpus), recipe.holdout, recipe.seed)
 
-    def describe_data(self) -> dict[str, Any]:
-        """The pairs, for run.json."""
-        return self.describe_tokens() | {
-            "against": self.recipe.against,
-            "train": len(self.train_indices),
-            "heldout": len(self.heldout_indices),
-            "skipped": self.dataset.data.skips.count,
-        }
+
+def open_pairs(recipe: Any, needs: str, display: Display | None = None) -> PairCorpus:
+    """The pairs that ``data`` and ``against`` name; ``needs`` says how, for a person who named none."""
+    if recipe.data is None:
+        raise UsageError(f"{type(recipe).name} needs {needs}")
+    return open_pair_corpus(
+        recipe.data, recipe.against, recipe.tokenizer, recipe.vocabulary, recipe.allow_skipped
+    )
+
+
+def settle_pairs(recipe: Any) -> dict[str, Any]:
+    """The other file, from wherever the run is resumed."""
+    return {} if recipe.against is None else {"against": absolute(recipe.against)}
+
+
+def describe_pairs(data: PairCorpus) -> str:
+    """Pairs and vocabulary."""
+    size = f"{data.tokenizer.kind}, {data.tokenizer.vocabulary:,} tokens in all"
+    return f"{many(len(data), 'pair')} ({size}), {data.source}"

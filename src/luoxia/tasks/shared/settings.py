@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+
+from luoxia.core.config import Config, Place, Seed, Unset, Whole
 
 USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
 INLINE: Any = Field(
@@ -20,3 +22,22 @@ def _class_name(value: Any) -> Any:
 
 ClassName = BeforeValidator(_class_name)
 """A class by name or number. The word none unsets it only where no class has that name, which the model knows."""
+
+
+class MeasureSettings(Config):
+    """The keys of ``luoxia measure`` for what is scored by itself."""
+
+    data: Annotated[str | None, Place] = Field(None, description="other data to measure a run on")
+    n: Annotated[Whole | None, Unset] = Field(None, ge=2, description="samples or examples, at most")
+    seed: Annotated[Seed | None, Unset] = Field(
+        None,
+        description="seed of the samples and of every subset; as after training if unset",
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    use: Annotated[str | None, Unset] = USE
+
+
+class PairMeasureSettings(MeasureSettings):
+    """The keys of ``luoxia measure`` for what learned from two sides."""
+
+    against: Annotated[str | None, Place] = Field(None, description="the other side of data=")

@@ -6,14 +6,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from luoxia.core.config import Place
-from luoxia.tasks.text_classification.settings import ClassifySettings
+from luoxia.core.config import Config, Place, Unset
+from luoxia.tasks.shared.settings import USE
 
 
-class EmbedSettings(ClassifySettings):
+class EmbedSettings(Config):
     """The keys of ``luoxia embed``."""
 
     out: Annotated[str | None, Place] = Field(None, description="FILE.npy, or FILE.npz with the texts in it")
     against: Annotated[str | None, Place] = Field(
         None, description="a text, or a file of as many: prints cosines"
     )
+    text: Annotated[str | None, Unset] = Field(
+        None, description="field of a file of rows (.json, .jsonl, .csv, .tsv); text if unset"
+    )
+    overwrite: bool = Field(False, description="replace what is at out")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    use: Annotated[str | None, Unset] = USE

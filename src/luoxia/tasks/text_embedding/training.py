@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,11 +11,10 @@ import numpy as np
 from luoxia.core.files import write_file
 from luoxia.core.order import spread
 from luoxia.media.text.counted import CountedPairs
+from luoxia.metrics.score import Measurement
 from luoxia.metrics.similarity import measure_retrieval
-from luoxia.tasks.language_modeling.scores import TextMeasurement
-from luoxia.tasks.menu import EmbedText
-from luoxia.tasks.shared.pairs import PairSession
-from luoxia.tasks.shared.token_model import TokenModel
+from luoxia.tasks.shared.pairs import PairSupervision
+from luoxia.tasks.shared.supervised import SupervisedStage
 from luoxia.tasks.text_embedding.model import TextEmbedder
 from luoxia.tasks.text_embedding.objective import TextPairs
 from luoxia.training.loop import QuickScore
@@ -24,23 +24,47 @@ SAMPLES = 8
 """Texts in a sample: always the same, of those held out."""
 
 
-class EmbeddingSession(PairSession):
+class EmbeddingSupervision(PairSupervision):
+    """Texts that mean the same, each looked for among all others."""
+
+    def evaluate(
+        self,
+        model: TextEmbedder,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        *,
+        name: str,
+        seed: int,
+        quick: bool,
+    ) -> Measurement:
+        """Retrieval of each target among all of them."""
+        first, second = model.embed(inputs), model.embed(targets)
+        return Measurement(measure_retrieval(first, second, data=name, seed=seed))
+
+    def watched(self, measurement: Measurement) -> QuickScore:
+        """The doctor follows what MRR misses to 1; within its interval it may be chance."""
+        mrr = measurement["MRR"]
+        noise = ((mrr.high or mrr.value) - (mrr.low or mrr.value)) / 2
+        records = [score.as_dict() for score in measurement.scores]
+        return QuickScore(records, 1 - mrr.value, noise, {}, "MRR missing to 1")
+
+
+SUPERVISION = EmbeddingSupervision()
+
+
+class EmbeddingStage(SupervisedStage):
     """The training of a text embedder."""
 
-    exported: ClassVar[str] = "text embedder"
     network: ClassVar[str] = "encoder"
-    model: ClassVar[type[TokenModel[Any]]] = TextEmbedder
-    unit: ClassVar[str] = "pairs"
+    supervision = SUPERVISION
     quick: ClassVar[int] = 1000
     batching: ClassVar[type[Any]] = CountedPairs
     examples: ClassVar[type[Any]] = TextPairs
-    needs: ClassVar[str] = "data=FILE against=FILE_OF_THE_SAME_MEANING, or data=PAIRS.tsv"
-    told: ClassVar[tuple[str, str, str]] = (
+    card_text: ClassVar[tuple[str, str, str]] = (
         "Sentence embeddings",
         '.similarity("a text", "another")',
         "It knows likeness of the kind that its training pairs have, and no other.",
     )
-    recipe: EmbedText
 
     def observe(self, rng: Rng) -> tuple[TextPairs, TextPairs | None]:
         """As many pairs of either side, for the more there are the harder each is; the held-out ones stay the same."""
@@ -51,36 +75,24 @@ class EmbeddingSession(PairSession):
 
     # ------------------------------------------------------------------ samples and scores
 
-    def sample(self, step: int) -> None:
+    def preview(self, out: Path) -> None:
         """Some held-out texts, the nearest answer to each among all held out, and its own."""
         chosen = self.heldout_indices if len(self.heldout_indices) else spread(self.train_indices, self.quick)
-        first, second = self.dataset.texts(chosen)
+        first, second = self.data.texts(chosen)
         asked = spread(np.arange(len(chosen)), SAMPLES)
-        cosines = self.generator().similarity([first[i] for i in asked], second)
+        cosines = self.model().similarity([first[i] for i in asked], second)
         rows = []
         for row, own in zip(cosines, asked, strict=True):
             rank = 1 + int((row > row[own]).sum())
             rows.append(
                 f"{first[own]}\n→ {row.max():.2f} {second[row.argmax()]}\n= {row[own]:.2f} {second[own]} (rank {rank})"
             )
-        write_file(self.run.path / "samples" / f"step_{step:06d}.txt", "\n\n".join(rows) + "\n")
+        write_file(out.with_suffix(".txt"), "\n\n".join(rows) + "\n")
 
-    @staticmethod
-    def examine(
-        model: TextEmbedder, questions: Sequence[str], answers: Sequence[str], **asked: Any
-    ) -> TextMeasurement:
-        """Retrieval of each answer among all of them."""
-        first, second = model.embed(questions), model.embed(answers)
-        return TextMeasurement(measure_retrieval(first, second, data=asked["name"], seed=asked["seed"]))
-
-    @staticmethod
-    def watched(measurement: TextMeasurement) -> QuickScore:
-        """The doctor watches what MRR misses to 1; within its interval it may be chance."""
-        mrr = measurement["MRR"]
-        noise = ((mrr.high or mrr.value) - (mrr.low or mrr.value)) / 2
-        records = [score.as_dict() for score in measurement.scores]
-        return QuickScore(records, 1 - mrr.value, noise, {}, "MRR missing to 1")
+    def model(self) -> TextEmbedder:
+        """The embedder of this moment."""
+        return TextEmbedder(self.network_copy(), self.data.tokenizer, **self.common())
 
     def describe_data(self) -> dict[str, Any]:
         """The pairs, for run.json."""
-        return super().describe_data() | {"task": "similarity"}
+        return super().describe_data() | {"task": "similarity", "against": self.recipe.against}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from luoxia.core.files import write_file
-from luoxia.media.text.corpus import PairCorpus
 from luoxia.media.text.pairs import PairBatches
+from luoxia.metrics.score import Measurement
 from luoxia.metrics.translation import measure_translation
-from luoxia.tasks.language_modeling.scores import TextMeasurement
-from luoxia.tasks.menu import Translate
-from luoxia.tasks.shared.pairs import PairSession
-from luoxia.tasks.shared.token_model import TokenModel
+from luoxia.tasks.shared.pairs import PairSupervision
+from luoxia.tasks.shared.supervised import SupervisedStage
 from luoxia.tasks.text_translation.model import Translator
 from luoxia.tasks.text_translation.objective import PairBatch
 from luoxia.training.loop import QuickScore
@@ -22,31 +21,54 @@ SAMPLES = 8
 """Sentences in a sample: always the same, of those held out."""
 
 
-class TranslationSession(PairSession):
+class TranslationSupervision(PairSupervision):
+    """Translations, judged by a person's."""
+
+    def evaluate(
+        self,
+        model: Translator,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        *,
+        name: str,
+        seed: int,
+        quick: bool,
+    ) -> Measurement:
+        """BLEU and chrF of translations by beam search, or greedy ones."""
+        translations = model.translate(inputs, beams=1 if quick else 5)
+        return Measurement(measure_translation(translations, targets, seed=seed))
+
+    def watched(self, measurement: Measurement) -> QuickScore:
+        """The doctor follows what BLEU misses to 100."""
+        records = [score.as_dict() for score in measurement.scores]
+        for record in records:
+            record["signature"]["beams"] = 1
+        return QuickScore(records, 100.0 - measurement["BLEU"].value, 0.0, {}, "BLEU missing to 100")
+
+
+SUPERVISION = TranslationSupervision()
+
+
+class TranslationStage(SupervisedStage):
     """The training of a translator."""
 
-    exported: ClassVar[str] = "translator"
     network: ClassVar[str] = "translator"
-    model: ClassVar[type[TokenModel[Any]]] = Translator
-    unit: ClassVar[str] = "tokens"
+    supervision = SUPERVISION
     quick: ClassVar[int] = 64  # sentences translated, greedily, for a score between two steps
     batching: ClassVar[type[Any]] = PairBatches
     examples: ClassVar[type[Any]] = PairBatch
-    needs: ClassVar[str] = "data=FILE.en against=FILE.de, or data=PAIRS.tsv"
-    told: ClassVar[tuple[str, str, str]] = (
+    card_text: ClassVar[tuple[str, str, str]] = (
         "A translator",
         '.translate(["A man is walking."])',
         "What it writes is synthetic and may be wrong.",
     )
-    recipe: Translate
-    dataset: PairCorpus
 
     def prepare(self) -> None:
         """Serve the pairs that are held back, too: by length, as the others."""
         super().prepare()
         recipe, heldout = self.recipe, self.heldout_indices
         shares = (recipe.batch, recipe.seed, 1, 0, recipe.longest)
-        self.heldout_batches = PairBatches(self.dataset.data, *shares, heldout) if len(heldout) else None
+        self.heldout_batches = PairBatches(self.data.data, *shares, heldout) if len(heldout) else None
 
     def observe(self, rng: Rng) -> tuple[PairBatch, PairBatch | None]:
         """A batch of either side."""
@@ -58,30 +80,19 @@ class TranslationSession(PairSession):
 
     # ------------------------------------------------------------------ samples and scores
 
-    def sample(self, step: int) -> None:
+    def preview(self, out: Path) -> None:
         """Some held-out sentences, their translation, and a person's."""
         chosen = self.heldout_indices if len(self.heldout_indices) else self.train_indices
-        sources, targets = self.dataset.texts(chosen[:SAMPLES])
-        found = self.generator().translate(sources, beams=1)
+        sources, targets = self.data.texts(chosen[:SAMPLES])
+        found = self.model().translate(sources, beams=1)
         rows = [f"{s}\n→ {h}\n= {t}" for s, h, t in zip(sources, found, targets, strict=True)]
-        write_file(self.run.path / "samples" / f"step_{step:06d}.txt", "\n\n".join(rows) + "\n")
+        write_file(out.with_suffix(".txt"), "\n\n".join(rows) + "\n")
 
-    @staticmethod
-    def examine(
-        model: Translator, questions: Sequence[str], answers: Sequence[str], **asked: Any
-    ) -> TextMeasurement:
-        """BLEU and chrF of translations by beam search, or greedy ones."""
-        found = model.translate(questions, beams=1 if asked["quick"] else 5)
-        return TextMeasurement(measure_translation(found, answers, seed=asked["seed"]))
-
-    @staticmethod
-    def watched(measurement: TextMeasurement) -> QuickScore:
-        """The doctor watches what BLEU misses to 100."""
-        records = [score.as_dict() for score in measurement.scores]
-        for record in records:
-            record["signature"]["beams"] = 1
-        return QuickScore(records, 100.0 - measurement["BLEU"].value, 0.0, {}, "BLEU missing to 100")
+    def model(self) -> Translator:
+        """The translator of this moment."""
+        return Translator(self.network_copy(), self.data.tokenizer, **self.common())
 
     def describe_data(self) -> dict[str, Any]:
         """The pairs, for run.json."""
-        return super().describe_data() | {"task": "translation", "dropped": self.batches.dropped}
+        own = {"task": "translation", "against": self.recipe.against, "dropped": self.batches.dropped}
+        return super().describe_data() | own

@@ -1,4 +1,4 @@
-"""A model folder as it lies on the disk: its config.json, its recipe, its weights."""
+"""Building networks from files that may be anybody's: sizes are bounded, and damage is one sentence."""
 
 from __future__ import annotations
 
@@ -6,71 +6,67 @@ import contextlib
 import errno
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.core.files import read_object
-from luoxia.core.names import readable
-from luoxia.provenance.label import Label
-from luoxia.runs.display import Display
-from luoxia.runs.records import problem
-from luoxia.tasks.menu import Recipe, recorded
-from luoxia.training.checkpoint import load_latest
+from luoxia.tasks.base import article
+from luoxia.tasks.record import LARGEST, ModelRecord
+from luoxia.training.hardware import choose_device
 
-LARGEST = 2**31
-"""No size of a network is above."""
 SLACK = 10_000
 """Numbers that a network may have more than twice its weights."""
 Spec = TypeVar("Spec")
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What was written when a model was exported."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-    folder: Path
-    config: dict[str, Any]
-    recipe: Recipe
 
-    @classmethod
-    def read(cls, folder: Path) -> Stored:
-        """``UsageError`` for the folder of a newer Luoxia; see ``usable`` for all else."""
-        config = read_object(folder / "config.json")
-        if isinstance(config.get("format"), int) and config["format"] > 1:
-            told = readable(config.get("luoxia"))
-            raise UsageError(f"{folder} was written by Luoxia {told}, newer than this one; upgrade luoxia")
-        if wrong := problem("config.json", config):
-            raise ValueError(f"config.json is damaged: {wrong}")
-        recipe = recorded(config, folder, Display().tell).from_settings(config["config"])
-        for name in type(recipe).model_fields.keys() - Recipe.model_fields.keys():
-            if isinstance(size := getattr(recipe, name), int) and abs(size) > LARGEST:
-                raise ValueError(f"config.json is damaged: {name} is {readable(size)}")
-        return cls(folder, config, recipe)
+def load_model(
+    record: ModelRecord,
+    *,
+    ema: bool = True,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype | None = None,
+    quantize: str | None = None,
+    adapter: str | Path | None = None,
+) -> Any:
+    """The model of ``record``, ready to use; see ``luoxia.load``."""
+    place = choose_device(str(device))
+    common = precision_of(dtype, quantize)
+    if quantize and not record.task.quantizes:
+        raise UsageError(f"quantize={quantize} is not for {article(record.kind)}: leave it out")
+    if not ema and record.run is None:
+        raise UsageError(
+            f"ema=false needs a run's folder, with its checkpoints; {record.path} holds only the model"
+        )
+    if record.is_foreign:
+        return record.task.load_foreign(record, adapter, device=place, **common)
+    if adapter is not None:
+        raise UsageError(
+            f"adapter={adapter} needs a Hugging Face folder, the one it was trained on, and {record.path} is not one: "
+            f"write one with luoxia export {record.path} out=FOLDER"
+        )
+    # a network is built with weights that are then replaced
+    with usable(record.folder), torch.random.fork_rng(devices=[]):
+        last = record.task.stages(record.recipe)[-1]
+        weights = record.weights("" if ema else last.network)
+        with no_larger_than(weights):
+            return record.task.load(record, weights, details=record.details, device=place, **common)
 
-    @property
-    def details(self) -> Label:
-        """Where a sample of it comes from."""
-        name = type(self.recipe).name or type(self.recipe).__name__  # the path of a file stays private
-        return Label(recipe=name, **{key: self.config[key] for key in ("run", "step", "data")})
 
-    def weights(self, checkpoints: Path | None = None, network: str = "") -> dict[str, torch.Tensor]:
-        """Those of the folder, or of a network in the last of ``checkpoints``."""
-        if checkpoints is None:
-            file = self.folder / "model.safetensors"
-            if not file.is_file():  # a pipe would never end
-                raise FileNotFoundError(f"{file} is not there")
-            return load_file(file)
-        tensors = load_latest(checkpoints).tensors
-        if network not in tensors:
-            raise ValueError(f"the last checkpoint has no {network}")
-        return tensors[network]
+def precision_of(dtype: str | torch.dtype | None, quantize: str | None) -> dict[str, Any]:
+    """What a model is built with: ``dtype`` and ``quantize`` where they are given."""
+    chosen = DTYPES.get(str(dtype).removeprefix("torch."))
+    if dtype is not None and chosen is None:
+        raise UsageError(f"dtype={dtype}: must be float32 or bfloat16")
+    if quantize not in (None, "int8"):
+        raise UsageError(f"quantize={quantize}: must be int8")
+    return {key: value for key, value in (("dtype", chosen), ("quantize", quantize)) if value is not None}
 
 
 def spec_of(kind: type[Spec], told: Mapping[str, Any]) -> Spec:

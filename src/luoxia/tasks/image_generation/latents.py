@@ -1,4 +1,4 @@
-"""The calls behind ``project``, ``interpolate``, ``mix`` and ``directions``: a generator's latents, explored."""
+"""Latents, as verbs: ``interpolate``, ``mix``, ``directions`` and ``project``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from luoxia.core.errors import MissingExtraError, UsageError
 from luoxia.core.names import expanded
-from luoxia.runs.folder import kind_of
+from luoxia.tasks.image_generation.requests import check_request
 from luoxia.tasks.image_generation.settings import (
     DirectionsSettings,
     InterpolateSettings,
@@ -16,8 +16,8 @@ from luoxia.tasks.image_generation.settings import (
     MixSettings,
     ProjectSettings,
 )
-from luoxia.verbs.opening import check_images_asked, opening
-from luoxia.verbs.sampling import claimed, numbered
+from luoxia.tasks.outputs import claimed, numbered
+from luoxia.tasks.record import ModelRecord, trained_config
 
 if TYPE_CHECKING:
     import torch
@@ -28,17 +28,16 @@ SHOWN = 7
 """Images of a direction in its picture."""
 
 
-def interpolate(run: str, /, **settings: Any) -> Path:
+def interpolate(record: ModelRecord, /, **settings: Any) -> Path:
     """Write a walk through latents; ``settings`` are those of ``InterpolateSettings``. Returns where."""
-    opening(run, settings)
     chosen: InterpolateSettings = InterpolateSettings.from_settings(settings)
     from luoxia.media.image.writer import write_gif, write_mp4
     from luoxia.tasks.labeling import label_of, parent
 
     if chosen.out is not None and Path(chosen.out).suffix.lower() == ".mp4":
         _require_av()
-    out = _output(run, chosen, (".mp4", ".gif"), *map(Path, chosen.latents))
-    generator = _open(run, chosen.ema, chosen.device)
+    out = _output(record, chosen, (".mp4", ".gif"), *map(Path, chosen.latents))
+    generator = _open(record, chosen.ema, chosen.device)
     points, labels = _points(generator, chosen)
     if len(points) < 2:
         raise UsageError("interpolate needs two latents or more: seeds=1,2 or latents=a.npz,b.npz")
@@ -48,22 +47,21 @@ def interpolate(run: str, /, **settings: Any) -> Path:
         "frames": chosen.frames, "closed": chosen.closed, "ema": chosen.ema,
     }  # fmt: skip
     parents = [one for path in chosen.latents for one in parent(expanded(path))]
-    label = label_of(generator, run, ema=chosen.ema).asked(request, parents=parents)
+    label = label_of(generator, record, ema=chosen.ema).asked(request, parents=parents)
     if out.suffix.lower() == ".mp4":
         return write_mp4(out, frames, label, chosen.fps)
     return write_gif(out, frames, label, round(1000 / chosen.fps))
 
 
-def mix(run: str, /, **settings: Any) -> Path:
+def mix(record: ModelRecord, /, **settings: Any) -> Path:
     """Write a grid of style mixing; ``settings`` are those of ``MixSettings``. Returns where."""
-    opening(run, settings)
     chosen: MixSettings = MixSettings.from_settings(settings)
-    check_images_asked(run, chosen.label, "mix")
+    check_request(record, chosen.label, "mix")
     from luoxia.media.image.writer import check_grid, write_grid
     from luoxia.tasks.labeling import label_of
 
-    out = _output(run, chosen, (".png",))
-    generator = _open(run, chosen.ema, chosen.device)
+    out = _output(record, chosen, (".png",))
+    generator = _open(record, chosen.ema, chosen.device)
     rows, columns = len(chosen.rows) + 1, len(chosen.columns) + 1
     check_grid(rows * columns, generator.shape, columns)
     controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
@@ -72,15 +70,14 @@ def mix(run: str, /, **settings: Any) -> Path:
         "rows": list(chosen.rows), "columns": list(chosen.columns), "layers": chosen.layers, **controls,
         "ema": chosen.ema,
     }  # fmt: skip
-    return write_grid(out, images, label_of(generator, run, ema=chosen.ema).asked(request), columns)
+    return write_grid(out, images, label_of(generator, record, ema=chosen.ema).asked(request), columns)
 
 
-def directions(run: str, /, **settings: Any) -> dict[str, Any]:
+def directions(record: ModelRecord, /, **settings: Any) -> dict[str, Any]:
     """Write a generator's principal directions; ``settings`` are those of ``DirectionsSettings``.
 
     Returns ``out`` and ``picture``, a row of images a direction, and the ``eigenvalues``.
     """
-    opening(run, settings)
     chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
     import numpy as np
 
@@ -88,9 +85,9 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
     from luoxia.media.image.writer import check_grid, write_grid
     from luoxia.tasks.labeling import label_of
 
-    out = _output(run, chosen, (".npz",))
-    beside = _beside(run, out, chosen.overwrite)
-    generator = _open(run, chosen.ema, chosen.device)
+    out = _output(record, chosen, (".npz",))
+    beside = _beside(record, out, chosen.overwrite)
+    generator = _open(record, chosen.ema, chosen.device)
     found = generator.directions(chosen.n)
     count = len(found.vectors) * SHOWN
     check_grid(count, generator.shape, SHOWN)
@@ -101,7 +98,7 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
         for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
     )
     request = {**controls, "n": chosen.n, "strength": chosen.strength, "ema": chosen.ema}
-    label = label_of(generator, run, ema=chosen.ema).asked(request, seed=chosen.seed)
+    label = label_of(generator, record, ema=chosen.ema).asked(request, seed=chosen.seed)
     picture = write_grid(beside, shown, label, SHOWN, count)
     arrays = {
         "directions": found.vectors.numpy(), "eigenvalues": found.eigenvalues.numpy(),
@@ -111,13 +108,12 @@ def directions(run: str, /, **settings: Any) -> dict[str, Any]:
     return {"out": str(out), "picture": str(picture), "eigenvalues": found.eigenvalues.tolist()}
 
 
-def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
+def project(record: ModelRecord, image: str, /, **settings: Any) -> dict[str, Any]:
     """Find the latent of an image; ``settings`` are those of ``ProjectSettings``.
 
     Returns ``out``, ``picture`` (the image, then what is made of it step by step), ``distance``, and ``pixels``, the
     root mean square difference in gray levels.
     """
-    opening(run, settings)
     chosen: ProjectSettings = ProjectSettings.from_settings(settings)
     from luoxia.media.image.convert import image_bytes, one_image
 
@@ -129,18 +125,20 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
     from luoxia.media.image.writer import write_grid
     from luoxia.tasks.labeling import label_of, parent
 
-    wanted = _output(run, chosen, (".npz",), Path(image))
-    beside = _beside(run, wanted, chosen.overwrite, Path(image))
-    generator = _open(run, chosen.ema, chosen.device)
+    wanted = _output(record, chosen, (".npz",), Path(image))
+    beside = _beside(record, wanted, chosen.overwrite, Path(image))
+    generator = _open(record, chosen.ema, chosen.device)
     height, width, channels = generator.shape
     target = one_image(content, image, height, width, channels)
-    extractor, said = _extractor(run, chosen.extractor, generator.device)
+    extractor, said = _extractor(record, chosen.extractor, generator.device)
     found = generator.project(
         target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
     )
     course = to_uint8(found.course).numpy()
     request = {"steps": chosen.steps, "label": chosen.label, "extractor": said, "ema": chosen.ema}
-    label = label_of(generator, run, ema=chosen.ema).asked(request, seed=chosen.seed, parents=parent(image))
+    label = label_of(generator, record, ema=chosen.ema).asked(
+        request, seed=chosen.seed, parents=parent(image)
+    )
     label = replace(
         label, note=f"distance {found.distance:.6g}, {found.pixels:.4g} gray levels from the image"
     )
@@ -158,28 +156,23 @@ def project(run: str, image: str, /, **settings: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------ what is given, read and checked
 
 
-def _output(run: str, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: Path) -> Path:
+def _output(record: ModelRecord, chosen: LatentSettings, wanted: tuple[str, ...], *inputs: Path) -> Path:
     """Where to write: out=, or the next of RUN/generated; that and the class are checked before work starts."""
-    check_images_asked(run, chosen.label)
+    check_request(record, chosen.label)
     if chosen.out is None:
-        return numbered(run, wanted[-1])
-    return claimed(run, chosen.out, wanted, chosen.overwrite, *inputs)
+        return numbered(record, wanted[-1])
+    return claimed(record, chosen.out, wanted, chosen.overwrite, *inputs)
 
 
-def _beside(run: str, out: Path, overwrite: bool, *inputs: Path) -> Path:
+def _beside(record: ModelRecord, out: Path, overwrite: bool, *inputs: Path) -> Path:
     """Where the picture of ``out`` is written, checked as ``out`` itself."""
-    return claimed(run, str(out.with_suffix(".png")), (".png",), overwrite, *inputs)
+    return claimed(record, str(out.with_suffix(".png")), (".png",), overwrite, *inputs)
 
 
-def _open(run: str, ema: bool, device: str) -> ImageGenerator:
-    """The image generator of a run; ``UsageError`` if it is another model."""
-    if (kind := kind_of(run)) not in ("", "image generator"):
-        raise UsageError(f"{run} holds a model of the kind '{kind}', which has no latents of images")
-    from luoxia.tasks.image_generation.model import ImageGenerator
-    from luoxia.verbs import api
+def _open(record: ModelRecord, ema: bool, device: str) -> ImageGenerator:
+    from luoxia.tasks.loading import load_model
 
-    generator = api.load(run, ema=ema, device=device)
-    assert isinstance(generator, ImageGenerator)
+    generator: ImageGenerator = load_model(record, ema=ema, device=device)
     return generator
 
 
@@ -224,7 +217,7 @@ def _require_av() -> None:
         raise MissingExtraError("out=FILE.mp4", "video")
 
 
-def _extractor(run: str, asked: str | None, device: torch.device) -> tuple[Any, str]:
+def _extractor(record: ModelRecord, asked: str | None, device: torch.device) -> tuple[Any, str]:
     """The network that compares images, and its name: EfficientNet if installed, else the run's own, else pixels."""
     from importlib.util import find_spec
 
@@ -237,22 +230,16 @@ def _extractor(run: str, asked: str | None, device: torch.device) -> tuple[Any, 
         from luoxia.media.image.extractors.effnet import EffNetLite0
 
         return EffNetLite0(side=64), asked
-    return _own_extractor(run, device), asked
+    return _own_extractor(record, device), asked
 
 
-def _own_extractor(run: str, device: torch.device) -> Any:
+def _own_extractor(record: ModelRecord, device: torch.device) -> Any:
     """The extractor ``self`` of the run's data, which must still be there."""
     from luoxia.media.image.extractors.selftaught import SelfTaught
-    from luoxia.runs.run import Run
-    from luoxia.tasks.menu import configure, recorded
-    from luoxia.tasks.sessions import session_of
 
-    if not (Path(run) / "run.json").exists():
+    if record.run is None:
         raise UsageError(
-            f"extractor=self needs a run and its data, and {run} is a model alone: give extractor=pixels"
+            f"extractor=self needs a run and its data, and {record.path} is a model alone: give extractor=pixels"
         )
-    manifest = Run.open(run).manifest
-    recipe = recorded(manifest, Path(run))
-    config = configure(recipe, recipe.current(manifest["config"]))
-    dataset = session_of(config).open_data(config)
+    dataset = record.task.open(trained_config(record.run))
     return SelfTaught.open(dataset.images, dataset.labels, fingerprint=dataset.fingerprint, device=device)

@@ -1,0 +1,116 @@
+"""Image generation, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from luoxia.core.names import absolute, many
+from luoxia.tasks.base import Capability, Task
+from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
+from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP
+from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
+from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
+from luoxia.tasks.image_generation.recipes.transformer_gan import TransformerGAN
+from luoxia.tasks.image_generation.settings import (
+    DirectionsSettings,
+    GeneratorExportSettings,
+    InterpolateSettings,
+    MixSettings,
+    ProjectSettings,
+    SampleSettings,
+)
+from luoxia.tasks.shared.image_keys import ImageMeasureSettings
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
+    from luoxia.runs.run import Run
+    from luoxia.tasks.record import ModelRecord
+    from luoxia.training.distributed import World
+    from luoxia.training.recipe import Recipe
+
+HERE = "luoxia.tasks.image_generation"
+
+
+class ImageGeneration(Task):
+    """Images from nothing, or from a class."""
+
+    name: ClassVar[str] = "image generation"
+    kind: ClassVar[str] = "image generator"
+    output: ClassVar[str] = "image"
+    unit: ClassVar[str] = "images"
+    recipes = (GAN, CGAN, DCGAN, WGAN, WGANGP, StyleGAN2, R3GAN, TransformerGAN)
+    family = AdversarialRecipe
+    stage_names = (f"{HERE}.training:GeneratorStage",)
+    capabilities: ClassVar[Mapping[str, Capability]] = {
+        "sample": Capability(
+            SampleSettings, f"{HERE}.sampling:sample", "luoxia sample RUN n=16 out=grid.png"
+        ),
+        "interpolate": Capability(
+            InterpolateSettings,
+            f"{HERE}.latents:interpolate",
+            "luoxia interpolate RUN seeds=1,2,3 out=walk.gif",
+        ),
+        "mix": Capability(MixSettings, f"{HERE}.latents:mix", "luoxia mix RUN out=grid.png"),
+        "directions": Capability(
+            DirectionsSettings, f"{HERE}.latents:directions", "luoxia directions RUN out=directions.npz"
+        ),
+        "project": Capability(
+            ProjectSettings, f"{HERE}.latents:project", "luoxia project RUN photo.jpg out=photo.npz"
+        ),
+        "export": Capability(
+            GeneratorExportSettings, f"{HERE}.exporting:export", "luoxia export RUN out=FILE.onnx"
+        ),
+        "measure": Capability(ImageMeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+    }
+
+    def open(self, recipe: Any, display: Display | None = None) -> Any:
+        """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
+        from luoxia.media.image.images import open_images
+
+        progress = display.decoding if display else None
+        return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
+
+    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
+        """The data's size and channels, what the recipe makes of them, and where the weights come from."""
+        spec = data.spec
+        origin = {} if recipe.init is None else {"init": absolute(recipe.init)}
+        shape = {"size": (spec.height, spec.width), "channels": spec.channels}
+        return {**shape, **recipe.settled(spec), **origin}
+
+    def try_out(self, recipe: Any, run: Run, data: Any, world: World, display: Display) -> Any:
+        """The recipe with what it leaves to trials replaced by the values that scored best."""
+        from luoxia.tasks.image_generation.sweep import settled_by_trial
+
+        return settled_by_trial(self, recipe, run, data, world, display)
+
+    def describe(self, data: Any) -> str:
+        """Number, shape and classes."""
+        spec = data.spec
+        classes = f", {len(data.classes)} classes" if data.classes else ""
+        shape = f"{spec.height} × {spec.width} × {spec.channels}"
+        return f"{many(len(data), 'image')} of {shape}{classes}, {data.source}"
+
+    def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
+        """An ``ImageGenerator``."""
+        from luoxia.media.image.images import ImageSpec
+        from luoxia.tasks.image_generation.model import ImageGenerator
+        from luoxia.tasks.loading import spec_of
+
+        spec = spec_of(ImageSpec, record.config["spec"])
+        recipe: Any = record.recipe
+        network = recipe.build_generator(spec)
+        network.load_state_dict(weights)
+        classes, shape = record.config.get("classes", ()), (spec.height, spec.width, spec.channels)
+        return ImageGenerator(network, classes=tuple(classes), shape=shape, **common)
+
+    def finetune(
+        self, record: ModelRecord, settings: dict[str, Any]
+    ) -> tuple[str | type[Recipe], dict[str, Any]]:
+        """The model's own recipe and settings, for fewer steps at a lower learning rate."""
+        from luoxia.tasks.image_generation.tuning import tuned
+
+        return tuned(record, settings)
+
+
+TASK = ImageGeneration()

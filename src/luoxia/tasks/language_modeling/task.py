@@ -1,0 +1,121 @@
+"""Language modeling, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from luoxia.core.config import merge
+from luoxia.core.errors import UsageError
+from luoxia.core.names import absolute, many
+from luoxia.tasks.base import Capability
+from luoxia.tasks.language_modeling.recipes import FORM, GPT
+from luoxia.tasks.language_modeling.settings import LanguageExportSettings, TextSettings
+from luoxia.tasks.shared.settings import MeasureSettings
+from luoxia.tasks.shared.token_task import TokenTask
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
+    from luoxia.tasks.record import ModelRecord
+    from luoxia.training.recipe import Recipe
+
+
+HERE = "luoxia.tasks.language_modeling"
+
+
+class LanguageModeling(TokenTask):
+    """Text from a prompt, a chat or a condition."""
+
+    name: ClassVar[str] = "language modeling"
+    kind: ClassVar[str] = "language model"
+    unit: ClassVar[str] = "rows"
+    quantizes: ClassVar[bool] = True
+    recipes = (GPT,)
+    family = GPT
+    stage_names = (f"{HERE}.training:LanguageStage",)
+
+    capabilities: ClassVar[Mapping[str, Capability]] = {
+        "sample": Capability(TextSettings, f"{HERE}.sampling:sample", 'luoxia sample RUN prompt="Once"'),
+        "export": Capability(
+            LanguageExportSettings, f"{HERE}.exporting:export", "luoxia export RUN out=FOLDER"
+        ),
+        "measure": Capability(MeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+    }
+
+    def open(self, recipe: Any, display: Display | None = None) -> Any:
+        """The text that a recipe's ``data`` names, in its ``tokenizer``'s tokens, or in those of its ``init``."""
+        from luoxia.media.text.corpus import corpus_of, open_corpus
+        from luoxia.media.text.sources import read_texts
+        from luoxia.tasks.language_modeling.base_model import origin_chat, origin_tokenizer
+
+        common = {
+            "condition": recipe.condition,
+            "target": recipe.target,
+            "allow_skipped": recipe.allow_skipped,
+        }
+        if recipe.init is None:
+            kind = (recipe.tokenizer, recipe.vocabulary)
+            return open_corpus(recipe.data, *kind, omitted=recipe.condition_dropout, **common)
+        source = read_texts(recipe.data, template=origin_chat(recipe.init), **common)
+        return corpus_of(source, origin_tokenizer(recipe.init), recipe.condition_dropout)
+
+    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
+        """Where the weights come from, from wherever the run is resumed."""
+        return {} if recipe.init is None else {"init": absolute(recipe.init)}
+
+    def describe(self, data: Any) -> str:
+        """Documents, their conditions, tokens, vocabulary."""
+        documents = many(len(data), "document")
+        given = f" given {', '.join(data.condition)}" if data.condition else ""
+        kind, size = data.tokenizer.kind, data.tokenizer.vocabulary
+        return f"{documents}{given}, {data.size:,} tokens ({kind}, {size:,} in all), {data.source}"
+
+    def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
+        """A ``TextGenerator``."""
+        from luoxia.media.text.chat import ChatTemplate
+        from luoxia.tasks.language_modeling.base_model import FOREIGN, learned_ends, load_adapted
+        from luoxia.tasks.language_modeling.model import TextGenerator
+        from luoxia.tasks.language_modeling.training import alpha
+        from luoxia.tasks.shared.token_training import open_network
+
+        recipe: Any = record.recipe
+
+        def fill(network: Any, weights: dict[str, Any]) -> None:
+            load_adapted(network, weights, recipe.lora, alpha(recipe))
+
+        network, tokenizer = open_network(record, weights, fill)
+        return TextGenerator(
+            network,
+            tokenizer,
+            ends=learned_ends(record.folder, tokenizer),
+            chat=ChatTemplate.of(record.folder / FOREIGN),
+            condition=recipe.condition,
+            **common,
+        )
+
+    def load_foreign(self, record: ModelRecord, adapter: str | Path | None, **common: Any) -> Any:
+        """A ``TextGenerator``, or a ``TextEncoder`` of a BERT."""
+        from luoxia.tasks.language_modeling.base_model import load_foreign
+
+        return load_foreign(record.folder, common.pop("device"), adapter, **common)
+
+    def capability(self, verb: str, record: ModelRecord) -> Capability:
+        """What a verb asks; another toolkit's encoder writes nothing."""
+        if record.kind == "text encoder":
+            raise UsageError(
+                f"{record.path} is an encoder and cannot generate text; use luoxia.load(…).hidden(ids) from Python"
+            )
+        return super().capability(verb, record)
+
+    def finetune(
+        self, record: ModelRecord, settings: dict[str, Any]
+    ) -> tuple[str | type[Recipe], dict[str, Any]]:
+        """``gpt``, with the model's form and its tokenizer."""
+        for key in FORM:
+            if key in settings:
+                raise UsageError(f"{key}= is that of the model at {record.path}: leave it out")
+        return "gpt", merge({"init": str(record.path)}, settings)
+
+
+TASK = LanguageModeling()

@@ -1,0 +1,67 @@
+"""Embedding of text, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from luoxia.tasks.base import Capability
+from luoxia.tasks.shared.settings import PairMeasureSettings
+from luoxia.tasks.shared.token_task import TokenTask
+from luoxia.tasks.text_embedding.recipes import EmbedText
+from luoxia.tasks.text_embedding.settings import EmbedSettings
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
+    from luoxia.tasks.record import ModelRecord
+
+NEEDS = "data=FILE against=FILE_OF_THE_SAME_MEANING, or data=PAIRS.tsv"
+
+HERE = "luoxia.tasks.text_embedding"
+
+
+class TextEmbedding(TokenTask):
+    """Which texts mean the same."""
+
+    name: ClassVar[str] = "text embedding"
+    kind: ClassVar[str] = "text embedder"
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    unit: ClassVar[str] = "pairs"
+    recipes = (EmbedText,)
+    family = EmbedText
+    stage_names = (f"{HERE}.training:EmbeddingStage",)
+
+    capabilities: ClassVar[Mapping[str, Capability]] = {
+        "embed": Capability(
+            EmbedSettings, f"{HERE}.embedding:embed", 'luoxia embed RUN "a text" out=FILE.npy'
+        ),
+        "measure": Capability(PairMeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+    }
+
+    def open(self, recipe: Any, display: Display | None = None) -> Any:
+        """The pairs that ``data`` and ``against`` name."""
+        from luoxia.tasks.shared.pairs import open_pairs
+
+        return open_pairs(recipe, NEEDS, display)
+
+    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
+        """The other file, from wherever the run is resumed."""
+        from luoxia.tasks.shared.pairs import settle_pairs
+
+        return settle_pairs(recipe)
+
+    def describe(self, data: Any) -> str:
+        """Pairs and vocabulary."""
+        from luoxia.tasks.shared.pairs import describe_pairs
+
+        return describe_pairs(data)
+
+    def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
+        """A ``TextEmbedder``."""
+        from luoxia.tasks.shared.token_training import open_network
+        from luoxia.tasks.text_embedding.model import TextEmbedder
+
+        return TextEmbedder(*open_network(record, weights), **common)
+
+
+TASK = TextEmbedding()
