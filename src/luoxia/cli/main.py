@@ -133,6 +133,8 @@ def _command(verb: Verb) -> Callable[..., None]:
             made = call(*words, **_parse(keys, call))
             if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":
                 _tell(verb, made, as_json, dry_run)  # under torchrun the main process speaks
+            if code := getattr(made, "exit_code", 0):
+                raise typer.Exit(code)
 
     parameters = _parameters(verb)
     command.__doc__ = verb.help

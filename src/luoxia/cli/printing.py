@@ -10,6 +10,8 @@ from typing import Any
 
 from luoxia.core import streams
 
+LONGEST = 500
+"""Characters of a value in a label that are printed."""
 SHOWN = 10
 """Skipped files that ``luoxia data`` lists; ``--json`` has all."""
 
@@ -176,6 +178,46 @@ def print_keys(settings: Any) -> None:
         )
     ]
     print_table(("key", "default", "meaning"), rows)
+
+
+def print_inspection(found: Any) -> None:
+    """The label of one file; a table of several; the facts of a run or a model folder."""
+    if not found.path.is_dir():
+        _print_label(found.items[0])
+        return
+    _print_facts(found.facts)
+    head = ("file", "SHA-256") if found.facts else ("file", "label", "recipe", "run", "step", "seed", "index")
+    rows = [
+        (item.file, item.problem or item.status, *(getattr(item.label, name, None) for name in head[2:]))
+        for item in found.items
+    ]
+    if rows:
+        print_table(head, [tuple("" if cell is None else _brief(cell) for cell in row) for row in rows])
+
+
+def _print_label(item: Any) -> None:
+    record = {} if item.label is None else item.label.as_dict()
+    names = [f"{parent['name']} {parent.get('sha256', '')}".strip() for parent in record.get("parents", [])]
+    state = {"file": item.file, "label": item.problem or item.status}
+    _print_facts(state | record | ({"parents": "; ".join(names)} if names else {}))
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    from luoxia.core.config import flatten
+
+    shown = {
+        key: json.dumps(value) if isinstance(value, list | dict) else _plain(value)
+        for key, value in flatten(facts).items()
+    }
+    print_pairs({_brief(key): _brief(value) for key, value in shown.items()})
+
+
+def _brief(value: object) -> str:
+    """What a file says, for a terminal: control characters escaped, cut where it is long; ``--json`` has all."""
+    from luoxia.core.names import printable
+
+    text = str(value)
+    return printable(text[:LONGEST]) + (" …" if len(text) > LONGEST else "")
 
 
 def print_pairs(pairs: dict[str, Any]) -> None:

@@ -213,6 +213,15 @@ VERBS = (
         as_json=dict,
     ),
     Verb(
+        "inspect",
+        "Show the label of a generated file, or what a run is: luoxia inspect grid.png | samples/ | runs/dcgan-1.",
+        "verbs.inspect:inspect",
+        (Word("path", "A file, a folder of files, a run, or a model folder."),),
+        show=printing.print_inspection,
+        as_json=lambda inspection: inspection.as_dict(),
+        keys=False,
+    ),
+    Verb(
         "cache",
         "Show what the cache holds, or make room in it: luoxia cache | cache clear | cache limit=20G.",
         "verbs.cache:manage",

@@ -13,8 +13,9 @@ from PIL import GifImagePlugin
 
 from luoxia.core.files import staged
 from luoxia.core.regular import open_regular
+from luoxia.formats.carrier import KEY, MAX_BYTES, unpacked
 from luoxia.formats.png import to_pillow
-from luoxia.provenance.label import KEY, MAX_BYTES, Label, unpacked
+from luoxia.provenance.label import Label
 
 
 def write(frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, milliseconds: int = 60) -> Path:

@@ -11,7 +11,8 @@ from typing import Any
 
 from luoxia.core.files import to_json, write_file
 from luoxia.core.regular import open_regular
-from luoxia.provenance.label import KEY, MAX_BYTES, InvalidLabelError, Label, label_in
+from luoxia.formats.carrier import KEY, MAX_BYTES, label_in
+from luoxia.provenance.label import InvalidLabelError, Label
 
 MAX_LINE = 4 * MAX_BYTES
 """Bytes of a row with its label that are read at most."""

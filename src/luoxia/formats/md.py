@@ -10,7 +10,8 @@ from pathlib import Path
 from luoxia.core.files import to_json, write_file
 from luoxia.core.regular import open_regular
 from luoxia.formats import sidecar
-from luoxia.provenance.label import KEY, MAX_BYTES, Label, unpacked
+from luoxia.formats.carrier import KEY, MAX_BYTES, unpacked
+from luoxia.provenance.label import Label
 
 _FRONT = re.compile(r"---\n(?!---\n)(?:.*\n)*?---\n")
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")

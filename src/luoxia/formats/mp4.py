@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from luoxia.core.errors import LuoxiaError, MissingExtraError
 from luoxia.core.files import staged, to_json
 from luoxia.core.regular import open_regular
-from luoxia.provenance.label import KEY, MAX_BYTES, Label, unpacked
+from luoxia.formats.carrier import KEY, MAX_BYTES, unpacked
+from luoxia.provenance.label import Label
 
 CODECS = ("libx264", "mpeg4")
 QUALITY = {"libx264": {"crf": "18", "preset": "medium"}, "mpeg4": {"qscale": "3"}}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from luoxia.core.files import staged
 from luoxia.core.regular import open_regular
-from luoxia.provenance.label import MAX_BYTES, InvalidLabelError, Label, packed, unpacked
+from luoxia.formats.carrier import MAX_BYTES, packed, unpacked
+from luoxia.provenance.label import InvalidLabelError, Label
 
 HEADER = "header"
 _NAMES = (HEADER, "parameters")

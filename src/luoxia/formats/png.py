@@ -18,7 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from luoxia.core.files import staged, to_json
 from luoxia.core.regular import open_regular
-from luoxia.provenance.label import KEY, MAX_BYTES, Label, unpacked
+from luoxia.formats.carrier import KEY, MAX_BYTES, unpacked
+from luoxia.provenance.label import Label
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

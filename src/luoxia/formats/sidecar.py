@@ -8,7 +8,8 @@ from pathlib import Path
 
 from luoxia.core.files import write_together
 from luoxia.core.regular import open_regular
-from luoxia.provenance.label import MAX_BYTES, InvalidLabelError, Label, packed, unpacked
+from luoxia.formats.carrier import MAX_BYTES, packed, unpacked
+from luoxia.provenance.label import InvalidLabelError, Label
 
 SUFFIX = ".label.json"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from luoxia.core.regular import open_regular
 from luoxia.formats import sidecar
-from luoxia.provenance.label import KEY, MAX_BYTES, Label, packed, unpacked
+from luoxia.formats.carrier import KEY, MAX_BYTES, packed, unpacked
+from luoxia.provenance.label import Label
 
 _START = f'{{"{KEY}": '.encode()
 

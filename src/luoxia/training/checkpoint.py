@@ -26,12 +26,10 @@ from torch import Tensor
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import flush, read_object, set_aside, settle, write_file
 from luoxia.core.regular import text_of
-from luoxia.training.checkpoint_files import latest_named, read_whole, sha256_of
+from luoxia.training.checkpoint_files import FROZEN, latest_named, read_whole, sha256_of
 
 Tensors = dict[str, dict[str, Tensor]]
 """File → name → tensor."""
-FROZEN = "frozen.safetensors"
-"""What no step changes, as NETWORK/NAME; each ``state.json`` has its SHA-256."""
 _NAME = re.compile(r"\.?step_([0-9]+)(?:(?:\.[0-9a-f]{16})?\.old)?")
 
 

@@ -10,6 +10,8 @@ from luoxia.core.files import read_object
 from luoxia.core.names import readable
 from luoxia.core.regular import open_regular, text_of
 
+FROZEN = "frozen.safetensors"
+"""What no step changes, as NETWORK/NAME, beside all steps; each ``state.json`` has its SHA-256."""
 STATE: dict[str, Any] = {
     "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,
     "seen": int, "averaged": int,

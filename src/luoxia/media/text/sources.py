@@ -16,6 +16,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, nearby
 from luoxia.core.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
 from luoxia.core.skips import Unusable
+from luoxia.formats.carrier import label_in
 from luoxia.formats.sidecar import SUFFIX
 from luoxia.media.files import walk
 from luoxia.media.listing import SPLITS
@@ -24,7 +25,7 @@ from luoxia.media.text.chat import FIELDS, ChatTemplate, messages_of
 from luoxia.media.text.chat import PLAIN as PLAIN_CHAT
 from luoxia.media.text.json_rows import JSON, NotRowsError, Record, json_rows
 from luoxia.media.text.records import RECORDS, as_text, known_fields, records, require
-from luoxia.provenance.label import InvalidLabelError, Label, label_in
+from luoxia.provenance.label import InvalidLabelError, Label
 
 PLAIN = frozenset({"txt", "md", "text", "markdown"})
 DEFAULT_TARGET = "text"

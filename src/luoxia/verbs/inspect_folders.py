@@ -1,0 +1,140 @@
+"""What a run or a model folder is, by its small files, and whether its checkpoints are what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from luoxia.core.files import read_object
+from luoxia.core.names import readable
+from luoxia.core.regular import text_of
+from luoxia.runs.folder import described, is_foreign, kind_of
+from luoxia.runs.run import Run
+from luoxia.tasks.labeling import weights_digest
+from luoxia.training.checkpoint_files import FROZEN, latest_named, read_state, sha256_of
+from luoxia.verbs.inspection import Inspected
+
+Found = tuple[dict[str, Any], list[Inspected]]
+"""Facts, and the files that were looked at."""
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder claims to be a run."""
+    return (path / "run.json").is_file()
+
+
+def is_model(path: Path) -> bool:
+    """Whether a folder claims to be a model, of Luoxia or of another toolkit."""
+    return is_foreign(path) or {"kind", "recipe", "config"} <= described(path).keys()
+
+
+def of_run(path: Path) -> Found:
+    """A run: its manifest, its model, its checkpoints; ``LuoxiaError`` where run.json is damaged."""
+    run = Run.open(path)
+    manifest = run.manifest
+    facts = {
+        "is": "run",
+        "recipe": manifest["recipe"],
+        "model": kind_of(path) or None,
+        "step": _step(path),
+        "data": _data(manifest.get("data")),
+        "parameters": manifest.get("parameters"),
+        "luoxia": manifest.get("luoxia"),
+        "weights": _weights(path),
+    }
+    return _known(facts), list(_checkpoints(run.checkpoints))
+
+
+def of_model(path: Path) -> Found:
+    """A model folder, whose weights have no manifest."""
+    config = described(path)
+    if is_foreign(path):
+        facts = {
+            "is": "model folder of another toolkit",
+            "model": kind_of(path),
+            "architecture": config.get("architectures"),
+        }
+    else:
+        facts = {"is": "model folder", "recipe": config.get("recipe"), "model": config.get("kind")}
+        facts |= {name: config.get(name) for name in ("run", "step", "data", "luoxia")}
+    return _known(facts | {"weights": _weights(path)}), []
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value not in (None, "", {}, [])}
+
+
+def _data(record: Any) -> Any:
+    """Of the data, what names it."""
+    known = record if isinstance(record, dict) else {}
+    return {
+        name: known[name]
+        for name in ("source", "path", "fingerprint", "count")
+        if known.get(name) is not None
+    }
+
+
+def _step(path: Path) -> int | None:
+    """That of the checkpoint in force, or of the model."""
+    checkpoints = path / "checkpoints"
+    try:
+        return int(read_state(checkpoints / Path(latest_named(checkpoints)).name)["step"])
+    except (OSError, ValueError):
+        step = described(path).get("step")
+        return step if isinstance(step, int) else None
+
+
+def _weights(path: Path) -> str | None:
+    """SHA-256 of the model's weights, as labels name it."""
+    try:
+        return weights_digest(path)
+    except OSError:
+        return None
+
+
+# ------------------------------------------------------------------ checkpoints
+
+
+def _checkpoints(folder: Path) -> Iterator[Inspected]:
+    for step in sorted(folder.glob("step_*")):
+        if step.is_dir() and not step.is_symlink():
+            yield from _files(step, f"checkpoints/{step.name}")
+    if (folder / FROZEN).is_file():
+        digest = (folder / FROZEN).with_suffix(".sha256")
+        try:
+            recorded = text_of(digest).strip()
+        except (OSError, ValueError) as error:
+            recorded = f"{digest.name} cannot be read: {getattr(error, 'strerror', None) or 'not a text'}"
+        yield _compared(folder / FROZEN, recorded, f"checkpoints/{FROZEN}")
+
+
+def _files(step: Path, name: str) -> Iterator[Inspected]:
+    """The files of one checkpoint, against its manifest."""
+    try:
+        manifest = read_object(step / "manifest.json")
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or readable(error)
+        yield Inspected(f"{name}/manifest.json", "invalid", problem=f"cannot be read: {problem}")
+        return
+    for file, digest in manifest.items():
+        if Path(file).name != file:
+            yield Inspected(
+                f"{name}/manifest.json", "invalid", problem=f"names {readable(file)}, which lies elsewhere"
+            )
+        else:
+            yield _compared(step / file, digest, f"{name}/{file}")
+
+
+def _compared(path: Path, digest: Any, name: str) -> Inspected:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        return Inspected(name, "invalid", problem=f"cannot be read: {error.strerror}")
+    if found != digest:
+        return Inspected(
+            name,
+            "invalid",
+            problem=f"has the SHA-256 {found[:16]}…, and {readable(digest)[:16]}… is recorded",
+        )
+    return Inspected(name, "verified")
