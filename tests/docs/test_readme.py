@@ -74,6 +74,9 @@ def test_command_is_understood(words):
         model = targets.pop()
         images = "many" in model or "gan" in model
         find("dcgan" if images else "gpt").from_settings({**settings, "init": model})
+    elif verb == "inspect":
+        assert len(targets) == 1 and not settings
+        targets.clear()
     elif verb == "recipes":
         if targets:
             name = targets.pop()
