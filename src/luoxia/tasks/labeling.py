@@ -26,18 +26,21 @@ def weights_digest(record: ModelRecord, *, ema: bool = True) -> str:
     """
     if not ema and record.run is not None:
         checkpoints = record.run.checkpoints
-        return sha256_of(checkpoints / latest_named(checkpoints) / "manifest.json")
-    files = sorted(record.folder.glob("model*.safetensors"))
-    digests = [sha256_of(file) for file in files]
-    return digests[0] if len(digests) == 1 else _joined(digests)
-
-
-def _joined(digests: list[str]) -> str:
-    return (
-        hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest() if digests else ""
-    )
+        return _digest(checkpoints / latest_named(checkpoints) / "manifest.json")
+    digests = [_digest(file) for file in sorted(record.folder.glob("model*.safetensors"))]
+    if len(digests) > 1:
+        return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+    return "".join(digests)
 
 
 def parent(path: str | Path | None) -> tuple[Parent, ...]:
     """A file that something is made from, as its label names it; () for None."""
-    return () if path is None else (Parent(Path(path).name, sha256_of(Path(path))),)
+    return () if path is None else (Parent(Path(path).name, _digest(Path(path))),)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; "" where it cannot be read a second time: a label is no reason to lose what was made."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import read_object
 from luoxia.core.names import readable
 from luoxia.core.regular import text_of
-from luoxia.runs.folder import described, is_foreign, kind_of
 from luoxia.runs.run import Run
 from luoxia.tasks.labeling import weights_digest
+from luoxia.tasks.record import ModelRecord
 from luoxia.training.checkpoint_files import FROZEN, latest_named, read_state, sha256_of
 from luoxia.verbs.inspection import Inspected
 
@@ -26,39 +27,37 @@ def is_run(path: Path) -> bool:
 
 def is_model(path: Path) -> bool:
     """Whether a folder claims to be a model, of Luoxia or of another toolkit."""
-    return is_foreign(path) or {"kind", "recipe", "config"} <= described(path).keys()
+    try:
+        config = read_object(path / "config.json")
+    except (OSError, ValueError):
+        return False
+    return {"kind", "recipe", "config"} <= config.keys() or ModelRecord(path, path, config).is_foreign
 
 
 def of_run(path: Path) -> Found:
     """A run: its manifest, its model, its checkpoints; ``LuoxiaError`` where run.json is damaged."""
     run = Run.open(path)
     manifest = run.manifest
-    facts = {
-        "is": "run",
-        "recipe": manifest["recipe"],
-        "model": kind_of(path) or None,
-        "step": _step(path),
-        "data": _data(manifest.get("data")),
-        "parameters": manifest.get("parameters"),
-        "luoxia": manifest.get("luoxia"),
-        "weights": _weights(path),
-    }
+    facts: dict[str, Any] = {"is": "run", "recipe": manifest["recipe"]}
+    try:
+        record = ModelRecord.open(path)
+    except LuoxiaError:  # it has no model yet, or a damaged one
+        facts |= {"step": _step(run, {})}
+    else:
+        facts |= {"task": record.config.get("task"), "model": record.kind, "step": _step(run, record.config)}
+        facts |= {"weights": weights_digest(record)}
+    facts |= {"data": _data(manifest.get("data"))}
+    facts |= {name: manifest.get(name) for name in ("parameters", "luoxia")}
     return _known(facts), list(_checkpoints(run.checkpoints))
 
 
 def of_model(path: Path) -> Found:
-    """A model folder, whose weights have no manifest."""
-    config = described(path)
-    if is_foreign(path):
-        facts = {
-            "is": "model folder of another toolkit",
-            "model": kind_of(path),
-            "architecture": config.get("architectures"),
-        }
-    else:
-        facts = {"is": "model folder", "recipe": config.get("recipe"), "model": config.get("kind")}
-        facts |= {name: config.get(name) for name in ("run", "step", "data", "luoxia")}
-    return _known(facts | {"weights": _weights(path)}), []
+    """A model folder, whose weights have no manifest; ``LuoxiaError`` where it cannot be read."""
+    record = ModelRecord.open(path)
+    names = ("architectures",) if record.is_foreign else ("recipe", "task", "run", "step", "data", "luoxia")
+    facts: dict[str, Any] = {"is": "model folder of another toolkit" if record.is_foreign else "model folder"}
+    facts |= {"model": record.kind} | {name: record.config.get(name) for name in names}
+    return _known(facts | {"weights": weights_digest(record)}), []
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:
@@ -75,22 +74,13 @@ def _data(record: Any) -> Any:
     }
 
 
-def _step(path: Path) -> int | None:
+def _step(run: Run, config: Mapping[str, Any]) -> int | None:
     """That of the checkpoint in force, or of the model."""
-    checkpoints = path / "checkpoints"
     try:
-        return int(read_state(checkpoints / Path(latest_named(checkpoints)).name)["step"])
+        return int(read_state(run.checkpoints / Path(latest_named(run.checkpoints)).name)["step"])
     except (OSError, ValueError):
-        step = described(path).get("step")
+        step = config.get("step")
         return step if isinstance(step, int) else None
-
-
-def _weights(path: Path) -> str | None:
-    """SHA-256 of the model's weights, as labels name it."""
-    try:
-        return weights_digest(path)
-    except OSError:
-        return None
 
 
 # ------------------------------------------------------------------ checkpoints
