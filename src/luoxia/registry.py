@@ -66,8 +66,12 @@ def medium(name: str, of: Task | None = None) -> Medium:
 
 
 def media() -> Iterator[Medium]:
-    """All media that come with Luoxia, in order."""
-    return map(medium, MEDIA)
+    """All media, in the order in which they are asked: those of recipe files in use, then those of Luoxia."""
+    from luoxia.training import own
+
+    for kind in own.in_use():
+        yield from kind.task.media.values() if kind.task is not None else ()
+    yield from map(medium, MEDIA)
 
 
 @cache

@@ -36,7 +36,7 @@ def error_as_json(sentence: str) -> str:
 def outcome(run: Any) -> dict[str, Any]:
     """What a training left: its folder, its newest picture, its report, its scores."""
     scores = [record["scores"] for record in run.records("score") if record.get("final")]
-    grids = sorted((run.path / "samples").glob("step_*"))
+    grids = sorted(file for file in (run.path / "samples").glob("step_*") if file.suffix != ".json")
     return {
         "run": str(run.path),
         "samples": str(grids[-1]) if grids else None,

@@ -45,7 +45,7 @@ class Model(TypedDict):
     run: str
     step: Count
     data: str
-    spec: dict[str, Any]
+    spec: NotRequired[dict[str, Any]]
     classes: NotRequired[list[str]]
 
 

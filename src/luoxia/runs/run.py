@@ -75,7 +75,7 @@ class Run:
         if path.exists() and not path.is_dir():
             raise UsageError(f"out={out} is a file; choose a folder")
         if path.is_dir() and any(path.iterdir()):
-            again = f", or: luoxia resume {out}" if any(path.glob("checkpoints/step_*")) else ""
+            again = f", or: luoxia resume {out}" if cls(path, {}).has_checkpoints else ""
             raise UsageError(f"out={out} already holds files; choose another folder{again}")
 
     @classmethod
@@ -123,7 +123,7 @@ class Run:
     def discard_unbegun(self) -> None:
         """Remove the folder of a training that failed before its first checkpoint: there is nothing to go on from."""
         with contextlib.suppress(OSError):
-            if not self.path.name or any(self.checkpoints.glob("step_*")):
+            if not self.path.name or self.has_checkpoints:
                 return
             for name in ("run.json", "metrics.jsonl", "skipped.txt", "sweep.json", ".lock"):
                 (self.path / name).unlink(missing_ok=True)

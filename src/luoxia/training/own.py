@@ -64,6 +64,11 @@ def named(name: str) -> Kind | None:
     return found[wanted] if wanted else next(iter(found.values()))
 
 
+def in_use() -> tuple[Kind, ...]:
+    """The recipes of the files that were named, the latest first."""
+    return tuple(reversed(_used))
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """Only what is used in here is known in here: one command knows no file of another."""

@@ -190,12 +190,19 @@ class Session:
             while finished and not self.last and not self.world.any(self.stopper.signal is not None):
                 self._leave()
                 self._enter()
+                self._describe_stage()
                 finished = self._train()
             finished = finished and self.last
             if self.world.main:
                 self._conclude(finished)
             self.world.barrier()
         return finished
+
+    def _describe_stage(self) -> None:
+        """Add the networks of a stage that begins to run.json."""
+        if self.world.main:
+            sizes = {name: count(network) for name, network in self.trainer.networks.items()}
+            self.run.write_manifest(parameters={**self.run.manifest["parameters"], **sizes})
 
     def _train(self) -> bool:
         """One stage to its end; False when a signal came first."""
