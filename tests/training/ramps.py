@@ -13,11 +13,16 @@ from ramp_data import COUNT, Killing, Ramps
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from luoxia.runs.display import Display
+from luoxia.runs.run import Run
+from luoxia.tasks.base import Task
 from luoxia.training.batches import LoadedBatches, Sampler
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
 from luoxia.training.objective import Examples, Objective, Phase
 from luoxia.training.recipe import Recipe
+from luoxia.training.session import Session
+from luoxia.training.stage import Stage
 from luoxia.training.trainer import Trainer
 
 WORLD = World(0, 1, torch.device("cpu"))
@@ -78,6 +83,60 @@ def make_trainer(folder, workers, dataset=None, **settings):
     return Trainer(Denoiser(), recipe, batches, WORLD, folder, torch.float32)
 
 
+class RampStage(Stage):
+    """The one stage of a training on ramps."""
+
+    network = "smoother"
+
+    def prepare(self):
+        self.batches = make_batches(self.recipe.workers, self.data)
+
+    def objective(self):
+        return Denoiser()
+
+    def batch(self, phase, index):
+        return self.batches(phase, index)
+
+    def close(self):
+        self.batches.close()
+
+    def observe(self, rng):
+        return self.batches.gather(np.arange(3)), None
+
+    def preview(self, out):
+        pass
+
+    @property
+    def scored(self):
+        return False
+
+
+class RampTask(Task):
+    """Ramps, smoothed."""
+
+    name, kind, output, unit = "ramps", "smoother", "ramp", "ramps"
+
+    def stages(self, recipe):
+        return (RampStage,)
+
+
+def make_session(folder, dataset, workers):
+    """Nine steps, new or to be restored."""
+    recipe = Recipe(
+        batch=4,
+        steps=9,
+        lr=0.05,
+        seed=5,
+        device="cpu",
+        log_every=2,
+        sample_every=0,
+        score_every=0,
+        workers=workers,
+    )
+    folder.mkdir(exist_ok=True)
+    return Session(RampTask(), recipe, Run(folder, {}), dataset, WORLD, Display(quiet=True))
+
+
 def weights(trainer):
     return {key: value.clone() for key, value in trainer.networks["smoother"].state_dict().items()}
 
@@ -100,5 +159,5 @@ def resumed(folder, workers, steps):
     trainer.restore(load_latest(Path(folder)))
     while trainer.progress.step < steps:
         trainer.step()
-    trainer.close()
+    trainer.batches.close()
     return weights(trainer)

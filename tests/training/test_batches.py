@@ -14,20 +14,16 @@ import pytest
 import ramp_data
 import torch
 from ramp_data import COUNT, Broken, Dying, Ramps
-from ramps import WORLD, make_batches, make_trainer, resumed, train_until_killed, weights
+from ramps import WORLD, make_batches, make_session, make_trainer, resumed, train_until_killed, weights
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.workers import Workers
 from luoxia.media.image.batches import ImageBatches, to_float
 from luoxia.media.image.images import open_images
-from luoxia.runs.run import Run
 from luoxia.training.batches import LoadedBatches, Sampler
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
-from luoxia.training.doctor import Doctor
-from luoxia.training.loop import Hooks, Loop
 from luoxia.training.objective import Batch, Phase
-from luoxia.training.stopping import SignalHandler
 
 PHASE = Phase("denoise", lambda batch, rng: {}, "smoother")
 OTHER = Phase("rarely", lambda batch, rng: {}, "smoother")
@@ -175,7 +171,7 @@ def test_parts_of_an_update_are_loaded_once(workers, tmp_path):
     trainer = make_trainer(tmp_path, workers, dataset, accumulate=3)
     for _ in range(2):
         trainer.step()
-    trainer.close()
+    trainer.batches.close()
     twice = make_trainer(tmp_path, 0, accumulate=3)
     for _ in range(2):
         twice.step()
@@ -282,32 +278,30 @@ class Signalling(Counting):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_step_and_the_workers(number, tmp_path):
-    trainer = make_trainer(tmp_path / "checkpoints", 3, Signalling(number), log_every=2)
-    hooks = Hooks(
-        observe=lambda rng: (None, None), sample=lambda step: None, score=lambda step: None,
-        export=lambda step: None, show=lambda record: None, tell=lambda sentence: None,
-    )  # fmt: skip
-    signals = SignalHandler()
-    with signals.installed():
-        loop = Loop(trainer, trainer.recipe, Run(tmp_path, {}), Doctor(trainer.recipe), hooks, signals)
-        assert not loop.go()
-    assert loaders() == [] and signals.signal == number.name
-    step = trainer.progress.step
-    assert load_latest(tmp_path / "checkpoints").step == step < 20
-    whole = make_trainer(tmp_path / "whole", 0)
-    for _ in range(step + 2):
-        whole.step()
-    found = resumed(tmp_path / "checkpoints", 2, step + 2)
-    assert all(torch.equal(value, found[key]) for key, value in weights(whole).items())
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_signal_ends_the_step_and_the_workers(number, workers, tmp_path):
+    """A whole session is stopped while it loads, and resumed bit for bit."""
+    stopped = make_session(tmp_path / "run", Signalling(number), workers)
+    assert not stopped.go()
+    assert loaders() == [] and stopped.stopper.signal == number.name
+    step = load_latest(tmp_path / "run" / "checkpoints").step
+    assert step == stopped.trainer.progress.step < 9
+    resumed = make_session(tmp_path / "run", Ramps(), 2)
+    resumed.restore()
+    whole = make_session(tmp_path / "whole", Ramps(), 0)
+    assert resumed.go() and whole.go() and loaders() == []
+    assert all(
+        torch.equal(value, weights(whole.trainer)[key]) for key, value in weights(resumed.trainer).items()
+    )
+    lines = list(resumed.run.records("log"))
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 9]
+    assert all(line["data_seconds"] > 0 for line in lines)
 
 
 def test_an_error_ends_the_workers_too(tmp_path):
-    trainer = make_trainer(tmp_path / "checkpoints", 3, Broken())
-    hooks = Hooks(*(lambda *anything: None for _ in range(6)))
-    loop = Loop(trainer, trainer.recipe, Run(tmp_path, {}), Doctor(trainer.recipe), hooks, SignalHandler())
+    session = make_session(tmp_path / "run", Broken(), 3)
     with pytest.raises(LuoxiaError, match="cannot load sample 11"):
-        loop.go()
+        session.go()
     assert loaders() == []
 
 

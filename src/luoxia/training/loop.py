@@ -84,12 +84,6 @@ class Loop:
 
     def go(self) -> bool:
         """Train; True when the end or the budget was reached, False when a signal came first."""
-        try:
-            return self._go()
-        finally:
-            self.trainer.close()
-
-    def _go(self) -> bool:
         if self.step == 0:
             self._checkpoint()  # what a roll-back returns to
         self.trainer.flops.count(self.trainer)

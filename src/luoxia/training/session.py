@@ -213,7 +213,7 @@ class Session:
         hooks = Hooks(
             stage.observe, self._sample, self._quick_score, self._export, self.display.log, self.display.tell
         )
-        with self._showing():
+        with contextlib.closing(stage), self._showing():
             recipe = self.context.recipe
             return Loop(self.trainer, recipe, self.run, self._doctor(), hooks, self.stopper).go()
 

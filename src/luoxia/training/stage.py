@@ -98,6 +98,9 @@ class Stage:
         """Batch number ``index`` of a phase: a function of the seed and of these alone."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End what loads batches beside the training (``LoadedBatches.close``); nothing by default."""
+
     def observe(self, rng: Rng) -> tuple[Any, Any | None]:
         """A batch of training and one of held-out data, for the objective's ``observe``."""
         raise NotImplementedError

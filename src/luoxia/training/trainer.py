@@ -38,8 +38,7 @@ ROLLBACKS = 3
 class Trainer:
     """Trains an objective on batches.
 
-    ``batches(phase, index)`` gives batch ``index`` of a phase, and is closed with the trainer if it has ``close``;
-    ``folder`` is where checkpoints go.
+    ``batches(phase, index)`` gives batch ``index`` of a phase; ``folder`` is where checkpoints go.
     """
 
     def __init__(
@@ -228,11 +227,6 @@ class Trainer:
         """How much of the run is over, in [0, 1]: by steps, or by time where a budget ends it sooner."""
         by_time = self.progress.seconds / self.recipe.budget if self.recipe.budget else 0.0
         return min(1.0, max(self.progress.step / self.recipe.steps, by_time))
-
-    def close(self) -> None:
-        """End what loads batches beside the training."""
-        if callable(end := getattr(self.batches, "close", None)):
-            end()
 
     # ------------------------------------------------------------------ the log
 

@@ -35,7 +35,7 @@ def plan(config: Recipe, *, measured: bool) -> dict[str, Any]:
     session = settled_session(config, Run(Path(config.out or "runs"), {}), data, world, display)
     resolved, trainer = session.recipe, session.trainer
     each = seconds_per_step(trainer) if measured else None
-    trainer.close()
+    session.stage.close()
     ends = [resolved.budget, None if each is None else each * resolved.steps]
     return {
         "recipe": config.name or type(config).__name__,
