@@ -81,6 +81,25 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
     return f"{median(quotients):.3g} × ({min(quotients):.3g} – {max(quotients):.3g})"
 
 
+# ------------------------------------------------------------------ trainings
+
+
+def open_session(recipe: str, settings: dict[str, Any], out: str | Path) -> Any:
+    """What ``luoxia train RECIPE key=value … out=OUT`` sets up, before its first step: a ``Session``."""
+    from luoxia.registry import task_of
+    from luoxia.runs.display import Display
+    from luoxia.runs.run import Run
+    from luoxia.tasks.menu import find
+    from luoxia.training.distributed import join_world
+    from luoxia.training.hardware import keep_freed_memory
+    from luoxia.verbs.course import settled_session
+
+    keep_freed_memory()  # as a training does when it begins
+    config = find(recipe).from_settings(settings)
+    data, run = task_of(config).open(config), Run.create(str(out), recipe)
+    return settled_session(config, run, data, join_world(config.device), Display(quiet=True))
+
+
 # ------------------------------------------------------------------ digits
 
 

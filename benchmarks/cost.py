@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import arguments, header, median, progress, table
+from common import arguments, header, median, open_session, progress, table
 
 IMAGES = 1024
 
@@ -88,26 +88,9 @@ def measure(
     """Train for ``steps`` steps of each kind in this process."""
     import torch
 
-    from luoxia.registry import task_of
-    from luoxia.runs.display import Display
-    from luoxia.runs.run import Run
-    from luoxia.tasks.menu import find
-    from luoxia.training.distributed import join_world
-    from luoxia.training.recipe import resolve
-
     before = peak_memory()
     given = dict(word.split("=", 1) for word in settings)
-    config = find(recipe).from_settings({"data": data, "batch": batch, "device": "cpu", **given})
-    kind = task_of(config)
-    dataset = kind.open_data(config)
-    world = join_world("cpu")
-    session = kind(
-        resolve(config, kind.settle(config, dataset)),
-        Run.create(out, recipe),
-        dataset,
-        world,
-        Display(quiet=True),
-    )
+    session = open_session(recipe, {"data": data, "batch": batch, "device": "cpu", **given}, out)
     trainer, began = session.trainer, time.perf_counter()
 
     def timed(step: int) -> float:
@@ -131,7 +114,7 @@ def measure(
     return {
         "median": median(plain),
         "average": average,
-        "rate": config.batch / average,
+        "rate": session.recipe.batch / average,
         "memory": peak_memory() - before,
         "precision": {torch.bfloat16: "bf16", torch.float32: "fp32"}[session.dtype],
     }

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import arguments, header, median, progress, table
+from common import arguments, header, median, open_session, progress, table
 
 CONTEXT, ROWS, VOCABULARY, DOCUMENT = 1024, 32, 8192, 300
 """The language model's, and the mean length of a document, in tokens."""
@@ -341,17 +341,11 @@ def profile_images(recipe: str, run: Any, way: str, asked: Any, device: Any) -> 
     """The kernels of one more step of a run."""
     if asked.out is None or device.type != "cuda":
         return None
-    from luoxia.tasks.sessions import session_of
-
-    from luoxia.runs.display import Display
-    from luoxia.tasks.menu import find
     from luoxia.training.determinism import deterministic
-    from luoxia.training.distributed import join_world
 
-    config = find(recipe).from_settings({**run.manifest["config"], "deterministic": way})
-    kind = session_of(config)
-    session = kind(config, run, kind.open_data(config), join_world(str(device)), Display(quiet=True))
-    with deterministic(config, device):
+    settings = {**run.manifest["config"], "deterministic": way, "device": str(device)}
+    session = open_session(recipe, settings, f"{run.path}-profile")
+    with deterministic(session.recipe, device):
         seconds_of(session.trainer.step, 10, device)  # warm, and past a lazy phase's first turn
         found = write_profile(session.trainer.step, asked.out / f"kernels-{recipe}-{way}.txt", device)
     return found and f"{found[0]:,} of {found[1]:.1f} ms"
@@ -382,7 +376,7 @@ def clocked(owner: Any, name: str, into: dict[str, float]) -> Iterator[None]:
 def end(asked: Any, device: Any) -> None:
     """A whole run of ``dcgan`` on the embedded digits, by what it does."""
     import luoxia
-    from luoxia.tasks.shared.image_training import PictureSession
+    from luoxia.tasks.shared.image_training import ImageStage
     from luoxia.training import session
 
     rows = []
@@ -391,8 +385,8 @@ def end(asked: Any, device: Any) -> None:
             spent: dict[str, float] = {}
             began = time.perf_counter()
             with (
-                clocked(PictureSession, "prepare_scores", spent),
-                clocked(PictureSession, "measure", spent),
+                clocked(ImageStage, "prepare_scores", spent),
+                clocked(ImageStage, "evaluate", spent),
                 clocked(session, "write_report", spent),
                 fresh_cache(Path(folder)),
             ):
@@ -408,7 +402,7 @@ def end(asked: Any, device: Any) -> None:
                 )
             whole = time.perf_counter() - began
             trained = max(record["seconds"] for record in run.records("event"))
-            known = [spent.get(key, math.nan) for key in ("prepare_scores", "measure", "write_report")]
+            known = [spent.get(key, math.nan) for key in ("prepare_scores", "evaluate", "write_report")]
             rows.append(
                 (f"{name} run, extractor {'cached' if cached else 'learned'}", whole, trained, *known)
             )

@@ -54,7 +54,7 @@ class Command:
     ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(
-            ["luoxia.verbs.api", "luoxia.cli.main", "luoxia.verbs.sampling", "torch._dynamo"]
+            ["luoxia.cli.main", "luoxia.verbs.course", "luoxia.verbs.ask", "torch._dynamo"]
         )
         self.said = said
         self.process = context.Process(
@@ -243,19 +243,19 @@ def record_next_batches(file: str) -> None:
     """Let the trainings of this process write the digest of each phase's next batch to ``file`` when they end."""
     import hashlib
 
-    from luoxia.tasks.image_generation.training import GeneratorStage
+    from luoxia.training.session import Session
 
-    conclude = GeneratorStage._conclude
+    conclude = Session._conclude
 
-    def recording(self: Any, finished: bool) -> None:
+    def recording(self: Session, finished: bool) -> None:
         step, digests = self.trainer.progress.step, {}
         for phase in self.trainer.phases:
-            batch = self.batches(phase, -(-step // phase.every) * phase.repeat)
+            batch: Any = self.stage.batch(phase, -(-step // phase.every) * phase.repeat)
             digests[phase.name] = hashlib.sha256(batch.images.contiguous().numpy().tobytes()).hexdigest()
         Path(file).write_text(json.dumps({"step": step, "next": digests}))
         conclude(self, finished)
 
-    GeneratorStage._conclude = recording
+    Session._conclude = recording  # type: ignore[method-assign]
 
 
 @dataclass

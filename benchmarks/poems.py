@@ -114,7 +114,7 @@ def write(model: Any, conditions: list[dict[str, str]], temperature: float, *, h
 
 def predict(run: Any, path: str, texts: list[str]) -> tuple[float, float]:
     """(bits per character, nats a token) of the texts of a file under their conditions."""
-    from luoxia.verbs.measuring import measure
+    from luoxia import measure
 
     scores = {score.name: score for score in measure(run.path, data=path).scores}
     per_byte = scores["bits per byte"]

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from common import arguments, header, progress, table
+from common import arguments, header, open_session, progress, table
 
 CONTEXT, BATCH, ITERATIONS = 64, 12, 2000
 
@@ -138,15 +138,7 @@ class Ours:
 
     def __init__(self, data: str, out: Path, words: list[str]) -> None:
         from luoxia.core.config import parse_settings
-        from luoxia.registry import task_of
-        from luoxia.runs.display import Display
-        from luoxia.runs.run import Run
-        from luoxia.tasks.menu import find
-        from luoxia.training.distributed import join_world
-        from luoxia.training.hardware import keep_freed_memory
-        from luoxia.training.recipe import resolve
 
-        keep_freed_memory()  # as a training does when it begins
         settings = {
             "data": data,
             "tokenizer": "character",
@@ -154,14 +146,8 @@ class Ours:
             "device": "cpu",
             "context": CONTEXT,
         }
-        config = find("gpt").from_settings({**settings, **parse_settings(words)})
-        kind = task_of(config)
-        dataset = kind.open_data(config)
-        config = resolve(config, kind.settle(config, dataset))
-        self.session: Any = kind(
-            config, Run.create(str(out), "gpt"), dataset, join_world("cpu"), Display(quiet=True)
-        )
-        self.steps = config.steps
+        self.session: Any = open_session("gpt", {**settings, **parse_settings(words)}, out)
+        self.steps = self.session.recipe.steps
 
     def step(self) -> int:
         """One step, and what the loop does beside it."""
@@ -173,7 +159,7 @@ class Ours:
         if number % recipe.log_every == 0:
             trainer.read_tally()
             rng = Rng(hashed(recipe.seed, "observe", number))
-            trainer.objective.observe(*self.session.observe(rng), rng)
+            trainer.objective.observe(*self.session.stage.observe(rng), rng)
             trainer.is_finite()
         if number % recipe.checkpoint_every == 0:
             trainer.save()
@@ -184,10 +170,10 @@ class Ours:
         from luoxia.tasks.language_modeling.scores import prediction_scores
 
         session = self.session
-        network, device = session.averaged("decoder"), session.world.device
+        network = session.context.eval_model("decoder")
         scores = prediction_scores(
-            network, session.heldout, session.dataset,
-            context=CONTEXT, device=device, dtype=session.dtype, name="", seed=0,
+            network, session.stage.heldout, session.data,
+            context=CONTEXT, device=session.world.device, dtype=session.dtype, name="", seed=0,
         )  # fmt: skip
         return float(scores[0].value)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import common
 from common import JUDGED, Judge, Verdict, arguments, header, progress, table
 
 LATENT, PEER_BATCH = 100, 128
@@ -88,7 +89,7 @@ def ours(session: Any) -> Callable[[], int]:
         if number % recipe.log_every == 0:
             trainer.read_tally()
             rng = Rng(hashed(recipe.seed, "observe", number))
-            train, heldout = session.observe(rng)
+            train, heldout = session.stage.observe(rng)
             trainer.objective.observe(train, heldout, rng)
             trainer.is_finite()
         if number % recipe.checkpoint_every == 0:
@@ -187,16 +188,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         session = open_session(asked.data, asked.seed, Path(temporary) / "run")
         progress("preparing the reference (the extractor is trained once and cached)")
-        reference = session.reference
+        reference = session.stage.reference
 
         def distance(samples: Any) -> float:
             return float(reference.frechet(reference.embed(samples)[1]).value)
 
         def evaluate_ours() -> tuple[float, Verdict]:
-            samples = session.generator().sample(asked.samples, seed=1)
+            samples = session.stage.model().sample(asked.samples, seed=1)
             return distance(samples), judge.report(samples)
 
-        peer = Peer(session.dataset.images)
+        peer = Peer(session.data.images)
 
         def evaluate_peer() -> tuple[float, Verdict]:
             both = [peer.sample(asked.samples, training) for training in (True, False)]
@@ -211,22 +212,7 @@ def main() -> None:
 
 def open_session(data: str, seed: int, out: Path) -> Any:
     """What ``luoxia train dcgan data=…`` sets up."""
-    from luoxia.registry import task_of
-    from luoxia.runs.display import Display
-    from luoxia.runs.run import Run
-    from luoxia.tasks.menu import find
-    from luoxia.training.distributed import join_world
-    from luoxia.training.hardware import keep_freed_memory
-    from luoxia.training.recipe import resolve
-
-    keep_freed_memory()  # as a training does when it begins
-    config = find("dcgan").from_settings({"data": data, "seed": seed, "device": "cpu"})
-    kind = task_of(config)
-    dataset = kind.open_data(config)
-    run = Run.create(str(out), "dcgan")
-    return kind(
-        resolve(config, kind.settle(config, dataset)), run, dataset, join_world("cpu"), Display(quiet=True)
-    )
+    return common.open_session("dcgan", {"data": data, "seed": seed, "device": "cpu"}, out)
 
 
 def show(mine: Curve, theirs: Curve, asked: Any, floor: float | None) -> None:
