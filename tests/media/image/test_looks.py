@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encode, noise, write
 from PIL import Image
 
 from luoxia.core.parallel import ByteBudget, in_order
 from luoxia.media.files import Files, FolderFiles, OneFile
 from luoxia.media.image.convert import Conversion, Header, decoded_bytes
 from luoxia.media.image.images import open_images
+from pictures import encode, noise, write
 
 Photos = Callable[..., Path]
 

@@ -3,9 +3,9 @@ import math
 
 import pytest
 import torch
-from decoders import decoder, random_rows, translator, uncached
 from scipy import stats
 
+from decoders import decoder, random_rows, translator, uncached
 from luoxia.core.errors import UsageError
 from luoxia.decoding.loop import Completion, Decoding, complete, generate, stream, stream_text
 from luoxia.nn.transformer import Decoder

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from pictures import encode, noise
 
 from luoxia.core.codepages import guessed
 from luoxia.core.errors import UsageError
@@ -15,6 +14,7 @@ from luoxia.media.image.describe import describe
 from luoxia.media.image.images import open_images
 from luoxia.media.image.originals import open_originals
 from luoxia.media.image.sources import open_source
+from pictures import encode, noise
 
 
 class Entry(zipfile.ZipInfo):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pictures import encode, noise, write
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.media.image.describe import describe
 from luoxia.media.image.images import open_images
+from pictures import encode, noise, write
 
 Photos = Callable[..., Path]
 ROWS = [("0.png", "a"), ("1.png", "b"), ("2.png", "a")]

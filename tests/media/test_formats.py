@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pictures import encode, noise, write
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.media.image.describe import describe
 from luoxia.media.image.images import open_images
 from luoxia.media.kinds import ending_by
 from luoxia.media.text.describe import holds_text
+from pictures import encode, noise, write
 
 Photos = Callable[..., Path]
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)

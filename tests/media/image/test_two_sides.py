@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from pictures import encode, noise, write
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.media.image.batches import CropBatches
 from luoxia.media.image.unpaired import open_unpaired
 from luoxia.training.distributed import World
 from luoxia.training.objective import Phase
+from pictures import encode, noise, write
 
 WORLD = World(0, 1, torch.device("cpu"))
 PHASE = Phase("generators", lambda batch, rng: {}, "generators")

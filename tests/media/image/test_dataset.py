@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import encode, noise, write
 
 from luoxia.core.cache import cache_folder, publish, sweep
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.media.image.describe import describe
 from luoxia.media.image.images import ImageDataset, open_images
+from pictures import encode, noise, write
 
 Photos = Callable[..., Path]
 

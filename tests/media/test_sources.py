@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encode, noise, png_header_only, write
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.skips import Unusable
@@ -20,6 +19,7 @@ from luoxia.media.text.sources import read_texts
 from luoxia.media.zips import ZipFiles
 from luoxia.runs.run import Run
 from luoxia.verbs.data import describe as describe_source
+from pictures import encode, noise, png_header_only, write
 
 Photos = Callable[..., Path]
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 import torch
-from decoders import decoder
 
+from decoders import decoder
 from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
 from luoxia.decoding.constraints import Choices, Grammar
 from luoxia.decoding.loop import Decoding, complete, generate

@@ -3,8 +3,8 @@ import re
 from pathlib import Path
 
 import pytest
-from decoders import decoder
 
+from decoders import decoder
 from luoxia.core.errors import UsageError
 from luoxia.decoding.loop import Decoding, complete
 from luoxia.media.text.tokenizer import Tokenizer

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encode, noise, write
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.media.files import walk
@@ -15,6 +14,7 @@ from luoxia.media.image.describe import describe
 from luoxia.media.image.images import open_images
 from luoxia.media.image.writer import write_folder, write_gif, write_grid
 from luoxia.provenance.label import Label
+from pictures import encode, noise, write
 
 Photos = Callable[..., Path]
 LABEL = Label(recipe="dcgan", run="dcgan-1", step=20, data="0123456789abcdef" * 2)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pictures import encode, write
 from PIL import Image
 
 from luoxia.media.image.describe import describe
 from luoxia.media.image.images import open_images
 from luoxia.media.image.originals import open_originals
+from pictures import encode, write
 
 KINDS = {"u": 1, "i": 2, "f": 3}
 

@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 import torch
-from decoders import decoder, random_rows, translator, uncached
 
+from decoders import decoder, random_rows, translator, uncached
 from luoxia.core.errors import UsageError
 from luoxia.decoding.beam import Beams, beam_search
 from luoxia.decoding.loop import Decoding, generate

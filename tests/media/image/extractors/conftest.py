@@ -4,6 +4,11 @@ import pytest
 from luoxia.media.image.extractors.selftaught import SelfTaught
 
 
+@pytest.fixture
+def cache():
+    """That of the session, in which the extractor is learned once."""
+
+
 @pytest.fixture(scope="session")
 def digits():
     """Every digit: images uint8 (5000, 28, 28, 1), shuffled, and labels."""

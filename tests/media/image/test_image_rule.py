@@ -3,11 +3,11 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import encode, noise, png_header_only
 from PIL import Image
 
 from luoxia.core.skips import Unusable
 from luoxia.media.image.convert import MAX_PIXELS, Conversion, Crop, Pixels, convert, read_header
+from pictures import encode, noise, png_header_only
 
 
 def run(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from generation.decoders import decoder
+from decoders import decoder
 from luoxia.core.errors import UsageError
 from luoxia.decoding.loop import Decoding
 from luoxia.media.text.tokenizer import Tokenizer
