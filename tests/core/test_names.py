@@ -9,7 +9,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, inner, printable
 from luoxia.tasks.image_generation.settings import SampleSettings
 from luoxia.tasks.menu import find
-from luoxia.tasks.shared.settings import MeasureSettings
+from luoxia.tasks.shared.settings import PairMeasureSettings
 
 DCGAN = find("dcgan")
 
@@ -65,7 +65,7 @@ def test_paths_in_settings_have_their_home_and_keep_their_slash(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert SampleSettings.from_settings({"out": "~/x/"}).out == f"{tmp_path}/x/"
-    assert MeasureSettings.from_settings({"data": "~/x", "against": "none"}).data == f"{tmp_path}/x"
+    assert PairMeasureSettings.from_settings({"data": "~/x", "against": "none"}).data == f"{tmp_path}/x"
     assert DCGAN.from_settings({"data": "~", "out": "a~b"}).data == str(tmp_path)
     (tmp_path / "~backup").mkdir()
     assert DCGAN.from_settings({"data": "~backup"}).data == "~backup"
