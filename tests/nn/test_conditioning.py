@@ -189,6 +189,21 @@ def test_a_prefix_beside_a_memory():
         assert not torch.allclose(encoder(ids, memory=memory), encoder(ids, memory=Condition(vectors(2, 4))))
 
 
+def test_a_condition_that_nobody_reads_is_refused():
+    ids, plain, cross = words(1, 3), decoder(), built(lambda c: Decoder(c, cross=True), TINY).double()
+    memory = Condition(vectors(1, 2))
+    calls = [
+        lambda: plain(ids, memory=memory),
+        lambda: cross(ids),
+        lambda: cross(ids, cache=cross.make_cache(1, 3)),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="memory= is for networks with cross=True"):
+            call()
+    with pytest.raises(UsageError, match="style= is for networks of a ModulatedBlock"):
+        plain(ids, style=vectors(1))
+
+
 # Conditions, and none.
 
 
@@ -225,12 +240,14 @@ def test_none_is_the_same_whatever_it_replaces(use):
 def test_training_drops_a_share_of_the_conditions():
     torch.manual_seed(0)
     ours, x = conditioner(dropout=0.3).train(), torch.randn(2000, 3, 7, dtype=torch.float64)
-    given = ours(x)
-    dropped = given.mask.sum(1) == 1
+    condition = ours(x)
+    dropped = condition.mask.sum(1) == 1
     assert dropped.double().mean().item() == pytest.approx(0.3, abs=0.03)
-    assert torch.equal(given.vectors[~dropped], ours.content(x)[~dropped]) and given.mask[~dropped].all()
-    assert (given.vectors[dropped] == ours.none).all() and given.mask[dropped][:, -1].all()
-    given.vectors[given.mask].square().sum().backward()
+    assert (
+        torch.equal(condition.vectors[~dropped], ours.content(x)[~dropped]) and condition.mask[~dropped].all()
+    )
+    assert (condition.vectors[dropped] == ours.none).all() and condition.mask[dropped][:, -1].all()
+    condition.vectors[condition.mask].square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in ours.parameters())
     assert ours.eval()(x).mask is None
 
@@ -264,8 +281,8 @@ def test_gradients_reach_the_condition_through_the_network():
     initialize(ours, config)
     torch.manual_seed(0)
     ids = words(6, 5)
-    given = ours(torch.randn(6, 3, 7), padded(3, 1, 2, 3, 3, 2))
-    network(ids, prefix=given, memory=given)[:, 2:-1].square().mean().backward()
+    condition = ours(torch.randn(6, 3, 7), padded(3, 1, 2, 3, 3, 2))
+    network(ids, prefix=condition, memory=condition)[:, 2:-1].square().mean().backward()
     assert all(
         p.grad is not None and p.grad.abs().sum() > 0 for p in [*network.parameters(), *ours.parameters()]
     )

@@ -56,13 +56,13 @@ def test_each_starts_as_the_identity_and_learns():
 def test_the_cache_knows_the_style(cross):
     ours = built(lambda c: network(Decoder, cross=cross), CONFIG).double()
     x, style, memory = some(2, 6), some(2), Condition(some(2, 3))
-    given = {"memory": memory} if cross else {}
+    options = {"memory": memory} if cross else {}
     with torch.no_grad():
-        cache = ours.make_cache(2, 6, **given)
+        cache = ours.make_cache(2, 6, **options)
         cached = torch.cat([ours(part, cache=cache, style=style) for part in x.split([3, 1, 2], 1)], 1)
-        full = ours(x, style=style, **given)
+        full = ours(x, style=style, **options)
         close(cached, full, 1e-9)
-        assert not torch.allclose(ours(x, style=style.flip(0), **given), full)
+        assert not torch.allclose(ours(x, style=style.flip(0), **options), full)
         if cross:
             assert not torch.allclose(ours(x, style=style, memory=Condition(some(2, 3))), full)
 

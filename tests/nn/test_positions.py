@@ -63,8 +63,8 @@ def test_products_know_only_the_distance_along_each_axis(axes):
         return (here * rotate(k, table(torch.tensor([at])))).sum()
 
     for distance in ((0, 0, 0), (3, 0, 1), (1, 7, 2)):
-        found = [product(at[:axes], distance[:axes]) for at in ((0, 0, 0), (5, 11, 2), (30, 1, 25))]
-        torch.testing.assert_close(torch.stack(found), found[0].expand(3), atol=1e-5, rtol=1e-5)
+        products = [product(at[:axes], distance[:axes]) for at in ((0, 0, 0), (5, 11, 2), (30, 1, 25))]
+        torch.testing.assert_close(torch.stack(products), products[0].expand(3), atol=1e-5, rtol=1e-5)
     swapped = [product((4,) * axes, (1, 2, 2)[:axes]), product((4,) * axes, (2, 1, 2)[:axes])]
     assert (swapped[0] - swapped[1]).abs() > 1e-3
 

@@ -13,7 +13,7 @@ from luoxia.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Condition:
-    """Vectors (n, s, width), and which of them are real: mask (n, s) bool, None = all."""
+    """Vectors (n, s, width), and which of them are real: mask (n, s) bool, one at least in a row; None = all."""
 
     vectors: Tensor
     mask: Tensor | None = None

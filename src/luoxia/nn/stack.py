@@ -67,6 +67,9 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """One layer of the figure: self-attention, in a decoder of two attention to the memory, feed-forward."""
 
+    styled = False
+    """Whether it reads the context's style."""
+
     def __init__(self, config: TransformerConfig, *, cross: bool = False) -> None:
         super().__init__()
         sizes = (config.width, config.heads, config.groups, config.d_k)
@@ -107,6 +110,8 @@ class ModulatedBlock(Block):
     (Peebles & Xie 2023, arXiv:2212.09748, figure 3.) `initialize` starts each as the identity.
     """
 
+    styled = True
+
     def __init__(self, config: TransformerConfig, *, cross: bool = False) -> None:
         if not config.norm_first:
             raise UsageError("a style modulates norms that stand first: set norm_first=True")
@@ -115,7 +120,7 @@ class ModulatedBlock(Block):
 
     def forward(self, x: Tensor, context: AttentionContext, layer: int) -> Tensor:
         """X (n, t, width), and the context's style (n, width) → (n, t, width)."""
-        assert context.style is not None, "style="
+        assert context.style is not None
         style = self.modulation(F.silu(context.style))[:, None].chunk(6, dim=-1)  # six of (n, 1, width)
         y = self.attention_norm(x) * (1 + style[0]) + style[1]
         x = x + style[2] * self.dropout(self.attention(y, context, layer))
@@ -140,6 +145,7 @@ class Stack(nn.Module):
         self, config: TransformerConfig, layers: int, *, cross: bool = False, block: type[Block] = Block
     ) -> None:
         super().__init__()
+        self.cross, self.styled = cross, block.styled
         self.layers = nn.ModuleList(block(config, cross=cross) for _ in range(layers))
         self.norm = normalization(config) if config.norm_first else nn.Identity()
         self.rotary = rotations(config) if config.positions == "rotary" else None
@@ -149,8 +155,17 @@ class Stack(nn.Module):
         last = ("attention.output.weight", "cross.output.weight", "feed_forward.down.weight")
         return [weight for name, weight in self.named_parameters() if name.endswith(last)]
 
+    def check(self, context: AttentionContext) -> None:
+        """Refuse a condition that no layer reads, and the lack of one that all need."""
+        cached = context.cache is not None and context.cache.memory is not None
+        if self.cross != (cached or context.memory is not None):
+            raise UsageError("memory= is for networks with cross=True, which need it")
+        if self.styled != (context.style is not None):
+            raise UsageError("style= is for networks of a ModulatedBlock, which need it")
+
     def forward(self, x: Tensor, context: AttentionContext, checkpointing: bool = False) -> Tensor:
         """X (n, t, width) → (n, t, width)."""
+        self.check(context)
         if self.rotary is not None:
             context = replace(context, rotation=self.rotary(context.positions))
         for index, block in enumerate(self.layers):

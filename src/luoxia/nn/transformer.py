@@ -90,18 +90,18 @@ class Transformer(nn.Module):
         if length > self.config.context:
             raise UsageError(
                 f"{length} tokens in a row, and this model's context holds {self.config.context}: "
-                "shorten the text or train with a longer context"
+                "shorten the input or train with a longer context"
             )
 
-    def measure(self, inputs: Tensor | None, prefix: Condition | None) -> tuple[int, torch.device]:
+    def extent(self, inputs: Tensor | None, prefix: Condition | None) -> tuple[int, torch.device]:
         """How many positions a pass has, and where."""
-        given = prefix.vectors if inputs is None and prefix is not None else inputs
-        assert given is not None, "an input, a prefix or both"
+        first = prefix.vectors if inputs is None and prefix is not None else inputs
+        assert first is not None, "an input, a prefix or both"
         length = (0 if inputs is None else inputs.shape[1]) + (0 if prefix is None else prefix.length)
         self.check(length)
-        return length, given.device
+        return length, first.device
 
-    def run(
+    def states(
         self,
         stack: Stack,
         inputs: Tensor | None,
@@ -163,8 +163,8 @@ def remember(cache: Cache, stack: Stack, memory: Condition) -> Cache:
     return cache
 
 
-class Given(TypedDict, total=False):
-    """What a decoder may be given beside its input; see `Decoder.hidden`."""
+class DecoderOptions(TypedDict, total=False):
+    """The keywords of a decoder's pass; see `Decoder.hidden`."""
 
     cache: Cache | None
     mask: Tensor | None
@@ -210,12 +210,12 @@ class Encoder(Transformer):
         p + t positions, and so have ``types`` and ``positions``, which a grid needs: (p + t, axes) or (n, p + t, axes).
         ``memory`` is what cross-attention reads, ``style`` (n, width) what modulates a `ModulatedBlock`.
         """
-        length, device = self.measure(inputs, prefix)
+        length, device = self.extent(inputs, prefix)
         prefix = None if prefix is None else prefix.real_last()
         context = full_context(length, device, mask, prefix).with_memory(memory)
         context.style = style
         return self.head(
-            self.run(self.stack, inputs, context, positions=positions, prefix=prefix, types=types)
+            self.states(self.stack, inputs, context, positions=positions, prefix=prefix, types=types)
         )
 
 
@@ -238,9 +238,9 @@ class Decoder(Transformer):
         self.stack = Stack(config, config.layers, cross=cross, block=block)
         initialize(self, config)
 
-    def forward(self, inputs: Tensor | None, **given: Unpack[Given]) -> Tensor:
-        """Ids (n, t) → logits (n, t, vocabulary) of the token after each; see ``hidden`` for what may be given."""
-        return self.head(self.hidden(inputs, **given))
+    def forward(self, inputs: Tensor | None, **options: Unpack[DecoderOptions]) -> Tensor:
+        """Ids (n, t) → logits (n, t, vocabulary) of the token after each; see ``hidden`` for the options."""
+        return self.head(self.hidden(inputs, **options))
 
     def hidden(
         self,
@@ -270,7 +270,7 @@ class Decoder(Transformer):
         grid (..., p + t, axes). ``memory`` is what cross-attention reads, unless the cache holds it; ``style`` (n,
         width) is what modulates a `ModulatedBlock`.
         """
-        length, device = self.measure(inputs, prefix)
+        length, device = self.extent(inputs, prefix)
         prefix = None if prefix is None else prefix.real_last()
         bounds = bounds if self.attends_packed(device) and mask is None else None
         context = causal_context(
@@ -285,7 +285,7 @@ class Decoder(Transformer):
         )
         context = context.with_memory(memory)
         context.style = style
-        return self.run(self.stack, inputs, context, positions=positions, prefix=prefix)
+        return self.states(self.stack, inputs, context, positions=positions, prefix=prefix)
 
     def attends_packed(self, device: torch.device) -> bool:
         """Whether the kernel for packed documents can do what this network asks of attention."""
@@ -329,8 +329,8 @@ class EncoderDecoder(Transformer):
 
     def encode(self, source: Tensor, source_mask: Tensor | None = None) -> Tensor:
         """Source (n, s) and its mask (n, s) → memory (n, s, width)."""
-        context = full_context(*self.measure(source, None), source_mask)
-        return self.run(self.encoder, source, context)
+        context = full_context(*self.extent(source, None), source_mask)
+        return self.states(self.encoder, source, context)
 
     def decode(
         self,
@@ -343,9 +343,9 @@ class EncoderDecoder(Transformer):
 
         With a cache, the target follows the tokens in it, and memory and mask are the cache's own.
         """
-        context = causal_context(*self.measure(target, None), self.config.window, cache)
+        context = causal_context(*self.extent(target, None), self.config.window, cache)
         context = context.with_memory(None if memory is None else Condition(memory, source_mask))
-        return self.head(self.run(self.decoder, target, context))
+        return self.head(self.states(self.decoder, target, context))
 
     def make_cache(
         self,
