@@ -63,7 +63,7 @@ def taken(data: Path, count: int, size: int, out: Path) -> Path:
 def trained(name: str, data: Path, out: Path, asked: Any) -> list[tuple[Any, ...]]:
     """One side, trained; its rows."""
     import luoxia
-    from luoxia.core.config import parse_settings
+    from luoxia.core.settings import parse_settings
 
     settings: dict[str, Any] = {"budget": f"{60 * asked.minutes:g}s"}
     if asked.quick:

@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="key=value for the training")
     asked = parser.parse_args()
     import luoxia
-    from luoxia.core.config import parse_settings
+    from luoxia.core.settings import parse_settings
 
     settings = {
         **SETTINGS,

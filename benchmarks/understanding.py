@@ -200,7 +200,7 @@ def retrieval(vectors: Any, sets: Sets) -> list[str]:
 
 def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
     """What ours is told besides its defaults."""
-    from luoxia.core.config import parse_settings
+    from luoxia.core.settings import parse_settings
 
     return {**({"steps": 5} if asked.quick else {}), **parse_settings(asked.settings)}
 

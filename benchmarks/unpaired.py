@@ -47,7 +47,7 @@ def examine(name: str, pairs: tuple[list[str], Any, Any], asked: Any, folder: Pa
     import numpy as np
 
     import luoxia
-    from luoxia.core.config import parse_settings
+    from luoxia.core.settings import parse_settings
 
     names, a, b = pairs
     order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).hexdigest())

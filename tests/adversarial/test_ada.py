@@ -22,7 +22,7 @@ from luoxia.adversarial.ada.geometry import (
     spread_in_order,
     warp,
 )
-from luoxia.core.config import Annealed
+from luoxia.core.values import Annealed
 from luoxia.nn.torch_private import spread_samples
 from luoxia.training.objective import Rng
 

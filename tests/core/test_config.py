@@ -3,8 +3,11 @@ from typing import Any
 
 import pytest
 
-from luoxia.core.config import Annealed, Config, flatten, meanings, nest, parse_settings
+from luoxia.core.config import Config
 from luoxia.core.errors import UsageError
+from luoxia.core.sections import flatten, meanings, nest
+from luoxia.core.settings import parse_settings
+from luoxia.core.values import Annealed
 from luoxia.media.image.keys import DataSettings
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN, ImageGAN
 from luoxia.tasks.image_generation.settings import SampleSettings

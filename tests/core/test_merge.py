@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luoxia.core.config import merge, nest, parse_settings
 from luoxia.core.errors import UsageError
+from luoxia.core.sections import merge, nest
+from luoxia.core.settings import parse_settings
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
 from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.menu import RECIPES, configure

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 
-from luoxia.core.config import warn_of_old_name
 from luoxia.core.errors import OldNameWarning
+from luoxia.core.old_names import warn_of_old_name
 from luoxia.tasks.image_generation.recipes.gan import DCGAN
 from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.menu import configure

@@ -9,7 +9,7 @@ import yaml
 
 import luoxia
 from luoxia.cli.table import VERBS
-from luoxia.core.config import parse_settings
+from luoxia.core.settings import parse_settings
 from luoxia.tasks.menu import find
 from luoxia.verbs.request import RESUMABLE
 

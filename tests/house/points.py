@@ -21,9 +21,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from luoxia.adversarial.losses import NonSaturating
-from luoxia.core.config import Config, Seed, Whole
+from luoxia.core.config import Config
 from luoxia.core.errors import UsageError
 from luoxia.core.order import Order, holdout_split
+from luoxia.core.values import Seed, Whole
 from luoxia.media.base import Medium
 from luoxia.metrics.score import Measurement, Score
 from luoxia.tasks.base import Capability, Task

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import luoxia
-from luoxia.core.config import Annealed
 from luoxia.core.errors import UsageError
+from luoxia.core.values import Annealed
 from luoxia.media.image.images import ImageSpec
 from luoxia.tasks.image_generation.recipes.r3gan import R3GAN, gamma_for
 

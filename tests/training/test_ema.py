@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.core.config import Annealed
+from luoxia.core.values import Annealed
 from luoxia.training.ema import EMA
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from luoxia.core.config import Annealed
+from luoxia.core.values import Annealed
 from luoxia.training.optimizers import (
     follow_schedule,
     gradient_norm,

@@ -12,7 +12,7 @@ from luoxia.adversarial.ada.adaptive import Ada
 from luoxia.adversarial.augment import augment
 from luoxia.adversarial.losses import Loss, signs
 from luoxia.adversarial.penalties import Penalty
-from luoxia.core.config import Annealed
+from luoxia.core.values import Annealed
 from luoxia.nn.torch_private import each
 from luoxia.training.objective import Batch, Losses, Objective, Phase, Rng
 

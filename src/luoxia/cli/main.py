@@ -235,7 +235,7 @@ def _imported(call: str) -> Any:
 
 def _parse(words: list[str], call: Callable[..., Any]) -> dict[str, Any]:
     """The settings in ``key=value`` words; what the call itself has as an argument is no key of it."""
-    from luoxia.core.config import parse_settings, right_form
+    from luoxia.core.settings import parse_settings, right_form
 
     own = [p.name for p in inspect.signature(call).parameters.values() if p.kind in ARGUMENTS]
     for number, word in enumerate(words):

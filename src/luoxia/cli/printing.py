@@ -114,7 +114,7 @@ def print_scores(measurement: Any) -> None:
 
 def print_plan(planned: dict[str, Any]) -> None:
     """What a training would do and cost."""
-    from luoxia.core.config import flatten
+    from luoxia.core.sections import flatten
     from luoxia.runs.display import clock
 
     print_pairs(flatten(planned["config"]))
@@ -167,7 +167,7 @@ def print_recipe(recipe: Any) -> None:
 
 def print_keys(settings: Any) -> None:
     """The keys of a recipe or of a verb, with defaults and meanings."""
-    from luoxia.core.config import flatten, meanings
+    from luoxia.core.sections import flatten, meanings
 
     rows = [
         (key, _plain(value), meaning)
@@ -203,7 +203,7 @@ def _print_label(item: Any) -> None:
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
-    from luoxia.core.config import flatten
+    from luoxia.core.sections import flatten
 
     shown = {
         key: json.dumps(value) if isinstance(value, list | dict) else _plain(value)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from luoxia.core.config import nearest
 from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.sentences import nearest
 
 HEADINGS = ("authenticity", "plausibility", "creativity")
 RENAMED = {

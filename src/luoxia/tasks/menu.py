@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from luoxia import registry
-from luoxia.core.config import merge, nearest, shown, warn_of_old_name
 from luoxia.core.errors import UsageError
+from luoxia.core.old_names import warn_of_old_name
+from luoxia.core.sections import merge
+from luoxia.core.sentences import nearest, shown
 from luoxia.training import own
 from luoxia.training.recipe import Recipe
 

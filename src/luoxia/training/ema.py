@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from luoxia.core.config import Annealed, value_at
+from luoxia.core.values import Annealed, value_at
 from luoxia.nn.torch_private import each
 from luoxia.training.sharding import local
 

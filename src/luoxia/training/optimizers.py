@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from luoxia.core.config import Annealed, value_at
+from luoxia.core.values import Annealed, value_at
 from luoxia.nn.torch_private import adam_
 from luoxia.training.muon import MuonAdamW, hidden_matrices
 from luoxia.training.sharding import like, whole

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from luoxia.core.config import nearest, shown
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, readable
+from luoxia.core.sentences import nearest, shown
 from luoxia.training.recipe import Recipe
 
 Kind = type[Recipe]

@@ -7,19 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from luoxia.core.config import (
-    AnnealableWeight,
-    Annealed,
-    Betas,
-    Config,
-    Place,
-    Seconds,
-    Seed,
-    Unset,
-    Whole,
-    shortest,
-)
+from luoxia.core.config import Config
 from luoxia.core.names import absolute
+from luoxia.core.values import AnnealableWeight, Annealed, Betas, Place, Seconds, Seed, Unset, Whole, shortest
 
 if TYPE_CHECKING:
     from luoxia.training.objective import Objective

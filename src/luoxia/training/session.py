@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from luoxia import __version__
-from luoxia.core.config import flatten
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import new_version, read_object, write_file
+from luoxia.core.sections import flatten
 from luoxia.core.tensors import store
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from luoxia.core import cache
-from luoxia.core.config import spell_bytes
 from luoxia.core.errors import UsageError
+from luoxia.core.values import spell_bytes
 from luoxia.verbs.settings import CacheSettings
 
 

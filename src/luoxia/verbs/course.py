@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from luoxia import registry
-from luoxia.core.config import as_words, flatten
 from luoxia.core.errors import LuoxiaError, ToldElsewhereError, UsageError
+from luoxia.core.sections import flatten
 from luoxia.core.skips import in_words
+from luoxia.core.values import as_words
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.training.checkpoint import load_latest

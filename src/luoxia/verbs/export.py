@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import named_path
+from luoxia.core.values import named_path
 from luoxia.runs.run import Run
 from luoxia.verbs.ask import ask
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luoxia.core.config import known_keys, named_path
+from luoxia.core.config import known_keys
+from luoxia.core.values import named_path
 from luoxia.runs.run import Run
 from luoxia.verbs.request import opened
 from luoxia.verbs.settings import LoadSettings

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from luoxia import registry
-from luoxia.core.config import known_keys, named_path
+from luoxia.core.config import known_keys
 from luoxia.core.devices import require_device
 from luoxia.core.errors import UsageError
+from luoxia.core.values import named_path
 from luoxia.runs.run import Run
 from luoxia.verbs.ask import ask
 from luoxia.verbs.request import require_data, require_run, using

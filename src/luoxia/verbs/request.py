@@ -8,11 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import merge, nearest, nest, warn_of_old_name
 from luoxia.core.devices import require_device
 from luoxia.core.errors import LuoxiaError, NothingLeftError, UsageError
 from luoxia.core.files import in_force, recover
 from luoxia.core.names import expanded, nearby
+from luoxia.core.old_names import warn_of_old_name
+from luoxia.core.sections import merge, nest
+from luoxia.core.sentences import nearest
 from luoxia.runs.run import Run
 from luoxia.tasks.menu import configure, recorded
 from luoxia.tasks.record import ModelRecord

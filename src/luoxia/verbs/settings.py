@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from luoxia.core.config import Bytes, Config, Unset
+from luoxia.core.config import Config
+from luoxia.core.values import Bytes, Unset
 
 
 class LoadSettings(Config):

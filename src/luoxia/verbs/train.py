@@ -6,10 +6,11 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import flatten, given_keys, named_path, nest
 from luoxia.core.devices import require_device
 from luoxia.core.errors import NothingLeftError, UsageError, told_once
 from luoxia.core.names import absolute
+from luoxia.core.sections import flatten, given_keys, nest
+from luoxia.core.values import named_path
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.runs.trackers import check_installed

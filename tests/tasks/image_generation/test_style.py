@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from luoxia.adversarial.losses import LOSSES
-from luoxia.core.config import parse_settings
 from luoxia.core.errors import UsageError
+from luoxia.core.settings import parse_settings
 from luoxia.media.image.images import ImageSpec
 from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator
 from luoxia.tasks.image_generation.recipes.r3gan import gamma_for

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from luoxia.adversarial.ada import color as color
 from luoxia.adversarial.ada import corruption, geometry
-from luoxia.core.config import Annealed
+from luoxia.core.values import Annealed
 from luoxia.training.objective import Rng
 
 Transform = Callable[[Tensor, Tensor, Rng], Tensor]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from luoxia.core.config import Config, Seed, Size, Unset, Whole
+from luoxia.core.config import Config
+from luoxia.core.values import Seed, Size, Unset, Whole
 
 
 def is_extractor(name: str) -> bool:

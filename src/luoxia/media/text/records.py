@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from luoxia.core.cells import MissingError, text_of
-from luoxia.core.config import nearest
 from luoxia.core.errors import UsageError
 from luoxia.core.reading import Skips, TextFile, lines
+from luoxia.core.sentences import nearest
 from luoxia.core.skips import Unusable
 from luoxia.core.tables import Table
 from luoxia.media.text.json_rows import JSON, Record, json_rows

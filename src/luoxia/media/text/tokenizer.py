@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.core.config import nearest
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.regular import text_of
+from luoxia.core.sentences import nearest
 
 FILE = "tokeniser.json"
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from luoxia.core.config import checked, shown
+from luoxia.core.config import checked
 from luoxia.core.errors import UsageError
+from luoxia.core.sentences import shown
 from luoxia.media.image.convert import image_bytes, one_image
 from luoxia.media.image.perceptual import Perceptual
 from luoxia.media.image.values import to_uint8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luoxia.core.config import nearest
 from luoxia.core.errors import UsageError
+from luoxia.core.sentences import nearest
 from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
 from luoxia.tasks.menu import RECIPES
 from luoxia.tasks.record import ModelRecord

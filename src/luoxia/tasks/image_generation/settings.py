@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from luoxia.core.config import Config, Place, Seed, Several, Unset, Whole
+from luoxia.core.config import Config
+from luoxia.core.values import Place, Seed, Several, Unset, Whole
 from luoxia.tasks.shared.settings import USE, ClassName
 
 

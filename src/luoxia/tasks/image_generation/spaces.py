@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from luoxia.core.config import shown
 from luoxia.core.errors import UsageError
+from luoxia.core.sentences import shown
 from luoxia.tasks.image_generation.styles import PLAIN, Controls, NoiseName, has_styles, layers_of, truncated
 
 Points = Tensor | NDArray[Any]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from luoxia.core.config import merge
 from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.sections import merge
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.image_recipe import ImageRecipe

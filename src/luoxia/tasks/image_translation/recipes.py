@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.core.config import Place, Size, Unset, Whole
+from luoxia.core.values import Place, Size, Unset, Whole
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training.recipe import Average, Illness, Schedule
 

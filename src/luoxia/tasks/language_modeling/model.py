@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luoxia.core.config import checked, nearest, refuse_unknown
+from luoxia.core.config import checked, refuse_unknown
 from luoxia.core.errors import LuoxiaError, UsageError
+from luoxia.core.sentences import nearest
 from luoxia.decoding.constraints import Constraint
 from luoxia.decoding.loop import Completion, Decoding, complete, stream_text
 from luoxia.media.text.chat import PLAIN, ChatTemplate, Message, messages_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from luoxia.core.config import nearest
 from luoxia.core.errors import UsageError
+from luoxia.core.sentences import nearest
 from luoxia.decoding.constraints import Constraint, Tokens, by_spelling, finishing, spellings, unmet
 
 Reading = tuple[str, str]  # rhyme group, tone 平 or 仄

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.core.config import Place, Unset, Whole, Words, merge
+from luoxia.core.sections import merge
+from luoxia.core.values import Place, Unset, Whole, Words
 from luoxia.tasks.shared.token_recipe import TextRecipe
 from luoxia.training.recipe import Optimizer, Schedule
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import flatten, nearest
 from luoxia.core.errors import UsageError
+from luoxia.core.sections import flatten
+from luoxia.core.sentences import nearest
 from luoxia.tasks.language_modeling.settings import DECODING, TextSettings
 from luoxia.tasks.outputs import claimed
 from luoxia.tasks.record import ModelRecord

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from luoxia.core.config import Config, Place, Seed, Unset, Whole, Words
+from luoxia.core.config import Config
+from luoxia.core.values import Place, Seed, Unset, Whole, Words
 from luoxia.tasks.shared.settings import INLINE, USE
 
 

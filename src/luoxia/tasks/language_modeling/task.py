@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.core.config import merge
 from luoxia.core.errors import UsageError
 from luoxia.core.names import absolute, many
+from luoxia.core.sections import merge
 from luoxia.tasks.base import Capability
 from luoxia.tasks.language_modeling.recipes import FORM, GPT
 from luoxia.tasks.language_modeling.settings import LanguageExportSettings, TextSettings

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from luoxia.core.config import Unset
+from luoxia.core.values import Unset
 from luoxia.media.image.keys import known_extractor
 from luoxia.tasks.shared.settings import MeasureSettings, PairMeasureSettings
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from luoxia.core.config import Whole
+from luoxia.core.values import Whole
 from luoxia.media.image.keys import DataSettings, is_extractor
 from luoxia.training.recipe import Recipe
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from luoxia.core.config import Config, Place, Seed, Unset, Whole
+from luoxia.core.config import Config
+from luoxia.core.values import Place, Seed, Unset, Whole
 
 USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
 INLINE: Any = Field(

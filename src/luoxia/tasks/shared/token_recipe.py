@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from luoxia.core.config import Place, Unset, Whole
+from luoxia.core.values import Place, Unset, Whole
 from luoxia.training.recipe import Average, Recipe
 
 if TYPE_CHECKING:

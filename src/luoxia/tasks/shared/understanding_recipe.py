@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from luoxia.core.config import Unset, Whole
+from luoxia.core.values import Unset, Whole
 from luoxia.tasks.shared.token_recipe import TextRecipe
 from luoxia.training.recipe import Optimizer, Schedule
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from luoxia.core.config import Place, Unset, Whole
+from luoxia.core.values import Place, Unset, Whole
 from luoxia.tasks.shared.understanding_recipe import Understanding
 from luoxia.training.recipe import Average
 

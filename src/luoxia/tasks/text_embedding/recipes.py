@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.core.config import Place, Whole
+from luoxia.core.values import Place, Whole
 from luoxia.tasks.shared.understanding_recipe import Understanding
 from luoxia.training.recipe import Average
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from luoxia.core.config import Config, Place, Unset
+from luoxia.core.config import Config
+from luoxia.core.values import Place, Unset
 from luoxia.tasks.shared.settings import USE
 
 

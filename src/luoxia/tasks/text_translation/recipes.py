@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from luoxia.core.config import Place, Unset, Whole, merge
+from luoxia.core.sections import merge
+from luoxia.core.values import Place, Unset, Whole
 from luoxia.tasks.shared.token_recipe import SizeName, TextRecipe
 from luoxia.training.recipe import Average, Optimizer, Schedule
 

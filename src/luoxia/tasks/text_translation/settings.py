@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from luoxia.core.config import Config, Place, Unset, Whole
+from luoxia.core.config import Config
+from luoxia.core.values import Place, Unset, Whole
 from luoxia.tasks.shared.settings import INLINE, USE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.config import flatten
+from luoxia.core.sections import flatten
 from luoxia.tasks.outputs import claimed
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.texts import resolved

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.core.config import Annealable, AnnealableWeight, Annealed, Place, Unset, Whole, Words, value_at
+from luoxia.core.values import Annealable, AnnealableWeight, Annealed, Place, Unset, Whole, Words, value_at
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training.recipe import Illness
 

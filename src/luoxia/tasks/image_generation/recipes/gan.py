@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.core.config import AnnealableWeight, Unset, Whole
+from luoxia.core.values import AnnealableWeight, Unset, Whole
 from luoxia.tasks.image_generation.recipes.adversarial import (
     AdversarialRecipe,
     ConditionName,

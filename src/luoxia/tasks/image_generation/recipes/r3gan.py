@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from luoxia.core.config import AnnealableWeight, Annealed, Unset, Whole
+from luoxia.core.values import AnnealableWeight, Annealed, Unset, Whole
 from luoxia.tasks.image_generation.recipes.adversarial import (
     AdversarialRecipe,
     GUpdateName,

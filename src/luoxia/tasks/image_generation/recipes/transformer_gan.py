@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from luoxia.core.config import Unset, Whole
+from luoxia.core.values import Unset, Whole
 from luoxia.tasks.image_generation.recipes.r3gan import Relativistic
 
 if TYPE_CHECKING:
