@@ -12,8 +12,7 @@ from luoxia.core.devices import require_device
 from luoxia.core.errors import UsageError
 from luoxia.core.values import named_path
 from luoxia.runs.run import Run
-from luoxia.verbs.ask import ask
-from luoxia.verbs.request import require_data, require_run, using
+from luoxia.verbs.request import opened, require_data, require_run, using
 
 
 @known_keys
@@ -53,7 +52,10 @@ def measured(run: str | None, /, *, quiet: bool = False, **settings: Any) -> Any
         if not all(isinstance(place, str | os.PathLike | None) for place in places):
             raise UsageError("measure takes arrays as data= and against= only without a run")
         _check_places(*places)
-        return ask("measure", run, **settings, quiet=quiet)
+        record = opened(run, settings)
+        capability = record.task.capability("measure", record)
+        capability.keys.from_settings(settings)  # what is wrong is said before torch is imported
+        return capability(record, **settings, quiet=quiet)
     settings = using(settings)
     require_device(settings.get("device"))
     data, against = (settings.pop(key, None) for key in ("data", "against"))

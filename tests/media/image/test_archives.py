@@ -111,8 +111,8 @@ def test_entries_that_point_outside_are_read_but_nothing_is_written_under_their_
     path = pack(tmp_path / "a.zip", [str(tmp_path / "precious.png"), "ok.png", "..\\up.png", "C:x.png"])
     assert len(open_images(path)) == 4
     read = list(open_originals(str(path)).read(3))
-    assert [name for name, target, _ in read if target] == ["ok.png"]
-    refused = [reason for _, target, reason in read if not target]
+    assert [name for name, target, *_ in read if target] == ["ok.png"]
+    refused = [reason for _, target, _, reason in read if not target]
     assert len(refused) == 3
     assert all("lies outside" in str(reason) for reason in refused)
     assert str(tmp_path / "precious.png") in str(refused)

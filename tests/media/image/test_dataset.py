@@ -78,7 +78,7 @@ def test_channels_by_default(tmp_path: Path) -> None:
         ({"size": (64, 2)}, "4 to 1024"),
         ({"size": 64.5}, "not understood"),
         ({"size": (64,)}, "not understood"),
-        ({"crop": "center"}, "did you mean center"),
+        ({"crop": "centre"}, "did you mean center"),
         ({"crop": "?"}, "give center, random or pad"),
         ({"channels": 5}, "channels=5"),
         ({"channels": 0}, "channels=0"),
@@ -156,7 +156,7 @@ def test_two_processes_build_at_once(photos: Photos, cache: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from luoxia.media.image import open_images
+from luoxia.media.image.images import open_images
 open_images(sys.argv[1], size=64, progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL))
 """
 

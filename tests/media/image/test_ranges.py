@@ -77,7 +77,7 @@ def test_all_images_of_a_data_set_have_one_range(tmp_path: Path) -> None:
     dataset = open_images(tmp_path)
     assert dataset.images.max((1, 2, 3)).tolist() == [64, 128, 255]
     assert dataset.notes == ("images of float32: 0 is read as black, 400 as white",)
-    read = [pixels for _, _, pixels in open_originals(str(tmp_path)).read(1)]
+    read = [pixels for *_, pixels in open_originals(str(tmp_path)).read(1)]
     assert [pixels.max() for pixels in read if not isinstance(pixels, str)] == [64, 128, 255]
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from luoxia import plan
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.media.files import BACK
 from luoxia.media.ours import CACHE
 from luoxia.media.text.corpus import open_corpus
 from luoxia.media.text.describe import UNTITLED, describe_text, holds_text
 from luoxia.verbs.data import describe
-from luoxia.verbs.planning import plan
 
 
 def test_rows_and_their_fields(tmp_path: Path) -> None:

@@ -34,14 +34,14 @@ def lines(path: Path, rows: list[dict[str, object]]) -> Path:
 def test_one_broken_row_of_a_thousand(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", [*ROWS[:5], f'"{ROWS[5]}', *ROWS[6:]])
     recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
-    session = task_of(recipe)
-    corpus = session.open_data(recipe)
+    task = task_of(recipe)
+    corpus = task.open(recipe)
     assert len(corpus) == 999
-    assert session.skipped(corpus) == "1 of 1,000 rows"
+    assert task.skipped(corpus) == "1 of 1,000 rows"
     assert [(skip.name, skip.reason) for skip in corpus.skipped] == [
         ("a.csv:7", "a quotation that is never closed")
     ]
-    again = session.open_data(recipe)  # from the cache
+    again = task.open(recipe)  # from the cache
     assert again.data.skips == corpus.data.skips and corpus.data.skips.used == 999
 
 
@@ -56,10 +56,10 @@ def test_more_than_a_hundredth_is_refused_unless_allowed(tmp_path: Path, kind: s
     told = r"^20 of 1,020 rows of .*a\.csv cannot be read \(a\.csv:2: 1 column where .*allow_skipped=0\.01"
     for recipe in (made(), made(allow_skipped=0.019)):
         with pytest.raises(LuoxiaError, match=told):
-            task_of(recipe).open_data(recipe)
-    assert len(task_of(kind_of := made(allow_skipped=0.02)).open_data(kind_of)) == 1000
+            task_of(recipe).open(recipe)
+    assert len(task_of(kind_of := made(allow_skipped=0.02)).open(kind_of)) == 1000
     with pytest.raises(LuoxiaError, match=told):  # although it is cached
-        task_of(made()).open_data(made())
+        task_of(made()).open(made())
 
 
 def test_cells_that_say_nothing_are_skipped_whatever_their_number(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_cells_that_say_nothing_are_skipped_whatever_their_number(tmp_path: Path
 def test_classes_in_text_are_one_a_number(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", [f"word,{label}" for label in ("1", "1.0", "2", "2.00", "x")])
     recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
-    assert task_of(recipe).open_data(recipe).data.classes == ("1", "2", "x")
+    assert task_of(recipe).open(recipe).data.classes == ("1", "2", "x")
     path = put(tmp_path / "b.csv", [f"word,{label}" for label in ("1.0", "2.0")])
     recipe = ClassifyText(data=str(path), label="label", tokenizer="byte")
-    assert task_of(recipe).open_data(recipe).data.classes == ("1.0", "2.0")
+    assert task_of(recipe).open(recipe).data.classes == ("1.0", "2.0")
 
 
 def test_a_condition_that_is_null_states_nothing(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_digests_differ() -> None:
 
 TRAINED = """
 import sys
-from luoxia.media.text import Tokenizer
+from luoxia.media.text.tokenizer import Tokenizer
 texts = [f"{w} und {chr(0x4e00 + i % 90)}{chr(0x4e01 + i % 7)} {i}" for i, w in enumerate(sys.argv[1:] * 40)]
 print(*[Tokenizer.train(kind, texts, 700).digest for kind in ("bpe", "unigram")])
 """
