@@ -251,7 +251,7 @@ def record_next_batches(file: str) -> None:
         step, digests = self.trainer.progress.step, {}
         for phase in self.trainer.phases:
             batch: Any = self.stage.batch(phase, -(-step // phase.every) * phase.repeat)
-            digests[phase.name] = hashlib.sha256(batch.images.contiguous().numpy().tobytes()).hexdigest()
+            digests[phase.name] = hashlib.sha256(batch.samples.contiguous().numpy().tobytes()).hexdigest()
         Path(file).write_text(json.dumps({"step": step, "next": digests}))
         conclude(self, finished)
 

@@ -322,10 +322,10 @@ def test_strengthened_bands_keep_the_energy_of_a_natural_image():
 # ---------------------------------------------------------------------- how p adapts
 
 
-def follow(signs, batch=32, images=1000.0, per_step=1, **settings):
+def follow(signs, batch=32, samples=1000.0, per_step=1, **settings):
     """p after each of some steps, of batches of logits with these means of their signs."""
     state = {}
-    ada, found = Ada("bgc", state, images=images, **settings), []
+    ada, found = Ada("bgc", state, samples=samples, **settings), []
     for step, share in enumerate(signs):
         ada.advance(step * batch)
         found.append(ada.p.item())

@@ -41,7 +41,7 @@ def test_the_gradient_is_that_of_the_same_latents_under_the_new_discriminator(lo
     total(ours.generator_losses(None, Rng(3))).backward()
     fake = discriminator(generator(Rng(2).normal(16, 6)))
     with torch.no_grad():
-        seen = discriminator(batch.images)
+        seen = discriminator(batch.samples)
     ours.loss.generator(seen, fake).backward()
     for mine, theirs in zip(ours.networks["generator"].parameters(), generator.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad)
@@ -75,7 +75,7 @@ def test_the_joint_gradient_is_that_under_the_old_discriminator(recipe, loss, se
     for network in ours.networks.values():
         network.double()
     generator, discriminator = (copy.deepcopy(ours.networks[name]) for name in ("generator", "discriminator"))
-    batch = Batch(real().images.double())
+    batch = Batch(real().samples.double())
 
     class Double(Rng):
         def normal(self, *shape):
@@ -91,7 +91,7 @@ def test_the_joint_gradient_is_that_under_the_old_discriminator(recipe, loss, se
     losses = ours.generator_losses(None, Rng(3))
     total(losses).backward()
     fake = discriminator(generator(Double(2).normal(16, ours.latent)))
-    value = ours.loss.generator(discriminator(batch.images).detach(), fake)
+    value = ours.loss.generator(discriminator(batch.samples).detach(), fake)
     value.backward()
     torch.testing.assert_close(losses["adversarial"], value.detach(), rtol=1e-5, atol=1e-6)
     for mine, theirs in zip(ours.networks["generator"].parameters(), generator.parameters(), strict=True):

@@ -46,7 +46,7 @@ def everything(world):
         penalty_every=3,
         path_every=2,
         g_update="shared",
-        ada=lambda state: Ada("bgc", state, target=-0.2, images=100),
+        ada=lambda state: Ada("bgc", state, target=-0.2, samples=100),
     )
     calls = {}
     inner = list(objective.phases())

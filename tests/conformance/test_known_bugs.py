@@ -298,7 +298,7 @@ def test_non_finite_gradients_do_not_poison_the_average(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.step()
     batches = trainer.batches
-    trainer.batches = lambda phase, index: Batch(batches(phase, index).images * float("nan"))
+    trainer.batches = lambda phase, index: Batch(batches(phase, index).samples * float("nan"))
     trainer.step()
     trainer.batches = batches
     trainer.step()

@@ -199,6 +199,6 @@ def test_the_documents_value_function_through_the_objective():
     finally:
         torch.set_default_dtype(torch.float32)
     D = lambda x: discriminator(x).sigmoid()  # noqa: E731
-    V = D(real.images).log().mean() + (1 - D(generator(z[0]))).log().mean()
+    V = D(real.samples).log().mean() + (1 - D(generator(z[0]))).log().mean()
     torch.testing.assert_close(d_loss, -V)
     torch.testing.assert_close(g_loss, (1 - D(generator(z[1]))).log().mean())

@@ -30,7 +30,7 @@ def poison_batches(first: int, last: int) -> None:
         calls += 1
         batch = draw(self, phase, index)
         if first <= calls <= last:
-            batch.images.fill_(float("nan"))
+            batch.samples.fill_(float("nan"))
         return batch
 
     ImageBatches.__call__ = poisoned

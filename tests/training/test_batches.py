@@ -79,11 +79,13 @@ def test_images_one_by_one_are_the_batches_of_the_resident_array(workers, labele
         for phase in (PHASE, OTHER):
             for index in (0, 1, 2, 9):  # the last is beyond an epoch
                 one, other = fast(phase, index), general(phase, index)
-                assert torch.equal(one.images, other.images) and one.images.stride() == other.images.stride()
+                assert (
+                    torch.equal(one.samples, other.samples) and one.samples.stride() == other.samples.stride()
+                )
                 assert (one.labels is None) == (other.labels is None) == (not labeled)
                 assert one.labels is None or torch.equal(one.labels, other.labels)
         chosen = indices[[5, 3, 8]]
-        assert torch.equal(fast.gather(chosen).images, general.gather(chosen).images)
+        assert torch.equal(fast.gather(chosen).samples, general.gather(chosen).samples)
 
 
 def test_batches_are_equal_for_any_number_of_workers():

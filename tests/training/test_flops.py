@@ -25,7 +25,7 @@ class One(Objective):
 
     def phases(self):
         yield Phase(
-            "model", lambda batch, rng: {"size": self.networks["one"](batch.images).square().mean()}, "one"
+            "model", lambda batch, rng: {"size": self.networks["one"](batch.samples).square().mean()}, "one"
         )
 
 

@@ -52,11 +52,11 @@ class Pair(Objective):
     def losses(self, name, updates):
         def compute(batch, rng):
             self.calls.append(name)
-            both = sum(net(batch.images) for net in self.networks.values())  # each phase reaches both
-            error = both.squeeze(1) - batch.images.sum(1)
+            both = sum(net(batch.samples) for net in self.networks.values())  # each phase reaches both
+            error = both.squeeze(1) - batch.samples.sum(1)
             return {
                 "error": error.square().mean(),
-                "size": 0.01 * self.networks[updates](batch.images).mean(),
+                "size": 0.01 * self.networks[updates](batch.samples).mean(),
             }
 
         return compute
@@ -151,7 +151,7 @@ def test_accumulation_equals_a_bigger_batch(parts):
     small, settings = points(8), {"optimizer": {"name": "sgd"}, "lr": 0.3}
     whole = make_trainer(
         None,
-        batches=lambda p, i: Batch(torch.cat([small(p, i * parts + k).images for k in range(parts)])),
+        batches=lambda p, i: Batch(torch.cat([small(p, i * parts + k).samples for k in range(parts)])),
         **{**settings, "batch": 8 * parts},
     )
     split = make_trainer(None, accumulate=parts, **settings)
@@ -195,7 +195,7 @@ class Rows(Batch):
 
     def __post_init__(self):
         super().__post_init__()
-        self.seen = int(self.images.abs().sum())
+        self.seen = int(self.samples.abs().sum())
 
 
 def test_what_was_seen_is_counted_and_survives_a_resume(tmp_path):
@@ -205,7 +205,7 @@ def test_what_was_seen_is_counted_and_survives_a_resume(tmp_path):
         inner = points(8)
         settings = {"ema": {"halflife": 40, "every": 2}, "schedule": {"name": "cosine", "images": 200}}
         return make_trainer(
-            folder, batches=lambda p, i: Rows(inner(p, i).images[: 2 + i % 5]), accumulate=2, **settings
+            folder, batches=lambda p, i: Rows(inner(p, i).samples[: 2 + i % 5]), accumulate=2, **settings
         )
 
     trainer = make(tmp_path)
@@ -228,7 +228,7 @@ def test_a_run_from_before_the_counting_goes_on_in_nominal_numbers(tmp_path):
     trainer.save()
     assert "seen" not in checkpoint.load_latest(tmp_path).state
     inner = points(8)
-    later = make_trainer(tmp_path, batches=lambda p, i: Rows(inner(p, i).images), **settings)
+    later = make_trainer(tmp_path, batches=lambda p, i: Rows(inner(p, i).samples), **settings)
     later.restore(checkpoint.load_latest(tmp_path))
     assert (later.samples_seen, later.progress.averaged) == (24, 16)
     trainer.step()
@@ -320,7 +320,7 @@ def poisoned(batch, bad, value):
 
     def make(phase, index):
         data = inner(phase, index)
-        return Batch(torch.full_like(data.images, value)) if index in bad else data
+        return Batch(torch.full_like(data.samples, value)) if index in bad else data
 
     return make
 
@@ -496,8 +496,8 @@ class Stateful(Pair):
 
         def compute(batch, rng):
             with torch.no_grad():
-                self.state["mean"].lerp_(batch.images.mean(0), 0.1)
-                self.state["pool"][self.state["count"] % 2] = batch.images[0]
+                self.state["mean"].lerp_(batch.samples.mean(0), 0.1)
+                self.state["pool"][self.state["count"] % 2] = batch.samples[0]
                 self.state["count"] += 1
             seen = self.networks[updates](self.state["mean"] + self.state["pool"])
             return inner(batch, rng) | {"seen": 0.3 * seen.square().mean()}

@@ -24,9 +24,9 @@ def color(x: Tensor, rng: Rng) -> Tensor:
 
 
 def translation(x: Tensor, rng: Rng, ratio: float = 0.125) -> Tensor:
-    """Shift by up to ``ratio`` of each side, in whole pixels; what comes in is the edge color's background (−1 … 1).
+    """Shift by up to ``ratio`` of each side, in whole pixels; the uncovered part repeats the border.
 
-    The uncovered border repeats the border pixels, so that no frame appears that real images do not have.
+    So no frame appears that real images do not have.
     """
     n, _, h, w = x.shape
     dy, dx = int(h * ratio + 0.5), int(w * ratio + 0.5)

@@ -16,12 +16,12 @@ class Loss(Protocol):
     """What the adversarial objective needs of a loss."""
 
     needs_real: bool
-    """Whether the generator's loss reads the logits of real images."""
+    """Whether the generator's loss reads the logits of real samples."""
     vanishes: bool
-    """Whether D's gradient by the logit of a generated image can be 0, which joint updates cannot divide by."""
+    """Whether D's gradient by the logit of a generated sample can be 0, which joint updates cannot divide by."""
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The logit, a scalar, above which D takes an image for a real one."""
+        """The logit, a scalar, above which D takes a sample for a real one."""
         ...
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def midpoint(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def signs(loss: Loss, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """E[sign D(x)], from −1 to 1, of real and of generated images, counted from the loss's boundary: two scalars."""
+    """E[sign D(x)], from −1 to 1, of real and of generated samples, counted from the loss's boundary: two scalars."""
     boundary = loss.boundary(real, fake)
     return (real - boundary).sign().mean(), (fake - boundary).sign().mean()
 

@@ -20,11 +20,11 @@ GUpdate = Literal["fresh", "shared", "joint"]
 
 
 class Seen(NamedTuple):
-    """What D's last update left for G's: its images ``made`` with G's graph, ``shown`` to D, and D's logits."""
+    """What D's last update left for G's: samples ``generated`` with G's graph, as D saw them (``fake``), D's logits."""
 
     real: Batch
-    made: Tensor
-    shown: Tensor
+    generated: Tensor
+    fake: Tensor
     real_logits: Tensor
     fake_logits: Tensor
 
@@ -32,18 +32,18 @@ class Seen(NamedTuple):
 class Adversarial(Objective):
     """min_G max_D V(D, G) (Goodfellow et al. 2014, eq. 1) and its relatives.
 
-    A step is algorithm 1 of that paper: ``d_steps`` updates of D, each on fresh real and generated images, then one of
-    G, whose latents are ``fresh``. Or G's update takes what D's last has computed: the images (``shared``, as in
+    A step is algorithm 1 of that paper: ``d_steps`` updates of D, each on fresh real and generated samples, then one of
+    G, whose latents are ``fresh``. Or G's update takes what D's last has computed: the samples (``shared``, as in
     DCGAN's public code: a pass of G less), or D's pass of them too (``joint``: a pass of D less).
 
     Joint, both networks are updated from where the step finds them (Shen et al. 2021, arXiv:2103.00430, section 3.2):
-    where D judges each image by itself, the gradients of its loss and of G's by an image x differ by a factor only,
+    where D judges each sample by itself, the gradients of its loss and of G's by a sample x differ by a factor only,
     ∂L_G/∂x = (∂L_G/∂D(x) : ∂L_D/∂D(x)) · ∂L_D/∂x, and the latter is known. A D that mixes samples, and a loss whose
     divisor can be 0, make it ``shared``.
 
     A penalty with ``penalty_every`` = 1 joins D's loss; a lazy one is a phase of its own whose gain is the number of
     D's updates between two of its runs (Karras et al. 2020, arXiv:1912.04958, section 3.1). ``gamma`` anneals the
-    weight of all penalties over the first ``course`` images.
+    weight of all penalties over the first ``course`` samples.
     """
 
     averaged = ("generator",)
@@ -86,7 +86,7 @@ class Adversarial(Objective):
         self.statistics = {}
 
     def phases(self) -> Iterator[Phase]:
-        """D × d_steps, the lazy penalties, G."""
+        """D (``d_steps`` times), the lazy penalties, G."""
         lazy = self.penalty_every > 1
         twice = bool(self.penalties) and not lazy
         fresh = self.g_update == "fresh"
@@ -123,16 +123,16 @@ class Adversarial(Objective):
         self.statistics["gamma"] = torch.tensor(weight)
 
     def discriminator_losses(self, real: Batch, rng: Rng) -> Losses:
-        """D's loss on real and on generated images; with it, the penalties that run every step."""
+        """D's loss on real and generated samples, with the penalties that run every step."""
         with torch.set_grad_enabled(self.g_update != "fresh"):
-            made = self.generate(real, rng)
-        fake = made.detach().requires_grad_(self.g_update == "joint")
+            generated = self.generate(real, rng)
+        fake = generated.detach().requires_grad_(self.g_update == "joint")
         real_logits, fake_logits = self.criticise(real, fake, rng)
         real_sign, fake_sign = signs(self.loss, real_logits.detach(), fake_logits.detach())
         if self.ada is not None:
             self._signs.append(real_sign)
         if self.g_update != "fresh":
-            self._seen = [Seen(real, made, fake, real_logits.detach(), fake_logits.detach())]
+            self._seen = [Seen(real, generated, fake, real_logits.detach(), fake_logits.detach())]
         self.statistics |= {
             "real_logit": real_logits.detach().mean(),
             "fake_logit": fake_logits.detach().mean(),
@@ -164,52 +164,52 @@ class Adversarial(Objective):
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():
-                real_logits = self.critic(real.images, real.labels, rng)
+                real_logits = self.critic(real.samples, real.labels, rng)
         return {"adversarial": self.loss.generator(real_logits, fake_logits)}
 
     def joint_losses(self, seen: Seen) -> Losses:
-        """G's loss under D as it was: its value, and its gradient from what D's loss has left on the images."""
+        """G's loss under D as it was: its value, and its gradient from that of D's loss by the samples."""
         logits = seen.fake_logits.requires_grad_()
         d_loss = self.loss.discriminator(seen.real_logits, logits)
         g_loss = self.loss.generator(seen.real_logits, logits)
         (by_d,), (by_g,) = (torch.autograd.grad(loss, logits) for loss in (d_loss, g_loss))
         factor = torch.where(by_d == 0, 0.0, by_g / by_d)  # 0 only where it underflows: beyond logits of ±80
-        assert seen.shown.grad is not None
-        direction = seen.shown.grad * factor.view(-1, 1, 1, 1)
-        gradient = (seen.made * direction).sum()
+        assert seen.fake.grad is not None
+        direction = seen.fake.grad * factor.view(-1, *[1] * (seen.fake.dim() - 1))
+        gradient = (seen.generated * direction).sum()
         return {"adversarial": g_loss.detach() + gradient - gradient.detach()}
 
     def generate(self, real: Batch, rng: Rng) -> Tensor:
-        """As many generated images as real ones, with their labels: (n, c, h, w)."""
-        images: Tensor = self.networks["generator"](rng.normal(len(real), self.latent), real.labels)
-        return images
+        """As many generated samples (n, …) as real ones, with the labels of those."""
+        fake: Tensor = self.networks["generator"](rng.normal(len(real), self.latent), real.labels)
+        return fake
 
-    def critic(self, images: Tensor, labels: Tensor | None, rng: Rng) -> Tensor:
-        """D's logits (n,), float32, on augmented images."""
-        images = augment(images, self.augmentations, rng)
+    def critic(self, x: Tensor, labels: Tensor | None, rng: Rng) -> Tensor:
+        """D's logits (n,), float32, of samples (n, …) that are augmented first."""
+        x = augment(x, self.augmentations, rng)
         if self.ada is not None:
-            images = self.ada(images, rng)
-        logits: Tensor = self.networks["discriminator"](images, labels)
+            x = self.ada(x, rng)
+        logits: Tensor = self.networks["discriminator"](x, labels)
         return logits.float()
 
     def criticise(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
-        """D's logits of real and of generated images: in one pass, unless batch statistics must keep them apart."""
+        """D's logits (n,) of real and of generated samples: in one pass, unless D has batch statistics."""
         if self.has_batch_statistics:
-            return self.critic(real.images, real.labels, rng), self.critic(fake, real.labels, rng)
+            return self.critic(real.samples, real.labels, rng), self.critic(fake, real.labels, rng)
         labels = None if real.labels is None else real.labels.repeat(2)
-        real_logits, fake_logits = self.critic(torch.cat([real.images, fake.float()]), labels, rng).chunk(2)
+        real_logits, fake_logits = self.critic(torch.cat([real.samples, fake.float()]), labels, rng).chunk(2)
         return real_logits, fake_logits
 
     def penalized(self, real: Batch, fake: Tensor | None, rng: Rng) -> Losses:
-        """Each penalty by its name."""
+        """Each penalty, a scalar, by its name."""
         fake = None if fake is None else fake.float()
         return {
-            name: penalty(lambda x, y: self.critic(x, y, rng), real.images, fake, real.labels, rng)
+            name: penalty(lambda x, y: self.critic(x, y, rng), real.samples, fake, real.labels, rng)
             for name, penalty in self.penalties
         }
 
     def after_update(self, network: str) -> None:
-        """Augmentation hears of the whole batch; WGAN's clipping (Arjovsky et al. 2017, algorithm 1, line 7)."""
+        """Adaptive augmentation counts the whole batch; WGAN's clipping (Arjovsky et al. 2017, algorithm 1, line 7)."""
         if self.ada is not None and self._signs:
             self.ada.hear(torch.stack(self._signs).mean())
             self._signs.clear()
@@ -220,26 +220,26 @@ class Adversarial(Objective):
 
     @torch.no_grad()
     def observe(self, train: Batch, heldout: Batch | None, rng: Rng) -> dict[str, Tensor]:
-        """D on real images it has and has not been trained on, and how much G's images differ from each other."""
+        """D's mean logits of training and of held-out samples, and the spread of G's samples over that of real ones."""
         discriminator = self.networks[
             "discriminator"
         ].eval()  # leaves batch statistics and power iterations alone
-        observed = {"train_logit": self.critic(train.images, train.labels, rng).mean()}
+        observed = {"train_logit": self.critic(train.samples, train.labels, rng).mean()}
         if heldout is not None:
-            observed["heldout_logit"] = self.critic(heldout.images, heldout.labels, rng).mean()
+            observed["heldout_logit"] = self.critic(heldout.samples, heldout.labels, rng).mean()
         discriminator.train()
         generator = self.networks["generator"].eval()
         fake = self.generate(train, rng)
         generator.train()
-        return observed | {"diversity": spread(fake) / spread(train.images).clamp_min(1e-12)}
+        return observed | {"diversity": spread(fake) / spread(train.samples).clamp_min(1e-12)}
 
 
-def spread(images: Tensor) -> Tensor:
-    """The mean distance between two images (n, c, h, w) of a batch."""
-    x = images.flatten(1).float()
+def spread(samples: Tensor) -> Tensor:
+    """The mean Euclidean distance between two samples (n, …) of a batch, a scalar."""
+    x = samples.flatten(1).float()
     return torch.cdist(x, x).sum() / max(1, len(x) * (len(x) - 1))
 
 
 def mixes_samples(module: nn.Module) -> bool:
-    """Whether a layer lets samples of a batch see each other, as those do that say so: minibatch statistics."""
+    """Whether a layer lets the samples of a batch see each other, such as minibatch statistics."""
     return bool(getattr(module, "mixes_samples", False))

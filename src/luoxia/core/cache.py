@@ -105,7 +105,7 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it holds: "images", "texts", "extractors" …"""
+        """What it holds, one of ``KINDS``."""
         return self.path.parent.name
 
 

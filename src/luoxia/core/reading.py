@@ -72,7 +72,7 @@ class Skips:
 
 
 @dataclass(frozen=True)
-class TextFile:
+class EncodedFile:
     """A file whose encoding is known; ``name`` is what a person reads, relative to the source."""
 
     path: Path
@@ -92,7 +92,7 @@ def kind_of(path: Path) -> str:
     return name.rpartition(".")[2] if "." in name[1:] else ""
 
 
-def open_text(path: Path, name: str) -> TextFile:
+def open_text(path: Path, name: str) -> EncodedFile:
     """Read a file once: its digest and its encoding.
 
     Raises:
@@ -100,10 +100,10 @@ def open_text(path: Path, name: str) -> TextFile:
         OSError: it cannot be read.
     """
     seen = _inspect(path)
-    return TextFile(path, name, seen.encoding(), seen.digest)
+    return EncodedFile(path, name, seen.encoding(), seen.digest)
 
 
-def lines(file: TextFile, skips: Skips) -> Iterator[tuple[int, str | None]]:
+def lines(file: EncodedFile, skips: Skips) -> Iterator[tuple[int, str | None]]:
     """Yield (number from 1, line without its end); None for a line that is skipped, which ``skips`` notes.
 
     Only newlines end a line (not the other characters that ``str.splitlines`` knows, which would misalign
@@ -143,7 +143,7 @@ def lines_in(content: bytes, name: str, skips: Skips) -> tuple[Encoding, Iterato
     return encoding, lines_of(io.BytesIO(content), encoding, name, skips)
 
 
-def blocks(file: TextFile, skips: Skips) -> Iterator[str]:
+def blocks(file: EncodedFile, skips: Skips) -> Iterator[str]:
     """Yield the whole text in pieces of about ``BLOCK_BYTES``, cut between lines where there are any.
 
     Line ends become newlines. Lines that cannot be decoded are left out and noted.
@@ -161,7 +161,7 @@ def blocks(file: TextFile, skips: Skips) -> Iterator[str]:
     yield ends.decode("", final=True)
 
 
-def _good_lines(block: bytes, number: int, file: TextFile, skips: Skips) -> Iterator[str]:
+def _good_lines(block: bytes, number: int, file: EncodedFile, skips: Skips) -> Iterator[str]:
     for offset, line in enumerate(_split(block)):
         try:
             yield _decoded(line, file.encoding)

@@ -4,16 +4,15 @@ that was closed."""
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
-from typing import Any, TextIO
+from typing import IO, Any
 
 
 class Patient:
     """A text stream that swallows what can no longer be written, and remembers why in ``lost``."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self.lost: Exception | None = None
 
@@ -40,7 +39,7 @@ class Patient:
         return getattr(self._stream, name)
 
 
-def patient(stream: TextIO | None) -> Any:
+def patient(stream: IO[str] | None) -> Any:
     """The stream, made ``Patient``; None where there is none."""
     return stream if stream is None or isinstance(stream, Patient) else Patient(stream)
 
@@ -56,7 +55,7 @@ def guard() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free: this one
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without ≤ shows a question mark, and no error
+        if hasattr(stream, "reconfigure"):  # a terminal without ≤ shows a question mark, and no error
             stream.reconfigure(errors="replace")
     sys.stdout, sys.stderr = (patient(s or open(os.devnull, "w")) for s in (sys.stdout, sys.stderr))  # noqa: SIM115, PTH123
 

@@ -111,12 +111,12 @@ class ClassPlane(nn.Module):
         self.embedding = ClassVectors(classes, height * width) if classes else None
         self.channels = 1 if classes else 0
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """Images (n, c, h, w) and labels (n,) → (n, c + 1, h, w); the images themselves when unconditional."""
         if self.embedding is None:
-            return images
-        plane = self.embedding(labels).view(-1, 1, *images.shape[2:]).to(images.dtype)
-        return torch.cat([images, plane], dim=1)
+            return x
+        plane = self.embedding(labels).view(-1, 1, *x.shape[2:]).to(x.dtype)
+        return torch.cat([x, plane], dim=1)
 
 
 class Critic(nn.Module):

@@ -158,8 +158,8 @@ def spread_samples(y: Tensor, places: Tensor, size: torch.Size) -> Tensor:
     kernel = found(torch.ops.aten, "grid_sampler_2d_backward")
     if kernel is None:
         with torch.enable_grad():
-            image = y.new_zeros(size).requires_grad_()
-            sampled = F.grid_sample(image, places, "bilinear", "border", align_corners=True)
-        return torch.autograd.grad(sampled, image, y)[0]
+            x = y.new_zeros(size).requires_grad_()
+            sampled = F.grid_sample(x, places, "bilinear", "border", align_corners=True)
+        return torch.autograd.grad(sampled, x, y)[0]
     spread: Tensor = kernel(y, y.new_zeros(()).expand(size), places, *SAMPLING, [True, False])[0]
     return spread

@@ -100,7 +100,7 @@ class LoadedBatches(Generic[Sample, Loaded]):
         >>> sampler = Sampler(np.arange(6), batch=3, seed=0, world=world)
         >>> phase = Phase("model", losses=lambda batch, rng: {}, updates="network")
         >>> with LoadedBatches(Ramps(), sampler, padded, world, seed=0, workers=2) as batches:
-        ...     int(batches(phase, 0).images.sum() + batches(phase, 1).images.sum())  # 1 + 2 + … + 6
+        ...     int(batches(phase, 0).samples.sum() + batches(phase, 1).samples.sum())  # 1 + 2 + … + 6
         21
     """
 

@@ -14,9 +14,9 @@ from luoxia.training.sharding import local
 
 
 class EMA:
-    """Follows a network with β = 0.5^(images / min(half-life, ramp · images seen)) (Karras et al. 2020, public code).
+    """Follows a network with β = 0.5^(samples / min(half-life, ramp · samples seen)) (Karras et al. 2020, public code).
 
-    The ramp lets early averages forget their start; a half-life may also be annealed over the first ``course`` images.
+    The ramp lets early averages forget their start; a half-life may also be annealed over the first ``course`` samples.
     Buffers (batch-norm statistics) are averaged like weights, in float32; integer buffers are copied.
     """
 
@@ -34,18 +34,18 @@ class EMA:
         floating = [(a, b) for a, b in pairs if a.is_floating_point()]
         return floating, [(a, b) for a, b in pairs if not a.is_floating_point()]
 
-    def beta(self, images: int, seen: int) -> float:
-        """The share of the old average kept, for an update after ``images`` more images of ``seen`` in all."""
+    def beta(self, samples: int, seen: int) -> float:
+        """The share of the old average kept, for an update after ``samples`` more samples, ``seen`` in all."""
         halflife = value_at(self.halflife, seen / max(self.course, 1))
         halflife = min(halflife, self.ramp * seen) if self.ramp else halflife
-        return float(0.5 ** (images / halflife)) if halflife > 0 else 0.0
+        return float(0.5 ** (samples / halflife)) if halflife > 0 else 0.0
 
     @torch.no_grad()
-    def update(self, images: int, seen: int) -> None:
+    def update(self, samples: int, seen: int) -> None:
         """Move the average towards the network."""
         floating, others = self._pairs
         averages, values = [a for a, _ in floating], [b.detach() for _, b in floating]
-        each("lerp_", averages, values, 1.0 - self.beta(images, seen))
+        each("lerp_", averages, values, 1.0 - self.beta(samples, seen))
         for old, new in others:
             old.copy_(new)
 

@@ -21,12 +21,12 @@ class BatchLike(Protocol):
     """What the trainer needs to know of a batch; numbers that the host knows, so that no device is waited for."""
 
     weight: int
-    """What its loss is a mean over: images, rows, target tokens."""
+    """What its loss is a mean over, such as samples or target tokens."""
     seen: int
-    """What it adds to what was seen, in the unit of the training: images, rows, tokens."""
+    """What it adds to the count of what was seen, in the unit of the training."""
 
     def __len__(self) -> int:
-        """Examples."""
+        """The number of examples."""
         ...
 
 
@@ -63,13 +63,13 @@ class Examples:
 
 @dataclass
 class Batch(Examples):
-    """Real images (n, c, h, w), float32 in [-1, 1], and labels (n,) int64 or None."""
+    """Real samples (n, …), float32, and labels (n,) int64 or None; images are (n, c, h, w) in [-1, 1]."""
 
-    images: Tensor
+    samples: Tensor
     labels: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.samples)
 
 
 def hashed(*parts: Any) -> int:
@@ -160,8 +160,8 @@ class Objective:
     def advance(self, samples_seen: int) -> None:
         """Before a step: become what this point of training asks for; nothing by default.
 
-        It depends on ``samples_seen`` alone, what all steps so far have seen in all processes (images, rows or tokens),
-        so that a resumed run goes on as it would have.
+        It depends on ``samples_seen`` alone, what all steps so far have seen in all processes (in the unit of the
+        training), so that a resumed run continues as it would have.
         """
 
     def after_update(self, network: str) -> None:

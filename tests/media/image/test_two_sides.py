@@ -106,7 +106,7 @@ def places(dataset, images):
 
 def test_crops_are_parts_of_the_images_at_every_place_and_half_of_them_mirrored(larger):
     batches = crops(larger)
-    found = [place for index in range(60) for place in places(larger, batches(PHASE, index).images)]
+    found = [place for index in range(60) for place in places(larger, batches(PHASE, index).samples)]
     numbers, tops, lefts, mirrored = zip(*found, strict=True)
     assert set(tops) == set(range(7)) and set(lefts) == set(range(4))
     assert 80 < sum(mirrored) < 160, "of 240"
@@ -114,27 +114,27 @@ def test_crops_are_parts_of_the_images_at_every_place_and_half_of_them_mirrored(
     still = [
         place
         for index in range(6)
-        for place in places(larger, crops(larger, mirror=False)(PHASE, index).images)
+        for place in places(larger, crops(larger, mirror=False)(PHASE, index).samples)
     ]
     assert not any(mirrored for *_, mirrored in still)
 
 
 def test_a_batch_is_a_function_of_seed_index_and_rank(larger):
     one, other = crops(larger), crops(larger)
-    later = one(PHASE, 7).images
+    later = one(PHASE, 7).samples
     one(PHASE, 2)
-    assert torch.equal(one(PHASE, 7).images, other(PHASE, 7).images) and torch.equal(
-        one(PHASE, 7).images, later
+    assert torch.equal(one(PHASE, 7).samples, other(PHASE, 7).samples) and torch.equal(
+        one(PHASE, 7).samples, later
     )
-    assert not torch.equal(later, crops(larger, seed=4)(PHASE, 7).images)
+    assert not torch.equal(later, crops(larger, seed=4)(PHASE, 7).samples)
     ranks = [
-        crops(larger, batch=3, world=World(rank, 2, torch.device("cpu")))(PHASE, 0).images for rank in (0, 1)
+        crops(larger, batch=3, world=World(rank, 2, torch.device("cpu")))(PHASE, 0).samples for rank in (0, 1)
     ]
     numbers = [place[0] for images in ranks for place in places(larger, images)]
     assert sorted(numbers) == list(range(6)), "two ranks share an epoch"
 
 
 def test_what_is_observed_is_cut_out_of_the_middle(larger):
-    assert [place[1:] for place in places(larger, crops(larger).gather(np.array([4, 1])).images)] == [
+    assert [place[1:] for place in places(larger, crops(larger).gather(np.array([4, 1])).samples)] == [
         (3, 1, False)
     ] * 2

@@ -38,9 +38,9 @@ def groups_of(pipe: str) -> tuple[str, ...]:
 class Ada:
     """Transforms each image by each transform of ``pipe`` with probability p.
 
-    p is ``fixed`` (perhaps annealed over the first ``course`` images), or else it follows D: every 4 batches it moves
-    by the images seen since over ``images``, up where E[sign D(real)] is above ``target``, else down. What it has to
-    remember lies in the objective's ``state``.
+    p is ``fixed`` (perhaps annealed over the first ``course`` samples), or else it follows D: every 4 batches it moves
+    by the samples seen since over ``samples``, up where E[sign D(real)] is above ``target``, else down. What it has to
+    remember is in the objective's ``state``.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Ada:
         state: dict[str, Tensor],
         *,
         target: float = 0.6,
-        images: float = 500_000,
+        samples: float = 500_000,
         fixed: float | Annealed | None = None,
         course: int = 0,
     ) -> None:
         self.transforms = [GROUPS[name] for name in groups_of(pipe)]
         self.target = target
-        self.images = images
+        self.samples = samples
         self.fixed = fixed
         self.course = course
         self.state = state
@@ -63,17 +63,17 @@ class Ada:
         if fixed is None:
             self.state["ada_signs"] = torch.tensor(0.0)  # their sum
             self.state["ada_batches"] = torch.tensor(0)  # of that sum
-            self.state["ada_changed"] = torch.tensor(0)  # images seen when p last changed
+            self.state["ada_changed"] = torch.tensor(0)  # samples seen when p last changed
 
     @property
     def p(self) -> Tensor:
         """The present probability, a scalar."""
         return self.state["augment_p"]
 
-    def __call__(self, images: Tensor, rng: Rng) -> Tensor:
+    def __call__(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (n, c, h, w) in [−1, 1] → as many, differentiable twice; in float32 at least."""
-        with torch.autocast(images.device.type, enabled=False):
-            x = images.to(torch.promote_types(images.dtype, torch.float32))
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
             if self.p.device.type == "cpu" and self.p == 0:  # a GPU would have to be waited for
                 return x
             for transform in self.transforms:
@@ -97,7 +97,7 @@ class Ada:
         signs, batches, changed = (self.state[f"ada_{name}"] for name in ("signs", "batches", "changed"))
         due = batches >= BATCHES
         direction = (signs / batches.clamp_min(1) - self.target).sign()
-        moved = self.p + direction * (samples_seen - changed) / self.images
+        moved = self.p + direction * (samples_seen - changed) / self.samples
         self.p.copy_(torch.where(due, moved.clamp(0, 1), self.p))
         changed.copy_(torch.where(due, torch.full_like(changed, samples_seen), changed))
         signs.mul_(~due)

@@ -168,7 +168,7 @@ def spread_in_order(y: Tensor, places: Tensor, size: torch.Size) -> Tensor:
     """
     n, c, height, width = size
     values = y.permute(0, 2, 3, 1).reshape(-1, c)
-    image = torch.arange(n, device=y.device).repeat_interleave(places.shape[1] * places.shape[2])
+    index = torch.arange(n, device=y.device).repeat_interleave(places.shape[1] * places.shape[2])
     column, row = (
         ((places[..., axis].flatten() + 1) / 2 * (side - 1)).clamp(0, side - 1)
         for axis, side in ((0, width), (1, height))
@@ -180,7 +180,7 @@ def spread_in_order(y: Tensor, places: Tensor, size: torch.Size) -> Tensor:
             at = (top + down).clamp(max=height - 1).long() * width + (left + right).clamp(
                 max=width - 1
             ).long()
-            indices.append(image * height * width + at)
+            indices.append(index * height * width + at)
             parts.append(values * (tall * broad)[:, None])
     spread = y.new_zeros(n * height * width, c).index_add_(0, torch.cat(indices), torch.cat(parts))
     return spread.view(n, height, width, c).permute(0, 3, 1, 2)

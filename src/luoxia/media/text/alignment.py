@@ -9,7 +9,7 @@ from itertools import zip_longest
 from luoxia.core.cells import MissingError
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded
-from luoxia.core.reading import ALLOWED, Skips, TextFile, lines
+from luoxia.core.reading import ALLOWED, EncodedFile, Skips, lines
 from luoxia.core.skips import Unusable
 from luoxia.media.text.records import RECORDS, as_text, known_fields, records, table
 from luoxia.media.text.sources import PathLike, fingerprint_of, open_files
@@ -30,7 +30,7 @@ class PairSource:
 
     title: str
     fingerprint: str
-    files: tuple[TextFile, ...]
+    files: tuple[EncodedFile, ...]
     fields: tuple[str, str] | None = None  # None: two files, or the two columns of a table without header
     skips: Skips = field(default_factory=Skips)  # by the latest whole pass
     allowed: float = ALLOWED  # share of the rows that may be broken
@@ -126,20 +126,20 @@ def read_pairs(
 
 
 def _source(
-    title: str, files: tuple[TextFile, ...], fields: tuple[str, str] | None, allowed: float
+    title: str, files: tuple[EncodedFile, ...], fields: tuple[str, str] | None, allowed: float
 ) -> PairSource:
     key = ["pairs", fields, [[file.kind, file.digest, file.encoding.name] for file in files]]
     return PairSource(title, fingerprint_of(key), files, fields, allowed=allowed)
 
 
-def _one_file(path: PathLike) -> TextFile:
+def _one_file(path: PathLike) -> EncodedFile:
     place = expanded(path)
     if place.is_dir():
         raise UsageError(f"{path} is a folder: give a file of pairs, or two aligned files")
     return open_files(place, Skips())[0]
 
 
-def _two_fields(file: TextFile, where: str) -> tuple[str, str]:
+def _two_fields(file: EncodedFile, where: str) -> tuple[str, str]:
     known = known_fields(file)
     if {"source", "target"} <= set(known):
         return "source", "target"
@@ -150,12 +150,12 @@ def _two_fields(file: TextFile, where: str) -> tuple[str, str]:
     return known[0], known[1]
 
 
-def _check_aligned(first: TextFile, second: TextFile) -> None:
+def _check_aligned(first: EncodedFile, second: EncodedFile) -> None:
     if _line_count(first) != _line_count(second):
         raise _misaligned(first, second)
 
 
-def _misaligned(first: TextFile, second: TextFile) -> UsageError:
+def _misaligned(first: EncodedFile, second: EncodedFile) -> UsageError:
     """What is said of files of unlike numbers of lines: a line may be missing where one is blank on one side only."""
     counts = " and ".join(f"{file.path} has {_line_count(file):,} lines" for file in (first, second))
     sides = zip(lines(first, Skips()), lines(second, Skips()), strict=False)
@@ -165,6 +165,6 @@ def _misaligned(first: TextFile, second: TextFile) -> UsageError:
     return UsageError(f"{counts}, but line i of one must pair with line i of the other{hint}")
 
 
-def _line_count(file: TextFile) -> int:
+def _line_count(file: EncodedFile) -> int:
     """Up to the last that is not blank."""
     return max((number for number, line in lines(file, Skips()) if line is None or line.strip()), default=0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from luoxia.core.cells import MissingError, is_missing
 from luoxia.core.names import expanded
-from luoxia.core.reading import Skips, TextFile, blocks, kind_of
+from luoxia.core.reading import EncodedFile, Skips, blocks, kind_of
 from luoxia.core.skips import Skipped
 from luoxia.core.tables import SEPARATOR_NAMES
 from luoxia.media.files import is_image, walk
@@ -122,7 +122,7 @@ def describe_text(path: str | os.PathLike[str]) -> TextDescription:
     )
 
 
-def _documents(file: TextFile, target: str | None, skips: Skips) -> Iterator[tuple[int, int, list[str]]]:
+def _documents(file: EncodedFile, target: str | None, skips: Skips) -> Iterator[tuple[int, int, list[str]]]:
     """(1 for a document, 0 for a row that is skipped, its characters, names of fields) of each."""
     if file.kind not in RECORDS:
         yield 1, sum(map(len, blocks(file, skips))), []

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from luoxia.core.cells import kind_of_value
-from luoxia.core.reading import Skips, TextFile, blocks, lines
+from luoxia.core.reading import EncodedFile, Skips, blocks, lines
 from luoxia.core.skips import Unusable
 from luoxia.media.listing import SPLITS
 
@@ -24,7 +24,7 @@ class NotRowsError(Unusable):
     """A file of JSON is not one of rows."""
 
 
-def json_rows(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
+def json_rows(file: EncodedFile, skips: Skips) -> Iterator[tuple[int, Record]]:
     """Yield (number of the line, or of the row in a file that is one value, fields); others are noted in ``skips``.
 
     One value is a list of objects; an object with such a list, called as in ``LISTS``; an object of columns, as pandas
@@ -41,7 +41,7 @@ def json_rows(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
             skips.add(f"{file.name}:{number}", f"not a JSON object but {kind_of_value(record)}")
 
 
-def is_one_value(file: TextFile) -> bool:
+def is_one_value(file: EncodedFile) -> bool:
     """Whether a file is one value of JSON rather than one a line."""
     head = list(islice((line for _, line in lines(file, Skips()) if line and line.strip()), 2))
     if not head:
@@ -53,7 +53,7 @@ def is_one_value(file: TextFile) -> bool:
     return len(head) == 1 and (file.kind == "json" or isinstance(first, list))
 
 
-def _parsed(file: TextFile, skips: Skips) -> Iterator[tuple[int, object]]:
+def _parsed(file: EncodedFile, skips: Skips) -> Iterator[tuple[int, object]]:
     for number, line in lines(file, skips):
         if line is None or not line.strip():
             continue
@@ -67,7 +67,7 @@ def _parsed(file: TextFile, skips: Skips) -> Iterator[tuple[int, object]]:
             skips.add(f"{file.name}:{number}", "invalid JSON: a number too long or nesting too deep")
 
 
-def _value(file: TextFile, skips: Skips) -> Any:
+def _value(file: EncodedFile, skips: Skips) -> Any:
     parts, size = [], 0
     for block in blocks(file, skips):
         parts.append(block)

@@ -7,7 +7,7 @@ from itertools import islice
 
 from luoxia.core.cells import MissingError, text_of
 from luoxia.core.errors import UsageError
-from luoxia.core.reading import Skips, TextFile, lines
+from luoxia.core.reading import EncodedFile, Skips, lines
 from luoxia.core.sentences import nearest
 from luoxia.core.skips import Unusable
 from luoxia.core.tables import Table
@@ -18,7 +18,7 @@ RECORDS = TABLES | JSON
 LOOK_AHEAD = 1000  # rows in which a field must appear to be known
 
 
-def records(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
+def records(file: EncodedFile, skips: Skips) -> Iterator[tuple[int, Record]]:
     """Yield (line number, fields); rows that cannot be read are noted in ``skips``.
 
     The first row of a table names its columns; see ``luoxia.core.tables`` and ``json_rows`` for what is read.
@@ -34,7 +34,7 @@ def records(file: TextFile, skips: Skips) -> Iterator[tuple[int, Record]]:
         yield number, dict(row)
 
 
-def table(file: TextFile, skips: Skips, width: int | None = None) -> Table:
+def table(file: EncodedFile, skips: Skips, width: int | None = None) -> Table:
     """The table in a file; ``width`` are the cells of a row where it has no header.
 
     Raises:
@@ -46,7 +46,7 @@ def table(file: TextFile, skips: Skips, width: int | None = None) -> Table:
         raise UsageError(f"{file.path} {reason}: mend it") from reason
 
 
-def known_fields(file: TextFile) -> list[str]:
+def known_fields(file: EncodedFile) -> list[str]:
     """The names of the fields in the first rows, in the order in which they appear."""
     names: dict[str, None] = {}
     for _, record in islice(records(file, Skips()), LOOK_AHEAD):

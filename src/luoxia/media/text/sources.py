@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from luoxia.core.cells import MissingError, label_of
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, nearby
-from luoxia.core.reading import ALLOWED, Skips, TextFile, blocks, kind_of, open_text
+from luoxia.core.reading import ALLOWED, EncodedFile, Skips, blocks, kind_of, open_text
 from luoxia.core.skips import Unusable
 from luoxia.formats.carrier import label_in
 from luoxia.formats.sidecar import SUFFIX
@@ -107,7 +107,7 @@ class _Topics(TextSource):
 
 @dataclass
 class _Files(TextSource):
-    files: Sequence[TextFile] = ()
+    files: Sequence[EncodedFile] = ()
     folders: dict[str, str] = field(default_factory=dict)  # file name → class, where folders are the classes
     target: str = DEFAULT_TARGET
     label: str | None = None  # the field that holds the label
@@ -119,7 +119,7 @@ class _Files(TextSource):
             except (OSError, Unusable) as error:
                 raise LuoxiaError(f"{file.path} changed while it was read ({error}): try again") from error
 
-    def _plain(self, file: TextFile, skips: Skips) -> Iterator[Document]:
+    def _plain(self, file: EncodedFile, skips: Skips) -> Iterator[Document]:
         label = self.folders.get(file.name)
         waiting, began = "", False  # a text of nothing but space is no document
         for piece in blocks(file, skips):
@@ -137,7 +137,7 @@ class _Files(TextSource):
         else:
             skips.add(file.name, "empty", "file")
 
-    def _rows(self, file: TextFile, skips: Skips) -> Iterator[Document]:
+    def _rows(self, file: EncodedFile, skips: Skips) -> Iterator[Document]:
         for number, record in records(file, skips):
             name = f"{file.name}:{number}"
             try:
@@ -251,7 +251,7 @@ def fingerprint_of(key: object) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
-def open_files(place: Path, skips: Skips) -> list[TextFile]:
+def open_files(place: Path, skips: Skips) -> list[EncodedFile]:
     """The text files at ``place``, by name; those that cannot be used are noted.
 
     Raises:
@@ -308,14 +308,14 @@ def class_folders(names: Sequence[str], where: str) -> dict[str, str]:
     return classes
 
 
-def _open_file(path: Path, name: str) -> TextFile:
+def _open_file(path: Path, name: str) -> EncodedFile:
     file = open_text(path, name)
     if file.kind in JSON:
         next(json_rows(file, Skips()), None)  # NotRowsError where there are none
     return file
 
 
-def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
+def _without_made(files: list[EncodedFile], skips: Skips) -> list[EncodedFile]:
     """Without what ``luoxia sample`` wrote, unless it is all there is: rows and files with labels."""
     labels = {file.name: label for file in files if file.kind in JSON and (label := _label_of(file))}
     texts = {name.removesuffix(SUFFIX): label.sha256 for name, label in labels.items()}
@@ -327,7 +327,7 @@ def _without_made(files: list[TextFile], skips: Skips) -> list[TextFile]:
     return [file for file in files if file not in made]
 
 
-def _label_of(file: TextFile) -> Label | None:
+def _label_of(file: EncodedFile) -> Label | None:
     """The label of the first row of a file, None unless all its rows have one: what a person added is theirs."""
     first: Label | None = None
     try:
@@ -356,7 +356,7 @@ def _text_paths(folder: Path, skips: Skips) -> list[Path]:
     return sorted(path for path in found if kind_of(path) in PLAIN | RECORDS)
 
 
-def with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFile]:
+def with_rows(files: list[EncodedFile], target: str, skips: Skips) -> list[EncodedFile]:
     """Without those in JSON that hold no texts, such as settings beside the texts, if there are others."""
     beside = [file for file in files if file.kind == "json" and target not in known_fields(file)]
     if len(beside) == len(files):
@@ -366,7 +366,7 @@ def with_rows(files: list[TextFile], target: str, skips: Skips) -> list[TextFile
     return [file for file in files if file not in beside]
 
 
-def chat_field(files: Sequence[TextFile], target: str | None) -> str | None:
+def chat_field(files: Sequence[EncodedFile], target: str | None) -> str | None:
     """The field that holds chats: the one that is asked for, or where none is and no row has a text, any."""
     if target is not None:
         return target if target in FIELDS else None
@@ -374,7 +374,7 @@ def chat_field(files: Sequence[TextFile], target: str | None) -> str | None:
     return None if DEFAULT_TARGET in known else next((name for name in FIELDS if name in known), None)
 
 
-def _check_fields(files: Sequence[TextFile], named: Sequence[str], target: str, where: str) -> None:
+def _check_fields(files: Sequence[EncodedFile], named: Sequence[str], target: str, where: str) -> None:
     """Each field must appear in the first rows of some file; plain files have none."""
     tables = [file for file in files if file.kind in RECORDS]
     if not tables:

@@ -66,7 +66,7 @@ class Style(Adversarial):
         """The penalty of eq. 4 for half as many images as real ones, in float32."""
         n = max(1, len(real) // 2)
         labels = None if real.labels is None else real.labels[:n]
-        with torch.autocast(real.images.device.type, enabled=False):
+        with torch.autocast(real.samples.device.type, enabled=False):
             images, w = self._generated(n, labels, rng, with_w=True)
             lengths = path_lengths(images, w, rng)
         mean = self.state["path_length"]

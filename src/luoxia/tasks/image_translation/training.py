@@ -61,7 +61,7 @@ class UnpairedStage(ImageStage):
 
     def batch(self, phase: Phase, index: int) -> UnpairedBatch:
         """Real images of each side, drawn apart."""
-        return UnpairedBatch(*(self.batches[side](phase, index).images for side in "ab"))
+        return UnpairedBatch(*(self.batches[side](phase, index).samples for side in "ab"))
 
     def observe(self, rng: Rng) -> tuple[UnpairedBatch, UnpairedBatch | None]:
         """Some images of either kind."""
@@ -76,7 +76,7 @@ class UnpairedStage(ImageStage):
         sides = []
         for side, indices in rows.items():
             drawn = rng.integers(0, len(indices), min(len(indices), OBSERVED)).cpu().numpy()
-            sides.append(self.batches[side].gather(indices[drawn]).images)
+            sides.append(self.batches[side].gather(indices[drawn]).samples)
         return UnpairedBatch(*sides)
 
     # ------------------------------------------------------------------ samples and scores

@@ -197,7 +197,7 @@ class AdversarialRecipe(ImageRecipe):
             self.ada_pipe,
             state,
             target=self.ada_target,
-            images=1000 * self.ada_kimg,
+            samples=1000 * self.ada_kimg,
             fixed=self.augment_p,
             course=self.schedule.images,
         )
