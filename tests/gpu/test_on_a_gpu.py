@@ -20,7 +20,10 @@ from compatibility.make_runs import weights_digest, write_data
 from luoxia.media.text.tokens import Windows
 from luoxia.nn.torch_private import attends_packed
 from luoxia.nn.transformer import Decoder, TransformerConfig
+from luoxia.training.distributed import World
+from luoxia.training.flops import device_peak
 from luoxia.verbs.ask import project
+from training.ramps import Denoiser, make_batches, make_trainer, weights
 
 DEVICE = os.environ.get("LUOXIA_TEST_DEVICE", "cuda")
 pytestmark = [
@@ -203,3 +206,41 @@ def test_an_image_is_projected_there(styles: Path, data: Path, tmp_path: Path) -
         str(styles), str(tmp_path / "photo.png"), steps=3, extractor="pixels", out=str(out), device=DEVICE
     )
     assert np.load(out).files
+
+
+# ---------------------------------------------------------------------- data that is loaded, and what a line costs
+
+
+def ramps_after(steps: int, device: str, workers: int, folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a toy that trains on sequences of unequal lengths."""
+    trainer = make_trainer(folder, workers, device=device)
+    for _ in range(steps):
+        trainer.step()
+    trainer.batches.close()  # type: ignore[attr-defined]
+    return {key: value.cpu() for key, value in weights(trainer).items()}
+
+
+def test_batches_that_are_prefetched_there_are_those_of_a_cpu(tmp_path: Path) -> None:
+    """Copied on a stream of their own, while the device works: no value is read before it has arrived."""
+    phase, side = next(iter(Denoiser().phases())), 512 if DEVICE == "cuda" else 8
+    expected = [make_batches(0)(phase, index) for index in range(40)]
+    with make_batches(3, world=World(0, 1, torch.device(DEVICE))) as batches:
+        for index, other in enumerate(expected):
+            batch = batches(phase, index)
+            busy = torch.ones(side, side, device=DEVICE)
+            for _ in range(20):
+                busy = busy @ busy * 1e-3
+            assert batch.values.device.type == DEVICE and batch.weight == other.weight
+            assert torch.equal(batch.values.cpu(), other.values)
+    one, other = (ramps_after(FEW, DEVICE, workers, tmp_path) for workers in (0, 3))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_a_line_tells_what_it_cost(data: Path, tmp_path: Path) -> None:
+    run = luoxia.train("gpt", **settings("gpt", data, out=str(tmp_path / "run"), steps=FEW))
+    for line in run.records("log"):
+        assert line["step_seconds"] > 0 and line["memory_bytes"] > 0
+        if DEVICE == "cuda":
+            assert line["memory_reserved_bytes"] >= line["memory_bytes"]
+            known = device_peak(torch.device("cuda"), torch.float32) is not None
+            assert 0 < line["flops_share"] < 1 if known else line["flops_share"] is None

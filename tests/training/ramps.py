@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ramp_data import COUNT, Killing, Ramps
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -24,6 +23,7 @@ from luoxia.training.recipe import Recipe
 from luoxia.training.session import Session
 from luoxia.training.stage import Stage
 from luoxia.training.trainer import Trainer
+from training.ramp_data import COUNT, Killing, Ramps
 
 WORLD = World(0, 1, torch.device("cpu"))
 
@@ -67,7 +67,7 @@ class Denoiser(Objective):
     def losses(self, batch, rng):
         noisy = batch.values + 0.1 * rng.normal(*batch.values.shape)
         found = self.networks["smoother"](noisy[:, None])[:, 0]
-        mask = torch.arange(batch.values.shape[1]) < batch.lengths[:, None]
+        mask = torch.arange(batch.values.shape[1], device=batch.values.device) < batch.lengths[:, None]
         return {"error": ((found - batch.values).square() * mask).sum() / batch.weight}
 
 
@@ -78,9 +78,10 @@ def make_batches(workers, dataset=None, batch=4, world=WORLD, **settings):
 
 def make_trainer(folder, workers, dataset=None, **settings):
     recipe = Recipe(**{"batch": 4, "steps": 100, "lr": 0.05, "seed": 5, **settings})
-    batches = make_batches(workers, dataset, accumulate=recipe.accumulate)
+    world = World(0, 1, torch.device("cuda" if recipe.device == "cuda" else "cpu"))
+    batches = make_batches(workers, dataset, world=world, accumulate=recipe.accumulate)
     torch.manual_seed(0)
-    return Trainer(Denoiser(), recipe, batches, WORLD, folder, torch.float32)
+    return Trainer(Denoiser(), recipe, batches, world, folder, torch.float32)
 
 
 class RampStage(Stage):

@@ -11,10 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import ramp_data
 import torch
-from ramp_data import COUNT, Broken, Dying, Ramps
-from ramps import WORLD, make_batches, make_session, make_trainer, resumed, train_until_killed, weights
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.workers import Workers
@@ -24,6 +21,17 @@ from luoxia.training.batches import LoadedBatches, Sampler
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.distributed import World
 from luoxia.training.objective import Batch, Phase
+from training import ramp_data
+from training.ramp_data import COUNT, Broken, Dying, Ramps
+from training.ramps import (
+    WORLD,
+    make_batches,
+    make_session,
+    make_trainer,
+    resumed,
+    train_until_killed,
+    weights,
+)
 
 PHASE = Phase("denoise", lambda batch, rng: {}, "smoother")
 OTHER = Phase("rarely", lambda batch, rng: {}, "smoother")
@@ -310,7 +318,7 @@ def test_an_error_ends_the_workers_too(tmp_path):
 PARENT = """
 import multiprocessing, os, signal, sys
 sys.path[:0] = {paths!r}
-from ramp_data import Ramps
+from training.ramp_data import Ramps
 from luoxia.core.workers import Workers
 if __name__ == "__main__":
     workers = Workers(Ramps("processes"), 1)
@@ -323,7 +331,7 @@ if __name__ == "__main__":
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks a process up in /proc")
 def test_worker_processes_end_with_a_killed_training(tmp_path):
     script = tmp_path / "parent.py"
-    script.write_text(PARENT.format(paths=[str(Path(ramp_data.__file__).parent), *sys.path]))
+    script.write_text(PARENT.format(paths=[str(Path(ramp_data.__file__).parents[1]), *sys.path]))
     done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=SECONDS)
     # run() has returned, so that the pipe's other end, which the worker held, is closed
     line = Path(f"/proc/{int(done.stdout)}/cmdline")
@@ -332,7 +340,7 @@ def test_worker_processes_end_with_a_killed_training(tmp_path):
 
 def test_data_of_ones_own_file_reaches_worker_processes(tmp_path):
     """Such a module cannot be imported by name."""
-    code = "from ramp_data import Ramps\nclass Longer(Ramps):\n    def __getitem__(self, i): return [i] * 3\n"
+    code = "from training.ramp_data import Ramps\nclass Longer(Ramps):\n    def __getitem__(self, i): return [i] * 3\n"
     (tmp_path / "mine.py").write_text(code)
     module = ModuleType("luoxia_recipes_test_mine")
     module.__file__ = str(tmp_path / "mine.py")
