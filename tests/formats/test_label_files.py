@@ -348,6 +348,17 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
             checked_label(tmp_path / name)
 
 
+def test_texts_with_a_label_inside_are_no_data(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.txt", "one")
+    md.write("# Two\n", LABEL, tmp_path / "b.md")
+    md.write("# Three\n", LABEL, tmp_path / "c.md").write_text("edited by a person")
+    txt.write("four\n", replace(LABEL, note="x" * 2**17), tmp_path / "d.txt", inline=True)
+    sidecar.beside(tmp_path / "d.txt").unlink()
+    source = read_texts(tmp_path)
+    assert [skip.name for skip in source.skips.listed] == ["b.md", "d.txt"]
+    assert [document.text for document in source.documents()] == ["one", "edited by a person"]
+
+
 def test_rows_with_damaged_labels_are_learned_as_a_persons_own(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x", "luoxia": {"format": 99}}) + "\n")
     write_file(tmp_path / "b.txt", "one")

@@ -1,5 +1,6 @@
 """``luoxia inspect``: labels of files and folders, what a run is, and what a hostile hand put there."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -155,6 +156,15 @@ def test_damaged_checkpoints_exit_with_3(luoxia_command: Command, run: Path) -> 
     assert [Path(item.file).name for item in wrong] == [
         "generator.safetensors", "state.json", "manifest.json", "gone.safetensors",
     ]  # fmt: skip
+    left = run / "stages" / "codec" / "left"
+    left.mkdir(parents=True)
+    (left / "tokens.bin").write_bytes(b"tokens")
+    (left / "manifest.json").write_text(
+        json.dumps({"files": {"tokens.bin": hashlib.sha256(b"tokens").hexdigest()}})
+    )
+    assert statuses(run)["stages/codec/left/tokens.bin"] == "verified"
+    (left / "manifest.json").write_text(json.dumps({"files": "x"}))
+    assert statuses(run)["stages/codec/left/manifest.json"] == "invalid"
     (second / "manifest.json").write_text("[]")
     assert "no JSON object" in luoxia_command("inspect", run).stdout
 

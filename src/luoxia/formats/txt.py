@@ -49,9 +49,13 @@ def is_intact(path: Path, label: Label) -> bool:
 def _inline(path: Path) -> tuple[Label | None, int]:
     """The label in the last line, and where that line begins."""
     with open_regular(path) as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - MAX_BYTES))
-        tail = file.read(MAX_BYTES)
-    start = tail.removesuffix(b"\n").rfind(b"\n") + 1
+        size, span, start = file.seek(0, io.SEEK_END), 2**12, 0
+        while start == 0:  # the line may be longer than what was read
+            span *= 16
+            file.seek(max(0, size - span))
+            tail = file.read(span)
+            start = tail.removesuffix(b"\n").rfind(b"\n") + 1
+            if span >= min(size, MAX_BYTES):
+                break
     line = tail[start:]
     return (unpacked(line) if line.startswith(_START) else None), size - len(line)

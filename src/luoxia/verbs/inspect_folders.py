@@ -48,7 +48,7 @@ def of_run(path: Path) -> Found:
         facts |= {"weights": weights_digest(record)}
     facts |= {"data": _data(manifest.get("data"))}
     facts |= {name: manifest.get(name) for name in ("parameters", "luoxia")}
-    return _known(facts), list(_checkpoints(run.checkpoints))
+    return _known(facts), list(_recorded(run))
 
 
 def of_model(path: Path) -> Found:
@@ -86,24 +86,33 @@ def _step(run: Run, config: Mapping[str, Any]) -> int | None:
 # ------------------------------------------------------------------ checkpoints
 
 
-def _checkpoints(folder: Path) -> Iterator[Inspected]:
+def _recorded(run: Run) -> Iterator[Inspected]:
+    """The files whose digests a manifest holds: those of checkpoints, and of what earlier stages left."""
+    for folder in [run.checkpoints, *sorted(run.path.glob("stages/*/checkpoints"))]:
+        yield from _checkpoints(folder, folder.relative_to(run.path).as_posix())
+    for left in sorted(run.path.glob("stages/*/left")):
+        yield from _files(left, left.relative_to(run.path).as_posix(), "files")
+
+
+def _checkpoints(folder: Path, name: str) -> Iterator[Inspected]:
     for step in sorted(folder.glob("step_*")):
         if step.is_dir() and not step.is_symlink():
-            yield from _files(step, f"checkpoints/{step.name}")
+            yield from _files(step, f"{name}/{step.name}")
     if (folder / FROZEN).is_file():
         digest = (folder / FROZEN).with_suffix(".sha256")
         try:
             recorded = text_of(digest).strip()
         except (OSError, ValueError) as error:
             recorded = f"{digest.name} cannot be read: {getattr(error, 'strerror', None) or 'not a text'}"
-        yield _compared(folder / FROZEN, recorded, f"checkpoints/{FROZEN}")
+        yield _compared(folder / FROZEN, recorded, f"{name}/{FROZEN}")
 
 
-def _files(step: Path, name: str) -> Iterator[Inspected]:
-    """The files of one checkpoint, against its manifest."""
+def _files(folder: Path, name: str, key: str | None = None) -> Iterator[Inspected]:
+    """The files of a folder against its manifest, or what that holds under ``key``."""
     try:
-        manifest = read_object(step / "manifest.json")
-    except (OSError, ValueError) as error:
+        manifest = read_object(folder / "manifest.json")
+        manifest = manifest if key is None else dict(manifest[key])
+    except (OSError, ValueError, LookupError, TypeError) as error:
         problem = getattr(error, "strerror", None) or readable(error)
         yield Inspected(f"{name}/manifest.json", "invalid", problem=f"cannot be read: {problem}")
         return
@@ -113,7 +122,7 @@ def _files(step: Path, name: str) -> Iterator[Inspected]:
                 f"{name}/manifest.json", "invalid", problem=f"names {readable(file)}, which lies elsewhere"
             )
         else:
-            yield _compared(step / file, digest, f"{name}/{file}")
+            yield _compared(folder / file, digest, f"{name}/{file}")
 
 
 def _compared(path: Path, digest: Any, name: str) -> Inspected:

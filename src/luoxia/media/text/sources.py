@@ -17,6 +17,7 @@ from luoxia.core.names import expanded, nearby
 from luoxia.core.reading import ALLOWED, EncodedFile, Skips, blocks, kind_of, open_text
 from luoxia.core.skips import Unusable
 from luoxia.formats.carrier import label_in
+from luoxia.formats.registry import is_ours
 from luoxia.formats.sidecar import SUFFIX
 from luoxia.media.files import walk
 from luoxia.media.listing import SPLITS
@@ -319,7 +320,13 @@ def _without_made(files: list[EncodedFile], skips: Skips) -> list[EncodedFile]:
     """Without what ``luoxia sample`` wrote, unless it is all there is: rows and files with labels."""
     labels = {file.name: label for file in files if file.kind in JSON and (label := _label_of(file))}
     texts = {name.removesuffix(SUFFIX): label.sha256 for name, label in labels.items()}
-    made = [file for file in files if file.name in labels or texts.get(file.name) == file.digest]
+    made = [
+        file
+        for file in files
+        if file.name in labels
+        or texts.get(file.name) == file.digest
+        or (file.kind in PLAIN and is_ours(file.path))  # by a label inside
+    ]
     if len(made) == len(files):
         return files
     for file in made:

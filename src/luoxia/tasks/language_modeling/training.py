@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 
 from luoxia.core.errors import LuoxiaError
-from luoxia.core.files import write_file
 from luoxia.decoding.loop import Decoding
+from luoxia.formats import txt
 from luoxia.media.text.corpus import LanguageCorpus
 from luoxia.media.text.spec import TextSpec
 from luoxia.metrics.score import Score
@@ -109,7 +109,8 @@ class LanguageStage(TokenStage):
         conditions = heldout or train
         texts = self.model().sample(SAMPLES, self.recipe.seed, condition=conditions, decoding=decoding)
         headed = map(under, texts, conditions or [{}] * SAMPLES)
-        write_file(out.with_suffix(".txt"), "\n\n――――――――\n\n".join(headed) + "\n")
+        label = self.context.details().asked({"n": SAMPLES, "temperature": 0.8}, seed=self.recipe.seed)
+        txt.write("\n\n――――――――\n\n".join(headed) + "\n", label, out.with_suffix(".txt"))
 
     def quick_score(self) -> QuickScore | None:
         """Bits per byte of held-out text, of rows spread over all of it; no floor is known for it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from luoxia.core.files import write_file
+from luoxia.formats import txt
 from luoxia.media.text.pairs import PairBatches
 from luoxia.metrics.score import Measurement
 from luoxia.metrics.translation import measure_translation
@@ -86,7 +86,8 @@ class TranslationStage(SupervisedStage):
         sources, targets = self.data.texts(chosen[:SAMPLES])
         found = self.model().translate(sources, beams=1)
         rows = [f"{s}\n→ {h}\n= {t}" for s, h, t in zip(sources, found, targets, strict=True)]
-        write_file(out.with_suffix(".txt"), "\n\n".join(rows) + "\n")
+        label = self.context.details().asked({"beams": 1})
+        txt.write("\n\n".join(rows) + "\n", label, out.with_suffix(".txt"))
 
     def model(self) -> Translator:
         """The translator of this moment."""
