@@ -62,7 +62,7 @@ def probe_start(words: list[str]) -> tuple[float, Any]:
     """Starts of a command a second."""
     began = time.perf_counter()
     for _ in range(3):
-        subprocess.run([sys.executable, "-m", "luoxia.cli.main", *words], check=False, capture_output=True)
+        subprocess.run([sys.executable, "-m", "luoxia", *words], check=True, capture_output=True)
     return 3 / (time.perf_counter() - began), ""
 
 

@@ -40,26 +40,27 @@ def score_without_end(marker: str) -> None:
     """Let a quick score sample on and on, and say so by a file."""
     from luoxia.tasks.image_generation.training import GeneratorStage
 
-    def score(self, step):
+    def score(self):
         Path(marker).touch()
         while True:
-            self.generator().sample(64)
+            self.model().sample(64)
 
-    GeneratorStage._quick_score = score
+    GeneratorStage.scored, GeneratorStage.prepare_scores = True, lambda self: None
+    GeneratorStage.quick_score = score
 
 
 def sample_without_end(marker: str) -> None:
     """Let a sample grid be of more images than anyone waits for, and say so by a file."""
     from luoxia.tasks.image_generation import training as images
 
-    sample = images.GeneratorStage.sample
+    preview = images.GeneratorStage.preview
 
-    def endless(self, step):
+    def endless(self, out):
         if not Path(marker).exists():
             images.GRID = 100_000_000
             Path(marker).touch()
         else:
             images.GRID = 64
-        sample(self, step)
+        preview(self, out)
 
-    images.GeneratorStage.sample = endless
+    images.GeneratorStage.preview = endless

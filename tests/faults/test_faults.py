@@ -146,7 +146,7 @@ def test_a_signal_ends_scoring_and_sampling_at_once(tmp_path: Path, small: Small
     outcome = command.wait()
     assert is_one_sentence(outcome), outcome.said
     assert (
-        f"stopped by SIGTERM at step 6, everything is saved; go on with: luoxia resume {folder}"
+        f"stopped by SIGTERM at step 6, everything is saved; to continue: luoxia resume {folder}"
         in outcome.sentence
     )
     assert records(folder, "event")[-1]["event"] == "stopped"

@@ -165,7 +165,9 @@ def test_what_a_stage_left_is_checked(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "altered")
     weights = copy / "stages" / "gan" / "left" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-    with pytest.raises(luoxia.LuoxiaError, match="is not the file that was written; remove"):
+    with pytest.raises(
+        luoxia.LuoxiaError, match=r"model\.safetensors is not the file that was written; remove it"
+    ):
         luoxia.resume(copy, steps=20, quiet=True)
 
 

@@ -72,6 +72,37 @@ def test_a_manifest_of_wrong_values(run: Path, luoxia_command: Callable, keys: t
         write_report(run)
 
 
+@pytest.mark.parametrize("key", ["task", "stages", "inputs", "output", "unit", "parameters", "hardware"])
+def test_what_a_manifest_says_of_its_task_is_not_believed(
+    run: Path, luoxia_command: Callable, key: str
+) -> None:
+    (run / "stages").mkdir()
+    text = (run / "run.json").read_text()
+    for value in (*ODD, "<script>", "text translation", ["text", "image"], ["../x"]):
+        (run / "run.json").write_text(text)
+        changed(run / "run.json", (key,), value)
+        for words in (("resume", "run", "steps=20"), ("inspect", "run")):
+            one_sentence(luoxia_command(*words))
+        write_report(run)
+        assert "<script>" not in (run / "report.html").read_text().replace("<script>", "", 1)
+    (run / "run.json").write_text(text)
+    changed(run / "run.json", (key,), ["text"])
+    result = luoxia_command("resume", "run", "steps=21")
+    one_sentence(result)
+    assert result.exit_code == (0 if key != "hardware" else 1), result.stderr
+
+
+@pytest.mark.parametrize("key", ["task", "inputs", "output", "kind", "recipe_file"])
+def test_what_a_model_says_of_its_task_is_not_believed(run: Path, luoxia_command: Callable, key: str) -> None:
+    text = (run / "model" / "config.json").read_text()
+    for value in (*ODD, "text translation", "text embedding", "language model"):
+        (run / "model" / "config.json").write_text(text)
+        changed(run / "model" / "config.json", (key,), value)
+        for words in (SAMPLE, ("inspect", "run"), ("translate", "run", "a")):
+            one_sentence(luoxia_command(*words))
+    assert luoxia_command("measure", "run", "n=10").exit_code in (0, 1, 2)
+
+
 @pytest.mark.parametrize("name", ["run.json", "model/config.json", "metrics.jsonl", "checkpoints/LATEST"])
 @pytest.mark.parametrize(
     "text", ["", "[]", "null", NESTED, '{"format": ' + "9" * 5000 + "}", "\x00", "../../x"]
@@ -106,6 +137,9 @@ LINES = (
     {"kind": "score", "step": 2, "seconds": 1, "scores": [{"name": 1}], "final": True},
     {"kind": "score", "step": 2, "seconds": 1, "scores": [], "watched": {"a": 1}},
     {"kind": "score", "step": 2, "seconds": 1, "scores": [], "watched": 1},
+    {"kind": "log", "step": 2, "seconds": 1, "stage": ["training"]},
+    {"kind": "log", "step": 2, "seconds": 1, "stage": "../x"},
+    {"kind": "score", "step": 2, "seconds": 1, "stage": {"a": 1}, "scores": []},
 )
 
 
@@ -119,7 +153,7 @@ def test_records_that_are_none(run: Path, luoxia_command: Callable) -> None:
     ]
     (run / "metrics.jsonl").write_text("\n".join([odd[0], *lines, *odd]) + "\n")
     known = list(Run.open(run).records())
-    assert len(known) == len(lines) + 1
+    assert len(known) == len(lines) + 2
     write_report(run)
     for words in VERBS[1:]:
         result = luoxia_command(*words)

@@ -56,6 +56,7 @@ class Line(TypedDict):
     kind: str
     step: Count
     seconds: Number
+    stage: NotRequired[str]
 
 
 class Log(Line):

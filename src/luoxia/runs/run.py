@@ -119,6 +119,8 @@ class Run:
         """``UsageError`` where a link would lead what is written, or removed, out of the run."""
         for name in _PLACES:
             refuse_link(self.path / name)
+        for place in (*self.path.glob("stages/*"), *self.path.glob("stages/*/*")):
+            refuse_link(place)
 
     def discard_unbegun(self) -> None:
         """Remove the folder of a training that failed before its first checkpoint: there is nothing to go on from."""

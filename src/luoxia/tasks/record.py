@@ -15,7 +15,7 @@ from luoxia.core.names import readable
 from luoxia.provenance.label import Label
 from luoxia.runs.records import problem
 from luoxia.runs.run import FORMAT, Run
-from luoxia.tasks.menu import configure, recorded
+from luoxia.tasks.menu import RECIPES, configure, recorded
 from luoxia.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ class ModelRecord:
         """What it was trained for: known by name, by its kind in folders of before, or by a recipe of one's own."""
         name = self.config.get("task")
         if isinstance(name, str) and name in registry.TASKS:
-            return registry.task(name)
+            named = registry.task(name)
+            kind = RECIPES.get(str(self.config.get("recipe")))
+            if kind is not None and not issubclass(kind, named.family):
+                raise LuoxiaError(f"{self.folder} is damaged: {kind.name} is not a recipe of {name}")
+            return named
         kinds = {known.kind: known for known in registry.tasks()}
         if self.kind in kinds and "task" not in self.config:
             return kinds[self.kind]

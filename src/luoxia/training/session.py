@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from luoxia import __version__
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import new_version, read_object, write_file
+from luoxia.core.names import readable
+from luoxia.core.regular import open_regular
 from luoxia.core.sections import flatten
 from luoxia.core.tensors import store
 from luoxia.runs.display import Display
@@ -317,20 +320,33 @@ def _left(run: Run, kinds: Sequence[type[Stage]]) -> tuple[dict[str, Path], tupl
         if not folder.is_dir():
             break
         try:
-            manifest = read_object(folder / "manifest.json")
-            files, seconds = dict(manifest["files"]), float(manifest["seconds"])
-            damaged = [name for name, digest in files.items() if _digest(folder / Path(name).name) != digest]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LuoxiaError(f"{folder} is damaged: {error}; remove it to train that stage again") from error
-        if damaged:
+            spent.append(_checked(folder))
+        except (OSError, ValueError, ArithmeticError, KeyError, TypeError) as error:
             raise LuoxiaError(
-                f"{folder}/{damaged[0]} is not the file that was written; remove {folder} to train that stage again"
-            )
+                f"{folder} is damaged: {readable(error)}; remove it to train that stage again"
+            ) from error
         left[kind.name] = folder
-        spent.append(seconds)
     return left, tuple(spent)
 
 
+def _checked(folder: Path) -> float:
+    """The seconds that a stage took, once all that it left is known to be as it was written.
+
+    Raises:
+        OSError, ValueError, ArithmeticError, KeyError, TypeError: it is not.
+    """
+    manifest = read_object(folder / "manifest.json")
+    files, seconds = manifest["files"], float(manifest["seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{seconds} seconds in manifest.json")
+    if not {*LEFT} <= {*files, "manifest.json"} or any(Path(name).name != name for name in files):
+        raise ValueError("manifest.json does not list the files that a stage leaves")
+    for name, digest in files.items():
+        if _digest(folder / name) != digest:
+            raise ValueError(f"{name} is not the file that was written")
+    return seconds
+
+
 def _digest(file: Path) -> str:
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
