@@ -30,7 +30,7 @@ class Config(BaseModel):
     A subclass that gives a field a new default, as in ``width: int = 32``, keeps the field's bounds and description.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of before → their names now. The old ones are read until 1.0; a subclass names its own alone."""
