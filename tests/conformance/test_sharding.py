@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
+import luoxia
 from luoxia.core.errors import UsageError
+from luoxia.core.settings import parse_settings
 from luoxia.media.text.spec import TextSpec
 from luoxia.tasks.image_generation.recipes.gan import GAN
 from luoxia.tasks.language_modeling.objective import TokenBatch
@@ -136,7 +138,7 @@ def test_two_networks_are_refused():
         )
 
 
-def test_torchrun_shards_a_run_and_one_process_resumes_it(tmp_path):
+def test_torchrun_shards_a_run_and_one_process_resumes_it(tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_text("a rose is a rose is a rose. " * 200, encoding="utf-8")
     words = (
         "tokenizer=byte",
@@ -160,10 +162,9 @@ def test_torchrun_shards_a_run_and_one_process_resumes_it(tmp_path):
     cache = {"LUOXIA_CACHE": str(tmp_path / "cache")}
     two = torchrun(tmp_path, "train", "gpt", *words, "batch=4", "shard=true", "steps=6", "out=two", **cache)
     assert two.returncode == 0, two.stderr[-3000:]
-    one = torchrun(tmp_path, "train", "gpt", *words, "batch=8", "steps=6", "out=one", count=1, **cache)
-    assert one.returncode == 0, one.stderr[-3000:]
+    monkeypatch.chdir(tmp_path)
+    luoxia.train("gpt", quiet=True, batch=8, steps=6, out="one", **parse_settings(words))
     models = [load_file(tmp_path / name / "model" / "model.safetensors") for name in ("two", "one")]
     compare(*models)
-    more = torchrun(tmp_path, "resume", "two", "steps=8", count=1, **cache)
-    assert more.returncode == 0, more.stderr[-3000:]
+    luoxia.resume("two", steps=8, quiet=True)
     assert (tmp_path / "two" / "samples" / "step_000008.txt").exists()
