@@ -137,7 +137,7 @@ class Ours:
     """What ``luoxia train gpt`` does, step by step."""
 
     def __init__(self, data: str, out: Path, words: list[str]) -> None:
-        from luoxia.core.config import parse_settings
+        from luoxia.core.settings import parse_settings
 
         settings = {
             "data": data,

@@ -71,7 +71,7 @@ def examine(name: str, pairs: tuple[list[str], Any, Any], asked: Any, folder: Pa
         for way in model.directions:
             source, target = tests[way]
             made = model.translate(source, direction=way)
-            rows.append((f"{recipe}, {way}", model.details["step"], error(made, target)))
+            rows.append((f"{recipe}, {way}", model.details.step, error(made, target)))
             picture(folder / name / f"{recipe}-{way}.png", source, made, target)
     print(f"{name}: {len(rest[::2])} against {len(rest[1::2])} images, {len(hidden)} hidden pairs.\n")
     table(("", "steps", "error against the hidden partner (of 255)"), rows)
