@@ -106,7 +106,7 @@ def our_step(asked: Any, batches: list[tuple[Any, Any]], precision: str) -> Step
     keep_freed_memory()
     world = World(0, 1, torch.device("cpu"))
     recipe = CycleGAN(
-        width=64, d_width=64, blocks=9, patch=70, batch=asked.batch, ema={"halflife": 0}, precision=precision
+        width=64, d_width=64, blocks=9, patch=70, batch=asked.batch, ema={"half_life": 0}, precision=precision
     )
     trainer = Trainer(
         recipe.build(ImageSpec(asked.size, asked.size, 3)),

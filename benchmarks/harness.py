@@ -378,7 +378,7 @@ def fill_disk(folder: Path, megabytes: float, *settings: object, more: int = 3) 
 
     with SmallDisk(folder, megabytes) as disk:
         run_folder, said = folder / "run", folder.with_suffix(".said")
-        words = train_words(run_folder, "dcgan", "checkpoint_every=1", "keep=100000", *settings)
+        words = train_words(run_folder, "dcgan", "checkpoint_every=1", "keep_checkpoints=100000", *settings)
         outcome = run(words, said)
         step, fault = -1, ""
         if outcome.code != 1 or "Traceback" in outcome.said or "No space left" not in outcome.sentence:

@@ -108,7 +108,7 @@ class Ours:
 
         torch.manual_seed(0)
         recipe = R3GAN(
-            width=min(stages(asked)), widest=asked.width, depth=asked.depth, group=asked.group, latent=LATENT,
+            width=min(stages(asked)), max_channels=asked.width, depth=asked.depth, group=asked.group, latent=LATENT,
             batch=asked.batch, gamma=GAMMA, g_update=g_update,
         )  # fmt: skip
 

@@ -27,16 +27,23 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, required=True, help="a checkout of NVlabs/stylegan2-ada-pytorch")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument(
-        "--width", type=int, default=32, help="channels at the finest level, doubling to --widest"
+        "--width", type=int, default=32, help="channels at the finest level, doubling to --max-channels"
     )
-    parser.add_argument("--widest", type=int, default=256)
+    parser.add_argument("--max-channels", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=3, help="cycles of either side, in turn")
     parser.add_argument("--samples", type=int, default=128, help="images of a sampling trial")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="ours")
     asked = parser.parse_args()
     if asked.quick:
-        asked.size, asked.width, asked.widest, asked.batch, asked.pairs, asked.samples = 16, 4, 8, 4, 1, 8
+        asked.size, asked.width, asked.max_channels, asked.batch, asked.pairs, asked.samples = (
+            16,
+            4,
+            8,
+            4,
+            1,
+            8,
+        )
     header("StyleGAN2 against stylegan2-ada-pytorch", asked.quick)
     sys.path.insert(0, str(asked.peer))
     sides = {"ours": ours(asked), "theirs": theirs(asked)}
@@ -60,7 +67,9 @@ def main() -> None:
         )
         for kind in ("training", "sampling")
     ]
-    print(f"{asked.size} × {asked.size} RGB, batch {asked.batch}, {asked.width} to {asked.widest} channels\n")
+    print(
+        f"{asked.size} × {asked.size} RGB, batch {asked.batch}, {asked.width} to {asked.max_channels} channels\n"
+    )
     table(("", "ours, images a second", "theirs, images a second", "quotient"), rows)
 
 
@@ -95,9 +104,9 @@ def ours(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     keep_freed_memory()
     spec = ImageSpec(asked.size, asked.size, 3, 0)
     recipe = StyleGAN2(
-        width=asked.width, widest=asked.widest, latent=512, styles=512, mapping_layers=8, batch=asked.batch,
+        width=asked.width, max_channels=asked.max_channels, latent=512, styles=512, mapping_layers=8, batch=asked.batch,
         mixing=0.9, path_weight=2.0, g_update="fresh", loss="nonsaturating", penalty="r1", penalty_every=16, gamma=1.0,
-        group=4,
+        minibatch_std_group=4,
     )  # fmt: skip
     recipe = recipe.model_copy(update=recipe.settled(spec))
     batch = Batch(images(asked).contiguous(memory_format=torch.channels_last))
@@ -124,7 +133,7 @@ def theirs(asked: Any) -> tuple[Step, Callable[[int], Any], tuple[int, int]]:
     from training.networks import Discriminator, Generator  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
-    channels = {"channel_base": asked.width * asked.size, "channel_max": asked.widest}
+    channels = {"channel_base": asked.width * asked.size, "channel_max": asked.max_channels}
     common = {"c_dim": 0, "img_resolution": asked.size, "img_channels": 3}
     g = Generator(
         z_dim=512, w_dim=512, synthesis_kwargs=channels, mapping_kwargs={"num_layers": 8}, **common

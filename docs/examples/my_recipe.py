@@ -8,10 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from luoxia.core.values import Whole
-from luoxia.media.image.images import ImageSpec
-from luoxia.tasks.image_generation.recipes.adversarial import LossName, PenaltyName
-from luoxia.tasks.image_generation.recipes.gan import ImageGAN
+from luoxia.recipes import ImageGAN, ImageSpec, LossName, PenaltyName, Whole
 
 
 class Judge(nn.Module):

@@ -12,7 +12,7 @@ from luoxia.training.objective import Batch, Rng
 
 def test_gamma_goes_from_one_value_to_the_other():
     recipe = DCGAN(
-        width=2, latent=3, penalty="r1+r2", penalty_every=1, gamma="0.4..0.1", schedule={"images": 1000}
+        width=2, latent=3, penalty="r1+r2", penalty_every=1, gamma="0.4..0.1", schedule={"samples": 1000}
     )
     objective = recipe.build(ImageSpec(8, 8, 1, 0))
     batch = Batch(torch.rand(4, 1, 8, 8) * 2 - 1)

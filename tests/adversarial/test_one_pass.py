@@ -17,8 +17,8 @@ SHAPE = (2, 8, 8)
 def losses_and_gradients(kind, loss, classes, dtype=torch.float32):
     torch.manual_seed(3)
     generator, discriminator = (
-        r3gan.Generator(4, SHAPE, 4, widest=8, group=4, classes=classes),
-        r3gan.Discriminator(SHAPE, 4, widest=8, group=4, classes=classes),
+        r3gan.Generator(4, SHAPE, 4, max_channels=8, group=4, classes=classes),
+        r3gan.Discriminator(SHAPE, 4, max_channels=8, group=4, classes=classes),
     )
     with torch.no_grad():
         for p in (*generator.parameters(), *discriminator.parameters()):

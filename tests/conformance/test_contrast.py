@@ -14,7 +14,7 @@ from processes import spawned
 
 PAIRS, WORDS = 6, 30
 SETTINGS = {
-    "layers": 1, "heads": 2, "width": 16, "longest": 12, "dropout": 0.0, "steps": 100, "lr": 0.1,
+    "layers": 1, "heads": 2, "width": 16, "max_length": 12, "dropout": 0.0, "steps": 100, "lr": 0.1,
     "optimizer": {"name": "sgd"}, "schedule": {"name": "constant", "warmup": 0},
 }  # fmt: skip
 

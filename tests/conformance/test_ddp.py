@@ -130,7 +130,7 @@ def build(case):
         return mlp.Generator(LATENT, SHAPE, (16,)), spectrally_normalized(discriminator)
     settings = {"classes": case.classes}
     if case.family == "r3gan":
-        settings |= {"widest": 8, "group": 4, "depth": 1}
+        settings |= {"max_channels": 8, "group": 4, "depth": 1}
         return r3gan.Generator(LATENT, SHAPE, 4, **settings), r3gan.Discriminator(SHAPE, 4, **settings)
     if case.family == "transformer":
         settings |= {"layers": 1, "heads": 2}
@@ -161,7 +161,7 @@ def run_case(case, world):
         accumulate=case.accumulate,
         lr=0.1,
         steps=100,
-        optimizer={"name": "sgd", "clip": case.clip},
+        optimizer={"name": "sgd", "grad_clip": case.clip},
     )
 
     def batches(phase, index):

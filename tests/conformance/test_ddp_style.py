@@ -32,7 +32,7 @@ class Halves(Rows):
 def everything(world):
     """Every phase of some steps (R1 and path lengths lazily, mixing, noise, ADA): weights, state, losses."""
     torch.manual_seed(0)
-    sizes = {"width": 4, "widest": 6, "styles": 5, "mapping_layers": 2}
+    sizes = {"width": 4, "max_channels": 6, "styles": 5, "mapping_layers": 2}
     generator, discriminator = Generator(4, SHAPE, **sizes), Discriminator(SHAPE, group=2, **sizes)
     with torch.no_grad():
         for name, parameter in generator.named_parameters():

@@ -268,7 +268,7 @@ def test_resume_goes_on_with_the_next_batch(tmp_path):
 def test_ema_follows_buffers():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    average = EMA(network, halflife=16, ramp=0)
+    average = EMA(network, half_life=16, warmup_share=0)
     before = {name: b.clone() for name, b in average.module.named_buffers()}
     for step in range(20):
         network(torch.randn(16, 4) + 5)
@@ -281,7 +281,7 @@ def test_ema_follows_buffers():
 
 def test_ema_stays_float32_and_finite(tmp_path):
     """An average beyond float16's largest value (65,504), in a bf16 run."""
-    trainer = make_trainer(tmp_path, ema={"halflife": 32, "ramp": 0})
+    trainer = make_trainer(tmp_path, ema={"half_life": 32, "warmup_share": 0})
     trainer.dtype = torch.bfloat16
     with torch.no_grad():
         trainer.networks["generator"].project.weight.fill_(1e6)

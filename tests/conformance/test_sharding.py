@@ -26,10 +26,10 @@ TINY = {"layers": 2, "heads": 2, "width": 16, "context": LENGTH, "steps": 100, "
 CASES = {
     "muon": {},
     "muon, decaying, clipped": {
-        "optimizer": {"name": "muon", "weight_decay": 0.1, "clip": 0.05, "adam_lr": 0.01}
+        "optimizer": {"name": "muon", "weight_decay": 0.1, "grad_clip": 0.05, "adam_lr": 0.01}
     },
     "adamw, tied": {"style": "gpt2"},
-    "average": {"ema": {"halflife": 20}, "optimizer": {"name": "adamw"}},
+    "average": {"ema": {"half_life": 20}, "optimizer": {"name": "adamw"}},
     "accumulated": {"accumulate": 2, "optimizer": {"name": "sgd", "momentum": 0.9}, "lr": 0.1},
     "recomputed": {"checkpoint_activations": True, "optimizer": {"name": "rmsprop"}, "lr": 1e-3},
     "averaged checkpoints": {"average_checkpoints": 2, "checkpoint_every": 2},

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from luoxia.core.values import Annealed
 from luoxia.media.image.keys import DataSettings
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN, ImageGAN
 from luoxia.tasks.image_generation.settings import SampleSettings
-from luoxia.tasks.menu import RECIPES, find
+from luoxia.tasks.menu import RECIPES, configure, find
 from luoxia.tasks.shared.settings import MeasureSettings
-from luoxia.training.recipe import Optimizer, Recipe
+from luoxia.training.recipe import Optimizer, Recipe, resolve
 
 
 def gan(*words: str) -> GAN:
@@ -39,7 +40,7 @@ def refusal(*words: str, recipe: type[Config] = GAN) -> str:
         ("steps=1.5e3", 1500),
         ("lr=1e-4", 1e-4),
         ("lr=1", 1.0),
-        ("budget=90", 90.0),
+        ("budget=90s", 90.0),
         ("budget=90s", 90.0),
         ("budget=1.5m", 90.0),
         ("budget=2h", 7200.0),
@@ -66,19 +67,19 @@ def test_a_word_becomes_a_typed_value(word: str, value: Any) -> None:
 
 
 def test_dots_reach_into_sections() -> None:
-    recipe = gan("optimizer.betas=0,0.9", "ema.halflife=500", "schedule.name=linear")
+    recipe = gan("optimizer.betas=0,0.9", "ema.half_life=500", "schedule.name=linear")
     assert recipe.optimizer.betas == (0.0, 0.9)
-    assert recipe.ema.halflife == 500
+    assert recipe.ema.half_life == 500
     assert recipe.schedule.name == "linear"
 
 
 def test_a_value_may_go_from_one_to_another(tmp_path: Path) -> None:
-    words = ("schedule.images=2e6", "optimizer.betas=0,0.9..0.99", "ema.halflife=0..5e5", "gamma=2..0.2")
+    words = ("schedule.samples=2e6", "optimizer.betas=0,0.9..0.99", "ema.half_life=0..5e5", "gamma=2..0.2")
     recipe = gan(*words)
     assert recipe.optimizer.betas == (0.0, Annealed(0.9, 0.99))
-    assert (recipe.ema.halflife, recipe.gamma) == (Annealed(0, 500_000), Annealed(2, 0.2))
+    assert (recipe.ema.half_life, recipe.gamma) == (Annealed(0, 500_000), Annealed(2, 0.2))
     assert GAN(**recipe.model_dump(mode="json")) == GAN(**recipe.model_dump()) == recipe
-    text = "schedule.images: 2_000_000\noptimizer.betas: 0,0.9..0.99\nema.halflife: 0..5e5\ngamma: 2..0.2\n"
+    text = "schedule.samples: 2_000_000\noptimizer.betas: 0,0.9..0.99\nema.half_life: 0..5e5\ngamma: 2..0.2\n"
     assert gan(written(tmp_path, text)) == recipe
     assert str(Annealed(1 / 3, 1e-9)) == "0.3333333333333333..1e-09"
 
@@ -99,8 +100,10 @@ def test_a_section_can_be_given_by_name_and_by_keys(words: tuple[str, ...]) -> N
     assert gan(*words).optimizer == Optimizer(name="sgd", momentum=0.9, betas=gan().optimizer.betas)
 
 
-def test_the_last_word_wins() -> None:
-    assert gan("steps=1", "steps=2").steps == 2
+@pytest.mark.parametrize("second", ["steps=2", "steps=1"])
+def test_a_key_given_twice_is_refused(second: str) -> None:
+    with pytest.raises(UsageError, match=rf"^steps= is given twice, as steps=1 and {second}: give it once$"):
+        gan("steps=1", second)
 
 
 def test_flatten_undoes_nest() -> None:
@@ -118,12 +121,12 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_yaml_may_be_nested_and_dotted_and_words_win(tmp_path: Path) -> None:
-    text = "steps: 7\nlr: 1e-3\noptimizer:\n  name: sgd\n  momentum: 0.5\nema.halflife: 5\nbudget: 2m\nsize: 48x64\n"
+    text = "steps: 7\nlr: 1e-3\noptimizer:\n  name: sgd\n  momentum: 0.5\nema.half_life: 5\nbudget: 2m\nsize: 48x64\n"
     recipe = gan("steps=9", written(tmp_path, text))
     assert (recipe.steps, recipe.lr, recipe.budget, recipe.size) == (9, 1e-3, 120.0, (48, 64))
     assert recipe.optimizer == Optimizer(name="sgd", momentum=0.5, betas=GAN().optimizer.betas)
-    assert recipe.ema.halflife == 5
-    assert recipe.ema.ramp == GAN().ema.ramp
+    assert recipe.ema.half_life == 5
+    assert recipe.ema.warmup_share == GAN().ema.warmup_share
 
 
 def test_words_change_one_key_of_a_yaml_section(tmp_path: Path) -> None:
@@ -166,7 +169,7 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("batch=x", "batch=x: must be a whole number"),
         ("batch=1.5", "batch=1.5: must be a whole number"),
         ("batch=0", "batch=0: must be 1 or more"),
-        ("steps=", "steps=: must be a whole number"),
+        ("steps=", "steps=: is empty: give a value, or none"),
         ("seed=-1", "seed=-1: must be 0 or more"),
         ("seed=1e20", f"seed=1e20: must be less than {2**63}"),
         ("lr=x", "lr=x: must be a number"),
@@ -187,11 +190,12 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("gamma=1..2..3", "gamma=1..2..3: must be a number, or two such as 0.05..0.005"),
         ("gamma=1..", "gamma=1..: must be a number, or two such as"),
         ("gamma=nan..1", "gamma=nan..1: must be a finite number"),
-        ("gamma=2..1", "gamma=2..1 needs schedule.images="),
+        ("gamma=2..1", "gamma=2..1 needs schedule.samples="),
         ("optimizer.betas=0.5,2", "optimizer.betas=2: must be less than 1"),
         ("size=big", "size=big: must be a number of pixels such as 64, or HEIGHTxWIDTH such as 48x64"),
-        ("budget=10 apples", "budget=10 apples: must be a length of time such as 90s, 10m or 2h"),
-        ("budget=0", "budget=0: must be more than 0"),
+        ("budget=10 apples", "budget=10 apples: must be a duration, e.g. 90s, 10m or 2h"),
+        ("budget=10", "budget=10: needs a unit: 10s, 10m or 10h"),
+        ("budget=0s", "budget=0s: must be more than 0"),
         ("data=", "data=: is empty: give a value, or none"),
         ("augment=sepia", "augment=sepia: 'sepia' is none of ada, color, translation, cutout, mirror"),
         ("steps", "'steps' is no setting: write key=value, such as steps=1000"),
@@ -204,7 +208,7 @@ def test_the_sentence_names_the_key(word: str, sentence: str) -> None:
 
 def test_a_key_like_no_other_lists_them_all() -> None:
     sentence = refusal("zzz=1")
-    assert sentence.startswith("unknown key 'zzz'; known are data, out, steps")
+    assert sentence.startswith("unknown key 'zzz'; known are data, out, preset, steps")
     assert all(name in sentence for name in GAN.model_fields)
 
 
@@ -263,8 +267,45 @@ def test_a_resolved_config_reads_back_as_itself(recipe: type[Recipe]) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda r: r.name)
-def test_the_published_settings_are_valid(recipe: type[Recipe]) -> None:
-    recipe.from_settings(parse_settings(recipe.published.split()))
+def test_presets_are_valid_and_read_back_as_themselves(recipe: type[Recipe]) -> None:
+    assert {"tiny", "small", "base"} <= recipe.presets.keys()
+    for name in recipe.presets:
+        chosen = recipe(preset=name)
+        assert recipe.from_settings(chosen.model_dump(mode="json")) == chosen
+        assert chosen.model_fields_set == {"preset"}
+
+
+def test_a_key_that_is_given_replaces_the_presets_value() -> None:
+    recipe = RECIPES["dcgan"](preset="radford2015", width=8, optimizer={"eps": 1e-6})
+    assert (recipe.width, recipe.latent, recipe.lr) == (8, 100, 2e-4)
+    assert (recipe.optimizer.eps, recipe.optimizer.betas) == (1e-6, (0.5, 0.999))
+    assert RECIPES["cyclegan"](preset="zhu2017").epochs == 200
+    assert RECIPES["cyclegan"](preset="zhu2017", steps=5).epochs is None
+
+
+def test_a_preset_is_named_where_it_is_wrong() -> None:
+    with pytest.raises(UsageError, match=r"^preset=big: must be one of tiny, small, base, radford2015$"):
+        configure("dcgan", {"preset": "big"})
+
+
+def test_size_is_another_name_of_preset_for_text() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in RECIPES["gpt"].presets:
+            size, preset = configure("gpt", {"size": name}), configure("gpt", {"preset": name})
+            assert size.model_copy(update={"preset": name}) == preset
+            assert size.model_fields_set == {"size"}
+    assert configure("translate", {"size": "small"}).dimensions()["layers"] == 6
+    assert configure("translate", {"size": "small", "layers": 2}).dimensions()["layers"] == 2
+
+
+def test_a_run_that_only_its_budget_ends_has_no_steps() -> None:
+    old = RECIPES["dcgan"].from_settings({"budget": 90.0, "steps": 1_000_000_000})
+    assert old.steps is None
+    assert resolve(RECIPES["dcgan"](budget=90), {}).steps is None
+    assert resolve(RECIPES["dcgan"](budget=90, steps=3), {}).steps == 3
+    with pytest.raises(UsageError, match="steps=none needs budget="):
+        configure("dcgan", {"steps": "none"})
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
@@ -319,7 +360,7 @@ def test_a_recipe_file_that_will_not_do(tmp_path: Path, text: str | None, wanted
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_number_that_no_training_can_have_is_refused_by_its_key(name: str) -> None:
     keys = [key for key, field in RECIPES[name].model_fields.items() if "int" in str(field.annotation)]
-    assert {"batch", "steps", "keep", "seed"} <= set(keys)
+    assert {"batch", "steps", "keep_checkpoints", "seed"} <= set(keys)
     for key in set(keys) - {"size", "g_update"}:
         assert refusal(f"{key}=1e99", recipe=RECIPES[name]).startswith(f"{key}=1e99: must be ")
     assert "1048576 or less" in refusal("batch=2e6", recipe=RECIPES[name])

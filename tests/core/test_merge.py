@@ -17,21 +17,21 @@ from luoxia.training.recipe import Optimizer, Recipe
 OPTIMIZERS = st.sampled_from(["adam", "adamw", "sgd", "rmsprop"])
 SECTIONS: dict[str, st.SearchStrategy[Any]] = {
     "optimizer": OPTIMIZERS
-    | st.builds(Optimizer, name=OPTIMIZERS, clip=st.floats(0, 2))
+    | st.builds(Optimizer, name=OPTIMIZERS, grad_clip=st.floats(0, 2))
     | st.fixed_dictionaries(
         {},
         optional={
             "name": OPTIMIZERS,
             "betas": st.sampled_from([(0.0, 0.9), (0.5, 0.999), "0.9,0.99"]),
             "momentum": st.sampled_from([0.0, 0.5]),
-            "clip": st.sampled_from([0.0, 1.0, "2"]),
+            "grad_clip": st.sampled_from([0.0, 1.0, "2"]),
         },
     ),
     "schedule": st.fixed_dictionaries(
         {}, optional={"name": st.sampled_from(["cosine", "linear"]), "final": st.sampled_from([0.0, 0.5])}
     ),
     "ema": st.fixed_dictionaries(
-        {}, optional={"halflife": st.sampled_from([5, 500]), "ramp": st.floats(0, 1)}
+        {}, optional={"half_life": st.sampled_from([5, 500]), "warmup_share": st.floats(0, 1)}
     ),
     "steps": st.sampled_from([1, "2e4"]),
     "lr": st.sampled_from([1e-4, "0.1"]),
@@ -66,16 +66,16 @@ def test_merging_is_associative_and_changes_nothing(a: Any, b: Any, c: Any) -> N
 
 def test_a_recipe_keeps_its_optimizer_beside_one_more_setting() -> None:
     mine = GAN(optimizer={"name": "sgd", "momentum": 0.5})  # type: ignore[arg-type]
-    made = configure(mine, nest({"optimizer.clip": 1}))
-    assert (made.optimizer.name, made.optimizer.momentum, made.optimizer.clip) == ("sgd", 0.5, 1)
-    assert mine.optimizer.clip == 0
+    made = configure(mine, nest({"optimizer.grad_clip": 1}))
+    assert (made.optimizer.name, made.optimizer.momentum, made.optimizer.grad_clip) == ("sgd", 0.5, 1)
+    assert mine.optimizer.grad_clip == 0
 
 
 def test_a_section_that_is_complete_stays_as_it_is() -> None:
-    own = Optimizer(clip=1)  # betas of 0.5, 0.999: not those of the recipe
+    own = Optimizer(grad_clip=1)  # betas of 0.5, 0.999: not those of the recipe
     assert configure(DCGAN(optimizer=own), {"steps": 3}).optimizer == own
     assert configure(DCGAN(), {"optimizer": own}).optimizer == own
-    assert configure("dcgan", nest({"optimizer": own, "optimizer.eps": 1e-3})).optimizer.clip == 1
+    assert configure("dcgan", nest({"optimizer": own, "optimizer.eps": 1e-3})).optimizer.grad_clip == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_style_of_training_keeps_what_is_said_by_name() -> None:
     assert (named.optimizer.betas, named.optimizer.weight_decay) == ((0.9, 0.99), 0.1)
 
 
-@pytest.mark.parametrize("said", [{"ema": 5, "ema.halflife": 7}, {"ema.halflife": 7, "ema": 5}])
+@pytest.mark.parametrize("said", [{"ema": 5, "ema.half_life": 7}, {"ema.half_life": 7, "ema": 5}])
 def test_a_section_is_no_number(said: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^ema=5: ema has keys of its own; write ema.KEY=VALUE$"):
         configure("gan", nest(said))

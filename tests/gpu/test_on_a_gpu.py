@@ -58,7 +58,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "dcgan": GAN,
     "wgan": GAN,
     "wgan-gp": GAN,
-    "stylegan2": {**GAN, "widest": 16, "styles": 8, "augment": "ada"},
+    "stylegan2": {**GAN, "max_channels": 16, "styles": 8, "augment": "ada"},
     "r3gan": {**GAN, "width": 16},
     "transformer-gan": {**GAN, "width": 16},
     "cyclegan": TWO_SIDES,

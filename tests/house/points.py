@@ -391,4 +391,4 @@ class Points(Recipe):
     score_samples: Whole = Field(500, ge=2, description="points of the final scores")
     steps: Whole = 200
     lr: float = 2e-3
-    ema: Average = Average(halflife=1000)
+    ema: Average = Average(half_life=1000)

@@ -26,10 +26,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "dcgan": lambda: dcgan.Generator(4, (3, 20, 16), 4, refine=True, classes=3),
     "dcgan of the paper": lambda: dcgan.Generator(4, (4, 16, 16), 4),
     "resnet": lambda: resnet.Generator(4, (3, 18, 16), 4),
-    "r3gan": lambda: r3gan.Generator(4, (3, 16, 16), 8, widest=8, depth=1, group=4, classes=3),
+    "r3gan": lambda: r3gan.Generator(4, (3, 16, 16), 8, max_channels=8, depth=1, group=4, classes=3),
     "transformer-gan": lambda: transformer_gan.Generator(4, (3, 8, 12), 8, layers=1, heads=2, classes=3),
     "stylegan2": lambda: stylegan2.Generator(
-        8, (3, 8, 8), 4, widest=8, styles=8, mapping_layers=2, classes=3
+        8, (3, 8, 8), 4, max_channels=8, styles=8, mapping_layers=2, classes=3
     ),
 }
 

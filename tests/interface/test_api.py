@@ -36,15 +36,15 @@ def test_from_training_to_scores(photos: Path, here: Path) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"ema": {"halflife": 500}, "optimizer": "sgd", "size": (8, 8), "budget": "1h"},
-        {"ema.halflife": 500, "optimizer.name": "sgd", "size": "8x8", "budget": 3600},
-        {"ema": {"halflife": "500"}, "optimizer": {"name": "sgd"}, "size": 8, "budget": 3600.0},
+        {"ema": {"half_life": 500}, "optimizer": "sgd", "size": (8, 8), "budget": "1h"},
+        {"ema.half_life": 500, "optimizer.name": "sgd", "size": "8x8", "budget": 3600},
+        {"ema": {"half_life": "500"}, "optimizer": {"name": "sgd"}, "size": 8, "budget": 3600.0},
     ],
 )
 def test_keys_are_those_of_the_command_line(photos: Path, here: Path, settings: dict) -> None:
     run = luoxia.train("gan", data=str(photos), steps="1", out="new", **{**TINY, **settings})
     config = run.manifest["config"]
-    assert config["ema"]["halflife"] == 500
+    assert config["ema"]["half_life"] == 500
     assert config["optimizer"]["name"] == "sgd"
     assert (config["size"], config["budget"], config["steps"]) == ("8", 3600.0, 1)
 

@@ -357,7 +357,7 @@ def test_resuming_after_the_budget_is_spent(
     [
         ("lr=1", "resume cannot change lr; start a new run for that"),
         ("seed=1", "resume cannot change seed; start a new run for that"),
-        ("ema.halflife=5", "resume cannot change ema; start a new run for that"),
+        ("ema.half_life=5", "resume cannot change ema; start a new run for that"),
         ("stepz=100", "unknown key 'stepz'; did you mean steps or d_steps?"),
         ("steps=many", "steps=many: must be a whole number"),
     ],

@@ -13,6 +13,7 @@ from click.testing import Result
 
 import luoxia
 from luoxia.core import devices
+from luoxia.core.sections import flatten
 from luoxia.tasks.menu import RECIPES
 
 Command = Callable[..., Result]
@@ -188,7 +189,7 @@ def test_help_names_every_verb(luoxia_command: Command) -> None:
 @pytest.mark.parametrize(
     ("verb", "keys"),
     [
-        ("sample", ("n", "seed", "label", "truncation", "interpolate", "overwrite", "out")),
+        ("sample", ("n", "seed", "label", "truncation", "noise", "overwrite", "out")),
         ("measure", ("data", "against", "extractor", "n", "seed")),
         ("data", ("size", "crop", "channels")),
     ],
@@ -215,6 +216,30 @@ def test_what_is_no_command_exits_with_2(luoxia_command: Command, words: tuple[s
     assert "Traceback" not in result.stderr
 
 
+def keys_in(shown: str) -> list[str]:
+    lines = [line for line in shown.splitlines() if not line.rstrip().endswith(":")]
+    found = [re.match(r"([a-z_.]+) +\S+ +\S+", line) for line in lines]
+    return [match[1] for match in found if match and match[1] != "key"]
+
+
+def test_help_of_a_training_shows_what_people_change_and_where_the_rest_is(luoxia_command: Command) -> None:
+    shown = luoxia_command("train", "dcgan", "--help").stdout
+    assert keys_in(shown) == list(RECIPES["dcgan"].main_keys) and len(keys_in(shown)) == 10
+    assert "All keys: luoxia train dcgan --help --all\nIts presets: luoxia recipes dcgan\n" in shown
+    assert "radford2015" in shown
+    whole = luoxia_command("train", "dcgan", "--help", "--all").stdout
+    assert set(keys_in(whole)) == set(flatten(RECIPES["dcgan"]().model_dump()))
+    assert re.findall(r"^([a-z ]+):$", re.sub(r" +$", "", whole, flags=re.MULTILINE), re.MULTILINE)[:3] == [
+        "common", "data", "model",
+    ]  # fmt: skip
+    assert "steps" in keys_in(luoxia_command("train", "--help").stdout)
+
+
+def test_help_of_a_verb_with_many_keys_shows_all_when_asked(luoxia_command: Command) -> None:
+    assert "strength" not in keys_in(luoxia_command("sample", "--help").stdout)
+    assert "strength" in keys_in(luoxia_command("sample", "--help", "--all").stdout)
+
+
 # ------------------------------------------------------------------ recipes and data
 
 
@@ -230,10 +255,10 @@ def test_recipes(luoxia_command: Command) -> None:
 def test_a_recipe(luoxia_command: Command) -> None:
     shown = luoxia_command("recipes", "dcgan").stdout
     assert shown.startswith("dcgan: deep convolutional GAN (Radford et al. 2015, arXiv:1511.06434)\n")
-    assert "As published: luoxia train dcgan width=64" in shown
+    assert re.search(r"^radford2015 +width=64 latent=100 refine=false batch=128", shown, re.MULTILINE)
     assert re.search(r"^optimizer\.betas +0,0\.99 +Adam's decay rates", shown, re.MULTILINE)
     assert re.search(r"^spectral_norm +false +spectral", shown, re.MULTILINE)
-    assert re.search(r"^ema\.halflife +50000 +half-life in samples", shown, re.MULTILINE)
+    assert re.search(r"^ema\.half_life +50000 +half-life in samples", shown, re.MULTILINE)
     assert re.search(r"^data +none +files to learn from", shown, re.MULTILINE)
     assert re.search(r"^crop +center .*\(center, random, pad\)", shown, re.MULTILINE)
     schema = json.loads(luoxia_command("recipes", "dcgan", "--json").stdout)
@@ -432,8 +457,8 @@ def test_a_terminal_that_lacks_characters(encoding: str, sign: str) -> None:
     result = subprocess.run(command, capture_output=True, env=environment, check=True)
     assert f"half-life {sign} this share" in result.stdout.decode(encoding, "replace")
     as_json = subprocess.run([*command, "--json"], capture_output=True, env=environment, check=True)
-    ramp = json.loads(as_json.stdout.decode(encoding))["$defs"]["Average"]["properties"]["ramp"]
-    assert "half-life ≤ this share" in ramp["description"]
+    share = json.loads(as_json.stdout.decode(encoding))["$defs"]["Average"]["properties"]["warmup_share"]
+    assert "half-life ≤ this share" in share["description"]
 
 
 # ------------------------------------------------------------------ near misses of form

@@ -14,6 +14,7 @@ from click.testing import Result
 from PIL import Image
 
 import luoxia
+from luoxia.core.errors import OldNameWarning
 from luoxia.formats.registry import read_label
 
 Command = Callable[..., Result]
@@ -74,7 +75,8 @@ def test_directions_and_samples_along_them(luoxia_command: Command, run: Path) -
         np.testing.assert_allclose(file["eigenvalues"], found["eigenvalues"], rtol=1e-5)
         assert str(file["space"]) == "z"
     assert Path(found["picture"]).name == "d.png"
-    assert luoxia_command("sample", run, "n=2", "direction=1", "strength=2", "out=a.npz").exit_code == 0
+    with pytest.warns(OldNameWarning, match="now the verb directions: luoxia directions RUN"):
+        assert luoxia_command("sample", run, "n=2", "direction=1", "strength=2", "out=a.npz").exit_code == 0
     with np.load("a.npz") as file:
         assert np.array_equal(file["images"], luoxia.load(run).along(1, 2.0, 2))
         assert json.loads(str(file["header"]))["luoxia"]["controls"]["direction"] == 1

@@ -45,12 +45,12 @@ def test_frozen_blocks_are_those_of_the_run(luoxia_command: Command, photos: Pat
     [
         (
             ("optimizer=sgd", "optimizer.momentum=0.5"),
-            ("optimizer.clip=1",),
-            {"name": "sgd", "momentum": 0.5, "clip": 1},
+            ("optimizer.grad_clip=1",),
+            {"name": "sgd", "momentum": 0.5, "grad_clip": 1},
         ),
         # what every optimizer has by default, and this recipe has not
-        (("optimizer.betas=0.5,0.999",), ("optimizer.clip=1",), {"betas": [0.5, 0.999], "clip": 1}),
-        (("optimizer.betas=0.5,0.999",), (), {"betas": [0.5, 0.999], "clip": 0}),
+        (("optimizer.betas=0.5,0.999",), ("optimizer.grad_clip=1",), {"betas": [0.5, 0.999], "grad_clip": 1}),
+        (("optimizer.betas=0.5,0.999",), (), {"betas": [0.5, 0.999], "grad_clip": 0}),
         (("optimizer.betas=0.5,0.9",), ("optimizer=adamw",), {"name": "adamw", "betas": [0.5, 0.9]}),
     ],
 )

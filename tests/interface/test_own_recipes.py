@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import luoxia
+from luoxia.core.errors import OldNameWarning
 from luoxia.tasks.image_generation.recipes.gan import GAN
 from luoxia.tasks.menu import recorded
 from luoxia.training import own
@@ -313,3 +314,26 @@ def test_a_record_that_names_nonsense(told: dict) -> None:
         recorded(told, Path("run"))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
+
+
+OLD = """
+from luoxia.config import Whole
+from luoxia.data import ImageSpec
+from luoxia.recipes import ImageGAN
+from luoxia.recipes.gan import LossName, PenaltyName
+
+class Old(ImageGAN):
+    keep: Whole = 4
+"""
+
+
+def test_a_file_from_before_finds_what_it_imports_and_hears_of_the_place_of_now(here: Path) -> None:
+    (here / "old.py").write_text(OLD)
+    with pytest.warns(OldNameWarning, match=r"imports from luoxia\.(config|data|recipes\.gan), which is now"):
+        (kind,) = own.use("old.py").values()
+    assert kind().keep_checkpoints == 4
+
+
+def test_what_a_recipe_is_made_of_costs_no_torch() -> None:
+    code = "import sys; from luoxia.recipes import *; assert ImageGAN and GPT and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

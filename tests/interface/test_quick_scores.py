@@ -67,8 +67,8 @@ def test_quick_scores_of_sentences_are_spread_and_signed(here: Path) -> None:
     lines = [f"{word}{number} a\tword{number}" for number in range(400) for word in ("x",)]
     (here / "pairs.tsv").write_text("\n".join(lines), encoding="utf-8")
     run = luoxia.train(
-        "translate", data="pairs.tsv", out="run", tokenizer="byte", longest=32, batch=128, layers=1, heads=2, width=16,
-        steps=3, score_every=2, score_samples=100, holdout=0.5, sample_every=0, quiet=True, device="cpu",
+        "translate", data="pairs.tsv", out="run", tokenizer="byte", max_length=32, batch=128, layers=1, heads=2,
+        width=16, steps=3, score_every=2, score_samples=100, holdout=0.5, sample_every=0, quiet=True, device="cpu",
     )  # fmt: skip
     quick = scores(run, False)["BLEU"]
     assert quick.signature["rows"] == "64 of 200, spread evenly"

@@ -12,7 +12,7 @@ from luoxia.media.image.images import ImageSpec
 from luoxia.tasks.image_generation.recipes.r3gan import R3GAN, gamma_for
 
 QUIET = {"latent": 8, "batch": 16, "log_every": 50, "sample_every": 0, "score_every": 0}
-TINY = {"width": 4, "widest": 8, "group": 4, **QUIET}
+TINY = {"width": 4, "max_channels": 8, "group": 4, **QUIET}
 
 
 def squares(folder, n=64, side=8):
@@ -60,7 +60,7 @@ def test_it_learns_squares_of_the_class_asked_for(tmp_path, monkeypatch, recipe,
     monkeypatch.chdir(tmp_path)
     run = luoxia.train(
         recipe, quiet=True, data=str(squares(tmp_path)), steps=100, out="run", extractor="none", holdout=0,
-        condition="projection", gamma=0.1, **{"schedule.images": 2560, "ema.halflife": "0..200"}, **settings,
+        condition="projection", gamma=0.1, **{"schedule.samples": 2560, "ema.half_life": "0..200"}, **settings,
     )  # fmt: skip
     assert run.manifest["config"]["gamma"] == 0.1
     model = luoxia.load(run.path)
@@ -100,7 +100,7 @@ def test_a_sweep_without_scores_is_refused(tmp_path, monkeypatch):
         ({"condition": "concat"}, "condition=concat: must be one of none"),
         ({"gamma": "-1"}, "gamma=-1: must be 0 or more"),
         ({"gamma": "swep"}, "gamma=swep: must be a number"),
-        ({"schedule.images": 0}, "needs schedule.images="),
+        ({"schedule.samples": 0}, "needs schedule.samples="),
     ],
 )
 def test_bad_settings(settings, sentence):

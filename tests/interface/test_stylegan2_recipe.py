@@ -42,8 +42,8 @@ def learned(tmp_path_factory):
     np.savez(folder / "squares.npz", images=images, labels=labels)
     return luoxia.train(
         "stylegan2", data=str(folder / "squares.npz"), out=str(folder / "run"), quiet=True, device="cpu",
-        precision="fp32", steps=240, batch=16, width=8, widest=16, latent=8, styles=16, condition="projection",
-        mixing=0.5, gamma=0.5, lr=5e-3, extractor="none", sample_every=0, log_every=80, **{"ema.halflife": 200},
+        precision="fp32", steps=240, batch=16, width=8, max_channels=16, latent=8, styles=16, condition="projection",
+        mixing=0.5, gamma=0.5, lr=5e-3, extractor="none", sample_every=0, log_every=80, **{"ema.half_life": 200},
     )  # fmt: skip
 
 

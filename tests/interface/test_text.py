@@ -172,9 +172,9 @@ def test_the_classic_style_is_trained_as_the_classics_are():
     from luoxia.tasks.language_modeling.recipes import GPT
 
     classic = GPT.from_settings(
-        {"style": "gpt2", "optimizer": {"clip": 2.0}, "size": "base", "context": 1024}
+        {"style": "gpt2", "optimizer": {"grad_clip": 2.0}, "size": "base", "context": 1024}
     )
-    assert (classic.optimizer.name, classic.optimizer.clip, classic.optimizer.weight_decay) == (
+    assert (classic.optimizer.name, classic.optimizer.grad_clip, classic.optimizer.weight_decay) == (
         "adamw",
         2.0,
         0.1,

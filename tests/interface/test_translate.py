@@ -27,7 +27,7 @@ def numbers(here: Path) -> Path:
 
 
 def test_it_learns_to_translate(numbers, luoxia_command):
-    words = ("steps=250", "schedule.warmup=20", "dropout=0", "ema.halflife=20000", "out=run")
+    words = ("steps=250", "schedule.warmup=20", "dropout=0", "ema.half_life=20000", "out=run")
     trained = luoxia_command(*TRAIN, *words)
     assert trained.exit_code == 0, trained.stderr
     assert "600 pairs" in trained.stderr
@@ -63,12 +63,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(numbers, luoxia_command):
 
 
 def test_the_papers_training_averages_checkpoints_and_resumes(numbers, luoxia_command, refused):
-    """Stopped at a step that is no multiple of checkpoint_every, and with keep=1, a run averages what it would have."""
+    """Stopped at a step that is no multiple of checkpoint_every, a run averages what it would have."""
     words = (
         "style=vaswani",
         "checkpoint_every=2",
         "average_checkpoints=3",
-        "keep=1",
+        "keep_checkpoints=1",
         "score_samples=0",
         "lr=0.01",
     )
@@ -86,7 +86,7 @@ def test_the_papers_training_averages_checkpoints_and_resumes(numbers, luoxia_co
         torch.testing.assert_close(value, sum(state[name] for state in kept) / 3)
     assert any(not torch.equal(value, last[name]) for name, value in whole.items())
     told = refused(2, *TRAIN, "average_checkpoints=2", "out=both")
-    assert "average_checkpoints=2 beside ema.halflife" in told
+    assert "average_checkpoints=2 beside ema.half_life" in told
 
 
 def test_bad_pairs_are_one_sentence(numbers, refused):

@@ -59,7 +59,7 @@ def test_it_learns_to_invert_what_it_never_saw_inverted(trained):
         "lr=5e-3",
         "schedule=constant",
         "identity=0",
-        "ema.halflife=20",
+        "ema.half_life=20",
     )
     trained("cyclegan", *words, *CHEAP, "out=run")
     rng, model = np.random.default_rng(7), luoxia.load("run")
@@ -74,7 +74,13 @@ def test_it_learns_to_invert_what_it_never_saw_inverted(trained):
 def test_a_run_resumes_bit_for_bit_and_is_measured_again(trained, luoxia_command, refused, recipe):
     for out, steps in (("whole", 6), ("parts", 3)):
         trained(
-            recipe, f"steps={steps}", "schedule=constant", "mirror=true", "size=12", "load=16", f"out={out}"
+            recipe,
+            f"steps={steps}",
+            "schedule=constant",
+            "mirror=true",
+            "size=12",
+            "load_size=16",
+            f"out={out}",
         )
     assert luoxia_command("resume", "parts", "steps=6").exit_code == 0
     whole, parts = (luoxia.load(out).networks.state_dict() for out in ("whole", "parts"))
@@ -185,7 +191,7 @@ def test_bad_settings_are_one_sentence(sides, refused):
 
     assert "needs two sides" in told("data=dark")
     assert "nothing at" in told("data=dark", "against=light")
-    assert "load" in told(*SIDES, "size=16", "load=12")
+    assert "load" in told(*SIDES, "size=16", "load_size=12")
     assert "epochs=3 beside steps=5" in told(*SIDES, "epochs=3", "steps=5")
     assert "size=16 is too small for patch=70, which needs 24 pixels" in told(*SIDES, "patch=70")
     assert "patch=50: must be one of 16, 34, 70" in told(*SIDES, "patch=50")

@@ -95,9 +95,9 @@ CONDITIONAL = {
     "plane": lambda n: dcgan.Discriminator(SHAPE, 4, classes=n),
     "projection": lambda n: mlp.Discriminator(SHAPE, (8,), classes=n, projection=True),
     "spectral": lambda n: spectrally_normalized(mlp.Discriminator(SHAPE, (8,), classes=n, projection=True)),
-    "r3gan": lambda n: r3gan.Generator(4, SHAPE, 4, widest=8, group=4, depth=1, classes=n),
+    "r3gan": lambda n: r3gan.Generator(4, SHAPE, 4, max_channels=8, group=4, depth=1, classes=n),
     "stylegan2": lambda n: stylegan2.Generator(
-        4, SHAPE, classes=n, width=4, widest=6, styles=5, mapping_layers=1
+        4, SHAPE, classes=n, width=4, max_channels=6, styles=5, mapping_layers=1
     ),
 }
 

@@ -42,7 +42,7 @@ class Counted(nn.Module):
 @pytest.fixture(scope="module")
 def styled() -> ImageGenerator:
     torch.manual_seed(1)
-    network = stylegan2.Generator(6, (3, 16, 16), 4, widest=8, styles=8, mapping_layers=2)
+    network = stylegan2.Generator(6, (3, 16, 16), 4, max_channels=8, styles=8, mapping_layers=2)
     network.mean_w.normal_()
     return ImageGenerator(network, classes=(), details=Label(), shape=(16, 16, 3))
 

@@ -14,7 +14,7 @@ from luoxia.tasks.text_classification.recipes import ClassifyText
 from luoxia.tasks.text_embedding.model import TextEmbedder
 from luoxia.tasks.text_embedding.recipes import EmbedText
 
-SMALL = {"layers": 1, "heads": 2, "width": 16, "longest": 32}
+SMALL = {"layers": 1, "heads": 2, "width": 16, "max_length": 32}
 
 
 def drawn(network: torch.nn.Module) -> torch.nn.Module:

@@ -12,7 +12,7 @@ from luoxia.tasks.text_embedding.objective import TextPairs, differing, info_nce
 from luoxia.tasks.text_embedding.recipes import EmbedText
 from luoxia.training.objective import Rng
 
-SMALL = {"layers": 1, "heads": 2, "width": 16, "longest": 12}
+SMALL = {"layers": 1, "heads": 2, "width": 16, "max_length": 12}
 
 
 def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -71,7 +71,9 @@ def test_a_text_that_stands_twice_is_no_wrong_answer() -> None:
 
 def test_classification_is_sklearns_log_loss_and_smooths_only_in_training() -> None:
     torch.manual_seed(0)
-    objective = ClassifyText.from_settings({**SMALL, "smoothing": 0.3, "dropout": 0.0}).build(TextSpec(50, 4))
+    objective = ClassifyText.from_settings({**SMALL, "label_smoothing": 0.3, "dropout": 0.0}).build(
+        TextSpec(50, 4)
+    )
     network = objective.networks["classifier"]
     torch.nn.init.normal_(network.head.weight)
     ids, mask = texts(10, 8)

@@ -100,7 +100,10 @@ def test_what_only_restrains_a_network_may_vanish(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_remedies_are_keys_of_the_recipe_that_are_not_set_already(name: str) -> None:
     recipe = find(name).from_settings({"lr": 1e-3})
-    for one in (recipe, recipe.model_copy(update={"precision": "fp32", "optimizer": Optimizer(clip=1.0)})):
+    for one in (
+        recipe,
+        recipe.model_copy(update={"precision": "fp32", "optimizer": Optimizer(grad_clip=1.0)}),
+    ):
         for illness in get_args(Illness):
             advice, key = one.remedy(illness)
             named = re.findall(r"\b([a-z_]+(?:\.[a-z_]+)?)=(\w+)", advice)
@@ -171,7 +174,7 @@ def test_advice_does_not_ask_for_what_is_set() -> None:
 
 @pytest.mark.parametrize("gamma", ["2", "2..0.2"])
 def test_advice_names_gamma_as_it_was_set(gamma: str) -> None:
-    patient = doctor(gamma=gamma, schedule={"images": 1000})
+    patient = doctor(gamma=gamma, schedule={"samples": 1000})
     found = [f for n in range(PATIENCE) for f in patient.observe_log(GROWN + n, log(diversity=0.1))]
     assert f"Raise gamma (now {gamma})" in found[0].advice
 

@@ -30,7 +30,7 @@ class One(Objective):
 
 
 def make(network, *shape, folder=None, **settings):
-    recipe = Recipe(**{"batch": shape[0], "ema": {"halflife": 0}, **settings})
+    recipe = Recipe(**{"batch": shape[0], "ema": {"half_life": 0}, **settings})
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return Trainer(One(network), recipe, lambda phase, index: Batch(x), WORLD, folder, torch.float32)
 

@@ -138,7 +138,9 @@ def test_a_step_is_the_textbook_update():
 
 
 def test_clipping_bounds_the_update_not_the_report():
-    trainer = make_trainer(None, (("first", "one", 1, 1),), optimizer={"name": "sgd", "clip": 1e-3}, lr=1.0)
+    trainer = make_trainer(
+        None, (("first", "one", 1, 1),), optimizer={"name": "sgd", "grad_clip": 1e-3}, lr=1.0
+    )
     before = weights(trainer, "one")
     trainer.step()
     moved = torch.cat([(a - b).flatten() for a, b in zip(before, weights(trainer, "one"), strict=True)])
@@ -169,7 +171,7 @@ def test_accumulation_equals_a_bigger_batch(parts):
 
 
 def test_an_average_may_follow_every_few_steps():
-    trainer = make_trainer(ema={"halflife": 30, "ramp": 0, "every": 3})
+    trainer = make_trainer(ema={"half_life": 30, "warmup_share": 0, "every": 3})
     start = [p.clone() for p in trainer.averages["one"].module.parameters()]
     for _ in range(2):
         trainer.step()
@@ -183,7 +185,7 @@ def test_an_average_may_follow_every_few_steps():
 
 def test_an_average_that_has_not_moved_is_not_shown():
     """A run of fewer steps than ``ema.every`` is sampled from what it has learned, not from where it began."""
-    trainer = make_trainer(ema={"halflife": 30, "every": 3})
+    trainer = make_trainer(ema={"half_life": 30, "every": 3})
     for step in range(4):
         shown = trainer.networks["one"] if step < 3 else trainer.averages["one"].module
         assert trainer.eval_model("one") is shown
@@ -203,7 +205,7 @@ def test_what_was_seen_is_counted_and_survives_a_resume(tmp_path):
 
     def make(folder):
         inner = points(8)
-        settings = {"ema": {"halflife": 40, "every": 2}, "schedule": {"name": "cosine", "images": 200}}
+        settings = {"ema": {"half_life": 40, "every": 2}, "schedule": {"name": "cosine", "samples": 200}}
         return make_trainer(
             folder, batches=lambda p, i: Rows(inner(p, i).samples[: 2 + i % 5]), accumulate=2, **settings
         )
@@ -220,7 +222,7 @@ def test_what_was_seen_is_counted_and_survives_a_resume(tmp_path):
 
 
 def test_a_run_from_before_the_counting_goes_on_in_nominal_numbers(tmp_path):
-    settings = {"ema": {"halflife": 40, "every": 2}, "batch": 8}
+    settings = {"ema": {"half_life": 40, "every": 2}, "batch": 8}
     trainer = make_trainer(tmp_path, **settings)
     for _ in range(3):
         trainer.step()
@@ -268,7 +270,7 @@ def test_learning_rate_follows_the_schedule():
 
 
 def test_the_schedule_may_be_shorter_than_the_run():
-    trainer = make_trainer(None, steps=100, schedule={"name": "linear", "final": 0.5, "images": 32})
+    trainer = make_trainer(None, steps=100, schedule={"name": "linear", "final": 0.5, "samples": 32})
     rates = []
     for _ in range(6):
         trainer.step()
@@ -343,7 +345,7 @@ def tag(settings):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("clip", [0.0, 1.0])
 def test_non_finite_gradients_skip_the_update(optimizer, value, clip):
-    trainer = make_trainer(batches=poisoned(8, {2}, value), optimizer={**optimizer, "clip": clip})
+    trainer = make_trainer(batches=poisoned(8, {2}, value), optimizer={**optimizer, "grad_clip": clip})
     for _ in range(2):
         trainer.step()
     before = weights(trainer, "one")
@@ -417,7 +419,7 @@ def test_a_language_model_that_breaks_down_is_not_told_of_penalties(tmp_path):
     trainer.progress.rollbacks = ROLLBACKS
     with pytest.raises(LuoxiaError) as caught:
         trainer.roll_back("not finite")
-    assert str(caught.value).endswith("lower lr (now 0.02), or set optimizer.clip=1")
+    assert str(caught.value).endswith("lower lr (now 0.02), or set optimizer.grad_clip=1")
 
 
 def test_roll_backs_survive_a_resume(tmp_path):
@@ -563,18 +565,19 @@ GANS = {
     "wgan clipping": DCGAN(width=4, latent=5, batch=6, penalty="none", loss="wasserstein", clip_weights=0.01),
     "everything annealed": DCGAN(
         width=4, latent=5, batch=6, gamma="2..0.2", penalty_every=2, optimizer={"betas": "0,0.9..0.99"},
-        ema={"halflife": "0..50", "ramp": 0}, schedule={"name": "cosine", "final": 0.25, "images": 35},
+        ema={"half_life": "0..50", "warmup_share": 0}, schedule={"name": "cosine", "final": 0.25, "samples": 35},
     ),
     "r3gan": R3GAN(
-        width=4, widest=8, group=4, latent=5, batch=6, condition="projection",
-        schedule={"name": "cosine", "final": 0.25, "images": 35}, ema={"halflife": "0..50"},
+        width=4, max_channels=8, group=4, latent=5, batch=6, condition="projection",
+        schedule={"name": "cosine", "final": 0.25, "samples": 35}, ema={"half_life": "0..50"},
     ),
     "transformer-gan": TransformerGAN(
-        width=8, layers=1, heads=2, latent=5, batch=6, schedule={"images": 35}, ema={"halflife": "0..50"},
+        width=8, layers=1, heads=2, latent=5, batch=6, schedule={"samples": 35}, ema={"half_life": "0..50"},
     ),
     "relativistic r1+r2": DCGAN(width=4, latent=5, batch=6, penalty="r1+r2", penalty_every=1, loss="relativistic"),
     "stylegan2 with everything": StyleGAN2(
-        width=4, widest=8, latent=5, styles=6, batch=6, group=2, mixing=0.9, path_weight=2.0, path_every=2,
+        width=4, max_channels=8, latent=5, styles=6, batch=6, minibatch_std_group=2, mixing=0.9, path_weight=2.0,
+        path_every=2,
         penalty_every=3, condition="projection", augment=("ada",), ada_kimg=0.2, ada_target=-0.9,
     ),
     "adaptive augmentation of dcgan": DCGAN(
@@ -650,7 +653,7 @@ def test_networks_say_how_their_weights_lie(name):
     plain = nn.Conv2d(3, 4, 3)
     objective.networks = {"one": plain}
     objective.phases = list
-    Trainer(objective, Recipe(ema={"halflife": 0}), points(2), WORLD, None, torch.float32)
+    Trainer(objective, Recipe(ema={"half_life": 0}), points(2), WORLD, None, torch.float32)
     assert plain.weight.is_contiguous()
 
 

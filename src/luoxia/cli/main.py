@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from luoxia.cli import printing
+from luoxia.cli import help, printing
 from luoxia.cli.table import VERBS, Verb, Word
 from luoxia.core import streams
 from luoxia.core.errors import LuoxiaError, OldNameWarning, ToldElsewhereError, UsageError
@@ -196,20 +196,26 @@ class _Verbs(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+BESIDE_HELP = "luoxia.beside_help"
 WRONG_USE: Any = typer.BadParameter.__base__
 
 
 class _Help(TyperCommand):
-    """A verb whose ``--help`` ends with its keys, read from its settings only then."""
+    """A verb whose ``--help`` ends with its keys, read from its settings only then; ``--help --all`` lists all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep what stands beside ``--help``, which is read before all else."""
+        ctx.meta[BESIDE_HELP] = [word for word in args if word != "--help"]
+        parsed: list[str] = super().parse_args(ctx, [word for word in args if word != "--all"])
+        return parsed
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         verb = next(verb for verb in VERBS if verb.name == self.name)
-        classes = verb.key_classes() if verb.keys else []
-        for keys in classes:
-            if len(classes) > 1:
-                printing.say(f"\n{keys.__doc__}")
-            printing.print_keys(keys)
+        beside = ctx.meta.get(BESIDE_HELP, [])
+        if verb.keys:
+            words = [word for word in beside if not word.startswith("-") and "=" not in word]
+            help.print_verb(verb, words, every="--all" in beside)
 
 
 def _sorted_out(verb: Verb, given: dict[str, Any]) -> tuple[list[str | None], list[str]]:

@@ -140,44 +140,12 @@ def print_plan(planned: dict[str, Any]) -> None:
     say(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
 
 
-def print_recipes(found: Any) -> None:
-    """The menu (a dict), or the keys of one recipe (a class)."""
-    if isinstance(found, dict):
-        rows = [(name, recipe.title, recipe.source) for name, recipe in found.items()]
-        print_table(("recipe", "is", "source"), rows)
-    else:
-        print_recipe(found)
-
-
 def recipes_as_json(found: Any) -> dict[str, Any]:
     """The menu, or the JSON schema of one recipe."""
     if isinstance(found, dict):
         return {name: {"title": recipe.title, "source": recipe.source} for name, recipe in found.items()}
     schema: dict[str, Any] = found.model_json_schema()
     return schema
-
-
-def print_recipe(recipe: Any) -> None:
-    """What a recipe is, and its keys."""
-    say(f"{recipe.name}: {recipe.title} ({recipe.source})\n{(recipe.__doc__ or '').strip()}")
-    if recipe.published:
-        say(f"As published: luoxia train {recipe.name} {recipe.published}")
-    print_keys(recipe)
-
-
-def print_keys(settings: Any) -> None:
-    """The keys of a recipe or of a verb, with defaults and meanings."""
-    from luoxia.core.sections import flatten, meanings
-
-    rows = [
-        (key, _plain(value), meaning)
-        for (key, value), meaning in zip(
-            flatten(settings().model_dump(mode="json", by_alias=True)).items(),
-            meanings(settings).values(),
-            strict=True,
-        )
-    ]
-    print_table(("key", "default", "meaning"), rows)
 
 
 def print_inspection(found: Any) -> None:
@@ -206,7 +174,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
     from luoxia.core.sections import flatten
 
     shown = {
-        key: json.dumps(value) if isinstance(value, list | dict) else _plain(value)
+        key: json.dumps(value) if isinstance(value, list | dict) else spelled(value)
         for key, value in flatten(facts).items()
     }
     print_pairs({_brief(key): _brief(value) for key, value in shown.items()})
@@ -224,7 +192,7 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     """A key and its value a line."""
     width = max(map(len, pairs), default=0)
     for key, value in pairs.items():
-        say(f"{key:{width}}  {_plain(value)}")
+        say(f"{key:{width}}  {spelled(value)}")
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -238,7 +206,8 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def _plain(value: Any) -> str:
+def spelled(value: Any) -> str:
+    """A value of a setting, for a table."""
     if value is None or value in ([], {}):
         return "none"
     if isinstance(value, bool):
@@ -249,7 +218,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, list) and any(" " in str(part) for part in value):  # sentences
         return "".join(f"\n    {part}" for part in value)
     if isinstance(value, list):
-        return ",".join(map(_plain, value))
+        return ",".join(map(spelled, value))
     if isinstance(value, dict):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)

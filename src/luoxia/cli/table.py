@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from luoxia import registry
-from luoxia.cli import printing
+from luoxia.cli import help, printing
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ VERBS = (
         "verbs.train:train",
         (Word("recipe", "A name from `luoxia recipes`, or FILE.py:CLASS."),),
         plan="verbs.train:plan",
-        epilog="The keys of a recipe, with their defaults: luoxia recipes NAME",
+        epilog="A recipe's keys: luoxia train NAME --help. Presets: luoxia recipes NAME",
         **_TRAINED,
     ),
     Verb(
@@ -87,7 +87,7 @@ VERBS = (
         "Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000.",
         "verbs.train:resume",
         (Word("run", "A run's folder."),),
-        epilog="Keys: steps, budget, data, against, device, compile, keep and those that end in _every.",
+        epilog="Keys: steps, budget, data, against, device, compile, keep_checkpoints and those that end in _every.",
         **_TRAINED,
     ),
     Verb(
@@ -196,7 +196,7 @@ VERBS = (
         "List the recipes, or one recipe's keys with their defaults.",
         "tasks.menu:menu",
         (Word("name", "Show this recipe's keys.", optional=True),),
-        show=printing.print_recipes,
+        show=help.print_recipes,
         as_json=printing.recipes_as_json,
         keys=False,
     ),

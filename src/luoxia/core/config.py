@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -30,22 +30,42 @@ class Config(BaseModel):
     A subclass that gives a field a new default, as in ``width: int = 32``, keeps the field's bounds and description.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_default=True,
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,  # its validator is built when it is first used: the command line uses few of all classes
+    )
 
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of before → their names now. The old ones are read until 1.0; a subclass names its own alone."""
     renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     """The same for the words that keys take: key → old word → new word."""
 
+    main_keys: ClassVar[tuple[str, ...]] = ()
+    """The keys that most people change, which ``--help`` shows; () means all."""
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Heading → keys, for the list of all keys; a subclass names its own alone."""
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         inherited = {
             name: field for base in reversed(cls.__mro__[1:]) for name, field in _fields(base).items()
         }
+        for old, new in table_of(cls, "renamed").items():
+            if old in cls.model_fields and new in cls.model_fields:  # a class of one's own, from before
+                cls.model_fields[new].default = cls.model_fields.pop(old).default
         for name, field in cls.model_fields.items():
             if field.description is None and name in inherited:
                 field.description, field.metadata = inherited[name].description, inherited[name].metadata
-        cls.model_rebuild(force=True)
+
+    if not TYPE_CHECKING:  # for which any attribute would be there
+
+        def __getattr__(self, name: str) -> Any:
+            """An attribute under its name of before, for code of one's own."""
+            new = table_of(type(self), "renamed").get(name)
+            return getattr(self, new) if new else super().__getattr__(name)
 
     @model_validator(mode="before")
     @classmethod

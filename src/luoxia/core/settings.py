@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from luoxia.core.errors import UsageError
 from luoxia.core.names import expanded
-from luoxia.core.sections import merge, nest
+from luoxia.core.sections import flatten, merge, nest
 from luoxia.core.sentences import ELSEWHERE
+from luoxia.core.values import as_words
 
 
 def right_form(words: Sequence[str]) -> str | None:
@@ -37,17 +38,38 @@ def right_form(words: Sequence[str]) -> str | None:
 
 
 def parse_settings(words: Iterable[str]) -> dict[str, Any]:
-    """``["lr=1e-4", "ema.halflife=5000"]`` → nested settings. ``config=file.yaml`` is read first, the others win."""
+    """``["lr=1e-4", "ema.half_life=5000"]`` → nested settings. ``config=file.yaml`` is read first, the others win."""
     pairs: list[tuple[str, str]] = []
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise UsageError(f"'{word}' is no setting: write key=value, such as steps=1000")
-        pairs.append((key.strip(), value))
+        first = dict(pairs).get(key := key.strip())
+        if first is not None and key != "config":
+            raise UsageError(f"{key}= is given twice, as {key}={first} and {key}={value}: give it once")
+        pairs.append((key, value))
     files = [read_yaml(expanded(value)) for key, value in pairs if key == "config"]
     return functools.reduce(
         merge, [*files, *(nest({key: value}) for key, value in pairs if key != "config")], {}
     )
+
+
+def key_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as ``key=value`` words.
+
+    >>> key_words({"lr": 0.1, "ema": {"every": 2}, "betas": (0, 0.9), "size": None})
+    ['lr=0.1', 'ema.every=2', 'betas=0,0.9', 'size=none']
+    """
+    return [f"{key}={as_word(value)}" for key, value in flatten(settings).items()]
+
+
+def as_word(value: Any) -> str:
+    """A value as a person writes it."""
+    if value is None or value in ([], ()):
+        return "none"
+    if isinstance(value, list | tuple):
+        return as_words(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

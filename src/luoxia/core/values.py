@@ -24,8 +24,10 @@ def _seconds(value: Any) -> Any:
         return value
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
     if match is None:
-        raise ValueError("must be a length of time such as 90s, 10m or 2h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
+        raise ValueError("must be a duration, e.g. 90s, 10m or 2h")
+    if not match[2]:
+        raise ValueError(f"needs a unit: {match[1]}s, {match[1]}m or {match[1]}h")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

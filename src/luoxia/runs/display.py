@@ -25,7 +25,7 @@ class Display:
         self.console = Console(file=patient(sys.stderr), stderr=True, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._goal: tuple[int, float | None] = (1, None)
+        self._goal: tuple[int | None, float | None] = (1, None)
 
     def tell(self, sentence: str) -> None:
         """One line above the bar."""
@@ -37,7 +37,9 @@ class Display:
             self.tell(f"decoding images: {done:,} of {total:,}")
 
     @contextlib.contextmanager
-    def training(self, steps: int, budget: float | None, done: int, unit: str = "images") -> Iterator[None]:
+    def training(
+        self, steps: int | None, budget: float | None, done: int, unit: str = "images"
+    ) -> Iterator[None]:
         """Show the bar while training runs; ``unit`` is what the rate counts."""
         self._goal, self._unit = (steps, budget), unit
         if not self._animated():
@@ -67,7 +69,8 @@ class Display:
     def log(self, record: dict[str, Any]) -> None:
         """Show a log line."""
         steps, budget = self._goal
-        share = min(1.0, max(record["step"] / steps, record["seconds"] / budget if budget else 0.0))
+        by_steps = record["step"] / steps if steps else 0.0
+        share = min(1.0, max(by_steps, record["seconds"] / budget if budget else 0.0))
         left = record["seconds"] * (1 - share) / share if share > 0 else float("nan")
         losses = "  ".join(f"{phase} {sum(parts.values()):.3g}" for phase, parts in record["losses"].items())
         status = (

@@ -47,7 +47,9 @@ def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) 
         chosen = recipe if isinstance(recipe, type) else find(recipe)
     own.check_at_rest()
     own.check_kept(chosen)
-    config = chosen.from_settings(merge(base, chosen.current(settings, warn_of_old_name)))
+    given = merge(base, chosen.current(settings, warn_of_old_name))
+    chosen.refuse(given)
+    config = chosen.from_settings(given)
     registry.task_of(config)
     return config
 

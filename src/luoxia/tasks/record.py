@@ -15,7 +15,7 @@ from luoxia.core.names import readable
 from luoxia.provenance.label import Label
 from luoxia.runs.records import problem
 from luoxia.runs.run import FORMAT, Run
-from luoxia.tasks.menu import RECIPES, configure, recorded
+from luoxia.tasks.menu import RECIPES, recorded
 from luoxia.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class ModelRecord:
 def trained_config(run: Run) -> Any:
     """The recipe of a run, as it was trained."""
     kind = recorded(run.manifest, run.path)
-    return configure(kind, kind.current(run.manifest["config"]))
+    return kind.from_settings(run.manifest["config"])
 
 
 def _say_what_is_missing(path: Path) -> None:

@@ -92,7 +92,8 @@ class Doctor:
         return [finding for finding in found if finding.name not in before]
 
     def _young(self, step: int, share: float, most: int) -> bool:
-        return step < min(share * self.recipe.steps, most)
+        steps = self.recipe.steps
+        return step < (most if steps is None else min(share * steps, most))
 
     # ------------------------------------------------------------------ the rules
 
@@ -172,8 +173,8 @@ class Doctor:
                 f"D treats held-out real images {ratios[-1]:.0%} like generated ones",
                 "Add augment=translation,cutout (mirror and color where they suit), raise gamma, or find more data"
                 if self._bounded
-                else "Raise load= above size=, set mirror=true where it suits, or find more data",
-                "augment" if self._bounded else "load",
+                else "Raise load_size= above size=, set mirror=true where it suits, or find more data",
+                "augment" if self._bounded else "load_size",
             )
 
     def _reciting(self) -> Iterator[Finding]:

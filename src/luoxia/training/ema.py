@@ -14,16 +14,19 @@ from luoxia.training.sharding import local
 
 
 class EMA:
-    """Follows a network with β = 0.5^(samples / min(half-life, ramp · samples seen)) (Karras et al. 2020, public code).
+    """Follows a network with β = 0.5^(samples / min(half-life, warm-up share · samples seen)) (Karras et al. 2020).
 
-    The ramp lets early averages forget their start; a half-life may also be annealed over the first ``course`` samples.
+    The warm-up lets early averages forget their start; a half-life may also be annealed over the first ``course``
+    samples.
     Buffers (batch-norm statistics) are averaged like weights, in float32; integer buffers are copied.
     """
 
-    def __init__(self, network: nn.Module, halflife: float | Annealed, ramp: float, course: int = 0) -> None:
+    def __init__(
+        self, network: nn.Module, half_life: float | Annealed, warmup_share: float, course: int = 0
+    ) -> None:
         self.module = copy.deepcopy(network).eval().requires_grad_(False)
-        self.halflife = halflife
-        self.ramp = ramp
+        self.half_life = half_life
+        self.warmup_share = warmup_share
         self.course = course
         self.network = network
 
@@ -36,9 +39,9 @@ class EMA:
 
     def beta(self, samples: int, seen: int) -> float:
         """The share of the old average kept, for an update after ``samples`` more samples, ``seen`` in all."""
-        halflife = value_at(self.halflife, seen / max(self.course, 1))
-        halflife = min(halflife, self.ramp * seen) if self.ramp else halflife
-        return float(0.5 ** (samples / halflife)) if halflife > 0 else 0.0
+        half_life = value_at(self.half_life, seen / max(self.course, 1))
+        half_life = min(half_life, self.warmup_share * seen) if self.warmup_share else half_life
+        return float(0.5 ** (samples / half_life)) if half_life > 0 else 0.0
 
     @torch.no_grad()
     def update(self, samples: int, seen: int) -> None:

@@ -107,7 +107,7 @@ class Loop:
     def finished(self) -> bool:
         """Whether steps or budget are used up; the same answer in every process."""
         over = self.recipe.budget is not None and self.trainer.progress.seconds >= self.recipe.budget
-        return self.step >= self.recipe.steps or over
+        return over or (self.recipe.steps is not None and self.step >= self.recipe.steps)
 
     def _clock(self) -> None:
         """Training time counts everything in the loop; the main process's watch is everybody's."""
@@ -226,11 +226,11 @@ class Loop:
             self.hooks.tell(f"doctor: {finding}")
 
 
-def wants_compile(setting: str, device: torch.device, steps: int, budget: float | None = None) -> bool:
+def wants_compile(setting: str, device: torch.device, steps: int | None, budget: float | None = None) -> bool:
     """``auto`` compiles on CUDA, with a C compiler at hand, when the run is long enough to repay a minute of it."""
     if setting != "auto":
         return setting == "on"
-    repays = steps >= 5000 and (budget is None or budget >= 900)
+    repays = (steps is None or steps >= 5000) and (budget is None or budget >= 900)
     return (
         device.type == "cuda"
         and repays

@@ -8,12 +8,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, readable
+from luoxia.core.old_names import warn_of_old_name
 from luoxia.core.sentences import nearest, shown
 from luoxia.training.recipe import Recipe
 
@@ -110,8 +112,12 @@ def _run(file: str, path: Path, code: bytes) -> ModuleType:
     module = sys.modules[name] = ModuleType(name)  # pydantic resolves annotations through it
     module.__file__ = str(path)
     _running.append(file)
+    _lend_old_places(file, code)
     try:
         exec(compile(code, path, "exec"), vars(module))
+        for kind in vars(module).values():
+            if _is_own(kind, module):
+                kind.model_rebuild(force=True)  # what is wrong with its fields is told now
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, LuoxiaError) or not isinstance(error, Exception | SystemExit):
@@ -121,6 +127,18 @@ def _run(file: str, path: Path, code: bytes) -> ModuleType:
     finally:
         _running.pop()
     return module
+
+
+OLD_PLACES = ("config", "data", "recipe", "recipes.gan", "recipes.images")
+"""Modules, in luoxia, that files of recipes imported from before all of it came to lie in ``luoxia.recipes``."""
+
+
+def _lend_old_places(file: str, code: bytes) -> None:
+    """Let a file find in its old place what ``luoxia.recipes`` holds now."""
+    for place in (f"luoxia.{name}" for name in OLD_PLACES):
+        if re.search(rf"^from {place} import".encode(), code, re.MULTILINE):
+            warn_of_old_name(f"{file} imports from {place}, which is now luoxia.recipes; it works until 1.0")
+            sys.modules.setdefault(place, import_module("luoxia.recipes"))
 
 
 def check_at_rest() -> None:

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
 from luoxia.core.config import Config
 from luoxia.core.names import absolute
+from luoxia.core.sections import merge, nest
 from luoxia.core.values import AnnealableWeight, Annealed, Betas, Place, Seconds, Seed, Unset, Whole, shortest
 
 if TYPE_CHECKING:
     from luoxia.training.objective import Objective
 
 
-NO_LIMIT = 1_000_000_000
-"""Steps of a run that only its budget ends."""
+Presets = Mapping[str, Mapping[str, Any]]
+"""Names → settings, whose keys may be dotted."""
+WITHOUT_END = 1_000_000_000
+"""What runs of before hold as ``steps`` where only their budget ends them; None now."""
 Illness = Literal["exploding gradients", "vanishing gradients", "non-finite gradients"]
 """What can befall every training."""
 
 
 class Optimizer(Config):
     """How gradients become updates."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"clip": "grad_clip"}
 
     name: Literal["adam", "adamw", "muon", "rmsprop", "sgd"] = Field(
         "adam", description="adam, adamw, muon (adamw beside hidden matrices), rmsprop or sgd"
@@ -40,18 +45,20 @@ class Optimizer(Config):
     weight_decay: float = Field(
         0.0, ge=0, description="decay of weights a step (adamw, muon: decoupled, of matrices only)"
     )
-    clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: no clipping")
+    grad_clip: float = Field(0.0, ge=0, description="largest norm of a network's gradient; 0: no clipping")
 
 
 class Schedule(Config):
     """How the learning rate goes over the run, and when values such as ``0.05..0.005`` arrive at the second."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"images": "samples"}
 
     name: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
         "constant", description="constant, linear, cosine, or inverse_sqrt: by 1/√step after the warm-up"
     )
     warmup: Whole = Field(0, ge=0, description="steps of linear warm-up")
     final: float = Field(0.0, ge=0, le=1, description="last learning rate, as a share of lr (linear, cosine)")
-    images: Whole = Field(
+    samples: Whole = Field(
         0,
         ge=0,
         description="samples seen, over all processes, in which it runs its course and annealed values theirs; "
@@ -65,9 +72,11 @@ class Schedule(Config):
 class Average(Config):
     """The exponential moving average of the weights: what is sampled."""
 
-    halflife: AnnealableWeight = Field(10_000, description="half-life in samples seen; 0: no average")
-    ramp: float = Field(
-        0.05, ge=0, description="at the start, half-life ≤ this share of the samples seen; 0: no ramp"
+    renamed: ClassVar[Mapping[str, str]] = {"halflife": "half_life", "ramp": "warmup_share"}
+
+    half_life: AnnealableWeight = Field(10_000, description="half-life in samples seen; 0: no average")
+    warmup_share: float = Field(
+        0.05, ge=0, description="at the start, half-life ≤ this share of the samples seen; 0: none"
     )
     every: Whole = Field(1, ge=1, description="steps between two updates of the average")
 
@@ -75,27 +84,42 @@ class Average(Config):
 class Recipe(Config):
     """A named, published way to train a family of models. Subclass it, add fields, and write ``build``."""
 
-    renamed: ClassVar[Mapping[str, str]] = {"optimiser": "optimizer"}
+    renamed: ClassVar[Mapping[str, str]] = {"optimiser": "optimizer", "keep": "keep_checkpoints"}
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "out", "preset", "steps", "budget", "batch", "lr", "seed", "device", "sample_every",
+    )  # fmt: skip
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "common": ("data", "against", "out", "preset", "steps", "budget", "batch", "lr", "seed", "device"),
+        "log and checkpoints": (
+            "resume", "log", "log_every", "sample_every", "score_every", "checkpoint_every", "keep_checkpoints",
+            "average_checkpoints",
+        ),
+        "machine": ("precision", "compile", "deterministic", "accumulate", "shard", "workers"),
+    }  # fmt: skip
     task: ClassVar[Any] = None
     """The ``luoxia.tasks.base.Task`` that it trains, where that is one of your own."""
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
     source: ClassVar[str] = ""
     """The paper: authors, year, arXiv number."""
-    published: ClassVar[str] = ""
-    """Settings (``key=value …``) that turn the defaults into the published configuration."""
+    presets: ClassVar[Presets] = {}
+    """Named configurations: name → the settings that it stands for. A key that is given replaces the preset's value."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        fields, common = cls.model_fields, Recipe.model_fields["steps"]
+        fields["steps"].annotation = common.annotation  # a subclass may know no None
         super().__pydantic_init_subclass__(**kwargs)
         cls.name = cls.__dict__.get("name", cls.__name__)  # a recipe of one's own is not its parent
-        cls.published = cls.__dict__.get("published", "")
+        known = f": {', '.join(cls.presets)}" if cls.presets else "; there is none here"
+        fields["preset"].description = f"a named configuration{known}"
 
     data: Annotated[str | None, Place] = Field(
         None, description="files to learn from; the 5,000 embedded digits if unset"
     )
     out: Annotated[str | None, Place] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
-    steps: Whole = Field(10_000, ge=1, description="training steps in all")
+    preset: Annotated[str | None, Unset] = Field(None, description="a named configuration")
+    steps: Annotated[Whole | None, Unset] = Field(10_000, ge=1, description="training steps in all")
     budget: Annotated[Seconds | None, Unset] = Field(
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
     )
@@ -131,7 +155,7 @@ class Recipe(Config):
     sample_every: Whole = Field(250, ge=0, description="steps between sample grids; 0: only at the end")
     score_every: Whole = Field(500, ge=0, description="steps between quick scores; 0: only at the end")
     checkpoint_every: Whole = Field(1000, ge=1, description="steps between checkpoints")
-    keep: Whole = Field(2, ge=1, description="checkpoints kept")
+    keep_checkpoints: Whole = Field(2, ge=1, description="checkpoints kept")
     average_checkpoints: Whole = Field(
         0,
         ge=0,
@@ -147,7 +171,9 @@ class Recipe(Config):
         """``model_fields_set`` holds what was given alone, in sections too: no default that another key implies."""
         if isinstance(value, Mapping):
             value = cls.current(value)
-        made = build(value)
+            if value.get("steps") == WITHOUT_END and value.get("budget") is not None:
+                value["steps"] = None
+        made = build(cls.filled(value) if isinstance(value, Mapping) else value)
         if isinstance(value, Mapping):
             made.__pydantic_fields_set__ = set(value)
             for name in value:
@@ -156,22 +182,53 @@ class Recipe(Config):
                     section.__pydantic_fields_set__ = {"name"} if isinstance(given, str) else set(dict(given))
         return made
 
+    @classmethod
+    def filled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """``given`` laid over the settings of its preset."""
+        preset = given.get("preset")
+        known = isinstance(preset, str) and preset in cls.presets
+        return merge(nest(cls.presets[str(preset)]), given) if known else dict(given)
+
+    @classmethod
+    def refuse(cls, given: Mapping[str, Any]) -> None:
+        """``UsageError`` for settings that a person may not give together, though a run may hold them so."""
+
+    def is_given(self, key: str) -> bool:
+        """Whether a key was set, by itself or by the preset."""
+        return key in self.model_fields_set or key in nest(self.presets.get(self.preset or "", {}))
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, value: str | None) -> str | None:
+        if value is not None and value not in cls.presets:
+            known = (
+                f"must be one of {', '.join(cls.presets)}" if cls.presets else "this recipe has no presets"
+            )
+            raise ValueError(known)
+        return value
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.steps is None and self.budget is None:
+            raise ValueError("steps=none needs budget=, for something must end the run")
+        return self
+
     @model_validator(mode="after")
     def _known_course(self) -> Self:
-        annealed = {"optimizer.betas": self.optimizer.betas[1], "ema.halflife": self.ema.halflife}
+        annealed = {"optimizer.betas": self.optimizer.betas[1], "ema.half_life": self.ema.half_life}
         annealed |= {name: getattr(self, name) for name in type(self).model_fields}
         for name, value in annealed.items():
-            if isinstance(value, Annealed) and self.schedule.images == 0:
+            if isinstance(value, Annealed) and self.schedule.samples == 0:
                 raise ValueError(
-                    f"{name}={value} needs schedule.images=, in which it goes from one to the other"
+                    f"{name}={value} needs schedule.samples=, in which it goes from one to the other"
                 )
         return self
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:
-        if self.average_checkpoints and self.ema.halflife:
+        if self.average_checkpoints and self.ema.half_life:
             raise ValueError(
-                f"average_checkpoints={self.average_checkpoints} beside ema.halflife={shortest(self.ema.halflife)}: "
+                f"average_checkpoints={self.average_checkpoints} beside ema.half_life={shortest(self.ema.half_life)}: "
                 "set one of them to 0"
             )
         return self
@@ -182,7 +239,7 @@ class Recipe(Config):
 
     def remedy(self, illness: Illness) -> tuple[str, str]:
         """(What to do against it, a sentence without its stop; the key to change), whatever is trained."""
-        clip = "" if self.optimizer.clip else ", or set optimizer.clip=1"
+        clip = "" if self.optimizer.grad_clip else ", or set optimizer.grad_clip=1"
         if illness == "vanishing gradients":
             told = f"Nothing is left to learn, or lr (now {self.lr:g}) broke the network: stop, or lower it"
         elif illness == "exploding gradients":
@@ -204,5 +261,5 @@ def resolve(recipe: Recipe, settled: dict[str, Any]) -> Any:
     if recipe.data is not None:
         settled["data"] = absolute(recipe.data)
     if recipe.budget is not None and "steps" not in recipe.model_fields_set:
-        settled["steps"] = NO_LIMIT
+        settled["steps"] = None
     return recipe.model_copy(update=settled)

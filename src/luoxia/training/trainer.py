@@ -181,8 +181,8 @@ class Trainer:
         """Clip, step unless a gradient is not finite, and clear; returns the gradient's norm before clipping."""
         optimizer, parameters = self.optimizers[name], self.parameters[name]
         norm = optimizers.gradient_norm(parameters)
-        if self.recipe.optimizer.clip:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimizer.clip, norm)
+        if self.recipe.optimizer.grad_clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.optimizer.grad_clip, norm)
         if (
             self.world.device.type == "cpu" or self.sharded
         ):  # shards: torch's kernels do not decide for all of them
@@ -217,7 +217,7 @@ class Trainer:
 
     def _follow_schedule(self) -> None:
         schedule = self.recipe.schedule
-        share = self.samples_seen / schedule.images if schedule.images else self.fraction
+        share = self.samples_seen / schedule.samples if schedule.samples else self.fraction
         factor = optimizers.schedule_factor(schedule, self.progress.step, share) * self.progress.lr_scale
         for optimizer in self.optimizers.values():
             optimizers.follow_schedule(optimizer, self.recipe.optimizer, factor, share)
@@ -226,7 +226,8 @@ class Trainer:
     def fraction(self) -> float:
         """How much of the run is over, in [0, 1]: by steps, or by time where a budget ends it sooner."""
         by_time = self.progress.seconds / self.recipe.budget if self.recipe.budget else 0.0
-        return min(1.0, max(self.progress.step / self.recipe.steps, by_time))
+        by_steps = self.progress.step / self.recipe.steps if self.recipe.steps else 0.0
+        return min(1.0, max(by_steps, by_time))
 
     # ------------------------------------------------------------------ the log
 
@@ -270,7 +271,7 @@ class Trainer:
         state = {**self.progress.as_state(), "world_size": self.world.size}
         step, recipe = self.progress.step, self.recipe
         spared = averaged_steps(step, recipe.checkpoint_every, recipe.average_checkpoints)
-        checkpoint.save(self.folder, step, collected, state, recipe.keep, spared, frozen)
+        checkpoint.save(self.folder, step, collected, state, recipe.keep_checkpoints, spared, frozen)
         self._average_checkpoints()
 
     def restore(self, saved: Checkpoint) -> None:
@@ -378,10 +379,13 @@ class Trainer:
         settings, names = self.recipe.ema, self.objective.averaged
         if self.recipe.average_checkpoints:
             return {name: CheckpointAverage(self.networks[name]) for name in names}
-        if settings.halflife == 0:
+        if settings.half_life == 0:
             return {}
-        course = self.recipe.schedule.images
-        return {name: EMA(self.networks[name], settings.halflife, settings.ramp, course) for name in names}
+        course = self.recipe.schedule.samples
+        return {
+            name: EMA(self.networks[name], settings.half_life, settings.warmup_share, course)
+            for name in names
+        }
 
     def _moving(self) -> dict[str, EMA]:
         """The averages that follow each step."""

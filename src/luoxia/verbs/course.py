@@ -11,8 +11,9 @@ from typing import Any
 from luoxia import registry
 from luoxia.core.errors import LuoxiaError, ToldElsewhereError, UsageError
 from luoxia.core.sections import flatten
+from luoxia.core.settings import as_word
 from luoxia.core.skips import in_words
-from luoxia.core.values import as_words
+from luoxia.core.values import shortest
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.training.checkpoint import load_latest
@@ -145,12 +146,5 @@ def _given(config: Recipe) -> dict[str, str]:
     defaults = flatten(type(config)().model_dump(mode="json"))
     chosen = flatten(config.model_dump(mode="json", exclude={"out"}))
     given = config.model_fields_set
-    return {key: _word(value) for key, value in chosen.items() if value != defaults[key] or key in given}
-
-
-def _word(value: Any) -> str:
-    if value is None or value == []:
-        return "none"
-    if isinstance(value, list):
-        return as_words(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    words = {key: as_word(value) for key, value in chosen.items() if value != defaults[key] or key in given}
+    return words | ({} if config.budget is None else {"budget": f"{shortest(config.budget)}s"})

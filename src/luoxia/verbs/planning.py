@@ -36,7 +36,7 @@ def plan(config: Recipe, *, measured: bool) -> dict[str, Any]:
     resolved, trainer = session.recipe, session.trainer
     each = seconds_per_step(trainer) if measured else None
     session.stage.close()
-    ends = [resolved.budget, None if each is None else each * resolved.steps]
+    ends = [resolved.budget, None if None in (each, resolved.steps) else each * resolved.steps]
     return {
         "recipe": config.name or type(config).__name__,
         "config": resolved.model_dump(mode="json"),

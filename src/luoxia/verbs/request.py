@@ -16,14 +16,13 @@ from luoxia.core.old_names import warn_of_old_name
 from luoxia.core.sections import merge, nest
 from luoxia.core.sentences import nearest
 from luoxia.runs.run import Run
-from luoxia.tasks.menu import configure, recorded
+from luoxia.tasks.menu import recorded
 from luoxia.tasks.record import ModelRecord
 from luoxia.training import own
-from luoxia.training.recipe import NO_LIMIT
 
 RESUMABLE = (
     "steps", "budget", "data", "against", "device", "compile", "workers", "log", "log_every", "sample_every",
-    "score_every", "checkpoint_every", "keep", "allow_skipped",
+    "score_every", "checkpoint_every", "keep_checkpoints", "allow_skipped",
 )  # fmt: skip
 """What ``resume`` may change without making it another run."""
 
@@ -69,7 +68,7 @@ def require_data(path: str | None) -> None:
 def require_more(run: Run, config: Any, state: Mapping[str, Any]) -> None:
     """``UsageError`` where a run, whose checkpoint in force has this state, has nothing left to do."""
     done, spent = state["step"], state.get("seconds", 0.0)
-    if done >= config.steps:
+    if config.steps is not None and done >= config.steps:
         raise NothingLeftError(
             f"{run.path} already finished {done:,} steps; pass a larger steps=, such as steps={2 * done}, "
             f"or score what there is: luoxia measure {run.path}"
@@ -96,9 +95,9 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
         raise LuoxiaError(
             f"{run.path} ended before its first checkpoint; start again with: {run.manifest['command']}"
         )
-    config = configure(recipe, merge(recipe.current(run.manifest["config"]), settings))
+    config = recipe.from_settings(merge(recipe.current(run.manifest["config"]), settings))
     if config.budget is not None and "budget" in settings and "steps" not in settings:
-        config = config.model_copy(update={"steps": max(config.steps, NO_LIMIT)})
+        config = config.model_copy(update={"steps": None})
     for key in ("data", "against"):
         place = getattr(config, key, None)
         if place is not None and key not in settings and not expanded(place).exists():

@@ -26,7 +26,7 @@ def train(recipe: str | Recipe | type[Recipe], *, quiet: bool = False, **setting
     """Train a recipe and return its run.
 
     ``luoxia.train("dcgan", data="photos/", steps=20_000)`` is ``luoxia train dcgan data=photos/ steps=20_000``; nested
-    keys are written ``**{"ema.halflife": 5000}`` or ``ema={"halflife": 5000}``. Where ``out`` is a run of the same
+    keys are written ``**{"ema.half_life": 5000}`` or ``ema={"half_life": 5000}``. Where ``out`` is a run of the same
     recipe and settings, it is continued (``resume="never"``: refused). ``UsageError`` for a wrong setting,
     ``luoxia.verbs.course.Interrupted`` when a signal stopped it (the run can be resumed).
     """

@@ -24,7 +24,7 @@ from luoxia.tasks.image_generation.styles import Controls, layers_of
 @pytest.fixture(scope="module")
 def styled() -> ImageGenerator:
     torch.manual_seed(1)
-    network = stylegan2.Generator(6, (3, 16, 16), 4, widest=8, styles=8, mapping_layers=2)
+    network = stylegan2.Generator(6, (3, 16, 16), 4, max_channels=8, styles=8, mapping_layers=2)
     network.mean_w.normal_()
     return ImageGenerator(network, classes=(), details=Label())
 
@@ -126,9 +126,9 @@ def test_the_first_direction_changes_the_first_layer_most(plain_z: ImageGenerato
         (mlp.Generator(4, (1, 6, 8), (8, 8, 8), classes=3), 4),
         (resnet.Generator(4, (3, 16, 16), 4, classes=3), 4),
         (dcgan.Generator(4, (3, 16, 16), 4, classes=3), 4),
-        (r3gan.Generator(4, (3, 16, 16), 8, widest=8, depth=1, group=4, classes=3), 4),
+        (r3gan.Generator(4, (3, 16, 16), 8, max_channels=8, depth=1, group=4, classes=3), 4),
         (transformer_gan.Generator(4, (3, 8, 8), 8, layers=1, heads=2, classes=3), 4),
-        (stylegan2.Generator(4, (3, 16, 16), 4, widest=8, styles=6, mapping_layers=1), 6),
+        (stylegan2.Generator(4, (3, 16, 16), 4, max_channels=8, styles=6, mapping_layers=1), 6),
     ],
 )
 def test_only_what_meets_the_latent_is_factorized(network: torch.nn.Module, inputs: int) -> None:

@@ -18,7 +18,7 @@ def count(network):
 
 
 def pair(shape, width=4, **settings):
-    settings = {"widest": 12, "group": 4, **settings}
+    settings = {"max_channels": 12, "group": 4, **settings}
     return r3gan.Generator(LATENT, shape, width, **settings), r3gan.Discriminator(shape, width, **settings)
 
 
@@ -52,8 +52,8 @@ def test_the_published_configuration_has_21_million_parameters_a_side(classes):
 @pytest.mark.parametrize("depth", [1, 3])
 def test_weights_start_with_the_spread_of_the_paper(depth):
     torch.manual_seed(0)
-    generator = r3gan.Generator(64, (3, 32, 32), 64, widest=64, depth=depth, classes=5)
-    discriminator = r3gan.Discriminator((3, 32, 32), 64, widest=64, depth=depth, classes=5)
+    generator = r3gan.Generator(64, (3, 32, 32), 64, max_channels=64, depth=depth, classes=5)
+    discriminator = r3gan.Discriminator((3, 32, 32), 64, max_channels=64, depth=depth, classes=5)
     gain = math.sqrt(2 / 1.04) * (4 * depth) ** -0.25
     for block in (
         m for net in (generator, discriminator) for m in net.modules() if isinstance(m, r3gan.Block)

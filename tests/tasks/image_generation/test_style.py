@@ -8,7 +8,6 @@ import torch
 
 from luoxia.adversarial.losses import LOSSES
 from luoxia.core.errors import UsageError
-from luoxia.core.settings import parse_settings
 from luoxia.media.image.images import ImageSpec
 from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator
 from luoxia.tasks.image_generation.recipes.r3gan import gamma_for
@@ -20,7 +19,7 @@ from luoxia.training.objective import Batch, Rng
 from luoxia.training.trainer import Trainer
 
 SHAPE = (2, 8, 8)
-SIZES = {"width": 3, "widest": 4, "styles": 3}
+SIZES = {"width": 3, "max_channels": 4, "styles": 3}
 
 
 class Double(Rng):
@@ -102,7 +101,15 @@ def test_so_many_images_mix_two_styles(mixing):
 
 
 def recipe(**settings):
-    common = {"batch": 4, "group": 2, "width": 3, "widest": 4, "styles": 3, "latent": 4, "steps": 50}
+    common = {
+        "batch": 4,
+        "minibatch_std_group": 2,
+        "width": 3,
+        "max_channels": 4,
+        "styles": 3,
+        "latent": 4,
+        "steps": 50,
+    }
     return StyleGAN2(**{**common, **settings})
 
 
@@ -165,27 +172,34 @@ def test_adaptive_augmentation_counts_whole_updates_and_all_their_images():
 
 
 @pytest.mark.parametrize(
-    ("size", "batch", "halflife", "paths"),
+    ("size", "batch", "half_life", "paths"),
     [(28, 32, 10_000, 0.0), (64, 32, 10_000, 2.0), (256, 16, 5_000, 2.0), (512, 8, 2_500, 2.0)],
 )
-def test_unset_keys_follow_from_the_size(size, batch, halflife, paths):
+def test_unset_keys_follow_from_the_size(size, batch, half_life, paths):
     """Batch, group and half-life as ``auto`` of Karras et al.'s public code on one GPU, γ as r3gan's."""
     found = StyleGAN2().settled(ImageSpec(size, size, 3, 0))
-    assert found["batch"] == batch and found["group"] == 4
-    assert found["gamma"] == gamma_for(size, size, batch) and found["ema"].halflife == halflife
+    assert found["batch"] == batch and found["minibatch_std_group"] == 4
+    assert found["gamma"] == gamma_for(size, size, batch) and found["ema"].half_life == half_life
     assert found["path_weight"] == paths and found["mixing"] == (0.9 if paths else 0.0)
 
 
 def test_what_was_given_stays():
-    given = StyleGAN2(batch=12, gamma=0.3, group=3, mixing=0.5, path_weight=1.0, ema={"halflife": 99})
+    given = StyleGAN2(
+        batch=12, gamma=0.3, minibatch_std_group=3, mixing=0.5, path_weight=1.0, ema={"half_life": 99}
+    )
     assert given.settled(ImageSpec(64, 64, 3, 0)) == {}
 
 
 def test_published_settings_are_the_published_ones():
-    chosen = StyleGAN2.from_settings(parse_settings(StyleGAN2.published.split()))
+    chosen = StyleGAN2(preset="karras2020-cifar10")
     chosen = chosen.model_copy(update=chosen.settled(ImageSpec(32, 32, 3, 10)))
-    assert (chosen.batch, chosen.group, chosen.gamma, chosen.lr) == (64, 32, 0.01, 0.0025)
-    assert (chosen.path_weight, chosen.mixing, chosen.ema.halflife, chosen.ema.ramp) == (0, 0, 500_000, 0.05)
+    assert (chosen.batch, chosen.minibatch_std_group, chosen.gamma, chosen.lr) == (64, 32, 0.01, 0.0025)
+    assert (chosen.path_weight, chosen.mixing, chosen.ema.half_life, chosen.ema.warmup_share) == (
+        0,
+        0,
+        500_000,
+        0.05,
+    )
     with torch.device("meta"):
         generator, discriminator = chosen.players(ImageSpec(32, 32, 3, 10))
     assert sum(p.numel() for p in generator.parameters()) == 19_947_539
@@ -194,9 +208,9 @@ def test_published_settings_are_the_published_ones():
 
 
 def test_a_group_that_does_not_divide_the_batch_is_refused():
-    with pytest.raises(UsageError, match=r"^group=5 does not divide batch=32"):
-        StyleGAN2(group=5).settled(ImageSpec(28, 28, 1, 0))
-    assert StyleGAN2(batch=6).settled(ImageSpec(28, 28, 1, 0))["group"] == 0
+    with pytest.raises(UsageError, match=r"^minibatch_std_group=5 does not divide batch=32"):
+        StyleGAN2(minibatch_std_group=5).settled(ImageSpec(28, 28, 1, 0))
+    assert StyleGAN2(batch=6).settled(ImageSpec(28, 28, 1, 0))["minibatch_std_group"] == 0
 
 
 @pytest.mark.parametrize(

@@ -154,8 +154,10 @@ SHAPES = [(1, 28, 28), (3, 32, 32), (4, 17, 40), (2, 48, 33), (3, 64, 32)]
 
 def small(shape, classes=0, **settings):
     torch.manual_seed(1)
-    g = Generator(6, shape, 4, widest=16, styles=8, mapping_layers=2, classes=classes)
-    d = Discriminator(shape, 4, widest=16, styles=8, mapping_layers=2, classes=classes, group=2, **settings)
+    g = Generator(6, shape, 4, max_channels=16, styles=8, mapping_layers=2, classes=classes)
+    d = Discriminator(
+        shape, 4, max_channels=16, styles=8, mapping_layers=2, classes=classes, group=2, **settings
+    )
     with torch.no_grad():
         for name, p in g.named_parameters():
             if name.endswith("strength"):

@@ -16,7 +16,7 @@ from luoxia.tasks.image_generation.styles import layers_of
 @pytest.fixture(scope="module")
 def styled():
     torch.manual_seed(3)
-    network = Generator(5, (3, 16, 16), 4, widest=8, styles=6, mapping_layers=2, classes=2)
+    network = Generator(5, (3, 16, 16), 4, max_channels=8, styles=6, mapping_layers=2, classes=2)
     with torch.no_grad():
         network.mean_w.normal_()
         for name, parameter in network.named_parameters():

@@ -114,7 +114,7 @@ def open_unpaired(
         whole = Request.check(load, crop, None).size or _default_load(crops, headers)
         if whole[0] < crops[0] or whole[1] < crops[1]:
             raise UsageError(
-                f"load={spelled(whole)} is smaller than size={spelled(crops)}: raise load= or lower size="
+                f"load_size={spelled(whole)} is smaller than size={spelled(crops)}: raise load_size= or lower size="
             )
         depth = max(to.channels for to in plans)
         a, b = (

@@ -82,7 +82,9 @@ class BucketedBatches:
         limit = tokens if longest is None else longest
         fits = lengths.reshape(len(lengths), -1).max(axis=1)[samples] <= limit
         if not fits.any():
-            raise UsageError(f"all {len(samples):,} samples are longer than {limit} tokens: raise longest=")
+            raise UsageError(
+                f"all {len(samples):,} samples are longer than {limit} tokens: raise max_length="
+            )
         self.dropped = int((~fits).sum())  # longer than ``longest``
         self._buckets = Buckets(lengths, samples[fits], tokens, seed)
         self._world_size, self._rank = world_size, rank

@@ -81,7 +81,7 @@ class LabeledBatches(BucketedBatches):
         """
         marks = len(dataset.tokenizer.prefix) + len(dataset.tokenizer.suffix)
         if longest <= marks:
-            raise UsageError(f"longest={longest} leaves no room for text: raise it")
+            raise UsageError(f"max_length={longest} leaves no room for text: raise it")
         lengths = dataset.texts.lengths + marks
         super().__init__(np.minimum(lengths, longest), samples, tokens, seed, world_size, rank, longest)
         used = lengths if samples is None else lengths[samples]

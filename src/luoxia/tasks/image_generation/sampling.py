@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.core.names import many
+from luoxia.core.old_names import warn_of_old_name
 from luoxia.tasks.image_generation.requests import check_request, needing_styles
 from luoxia.tasks.image_generation.settings import SampleSettings
 from luoxia.tasks.outputs import claimed, numbered
 from luoxia.tasks.record import ModelRecord
 
+VERBS = {"interpolate": "interpolate", "mix": "mix", "direction": "directions"}
+"""Keys of ``sample`` → the verbs that do the same."""
 LARGE = 2**30
 """Bytes of images from which on is told what will be written."""
 
@@ -21,12 +24,22 @@ def sample(record: ModelRecord, /, **settings: Any) -> Path:
     chosen: SampleSettings = SampleSettings.from_settings(settings)
     check_request(record, chosen.label, needing_styles(chosen.mix, chosen.mix_layers, chosen.noise))
     out = _output(record, chosen)
+    _warn_of_verbs(chosen)
     from luoxia.tasks.loading import load_model
     from luoxia.training.hardware import choose_device, choose_precision
 
     dtype = choose_precision(chosen.precision, choose_device(chosen.device))
     generator = load_model(record, ema=chosen.ema, device=chosen.device, dtype=dtype)
     return _write(record, generator, out, chosen)
+
+
+def _warn_of_verbs(chosen: SampleSettings) -> None:
+    """The line for a key that is a verb now."""
+    for key, verb in VERBS.items():
+        if key in chosen.model_fields_set and getattr(chosen, key) not in (None, 0):
+            warn_of_old_name(
+                f"sample {key}= is now the verb {verb}: luoxia {verb} RUN; the key works until 1.0"
+            )
 
 
 def _output(record: ModelRecord, chosen: SampleSettings) -> Path:

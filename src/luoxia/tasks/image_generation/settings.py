@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,10 @@ from luoxia.tasks.shared.settings import USE, ClassName
 
 class SampleSettings(Config):
     """The keys of ``luoxia sample``."""
+
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "n", "seed", "label", "truncation", "columns", "noise", "ema", "out", "overwrite", "device",
+    )  # fmt: skip
 
     n: Whole = Field(
         16, ge=1, le=1_000_000, description="images; with interpolate, the latents walked through"

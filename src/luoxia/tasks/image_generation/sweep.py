@@ -66,7 +66,7 @@ class _Trial:
         display: Display,
         reference: Any,
     ) -> None:
-        self.steps = min(recipe.sweep_steps, recipe.steps)
+        self.steps = min(recipe.sweep_steps, recipe.steps or recipe.sweep_steps)
         tried = resolve(recipe, {**task.settle(recipe, dataset), key: value})
         session = Session(task, tried, run, dataset, world, display)
         self.trainer, self.stage = session.trainer, cast("GeneratorStage", session.stage)

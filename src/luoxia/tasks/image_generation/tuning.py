@@ -9,7 +9,7 @@ from luoxia.core.sections import merge
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.image_recipe import ImageRecipe
-from luoxia.training.recipe import NO_LIMIT, Recipe
+from luoxia.training.recipe import Recipe
 
 HOW = {"batch", "accumulate", "average_checkpoints", "optimizer", "schedule", "ema"}
 """Of the keys that all recipes of images share, those that say how a generator was trained."""
@@ -37,6 +37,6 @@ def tuned(record: ModelRecord, settings: dict[str, Any]) -> tuple[type[Recipe], 
     if recipe.d_lr is not None:
         taken["d_lr"] = recipe.d_lr / SHARE_OF_LR
     if "budget" not in settings:
-        whole = usual["steps"] if recipe.steps >= NO_LIMIT else recipe.steps
+        whole = recipe.steps or usual["steps"]
         taken["steps"] = max(1, whole // SHARE_OF_STEPS)
     return type(recipe), merge({"init": path, **taken}, settings)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from luoxia.core.errors import UsageError
 from luoxia.core.values import Place, Size, Unset, Whole
 from luoxia.tasks.shared.image_recipe import ImageRecipe
-from luoxia.training.recipe import Average, Illness, Schedule
+from luoxia.training.recipe import Average, Illness, Presets, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.image.images import ImageSpec
@@ -19,14 +21,30 @@ if TYPE_CHECKING:
 PATCHES = (16, 34, 70)
 """Sides of the patches that a discriminator judges (``networks.cyclegan.PATCHES``), in pixels."""
 UpsampleName = Literal["transposed", "resize"]
-PUBLISHED = (
-    "size=256 load=286 mirror=true width=64 d_width=64 blocks=9 patch=70 batch=1 epochs={} "
-    "schedule.hold=0.5 ema.halflife=0"
-)
+SIZES: Presets = {
+    "tiny": {"width": 16, "d_width": 16, "blocks": 4},
+    "small": {"width": 32, "d_width": 32, "blocks": 6},
+    "base": {"width": 64, "d_width": 64, "blocks": 9},
+}
+PUBLISHED: Mapping[str, Any] = {
+    "size": 256, "load_size": 286, "mirror": True, "width": 64, "d_width": 64, "blocks": 9, "patch": 70, "batch": 1,
+    "schedule.hold": 0.5, "ema.half_life": 0,
+}  # fmt: skip
+"""What both papers share."""
 
 
 class UnpairedRecipe(ImageRecipe):
     """What translators of images share: the data of both sides, and the networks. Defaults are for small machines."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"load": "load_size"}
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "against", "size", "out", "preset", "steps", "budget", "mirror", "seed", "device",
+    )  # fmt: skip
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("load_size", "mirror"),
+        "common": ("epochs",),
+        "objective": ("loss", "d_lr", "cycle", "identity", "pool", "nce", "temperature", "patches"),
+    }
 
     directions: ClassVar[tuple[str, ...]]
     """The ways it translates: of a2b and b2a."""
@@ -36,7 +54,7 @@ class UnpairedRecipe(ImageRecipe):
     size: Annotated[Size | None, Unset] = Field(
         None, description="pixels of the crops that are trained on, 64 or 48x64; from the data if unset"
     )
-    load: Annotated[Size | None, Unset] = Field(
+    load_size: Annotated[Size | None, Unset] = Field(
         None,
         description="pixels that images are brought to before crops of size; if unset 286/256 of size, "
         "or size where all images have it already",
@@ -67,7 +85,12 @@ class UnpairedRecipe(ImageRecipe):
     batch: Whole = Field(1, ge=1, le=2**20, description="images of each side a step and process")
     steps: Whole = 5000
     schedule: Schedule = Schedule(name="linear", hold=0.5)
-    ema: Average = Average(halflife=500)
+    ema: Average = Average(half_life=500)
+
+    @classmethod
+    def filled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """``steps`` in place of a preset's ``epochs``."""
+        return super().filled({"epochs": None, **given} if "steps" in given else given)
 
     @field_validator("patch")
     @classmethod
@@ -76,18 +99,18 @@ class UnpairedRecipe(ImageRecipe):
             raise ValueError(f"must be one of {', '.join(map(str, PATCHES))}")
         return value
 
-    @model_validator(mode="after")
-    def _steps_once(self) -> Self:
-        if self.epochs is not None and "steps" in self.model_fields_set:
-            raise ValueError(f"epochs={self.epochs} beside steps={self.steps}: give one of them")
-        return self
+    @classmethod
+    def refuse(cls, given: Mapping[str, Any]) -> None:
+        """``UsageError`` for steps beside epochs; a run holds both, one having followed from the other."""
+        if None not in (given.get("epochs"), given.get("steps")):
+            raise UsageError(f"epochs={given['epochs']} beside steps={given['steps']}: give one of them")
 
     @model_validator(mode="after")
     def _crop_within(self) -> Self:
-        if self.load is not None and self.size is not None and any(
-            whole < part for whole, part in zip(self.load, self.size, strict=True)
+        if self.load_size is not None and self.size is not None and any(
+            whole < part for whole, part in zip(self.load_size, self.size, strict=True)
         ):  # fmt: skip
-            raise ValueError("load= must be at least size=, for crops are cut out of it")
+            raise ValueError("load_size= must be at least size=, for crops are cut out of it")
         return self
 
     def remedy(self, illness: Illness) -> tuple[str, str]:
@@ -114,7 +137,6 @@ class UnpairedRecipe(ImageRecipe):
 
     def discriminators(self, data: ImageSpec, *sides: str) -> Together:
         """A judge of each side, of patches no larger than the image."""
-        from luoxia.core.errors import UsageError
         from luoxia.tasks.image_translation.networks.cyclegan import SMALLEST, Discriminator, Together
 
         side = min(data.height, data.width)
@@ -142,7 +164,7 @@ class CycleGAN(UnpairedRecipe):
     name: ClassVar[str] = "cyclegan"
     title: ClassVar[str] = "unpaired translation of images, both ways"
     source: ClassVar[str] = "Zhu et al. 2017, arXiv:1703.10593"
-    published: ClassVar[str] = PUBLISHED.format(200)
+    presets: ClassVar[Presets] = {**SIZES, "zhu2017": {**PUBLISHED, "epochs": 200}}
     directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
 
     cycle: float = Field(10.0, gt=0, description="weight λ of the way back")
@@ -175,7 +197,7 @@ class CUT(UnpairedRecipe):
     name: ClassVar[str] = "cut"
     title: ClassVar[str] = "unpaired translation of images, one way"
     source: ClassVar[str] = "Park et al. 2020, arXiv:2007.15651"
-    published: ClassVar[str] = PUBLISHED.format(400)
+    presets: ClassVar[Presets] = {**SIZES, "park2020": {**PUBLISHED, "epochs": 400}}
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
 
     upsample: UpsampleName = "resize"

@@ -52,7 +52,7 @@ class ImageTranslation(Task):
                 f"{name} needs two sides: luoxia train {name} data=IMAGES_OF_A against=IMAGES_OF_B"
             )
         return open_unpaired(
-            recipe.data, recipe.against, recipe.size, recipe.crop, recipe.channels, recipe.load,
+            recipe.data, recipe.against, recipe.size, recipe.crop, recipe.channels, recipe.load_size,
             progress=display.decoding if display else None,
         )  # fmt: skip
 
@@ -64,7 +64,7 @@ class ImageTranslation(Task):
         settled: dict[str, Any] = {
             "against": absolute(recipe.against),
             "size": (spec.height, spec.width),
-            "load": data.load,
+            "load_size": data.load,
             "channels": spec.channels,
         }
         if recipe.epochs is not None:

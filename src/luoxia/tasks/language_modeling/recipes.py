@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from luoxia.core.sections import merge
 from luoxia.core.values import Place, Unset, Whole, Words
 from luoxia.tasks.shared.token_recipe import TextRecipe
-from luoxia.training.recipe import Optimizer, Schedule
+from luoxia.training.recipe import Optimizer, Presets, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.text.spec import TextSpec
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CLASSIC: dict[str, Any] = {
     "lr": 1e-3,
-    "optimizer": {"name": "adamw", "betas": (0.9, 0.99), "weight_decay": 0.1, "clip": 1.0},
+    "optimizer": {"name": "adamw", "betas": (0.9, 0.99), "weight_decay": 0.1, "grad_clip": 1.0},
     "schedule": {"name": "cosine", "warmup": 100, "final": 0.1},
 }
 """How GPT-2's kind is trained (Brown et al. 2020, appendix B), at a small model's learning rate."""
@@ -30,7 +30,7 @@ CLASSIC: dict[str, Any] = {
 
 TUNED: dict[str, Any] = {
     "lr": 6.25e-5,
-    "optimizer": {"name": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01, "clip": 1.0},
+    "optimizer": {"name": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01, "grad_clip": 1.0},
     "schedule": {"name": "cosine", "warmup": 50, "final": 0.1},
 }
 """How a trained model is gone on with (Radford et al. 2018, section 4.1, for the learning rate)."""
@@ -50,7 +50,24 @@ class GPT(TextRecipe):
     name: ClassVar[str] = "gpt"
     title: ClassVar[str] = "decoder-only language model"
     source: ClassVar[str] = "Radford et al. 2019; rotary, QK-norm, ReLU², Muon after Jordan et al. 2024"
-    published: ClassVar[str] = "style=gpt2 size=base context=1024 batch=512 lr=6e-4 steps=600000"
+    presets: ClassVar[Presets] = {
+        **TextRecipe.presets,
+        "gpt2": {
+            "style": "gpt2",
+            "size": "base",
+            "context": 1024,
+            "batch": 512,
+            "lr": 6e-4,
+            "steps": 600_000,
+        },
+    }
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "out", "preset", "context", "steps", "budget", "batch", "lr", "tokenizer", "device",
+    )  # fmt: skip
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("condition", "target", "condition_dropout", "context"),
+        "from a trained model": ("init", "lora", "lora_alpha"),
+    }
 
     style: Literal["modern", "gpt2"] = Field(
         "modern",

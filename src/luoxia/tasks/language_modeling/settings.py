@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,10 @@ from luoxia.tasks.shared.settings import INLINE, USE
 
 class TextSettings(Config):
     """The keys of ``luoxia sample`` for a language model; the fields of its condition are further ones: form=七言."""
+
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "prompt", "n", "seed", "max_tokens", "temperature", "top_k", "top_p", "stop", "out", "device",
+    )  # fmt: skip
 
     prompt: str = Field("", description="what the text goes on from")
     messages: Annotated[Any, Unset] = Field(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 class ImageRecipe(DataSettings, Recipe):
     """Images of one size, some of them held out, and scores on an extractor's features."""
+
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "size", "out", "preset", "steps", "budget", "batch", "lr", "seed", "device",
+    )  # fmt: skip
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("size", "crop", "channels", "holdout"),
+        "scores": ("extractor", "score_samples"),
+    }
 
     holdout: float = Field(
         0.05,

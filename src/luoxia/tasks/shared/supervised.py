@@ -73,7 +73,7 @@ class SupervisedStage(TokenStage):
         """Hold some examples back, and serve the rest."""
         recipe, world = self.recipe, self.world
         self.train_indices, self.heldout_indices = self.supervision.split(self.data, recipe)
-        shares = (recipe.batch, recipe.seed, world.size, world.rank, recipe.longest)
+        shares = (recipe.batch, recipe.seed, world.size, world.rank, recipe.max_length)
         self.batches = self.batching(self.data.data, *shares, self.train_indices)
 
     def batch(self, phase: Phase, index: int) -> Any:

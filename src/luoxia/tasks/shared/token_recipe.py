@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from luoxia.core.sections import merge
 from luoxia.core.values import Place, Unset, Whole
-from luoxia.training.recipe import Average, Recipe
+from luoxia.training.recipe import Average, Presets, Recipe
 
 if TYPE_CHECKING:
     from luoxia.nn.transformer import TransformerConfig
@@ -25,12 +26,22 @@ class TextRecipe(Recipe):
     """What all recipes on text share."""
 
     renamed: ClassVar[Mapping[str, str]] = {"tokeniser": "tokenizer"}
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "out", "preset", "steps", "budget", "batch", "lr", "tokenizer", "seed", "device",
+    )  # fmt: skip
+    presets: ClassVar[Presets] = {name: {"size": name} for name in SIZES}
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("tokenizer", "vocabulary", "holdout", "allow_skipped"),
+        "scores": ("score_samples",),
+        "machine": ("checkpoint_activations",),
+    }
 
     data: Annotated[str | None, Place] = Field(
         None, description="text to learn from; Python's own documentation if unset"
     )
     size: SizeName = Field(
-        "tiny", description="layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768"
+        "tiny",
+        description="another name of preset: layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768",
     )
     layers: Annotated[Whole | None, Unset] = Field(
         None, ge=1, le=1024, description="blocks; by size if unset"
@@ -59,7 +70,19 @@ class TextRecipe(Recipe):
         description="compute each layer again on the way back instead of keeping its inside: less memory",
     )
     sample_every: Whole = 500
-    ema: Average = Average(halflife=0)
+    ema: Average = Average(half_life=0)
+
+    @classmethod
+    def filled(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """``size`` is another name of ``preset``."""
+        size = given.get("size")
+        if size not in cls.presets or given.get("preset") is not None:
+            return super().filled(given)
+        if size in SIZES:
+            return merge(cls.presets[size], given)
+        return super().filled(
+            {**{key: value for key, value in given.items() if key != "size"}, "preset": size}
+        )
 
     def trainable(self, network: Any) -> Any:
         """The network, set to keep or to recompute its activations."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -20,7 +21,10 @@ class Understanding(TextRecipe):
     Its optimizer is ``gpt``'s: Muon on the hidden matrices (Jordan et al. 2024), AdamW on the rest.
     """
 
-    longest: Whole = Field(
+    renamed: ClassVar[Mapping[str, str]] = {"longest": "max_length"}
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("text", "label", "max_length")}
+
+    max_length: Whole = Field(
         128, ge=4, le=2**20, description="tokens of a text that are read; the rest is cut off"
     )
     layers: Annotated[Whole | None, Unset] = 2
@@ -37,4 +41,4 @@ class Understanding(TextRecipe):
         """The network below the pooling."""
         from luoxia.nn.transformer import Encoder
 
-        return Encoder(self.modern(vocabulary, self.longest))
+        return Encoder(self.modern(vocabulary, self.max_length))

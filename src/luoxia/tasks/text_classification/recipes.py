@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -21,6 +22,8 @@ class ClassifyText(Understanding):
     name: ClassVar[str] = "classify-text"
     title: ClassVar[str] = "text classifier"
     source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805"
+    renamed: ClassVar[Mapping[str, str]] = {"smoothing": "label_smoothing"}
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"objective": ("label_smoothing",)}
 
     data: Annotated[str | None, Place] = Field(
         None, description="a folder of class folders of texts, or .json, .jsonl, .csv or .tsv with label="
@@ -30,8 +33,8 @@ class ClassifyText(Understanding):
         None, description="field that holds the class; unset: the folders are the classes"
     )
     batch: Whole = Field(4096, ge=16, le=2**20, description="tokens in a batch, padding counted")
-    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
-    ema: Average = Average(halflife=400_000, ramp=0.1)  # in tokens read
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
+    ema: Average = Average(half_life=400_000, warmup_share=0.1)  # in tokens read
 
     def build_generator(self, data: TextSpec) -> Any:
         """Encoder and head."""
@@ -43,4 +46,4 @@ class ClassifyText(Understanding):
         """The class of each text."""
         from luoxia.tasks.text_classification.objective import Classification
 
-        return Classification(self.trainable(self.build_generator(data)), self.smoothing)
+        return Classification(self.trainable(self.build_generator(data)), self.label_smoothing)

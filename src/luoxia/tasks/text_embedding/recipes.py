@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -23,6 +24,10 @@ class EmbedText(Understanding):
     source: ClassVar[str] = (
         "van den Oord et al. 2018, arXiv:1807.03748; Reimers & Gurevych 2019; Gao et al. 2021"
     )
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "against", "out", "preset", "steps", "budget", "batch", "lr", "tokenizer", "device",
+    )  # fmt: skip
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"objective": ("temperature",)}
 
     data: Annotated[str | None, Place] = Field(
         None, description="texts, line by line, with against=; or a .tsv of two columns"
@@ -34,7 +39,7 @@ class EmbedText(Understanding):
         128, ge=2, le=2**20, description="pairs a step and process: each has the others as wrong answers"
     )
     temperature: float = Field(0.05, gt=0, le=1, description="of the softmax over cosines")
-    ema: Average = Average(halflife=10_000, ramp=0.1)  # in pairs
+    ema: Average = Average(half_life=10_000, warmup_share=0.1)  # in pairs
 
     @model_validator(mode="after")
     def _contrasts_whole_batches(self) -> Self:

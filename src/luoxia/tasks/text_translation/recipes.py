@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from luoxia.core.sections import merge
 from luoxia.core.values import Place, Unset, Whole
 from luoxia.tasks.shared.token_recipe import SizeName, TextRecipe
-from luoxia.training.recipe import Average, Optimizer, Schedule
+from luoxia.training.recipe import Average, Optimizer, Presets, Schedule
 
 if TYPE_CHECKING:
     from luoxia.media.text.spec import TextSpec
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 VASWANI: dict[str, Any] = {
     "lr": 1e-3,
-    "optimizer": {"name": "adam", "betas": (0.9, 0.98), "eps": 1e-9, "clip": 1.0},
+    "optimizer": {"name": "adam", "betas": (0.9, 0.98), "eps": 1e-9, "grad_clip": 1.0},
     "schedule": {"name": "inverse_sqrt", "warmup": 400},
-    "ema": {"halflife": 0},
+    "ema": {"half_life": 0},
     "average_checkpoints": 5,
     "checkpoint_every": 100,
 }
@@ -36,10 +36,23 @@ class Translate(TextRecipe):
     name: ClassVar[str] = "translate"
     title: ClassVar[str] = "encoder–decoder translator"
     source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762"
-    published: ClassVar[str] = (
-        "style=vaswani layers=6 heads=8 width=512 dropout=0.1 batch=25000 steps=100000 lr=7e-4 schedule.warmup=4000 "
-        "checkpoint_every=1500"
-    )
+    renamed: ClassVar[Mapping[str, str]] = {"longest": "max_length", "smoothing": "label_smoothing"}
+    presets: ClassVar[Presets] = {
+        "tiny": {"layers": 3, "heads": 4, "width": 256},
+        "small": {"size": "small", "layers": None, "heads": None, "width": None},
+        "base": {"size": "base", "layers": None, "heads": None, "width": None},
+        "vaswani-base": {
+            "style": "vaswani", "layers": 6, "heads": 8, "width": 512, "dropout": 0.1, "batch": 25_000,
+            "steps": 100_000, "lr": 7e-4, "schedule.warmup": 4000, "checkpoint_every": 1500,
+        },
+    }  # fmt: skip
+    main_keys: ClassVar[tuple[str, ...]] = (
+        "data", "against", "out", "preset", "steps", "budget", "batch", "lr", "tokenizer", "device",
+    )  # fmt: skip
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("max_length",),
+        "objective": ("label_smoothing",),
+    }
 
     against: Annotated[str | None, Place] = Field(
         None, description="the other language, line by line; unset: data has two columns"
@@ -55,16 +68,16 @@ class Translate(TextRecipe):
     batch: Whole = Field(
         2048, ge=64, le=2**20, description="tokens of the longer side in a batch, padding counted"
     )
-    longest: Whole = Field(
+    max_length: Whole = Field(
         128, ge=4, le=2**20, description="tokens of the longest sentence that is learned from"
     )
     score_samples: Whole = 1000
-    smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     steps: Whole = 4000
     lr: float = 0.02
     optimizer: Optimizer = Optimizer(name="muon", adam_lr=3e-3, betas=(0.9, 0.98))
     schedule: Schedule = Schedule(name="cosine", warmup=100, final=0.02)
-    ema: Average = Average(halflife=1_000_000, ramp=0.1)  # in target tokens
+    ema: Average = Average(half_life=1_000_000, warmup_share=0.1)  # in target tokens
 
     @model_validator(mode="before")
     @classmethod
@@ -77,7 +90,7 @@ class Translate(TextRecipe):
         """The architecture; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""
         from luoxia.nn.transformer import vaswani
 
-        room = 4 * self.longest  # for translations longer than any sentence seen
+        room = 4 * self.max_length  # for translations longer than any sentence seen
         classic = vaswani(vocabulary, **self.dimensions(), context=room)
         if self.style == "vaswani":
             return classic
@@ -93,4 +106,4 @@ class Translate(TextRecipe):
         """The next target token, the source in view."""
         from luoxia.tasks.text_translation.objective import Translation
 
-        return Translation(self.trainable(self.build_generator(data)), self.smoothing)
+        return Translation(self.trainable(self.build_generator(data)), self.label_smoothing)

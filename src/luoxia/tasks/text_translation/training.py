@@ -67,7 +67,7 @@ class TranslationStage(SupervisedStage):
         """Serve the pairs that are held back, too: by length, as the others."""
         super().prepare()
         recipe, heldout = self.recipe, self.heldout_indices
-        shares = (recipe.batch, recipe.seed, 1, 0, recipe.longest)
+        shares = (recipe.batch, recipe.seed, 1, 0, recipe.max_length)
         self.heldout_batches = PairBatches(self.data.data, *shares, heldout) if len(heldout) else None
 
     def observe(self, rng: Rng) -> tuple[PairBatch, PairBatch | None]:

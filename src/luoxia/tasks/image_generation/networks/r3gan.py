@@ -26,9 +26,9 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))
 """What LeakyReLU takes away from the root mean square (He et al. 2015, arXiv:1502.01852, eq. 15)."""
 
 
-def widths_of(halved: int, finest: int, widest: int) -> list[int]:
-    """Channels of each level, the finest first: doubling from ``finest``, at most ``widest``."""
-    return [min(finest << level, widest) for level in range(halved + 1)]
+def widths_of(halved: int, finest: int, max_channels: int) -> list[int]:
+    """Channels of each level, the finest first: doubling from ``finest``, at most ``max_channels``."""
+    return [min(finest << level, max_channels) for level in range(halved + 1)]
 
 
 def draw(layer: nn.Module, gain: float = 1.0) -> None:
@@ -137,7 +137,8 @@ class Classes(nn.Module):
 class Generator(nn.Module):
     """z → a learned map times what a linear layer makes of z → blocks, bilinear ↑2, blocks, … → 1 × 1 to the image.
 
-    No tanh at the end. ``width``: channels of the finest stage; each coarser one has twice as many, at most ``widest``.
+    No tanh at the end. ``width``: channels of the finest stage; each coarser one has twice as many, at most
+    ``max_channels``.
     """
 
     memory_format = torch.channels_last
@@ -150,7 +151,7 @@ class Generator(nn.Module):
         shape: Shape,
         width: int = 768,
         *,
-        widest: int = 768,
+        max_channels: int = 768,
         depth: int = 2,
         group: int = 16,
         classes: int = 0,
@@ -160,7 +161,7 @@ class Generator(nn.Module):
         self.classes = classes
         self.size = shape[1:]
         halved = halvings(*self.size)
-        widths = widths_of(halved, width, widest)[::-1]
+        widths = widths_of(halved, width, max_channels)[::-1]
         self.embed = Classes(classes, latent) if classes else None
         self.basis = nn.Parameter(torch.randn(widths[0], *coarse(*self.size, halved)))
         self.weigh = nn.Linear(2 * latent if classes else latent, widths[0], bias=False)
@@ -201,14 +202,14 @@ class Discriminator(nn.Module):
         shape: Shape,
         width: int = 768,
         *,
-        widest: int = 768,
+        max_channels: int = 768,
         depth: int = 2,
         group: int = 16,
         classes: int = 0,
     ) -> None:
         super().__init__()
         halved = halvings(*shape[1:])
-        widths = widths_of(halved, width, widest)
+        widths = widths_of(halved, width, max_channels)
         self.from_image = Pointwise(shape[0], widths[0])
         self.levels = levels_of(widths, depth, group, coarsest=halved)
         self.widen = between(widths)

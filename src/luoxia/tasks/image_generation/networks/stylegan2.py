@@ -25,9 +25,9 @@ MEAN_DECAY = 0.995
 """Share of the old mean of w that a batch leaves."""
 
 
-def widths_at(levels: int, width: int, widest: int) -> list[int]:
-    """Channels from the coarsest of ``levels`` + 1 sizes to the finest: halving from ``widest`` to ``width``."""
-    return [min(width << level, widest) for level in range(levels, -1, -1)]
+def widths_at(levels: int, width: int, max_channels: int) -> list[int]:
+    """Channels from the coarsest of ``levels`` + 1 sizes to the finest: halving from ``max_channels`` to ``width``."""
+    return [min(width << level, max_channels) for level in range(levels, -1, -1)]
 
 
 def normalized(z: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Generator(nn.Module):
         shape: Shape,
         width: int = 64,
         *,
-        widest: int = 512,
+        max_channels: int = 512,
         styles: int = 512,
         mapping_layers: int = 8,
         classes: int = 0,
@@ -115,7 +115,7 @@ class Generator(nn.Module):
         super().__init__()
         self.latent, self.classes, self.size = latent, classes, shape[1:]
         levels = halvings(*self.size)
-        widths = widths_at(levels, width, widest)
+        widths = widths_at(levels, width, max_channels)
         self.sizes = [coarse(*self.size, levels)]
         for _ in range(levels):
             self.sizes.append((2 * self.sizes[-1][0], 2 * self.sizes[-1][1]))
@@ -236,7 +236,7 @@ class Discriminator(nn.Module):
         shape: Shape,
         width: int = 64,
         *,
-        widest: int = 512,
+        max_channels: int = 512,
         styles: int = 512,
         mapping_layers: int = 8,
         classes: int = 0,
@@ -244,7 +244,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         levels = math.ceil(math.log2(max(2, min(shape[1:]) / 4)))
-        widths = widths_at(levels, width, widest)[::-1]
+        widths = widths_at(levels, width, max_channels)[::-1]
         last = widths[-1]
         self.from_image = EqualConv(shape[0], widths[0], 1)
         self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in pairwise(widths)))

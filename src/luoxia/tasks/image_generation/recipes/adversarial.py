@@ -56,6 +56,13 @@ class AdversarialRecipe(ImageRecipe):
         "augment": {"colour": "color"},
         "ada_pipe": {"colour": "color"},
     }
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "objective": (
+            "loss", "penalty", "gamma", "penalty_every", "d_steps", "g_update", "d_lr", "clip_weights",
+        ),
+        "augmentation": ("augment", "ada_pipe", "ada_target", "ada_kimg", "augment_p"),
+        "from a trained model": ("init", "freeze_d"),
+    }  # fmt: skip
 
     loss: LossName = Field("nonsaturating", description="the adversarial loss")
     penalty: PenaltyName = Field("none", description="gradient penalty on D")
@@ -182,7 +189,7 @@ class AdversarialRecipe(ImageRecipe):
             "penalties": PENALTIES[self.penalty](value_at(self.gamma, 0.0)),
             "penalty_every": self.penalty_every,
             "gamma": self.gamma if isinstance(self.gamma, Annealed) else None,
-            "course": self.schedule.images,
+            "course": self.schedule.samples,
             "d_steps": self.d_steps,
             "augmentations": tuple(name for name in self.augment if name != "ada"),
             "ada": self._ada() if "ada" in self.augment else None,
@@ -199,7 +206,7 @@ class AdversarialRecipe(ImageRecipe):
             target=self.ada_target,
             samples=1000 * self.ada_kimg,
             fixed=self.augment_p,
-            course=self.schedule.images,
+            course=self.schedule.samples,
         )
 
     def build_generator(self, data: ImageSpec) -> nn.Module:

@@ -15,7 +15,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import (
     PenaltyName,
     gamma_line,
 )
-from luoxia.training.recipe import Average, Optimizer, Schedule
+from luoxia.training.recipe import Average, Optimizer, Presets, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,9 +88,15 @@ class GAN(ImageGAN):
     name: ClassVar[str] = "gan"
     title: ClassVar[str] = "fully connected GAN"
     source: ClassVar[str] = "Goodfellow et al. 2014, arXiv:1406.2661"
-    published: ClassVar[str] = (
-        "loss=minimax g_update=fresh penalty=none dropout=0.5 optimizer=sgd optimizer.momentum=0.5 lr=0.1"
-    )
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 16},
+        "small": {"width": 64},
+        "base": {"width": 128},
+        "goodfellow2014": {
+            "loss": "minimax", "g_update": "fresh", "penalty": "none", "dropout": 0.5, "optimizer.name": "sgd",
+            "optimizer.momentum": 0.5, "lr": 0.1,
+        },
+    }  # fmt: skip
 
     network: NetworkName = "mlp"
     g_update: GUpdateName = "shared"
@@ -109,20 +115,26 @@ class CGAN(GAN):
     name: ClassVar[str] = "cgan"
     title: ClassVar[str] = "conditional GAN"
     source: ClassVar[str] = "Mirza & Osindero 2014, arXiv:1411.1784"
+    presets: ClassVar[Presets] = {size: GAN.presets[size] for size in ("tiny", "small", "base")}
 
     condition: ConditionName = "concat"
 
 
 class DCGAN(ImageGAN):
-    """Convolutions throughout. The defaults are tuned for minutes on a CPU; ``published`` gives the paper's."""
+    """Convolutions throughout. The defaults are for minutes on a CPU; ``preset=radford2015`` gives the paper's."""
 
     name: ClassVar[str] = "dcgan"
     title: ClassVar[str] = "deep convolutional GAN"
     source: ClassVar[str] = "Radford et al. 2015, arXiv:1511.06434"
-    published: ClassVar[str] = (
-        "width=64 latent=100 refine=false batch=128 lr=2e-4 optimizer.betas=0.5,0.999 penalty=none d_norm=batch "
-        "ema.halflife=0 schedule.warmup=0"
-    )
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 16},
+        "small": {"width": 32},
+        "base": {"width": 64, "latent": 100},
+        "radford2015": {
+            "width": 64, "latent": 100, "refine": False, "batch": 128, "lr": 2e-4, "optimizer.betas": (0.5, 0.999),
+            "penalty": "none", "d_norm": "batch", "ema.half_life": 0, "schedule.warmup": 0,
+        },
+    }  # fmt: skip
 
     width: Whole = 32
     latent: Whole = 32  # with 100, handwritten digits are learned markedly slower
@@ -134,7 +146,7 @@ class DCGAN(ImageGAN):
     )
     optimizer: Optimizer = Optimizer(betas=(0.0, 0.99))
     schedule: Schedule = Schedule(warmup=100)  # or D of photos may be dead after its first updates
-    ema: Average = Average(halflife=50_000, ramp=0.1)
+    ema: Average = Average(half_life=50_000, warmup_share=0.1)
     penalty: PenaltyName = "r1"
     gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]
         None,
@@ -160,7 +172,12 @@ class WGAN(ImageGAN):
     name: ClassVar[str] = "wgan"
     title: ClassVar[str] = "Wasserstein GAN with weight clipping"
     source: ClassVar[str] = "Arjovsky et al. 2017, arXiv:1701.07875"
-    published: ClassVar[str] = "width=64 latent=100 lr=5e-5 steps=100000 ema.halflife=0"
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 16},
+        "small": {"width": 32},
+        "base": {"width": 64, "latent": 100},
+        "arjovsky2017": {"width": 64, "latent": 100, "lr": 5e-5, "steps": 100_000, "ema.half_life": 0},
+    }
 
     width: Whole = 32
     latent: Whole = 32
@@ -181,7 +198,14 @@ class WGANGP(ImageGAN):
     name: ClassVar[str] = "wgan-gp"
     title: ClassVar[str] = "Wasserstein GAN with gradient penalty"
     source: ClassVar[str] = "Gulrajani et al. 2017, arXiv:1704.00028"
-    published: ClassVar[str] = "network=resnet width=128 latent=128 lr=2e-4 steps=100000 ema.halflife=0"
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 16},
+        "small": {"width": 24},
+        "base": {"width": 64, "latent": 128},
+        "gulrajani2017": {
+            "network": "resnet", "width": 128, "latent": 128, "lr": 2e-4, "steps": 100_000, "ema.half_life": 0,
+        },
+    }  # fmt: skip
 
     width: Whole = 24
     latent: Whole = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import (
     PenaltyName,
     gamma_line,
 )
-from luoxia.training.recipe import Average, Optimizer, Schedule
+from luoxia.training.recipe import Average, Optimizer, Presets, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,8 +51,8 @@ class Relativistic(AdversarialRecipe):
     sweep_steps: Whole = Field(200, ge=1, description="steps of each training of gamma=sweep")
     latent: Whole = Field(64, ge=1, le=2**16, description="dimensions of z")
     optimizer: Optimizer = Optimizer(betas=(0.0, Annealed(0.9, 0.99)))
-    schedule: Schedule = Schedule(name="cosine", final=0.25, images=50_000)
-    ema: Average = Average(halflife=Annealed(0, 20_000), ramp=0)
+    schedule: Schedule = Schedule(name="cosine", final=0.25, samples=50_000)
+    ema: Average = Average(half_life=Annealed(0, 20_000), warmup_share=0)
 
     def settled(self, data: ImageSpec) -> dict[str, Any]:
         """Γ by rule where it is not a number; trials come before."""
@@ -72,10 +73,10 @@ class Relativistic(AdversarialRecipe):
         return {"gamma": [self._gamma_by_rule(data, factor) for factor in (1 / 16, 1 / 4, 1, 4, 16)]}
 
     def _gamma_by_rule(self, data: ImageSpec, factor: float = 1.0) -> float | Annealed:
-        """Γ, a tenth of it at the end where there is a course to go (schedule.images)."""
+        """Γ, a tenth of it at the end where there is a course to go (schedule.samples)."""
         gamma = factor * gamma_for(data.height, data.width, self.batch)
         start, end = (float(f"{value:.2g}") for value in (gamma, gamma / 10))
-        return Annealed(start, end) if self.schedule.images else start
+        return Annealed(start, end) if self.schedule.samples else start
 
 
 class R3GAN(Relativistic):
@@ -84,15 +85,22 @@ class R3GAN(Relativistic):
     name: ClassVar[str] = "r3gan"
     title: ClassVar[str] = "R3GAN"
     source: ClassVar[str] = "Huang et al. 2024, arXiv:2501.05441"
-    published: ClassVar[str] = (
-        "width=768 widest=768 depth=2 g_update=fresh latent=64 batch=512 lr=2e-4 gamma=0.05..0.005 "
-        "schedule.images=20_000_000 ema.halflife=0..5e6 augment=ada ada_pipe=bgc augment_p=0..0.55 steps=100_000"
-    )
+    renamed: ClassVar[Mapping[str, str]] = {"widest": "max_channels"}
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 8, "max_channels": 64, "group": 8},
+        "small": {"width": 16, "max_channels": 128},
+        "base": {"width": 64, "max_channels": 512},
+        "huang2024-cifar10": {
+            "width": 768, "max_channels": 768, "depth": 2, "g_update": "fresh", "latent": 64, "batch": 512, "lr": 2e-4,
+            "gamma": "0.05..0.005", "schedule.samples": 20_000_000, "ema.half_life": "0..5e6", "augment": "ada",
+            "ada_pipe": "bgc", "augment_p": "0..0.55", "steps": 100_000,
+        },
+    }  # fmt: skip
 
     width: Whole = Field(
         16, ge=1, le=2048, description="channels at the finest level; twice as many at each coarser"
     )
-    widest: Whole = Field(128, ge=1, le=4096, description="most channels of a level")
+    max_channels: Whole = Field(128, ge=1, le=4096, description="most channels of a level")
     depth: Whole = Field(1, ge=1, le=64, description="residual blocks of a level")
     group: Whole = Field(16, ge=1, description="channels of a group in the 3 × 3 convolutions")
     batch: Whole = 16
@@ -113,4 +121,9 @@ class R3GAN(Relativistic):
 
     def _form(self, data: ImageSpec) -> dict[str, int]:
         classes = self._classes(data)
-        return {"widest": self.widest, "depth": self.depth, "group": self.group, "classes": classes}
+        return {
+            "max_channels": self.max_channels,
+            "depth": self.depth,
+            "group": self.group,
+            "classes": classes,
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import (
     PenaltyName,
 )
 from luoxia.tasks.image_generation.recipes.r3gan import gamma_for
-from luoxia.training.recipe import Average, Optimizer
+from luoxia.training.recipe import Average, Optimizer, Presets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,26 +30,36 @@ SMALL = 32
 class StyleGAN2(AdversarialRecipe):
     """A style for every layer. Unset keys follow from the size of the images, as ``auto`` of the public code has it.
 
-    The networks are thinner than the published ones, for minutes on a CPU; ``published`` gives those for CIFAR-10.
+    The networks are thinner than the published ones, for minutes on a CPU; ``preset=karras2020-cifar10``
+    gives those for CIFAR-10.
     """
 
     name: ClassVar[str] = "stylegan2"
     title: ClassVar[str] = "StyleGAN2 with adaptive augmentation"
     source: ClassVar[str] = "Karras et al. 2020, arXiv:1912.04958 and arXiv:2006.06676"
-    published: ClassVar[str] = (
-        "width=512 widest=512 latent=512 styles=512 batch=64 group=32 loss=nonsaturating penalty=r1 penalty_every=16 "
-        "gamma=0.01 ema.halflife=500000 g_update=fresh augment=ada steps=1562500"
-    )
+    renamed: ClassVar[Mapping[str, str]] = {"widest": "max_channels", "group": "minibatch_std_group"}
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 8, "max_channels": 64, "latent": 64, "styles": 64},
+        "small": {"width": 16, "max_channels": 128},
+        "base": {"width": 32, "max_channels": 512, "latent": 512, "styles": 512, "mapping_layers": 8},
+        "karras2020-cifar10": {
+            "width": 512, "max_channels": 512, "latent": 512, "styles": 512, "batch": 64, "minibatch_std_group": 32,
+            "loss": "nonsaturating", "penalty": "r1", "penalty_every": 16, "gamma": 0.01, "ema.half_life": 500_000,
+            "g_update": "fresh", "augment": "ada", "steps": 1_562_500,
+        },
+    }  # fmt: skip
 
     width: Whole = Field(16, ge=1, le=2048, description="channels at the finest level")
-    widest: Whole = Field(128, ge=1, le=4096, description="channels at most: they double at each halving")
+    max_channels: Whole = Field(
+        128, ge=1, le=4096, description="channels at most: they double at each halving"
+    )
     latent: Whole = Field(128, ge=1, le=2**16, description="dimensions of z")
     styles: Whole = Field(128, ge=1, le=2**16, description="dimensions of w")
     mapping_layers: Whole = Field(2, ge=1, le=1024, description="layers from z to w")
     condition: Literal["none", "projection"] = Field(
         "none", description="class labels: none, or embedded in the mapping and projected in D"
     )
-    group: Annotated[Whole | None, Unset] = Field(
+    minibatch_std_group: Annotated[Whole | None, Unset] = Field(
         None, ge=0, description="images whose spread D is shown, a divisor of batch; 4 if unset, 0: none"
     )
     mixing: Annotated[float | None, Unset] = Field(
@@ -86,17 +97,18 @@ class StyleGAN2(AdversarialRecipe):
         batch = self.batch or max(1, min(4096 // pixels, 32))
         found: dict[str, Any] = {
             "batch": batch,
-            "group": 4 if batch % 4 == 0 else 0,
+            "minibatch_std_group": 4 if batch % 4 == 0 else 0,
             "mixing": 0.0 if pixels <= SMALL else 0.9,
             "path_weight": 0.0 if pixels <= SMALL else 2.0,
             "gamma": gamma_for(data.height, data.width, batch),
         }
         found = {key: value for key, value in found.items() if getattr(self, key) is None}
-        if "ema" not in self.model_fields_set:
-            found["ema"] = Average(halflife=10_000 * batch / 32)
-        if self.group and batch % self.group:
+        if not self.is_given("ema"):
+            found["ema"] = Average(half_life=10_000 * batch / 32)
+        if self.minibatch_std_group and batch % self.minibatch_std_group:
             raise UsageError(
-                f"group={self.group} does not divide batch={batch}; choose a divisor, or group=0"
+                f"minibatch_std_group={self.minibatch_std_group} does not divide batch={batch}; choose a divisor, or "
+                "minibatch_std_group=0"
             )
         return found
 
@@ -118,13 +130,13 @@ class StyleGAN2(AdversarialRecipe):
         """Images, labels → logits."""
         from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator
 
-        group = self.model_copy(update=self.settled(data)).group
+        group = self.model_copy(update=self.settled(data)).minibatch_std_group
         return Discriminator(data.shape, group=group or 0, **self._sizes(data))
 
     def _sizes(self, data: ImageSpec) -> dict[str, Any]:
         return {
             "width": self.width,
-            "widest": max(self.widest, self.width),
+            "max_channels": max(self.max_channels, self.width),
             "styles": self.styles,
             "classes": self._classes(data),
         }

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from luoxia.core.values import Unset, Whole
 from luoxia.tasks.image_generation.recipes.r3gan import Relativistic
+from luoxia.training.recipe import Presets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +26,11 @@ class TransformerGAN(Relativistic):
     name: ClassVar[str] = "transformer-gan"
     title: ClassVar[str] = "GAN of two Transformers"
     source: ClassVar[str] = "after Jiang et al. 2021, arXiv:2102.07074"
+    presets: ClassVar[Presets] = {
+        "tiny": {"width": 32, "layers": 2},
+        "small": {"width": 64, "layers": 3},
+        "base": {"width": 256, "layers": 6, "heads": 8},
+    }
 
     width: Whole = Field(64, ge=1, le=4096, description="width of both Transformers")
     layers: Whole = Field(3, ge=1, le=1024, description="layers of each")
