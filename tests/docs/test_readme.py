@@ -128,10 +128,10 @@ def test_losses_penalties_and_findings_are_all_told_of():
 
     recipes = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in recipes for name in [*LOSSES, *PENALTIES])
-    doctor = (ROOT / "src" / "luoxia" / "training" / "doctor.py").read_text(encoding="utf-8")
-    findings = re.findall(r'Finding\(\s*"([^"]+)"', doctor)
+    rules = [file.read_text(encoding="utf-8") for file in (ROOT / "src" / "luoxia").rglob("rules.py")]
+    findings = {name for text in rules for name in re.findall(r'[fF]inding\(\s*"([^"]+)"', text)}
     report = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
-    assert findings
+    assert len(findings) == 9
     assert all(f"| {name} |" in report for name in findings)
 
 

@@ -5,19 +5,19 @@ import sys
 import pytest
 
 from luoxia.core.errors import LuoxiaError
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import Measurement, Score
 
 SIGNATURE = {"extractor": "self", "fakes": 5000, "seed": 0}
 
 
 def score(value=12.3, **changes):
-    values = {"low": 11.8, "high": 12.9, "floor": 0.9, "heading": "authenticity", "signature": SIGNATURE}
+    values = {"low": 11.8, "high": 12.9, "reference": 0.9, "heading": "authenticity", "signature": SIGNATURE}
     return Score(changes.pop("name", "FD-self"), value, **(values | changes))
 
 
-def test_text_shows_interval_and_floor():
-    assert str(score()) == "FD-self 12.3 [11.8, 12.9] (floor 0.9)"
-    assert str(score(low=None, high=None, floor=None)) == "FD-self 12.3"
+def test_text_shows_interval_and_reference():
+    assert str(score()) == "FD-self 12.3 [11.8, 12.9] (reference 0.9)"
+    assert str(score(low=None, high=None, reference=None)) == "FD-self 12.3"
 
 
 def test_json_round_trip():
@@ -42,3 +42,36 @@ def test_unknown_heading_is_refused():
 def test_the_package_imports_neither_torch_nor_numpy():
     code = "import sys, luoxia.metrics; assert not {'torch', 'numpy'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_record_of_before_is_read_with_its_meaning():
+    old = {
+        "name": "neighbour ratio",
+        "value": 1.0,
+        "low": None,
+        "high": None,
+        "floor": 0.5,
+        "heading": "creativity",
+    }
+    found = Score.from_dict(old | {"signature": {"floor": "chance"}})
+    assert (found.name, found.reference, found.signature) == (
+        "nn distance ratio",
+        0.5,
+        {"reference": "chance"},
+    )
+    assert "a copy" in found.meaning and found.better == ""
+    assert Score.from_dict(old | {"name": "memorised", "signature": {}}).better == "lower"
+    assert Score.from_dict(old | {"name": "something new", "signature": {}}).meaning == ""
+
+
+def test_every_record_has_what_others_read():
+    record = score(meaning="How far.", better="lower").as_dict()
+    assert {"name", "value", "low", "high", "reference", "heading", "signature"} <= record.keys()
+    assert (record["meaning"], record["better"]) == ("How far.", "lower")
+
+
+def test_a_notebook_shows_scores_as_an_escaped_table():
+    evil = "<script>alert(1)</script>'\""
+    table = Measurement([score(name=evil, meaning=evil), score(low=None, reference=None)])._repr_html_()
+    assert "<script>" not in table and table.count("&lt;script&gt;") == 2 and evil not in table
+    assert "11.8 – 12.9" in table and score()._repr_html_().count("<tr>") == 2

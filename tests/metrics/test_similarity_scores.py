@@ -22,7 +22,7 @@ def test_correlations_are_scipys(scores):
     assert rank.value == pytest.approx(scipy.stats.spearmanr(*scores).statistic)
     assert linear.value == pytest.approx(scipy.stats.pearsonr(*scores).statistic)
     for score in (rank, linear):
-        assert score.low < score.value < score.high and score.floor == 0
+        assert score.low < score.value < score.high and score.reference == 0
     assert measure_similarity(*scores) == [rank, linear]
 
 
@@ -59,15 +59,15 @@ def test_retrieval_by_a_loop(monkeypatch):
     first, reciprocal = measure_retrieval(queries, answers)
     assert first.value == pytest.approx(np.mean([rank == 1 for rank in expected]))
     assert reciprocal.value == pytest.approx(np.mean([1 / rank for rank in expected]))
-    assert first.floor == 1 / 40
-    assert reciprocal.floor == pytest.approx(sum(1 / i for i in range(1, 41)) / 40)
+    assert first.reference == 1 / 40
+    assert reciprocal.reference == pytest.approx(sum(1 / i for i in range(1, 41)) / 40)
 
 
 def test_equal_embeddings_earn_what_chance_does():
     same = np.ones((300, 4), np.float32)
     first, reciprocal = measure_retrieval(same, same)
-    assert first.low <= first.floor <= first.high
-    assert reciprocal.low <= reciprocal.floor <= reciprocal.high
+    assert first.low <= first.reference <= first.high
+    assert reciprocal.low <= reciprocal.reference <= reciprocal.high
     perfect, _ = measure_retrieval(np.eye(9), 3 * np.eye(9))
     assert perfect.value == 1
 

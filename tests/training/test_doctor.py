@@ -1,14 +1,17 @@
 """The doctor's rules on synthetic logs: each illness is named, and nothing else; health is left alone."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 
 from luoxia.media.image.images import ImageSpec
+from luoxia.registry import task_of
 from luoxia.tasks.menu import RECIPES, find
-from luoxia.training.doctor import PATIENCE, YOUNG, Doctor
+from luoxia.training.doctor import PATIENCE, YOUNG, Chart, Doctor, Finding, Rule, Watched
 from luoxia.training.recipe import Illness, Optimizer
+from luoxia.training.rules import RULES
 
 GROWN = 800
 """A step by which no rule waits any more."""
@@ -41,8 +44,19 @@ def hear(doctor: Doctor, *logs: dict[str, Any], start: int = GROWN) -> list[str]
     return found
 
 
+def doctor_of(recipe: Any, roles: dict[str, Any] | None = None) -> Doctor:
+    """The one who looks after a run of the recipe."""
+    return Doctor(recipe, [*RULES, *task_of(recipe).rules], roles)
+
+
 def doctor(**settings: Any) -> Doctor:
-    return Doctor(find("dcgan").from_settings({"gamma": 0.1, "lr": 2.5e-3, **settings}))
+    return doctor_of(find("dcgan").from_settings({"gamma": 0.1, "lr": 2.5e-3, **settings}))
+
+
+def scored(
+    patient: Doctor, step: int, distance: float, reference: float, classes: Any, *name: str
+) -> list[Finding]:
+    return patient.observe_score(Watched(step, distance, reference, classes, *name))
 
 
 def test_health_is_left_alone() -> None:
@@ -90,7 +104,7 @@ def test_what_only_restrains_a_network_may_vanish(name: str) -> None:
     roles = {phase.name: phase.role for phase in objective.phases()}
     assert set(roles.values()) == {"model", "critic", "regularizer"}
     for phase, role in roles.items():
-        patient = Doctor(recipe, roles)
+        patient = doctor_of(recipe, roles)
         hear(patient, *[log(dict.fromkeys(roles, 1.0))] * 6)
         later = log(dict.fromkeys(roles, 1.0) | {phase: 1e-9})
         found = hear(patient, *[later] * PATIENCE, start=1000)
@@ -119,10 +133,9 @@ def test_scores_of_another_kind_are_not_compared() -> None:
     """Such as those of the first rows, which older versions took, with those of rows from everywhere."""
     patient = doctor()
     for step in range(6):
-        assert patient.observe_scores(100 * step, 1.0 + step, 0.0, {}, "bits per byte")[1:] == []
+        assert scored(patient, 100 * step, 1.0 + step, 0.0, {}, "bits per byte")[1:] == []
     later = [
-        patient.observe_scores(1000 + step, 9.0, 0.0, {}, "bits per byte of all held-out text")
-        for step in range(8)
+        scored(patient, 1000 + step, 9.0, 0.0, {}, "bits per byte of all held-out text") for step in range(8)
     ]
     assert later == [[]] * 8
 
@@ -143,7 +156,7 @@ def test_non_finite_gradients_are_named_at_once() -> None:
 
 
 def test_unbounded_critics_are_not_judged_by_the_sign() -> None:
-    patient = Doctor(find("wgan").from_settings({}))
+    patient = doctor_of(find("wgan").from_settings({}))
     assert hear(patient, *[log(real_sign=1.0, fake_sign=-1.0)] * 10) == []
 
 
@@ -151,17 +164,17 @@ def test_missing_classes_and_a_stalled_score_are_named() -> None:
     even = {str(c): 0.1 for c in range(10)}
     collapsed = {str(c): 1.0 if c == 1 else 0.0 for c in range(10)}
     patient = doctor()
-    assert patient.observe_scores(1000, 50.0, 0.1, collapsed) == [], "the first score may be poor"
-    assert [f.name for f in patient.observe_scores(1500, 50.0, 0.1, collapsed)] == ["missing classes"]
+    assert scored(patient, 1000, 50.0, 0.1, collapsed) == [], "the first score may be poor"
+    assert [f.name for f in scored(patient, 1500, 50.0, 0.1, collapsed)] == ["missing classes"]
     patient = doctor(steps=6000)
-    young = [f for step in (500, 1000, 1500) for f in patient.observe_scores(step, 50.0, 0.1, collapsed)]
-    assert young == [] and patient.observe_scores(2000, 50.0, 0.1, collapsed)
+    young = [f for step in (500, 1000, 1500) for f in scored(patient, step, 50.0, 0.1, collapsed)]
+    assert young == [] and scored(patient, 2000, 50.0, 0.1, collapsed)
     patient = doctor()
     distances = [9.0, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0]
-    found = [f.name for i, d in enumerate(distances) for f in patient.observe_scores(100 * i, d, 0.1, even)]
+    found = [f.name for i, d in enumerate(distances) for f in scored(patient, 100 * i, d, 0.1, even)]
     assert found == ["stalled score"]
     patient = doctor()
-    assert [f for i in range(20) for f in patient.observe_scores(100 * i, 20.0 / (i + 1), 0.1, even)] == []
+    assert [f for i in range(20) for f in scored(patient, 100 * i, 20.0 / (i + 1), 0.1, even)] == []
 
 
 def test_advice_does_not_ask_for_what_is_set() -> None:
@@ -187,13 +200,13 @@ def test_a_language_model_that_recites_is_named() -> None:
             "statistics": {"train_nll": train, "heldout_nll": heldout},
         }
 
-    patient = Doctor(find("gpt").from_settings({}))
+    patient = doctor_of(find("gpt").from_settings({}))
     assert hear(patient, *[line(2.0 - 0.1 * n, 2.1 - 0.05 * n) for n in range(8)]) == []
     assert hear(patient, *[line(0.8, 2.4)] * 2 * PATIENCE, start=2000) == ["overfitting"]
 
 
 def test_advice_to_a_language_model_is_not_of_discriminators() -> None:
-    patient = Doctor(find("gpt").from_settings({}))
+    patient = doctor_of(find("gpt").from_settings({}))
     line = {"gradients": {"prediction": 1.0}, "skipped": 0.0, "statistics": {}}
     hear(patient, *[line] * 6)
     found = [
@@ -207,7 +220,7 @@ def test_advice_to_a_language_model_is_not_of_discriminators() -> None:
 
 def test_a_model_of_text_overfits_when_what_is_held_out_costs_more_and_more() -> None:
     def judge(best: float, late: float, seen: float) -> list[str]:
-        patient = Doctor(find("classify-text").from_settings({}))
+        patient = doctor_of(find("classify-text").from_settings({}))
         early = [log({"classification": 1.0}, train_nll=best, heldout_nll=best)] * PATIENCE
         return hear(
             patient, *early, *[log({"classification": 1.0}, train_nll=seen, heldout_nll=late)] * PATIENCE
@@ -221,7 +234,7 @@ def test_a_model_of_text_overfits_when_what_is_held_out_costs_more_and_more() ->
 
 @pytest.mark.parametrize("name", ["cyclegan", "cut"])
 def test_advice_to_translators_names_their_own_keys(name):
-    patient = Doctor(find(name).from_settings({}))
+    patient = doctor_of(find(name).from_settings({}))
     ill = {"real_logit": 1.0, "fake_logit": -1.0, "real_sign": 1.0, "fake_sign": -1.0, "diversity": 0.1}
     ill |= {"train_logit": 1.0, "heldout_logit": -1.0}
     weak = ill | {"real_logit": -2.0, "fake_logit": 2.0, "real_sign": 0.0, "fake_sign": 0.0}
@@ -233,15 +246,34 @@ def test_advice_to_translators_names_their_own_keys(name):
             "skipped": 0.0,
         }
         found += patient.observe_log(GROWN + 50 * step, log)
-    found += patient.observe_scores(4000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + patient.observe_scores(
-        4050, 5.0, 1.0, {"x": 1.0, "y": 0.0}
+    found += scored(patient, 4000, 5.0, 1.0, {"x": 1.0, "y": 0.0}) + scored(
+        patient, 4050, 5.0, 1.0, {"x": 1.0, "y": 0.0}
     )
     assert {f.name for f in found} >= {
         "mode collapse", "strong discriminator", "overfitting", "weak discriminator", "exploding gradients",
         "vanishing gradients", "missing classes",
     }  # fmt: skip
-    keys = type(patient.recipe).model_fields
+    keys = type(patient.chart.recipe).model_fields
     assert {f.key for f in found} <= keys.keys()
     assert not any(
         word in f.advice for f in found for word in ("penalty", "gamma", "dropout", "augment", "d_steps")
     )
+
+
+def test_a_rule_of_ones_own_is_asked_like_all_others() -> None:
+    class Bored(Rule):
+        def __init__(self, chart: Chart) -> None:
+            super().__init__(chart)
+            self.looks = 0
+
+        def judge_log(self) -> Iterator[Finding]:
+            self.looks += 1
+            if min(self.chart.recent("loops")) > 3:
+                yield Finding("boredom", "warning", f"{self.looks} looks", "Go on", "steps")
+
+    def line(loops: float) -> dict[str, Any]:
+        return {"gradients": {}, "skipped": 0.0, "statistics": {"loops": loops}}
+
+    recipe = find("dcgan").from_settings({})
+    assert hear(Doctor(recipe, [Bored]), *[line(1.0)] * PATIENCE, *[line(5.0)] * PATIENCE) == ["boredom"]
+    assert hear(Doctor(recipe), *[log(diversity=0.1)] * 8) == [], "no rules, no findings"

@@ -101,13 +101,13 @@ def print_scores(measurement: Any) -> None:
             s.name,
             _short(s.value),
             f"{_short(s.low)} … {_short(s.high)}" if s.low is not None else "",
-            _short(s.floor),
+            _short(s.reference),
         )
         for s in measurement.scores
     ]
-    trivial = all("floor" in s.signature for s in measurement.scores)  # chance, or always the same answer
-    floor = "floor" if trivial else "real against real"
-    print_table(("heading", "score", "value", "95% interval", floor), rows)
+    trivial = all("reference" in s.signature for s in measurement.scores)  # chance, or always the same answer
+    reference = "reference" if trivial else "real against real"
+    print_table(("heading", "score", "value", "95% interval", reference), rows)
     signature = dict(measurement.scores[0].signature)
     say("signature: " + ", ".join(f"{key} {value}" for key, value in signature.items()))
 

@@ -12,11 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Estimate, share
 from luoxia.metrics.resampling import DRAWS, bootstrap, percentiles
-from luoxia.metrics.score import Score, Scores
+from luoxia.metrics.score import HIGHER, LOWER, Score, Scores
 
 VERSION = 1  # raise it whenever a metric's value would change
 BINS = 15  # of confidence, Guo et al.'s
-CALIBRATED = 100  # draws of a calibrated classifier, for the floor
+CALIBRATED = 100  # draws of a calibrated classifier, for the reference
+
+MEANINGS = {
+    "accuracy": HIGHER("Share of samples that the classifier puts into the right class."),
+    "macro F1": HIGHER("F1 of all classes on average, rare ones counting as much as frequent ones."),
+    "F1": HIGHER("Harmonic mean of precision and recall for this class."),
+    "calibration error": LOWER("How far the probabilities are from the share of answers that are right."),
+}
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -51,7 +58,7 @@ def measure_classification(
 ) -> Classification:
     """Score predictions: accuracy, macro F1, F1 of each class and, from probabilities, the calibration error.
 
-    A floor is a trivial classifier's: for accuracy and macro F1 one that always answers the commonest class, for
+    The reference is a trivial classifier's: for accuracy and macro F1 one that always answers the commonest class, for
     a class's F1 one that always answers it, for the calibration error one that is calibrated perfectly.
 
     Args:
@@ -79,14 +86,22 @@ def measure_classification(
         "version": VERSION,
     }
     scores = [
-        Score(name, *estimate, floor, "plausibility", {**signature, "floor": "constant answer"})
-        for name, estimate, floor in _matrix_scores(matrix, classes, seed, draws)
+        Score(
+            name,
+            *estimate,
+            trivial,
+            "plausibility",
+            {**signature, "reference": "constant answer"},
+            *MEANINGS.get(name, MEANINGS["F1"]),
+        )
+        for name, estimate, trivial in _matrix_scores(matrix, classes, seed, draws)
     ]
     if probabilities is not None:
         sure = _confidence(probabilities, found, len(classes))
-        error, floor = _calibration(sure, found == wanted, seed, draws)
-        calibrated = {**signature, "bins": BINS, "floor": "calibrated"}
-        scores.append(Score("calibration error", *error, floor, "plausibility", calibrated))
+        error, perfect = _calibration(sure, found == wanted, seed, draws)
+        calibrated = {**signature, "bins": BINS, "reference": "calibrated"}
+        told = MEANINGS["calibration error"]
+        scores.append(Score("calibration error", *error, perfect, "plausibility", calibrated, *told))
     return Classification(scores, matrix, tuple(classes))
 
 
@@ -125,7 +140,7 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BIN
 def _matrix_scores(
     matrix: Ints, classes: Sequence[str], seed: int, draws: int
 ) -> list[tuple[str, Estimate, float]]:
-    """Name, estimate and floor of what the confusion matrix says.
+    """Name, estimate and reference of what the confusion matrix says.
 
     Drawing n items again draws the matrix from a multinomial, so the bootstrap needs no items.
     """
@@ -150,7 +165,7 @@ def _matrix_scores(
 
 
 def _calibration(sure: Floats, correct: NDArray[np.bool_], seed: int, draws: int) -> tuple[Estimate, float]:
-    """Calibration error and its floor: the mean error where p(correct) is the confidence."""
+    """Calibration error and its reference: the mean error where p(correct) is the confidence."""
     places, gaps = _bin(sure, BINS), correct - sure
     estimate = bootstrap(
         lambda rows: [_error(places[row], gaps[row], BINS) for row in rows], len(sure), draws=draws, seed=seed

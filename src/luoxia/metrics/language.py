@@ -16,11 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Estimate
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import LOWER, Score
 
 VERSION = 1  # raise it whenever a metric's value would change
 ROUND_OFF = 1e-2  # a negative log likelihood below minus this is no round-off of half precision
 LARGEST = 709.0  # exp of more overflows
+NATS = LOWER("Surprise at a token of held-out text, in nats. It compares models of one tokenizer only.")
+PERPLEXITY = LOWER(
+    "Among how many equally likely tokens the model is torn, on average: e to the nats per token."
+)
+BITS = LOWER("Bits that a byte of held-out text costs. It compares models of any tokenizer.")
 
 Floats = NDArray[np.float64]
 
@@ -67,9 +72,9 @@ def measure_language(
 
     nats, bits = ratio(tokens), _each(ratio(sizes), lambda x: x / math.log(2))
     return [
-        Score("nats per token", *nats, None, "authenticity", by_token),
-        Score("perplexity", *_each(nats, _exp), None, "authenticity", by_token),
-        Score("bits per byte", *bits, None, "authenticity", shared),
+        Score("nats per token", *nats, None, "authenticity", by_token, *NATS),
+        Score("perplexity", *_each(nats, _exp), None, "authenticity", by_token, *PERPLEXITY),
+        Score("bits per byte", *bits, None, "authenticity", shared, *BITS),
     ]
 
 

@@ -10,11 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from luoxia.core.errors import LuoxiaError
 from luoxia.metrics.intervals import Z95, Estimate, share
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import HIGHER, Score
 
 VERSION = 1  # raise it whenever a metric's value would change
 TIED = 1e-6  # cosines closer than this are equal to within float32 embeddings
 CHUNK_ELEMENTS = 1 << 22  # similarities held at once: 32 MiB
+SPEARMAN = HIGHER("Agreement of the order of similarities with people's, -1 to 1.")
+PEARSON = HIGHER("Agreement of similarities with people's along a line, -1 to 1.")
+RETRIEVAL = HIGHER("Share of examples whose counterpart is the nearest of all.")
+MRR = HIGHER("Mean of 1 / rank of the counterpart among all, the nearest first.")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,14 +29,14 @@ def measure_similarity(
 ) -> list[Score]:
     """Score predicted similarities (n,) against people's (n,): Spearman's and Pearson's correlation.
 
-    The floor is chance, 0. ``data`` names the pairs in the signature; ``seed`` and ``draws`` are the
+    The reference is chance, 0. ``data`` names the pairs in the signature; ``seed`` and ``draws`` are the
     bootstrap's. Fewer than three pairs, lengths that differ, values that are not finite, or all equal on one
     side raise LuoxiaError.
     """
     x, y = _scores(predicted, "predicted"), _scores(gold, "gold")
     if len(x) != len(y):
         raise LuoxiaError(f"{len(x)} predictions do not pair with {len(y)} gold scores: give one for each")
-    signature: dict[str, str | int | float] = {"data": data, "pairs": len(x), "floor": "chance"}
+    signature: dict[str, str | int | float] = {"data": data, "pairs": len(x), "reference": "chance"}
     drawn = {**signature, "seed": seed, "draws": draws, "version": VERSION}
 
     def of_draws(rows: Indices) -> Floats:
@@ -40,8 +44,8 @@ def measure_similarity(
 
     linear = bootstrap(of_draws, len(x), draws=draws, seed=seed)
     return [
-        Score("Spearman", *spearman(x, y), 0.0, "plausibility", {**signature, "version": VERSION}),
-        Score("Pearson", *linear, 0.0, "plausibility", drawn),
+        Score("Spearman", *spearman(x, y), 0.0, "plausibility", {**signature, "version": VERSION}, *SPEARMAN),
+        Score("Pearson", *linear, 0.0, "plausibility", drawn, *PEARSON),
     ]
 
 
@@ -77,7 +81,7 @@ def measure_retrieval(
 ) -> list[Score]:
     """Score paired embeddings, (n, d) and (n, d): is answer i the nearest to query i, by cosine, among all n?
 
-    retrieval@1 is the share for which it is, MRR the mean of 1 / rank. The floor is chance: 1/n, and H_n/n
+    retrieval@1 is the share for which it is, MRR the mean of 1 / rank. The reference is chance: 1/n, and H_n/n
     for H_n = 1 + 1/2 + … + 1/n. Fewer than two pairs, shapes that differ, or an embedding that is zero or
     not finite raise LuoxiaError.
     """
@@ -87,15 +91,15 @@ def measure_retrieval(
         "data": data,
         "pairs": n,
         "similarity": "cosine",
-        "floor": "chance",
+        "reference": "chance",
         "seed": seed,
         "version": VERSION,
     }
     mean = bootstrap(lambda rows: inverse[rows].mean(1), n, draws=draws, seed=seed)
     chance = float((1 / np.arange(1, n + 1)).sum() / n)
     return [
-        Score("retrieval@1", *share(ranks == 1), 1 / n, "plausibility", signature),
-        Score("MRR", *mean, chance, "plausibility", {**signature, "draws": draws}),
+        Score("retrieval@1", *share(ranks == 1), 1 / n, "plausibility", signature, *RETRIEVAL),
+        Score("MRR", *mean, chance, "plausibility", {**signature, "draws": draws}, *MRR),
     ]
 
 

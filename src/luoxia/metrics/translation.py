@@ -19,7 +19,7 @@ from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
 from luoxia.metrics.intervals import Estimate, share
 from luoxia.metrics.ngrams import HAN, SPACELESS
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import HIGHER, LOWER, Score
 
 if TYPE_CHECKING:
     from sacrebleu import BLEU
@@ -29,6 +29,12 @@ BY_LANGUAGE = {"zh": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char
 LENGTHS = (10, 20, 30, 50)  # reference tokens up to which a bucket reaches
 CHARACTERS = 6  # chrF's longest n-gram
 BETA = 2  # chrF's weight of recall
+BLEU_MEANING = HIGHER("Words and phrases shared with a person's translation, 0 to 100.")
+CHRF_MEANING = HIGHER("Characters and their sequences shared with a person's translation, 0 to 100.")
+EMPTY = LOWER("Share of translations without a word.")
+REPEATED = LOWER(
+    "Share of translations that stand for other sentences, too, which a person translates otherwise."
+)
 
 Counts = NDArray[np.int64]
 
@@ -42,7 +48,7 @@ def measure_translation(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> list[Score]:
-    """Score translations (n) against one reference each (n): BLEU, chrF, BLEU by length, share of empty ones.
+    """Score translations (n) against one reference each (n): BLEU, chrF, BLEU by length, empty and repeated ones.
 
     Args:
         hypotheses: the system's translations, detokenized.
@@ -68,7 +74,8 @@ def measure_translation(
 
     def score(name: str, value: Estimate, sacrebleu: str, sentences: int = len(references)) -> Score:
         signature = {"sacrebleu": sacrebleu, "sentences": sentences, **shared}
-        return Score(name, *value, None, "authenticity", signature)
+        told = CHRF_MEANING if name == "chrF" else BLEU_MEANING
+        return Score(name, *value, None, "authenticity", signature, *told)
 
     def interval(rows: Counts, value: Callable[[Counts], float]) -> Estimate:
         return bootstrap(lambda drawn: _each(rows, drawn, value), len(rows), draws=draws, seed=seed)
@@ -81,13 +88,23 @@ def measure_translation(
             for bounds, chosen in _buckets(rows[:, 1])
         ),
         _empty(hypotheses),
+        _repeated(hypotheses, references),
     ]
 
 
 def _empty(hypotheses: Sequence[str]) -> Score:
     """Score the share of empty translations."""
     empty = share([not hypothesis.strip() for hypothesis in hypotheses])
-    return Score("empty", *empty, 0.0, "plausibility", {"sentences": len(hypotheses)})
+    return Score("empty", *empty, 0.0, "plausibility", {"sentences": len(hypotheses)}, *EMPTY)
+
+
+def _repeated(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Score the share of translations that other sentences got as well, which are not one sentence to a person."""
+    known: dict[str, set[str]] = {}
+    for hypothesis, reference in zip(hypotheses, references, strict=True):
+        known.setdefault(hypothesis.strip(), set()).add(reference.strip())
+    repeated = share([len(known[hypothesis.strip()]) > 1 for hypothesis in hypotheses])
+    return Score("repeated", *repeated, 0.0, "creativity", {"sentences": len(hypotheses)}, *REPEATED)
 
 
 def tokenizer_for(references: Sequence[str], target: str = "") -> str:

@@ -73,7 +73,9 @@ class Watched(TypedDict):
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
     distance: Number
-    floor: Number
+    reference: NotRequired[Number]
+    floor: NotRequired[Number]
+    """What 0.1.0 called the reference."""
     name: NotRequired[str]
 
 
@@ -85,9 +87,13 @@ class ScoreRecord(TypedDict):
     value: Number
     low: NotRequired[Number]
     high: NotRequired[Number]
+    reference: NotRequired[Number]
     floor: NotRequired[Number]
+    """What 0.1.0 called the reference."""
     heading: NotRequired[Literal["authenticity", "plausibility", "creativity"]]
     signature: NotRequired[dict[str, str | int | float]]
+    meaning: NotRequired[str]
+    better: NotRequired[Literal["lower", "higher", ""]]
 
 
 class Scores(Line):

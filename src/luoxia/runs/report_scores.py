@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from luoxia.metrics.score import RENAMED
 from luoxia.runs.charts import sparkline
 from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number
 from luoxia.runs.report_words import HEADINGS, KEY_SCORES, TEXT_HEADINGS, escape, family, meaning, spell
@@ -27,7 +28,8 @@ class ReadScore:
     @property
     def floor_name(self) -> str:
         """What the floor is: "real against real", "chance", "constant answer"."""
-        told = mapping(self.signature).get("floor")
+        signature = mapping(self.signature)
+        told = signature.get("reference", signature.get("floor"))  # as 0.1.0 called it
         return told if isinstance(told, str) and told else REAL
 
 
@@ -54,7 +56,8 @@ def comparable(record: RunRecord) -> dict[str, list[ReadScore]]:
 
 
 def _read(raw: Line, step: float) -> ReadScore:
-    value, low, high, floor = (number(raw.get(key)) for key in ("value", "low", "high", "floor"))
+    raw = {RENAMED.get(key, key): value for key, value in raw.items()}
+    value, low, high, floor = (number(raw.get(key)) for key in ("value", "low", "high", "reference"))
     heading = str(raw.get("heading") or "other")
     return ReadScore(str(raw["name"]), step, value, low, high, floor, heading, raw.get("signature"))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from luoxia.runs.run import Run
     from luoxia.tasks.record import ModelRecord
     from luoxia.training.distributed import World
+    from luoxia.training.doctor import Rule
     from luoxia.training.stage import Stage
 
 
@@ -69,6 +70,8 @@ class Task:
     """What its recipes are, and what a recipe of one's own must be a subclass of."""
     stage_names: ClassVar[tuple[str, ...]] = ()
     """MODULE:CLASS of each stage, in order."""
+    rules: ClassVar[tuple[type[Rule], ...]] = ()
+    """What the doctor looks for besides what ails every training."""
     capabilities: ClassVar[Mapping[str, Capability]] = {}
     """Verb → what it asks."""
     quantizes: ClassVar[bool] = False

@@ -14,7 +14,7 @@ import torch
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.runs.run import Run
-from luoxia.training.doctor import Doctor, Finding
+from luoxia.training.doctor import Doctor, Finding, Watched
 from luoxia.training.objective import BatchLike, Rng, hashed
 from luoxia.training.recipe import Recipe
 from luoxia.training.stopping import SignalHandler, StopRequested
@@ -28,7 +28,7 @@ class QuickScore:
 
     records: list[dict[str, Any]]
     distance: float
-    floor: float
+    reference: float
     classes: dict[str, float]
     name: str = "Fréchet distance"
 
@@ -42,7 +42,7 @@ class QuickScore:
     @property
     def watched(self) -> dict[str, Any]:
         """What the doctor watches, for the log, so that a resumed run's doctor knows it."""
-        return {"distance": self.distance, "floor": self.floor, "name": self.name}
+        return {"distance": self.distance, "reference": self.reference, "name": self.name}
 
 
 @dataclass
@@ -193,7 +193,9 @@ class Loop:
                 self.run.append(
                     "score", self.step, seconds, scores=score.records, final=False, watched=score.watched
                 )
-            self._report(self.doctor.observe_scores(self.step, classes=score.classes, **score.watched))
+            self._report(
+                self.doctor.observe_score(Watched(self.step, classes=score.classes, **score.watched))
+            )
 
     @contextlib.contextmanager
     def _maintenance(self) -> Iterator[None]:

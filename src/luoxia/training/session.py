@@ -20,6 +20,7 @@ from luoxia.core.names import readable
 from luoxia.core.regular import open_regular
 from luoxia.core.sections import flatten
 from luoxia.core.tensors import store
+from luoxia.metrics.score import RENAMED
 from luoxia.runs.display import Display
 from luoxia.runs.report import write_report
 from luoxia.runs.run import FORMAT, Run, with_nan
@@ -27,7 +28,7 @@ from luoxia.runs.trackers import open_tracker
 from luoxia.training.checkpoint import load_latest
 from luoxia.training.determinism import deterministic, wants_determinism
 from luoxia.training.distributed import World
-from luoxia.training.doctor import Doctor
+from luoxia.training.doctor import Doctor, Watched
 from luoxia.training.hardware import (
     capability,
     choose_precision,
@@ -37,6 +38,7 @@ from luoxia.training.hardware import (
     versions,
 )
 from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
+from luoxia.training.rules import RULES
 from luoxia.training.stage import Context, Stage, Trainable, shares
 from luoxia.training.stopping import SignalHandler
 from luoxia.training.trainer import Trainer
@@ -229,14 +231,16 @@ class Session:
 
     def _doctor(self) -> Doctor:
         """A doctor who knows the stage's past."""
-        doctor = Doctor(self.context.recipe, {phase.name: phase.role for phase in self.trainer.phases})
+        roles = {phase.name: phase.role for phase in self.trainer.phases}
+        doctor = Doctor(self.context.recipe, [*RULES, *self.task.rules], roles)
         for record in self.run.records() if self.world.main else ():
             if record.get("stage", self.run.stage) != self.run.stage:
                 continue
             if record["kind"] == "log" and {"gradients", "skipped", "statistics"} <= record.keys():
                 doctor.observe_log(record["step"], with_nan(record))
             elif record["kind"] == "score" and "watched" in record:
-                doctor.observe_scores(record["step"], classes={}, **with_nan(record["watched"]))
+                watched = {RENAMED.get(key, key): value for key, value in record["watched"].items()}
+                doctor.observe_score(Watched(record["step"], **with_nan(watched)))
         return doctor
 
     def _showing(self) -> contextlib.AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from luoxia import __version__
 from luoxia.provenance.label import Label
 from luoxia.runs.run import Run
 from luoxia.training.distributed import World
+from luoxia.training.doctor import Rule
 from luoxia.training.loop import QuickScore
 from luoxia.training.objective import BatchLike, Objective, Phase, Rng
 from luoxia.training.trainer import Trainer
@@ -193,6 +194,7 @@ class Trainable(Protocol):
     inputs: ClassVar[tuple[str, ...]]
     output: ClassVar[str]
     unit: ClassVar[str]
+    rules: ClassVar[tuple[type[Rule], ...]]
 
     def stages(self, recipe: Any) -> tuple[type[Stage], ...]:
         """In order."""

@@ -56,9 +56,9 @@ def test_real_texts_score_about_their_floors(real):
     found = by_name(measure_texts(fake, training, heldout))
     assert found["two-sample accuracy"].value == pytest.approx(0.5, abs=0.1)
     for name in ("trigram divergence", "distinct-1", "distinct-2", "distinct-3", "known words"):
-        assert found[name].value == pytest.approx(found[name].floor, rel=0.1), name
+        assert found[name].value == pytest.approx(found[name].reference, rel=0.1), name
     for name in ("repetition", "self-BLEU", "overlap"):
-        assert found[name].value == pytest.approx(found[name].floor, rel=0.5, abs=0.05), name
+        assert found[name].value == pytest.approx(found[name].reference, rel=0.5, abs=0.05), name
     assert found["valid text"].value == 1
     assert {score.heading for score in found.values()} == {"authenticity", "plausibility", "creativity"}
     for score in found.values():
@@ -69,9 +69,9 @@ def test_a_markov_chain_is_told_from_text(real):
     training, heldout, _ = real
     found = by_name(measure_texts(chain(training, 150), training, heldout))
     assert found["two-sample accuracy"].low > 0.7
-    assert found["two-sample accuracy"].floor == pytest.approx(0.5, abs=0.1)
-    assert found["known words"].high < found["known words"].floor
-    assert found["overlap"].value < found["overlap"].floor and found["copied"].value < 0.05
+    assert found["two-sample accuracy"].reference == pytest.approx(0.5, abs=0.1)
+    assert found["known words"].high < found["known words"].reference
+    assert found["overlap"].value < found["overlap"].reference and found["copied"].value < 0.05
 
 
 def test_trigrams_tell_shuffled_text_and_not_a_chain_that_keeps_them(real):
@@ -90,13 +90,13 @@ def test_copies_repeats_and_broken_bytes_are_seen(real):
     poem, line = "落霞與孤鶩齊飛秋水共長天一色。", "落霞與孤鶩齊飛秋水共長天一色，"
     poems = by_name(measure_texts([poem, "甲"], [line, "新詩"], ["雲", "雨"], whole=True))
     assert poems["copied"].value == 0.5  # all of it but a mark, short as it is
-    assert copies["copied"].floor < 0.3
+    assert copies["copied"].reference < 0.3
     repeats = by_name(measure_texts(["the king is dead " * 7] * 100, training, heldout))
     assert repeats["self-BLEU"].value == pytest.approx(1)
     assert repeats["repetition"].value > 0.8
-    assert repeats["distinct-2"].value < repeats["distinct-2"].floor / 10
+    assert repeats["distinct-2"].value < repeats["distinct-2"].reference / 10
     broken = by_name(measure_texts([text + "\ufffd" for text in heldout[:60]], training, heldout))
-    assert broken["valid text"].value == 0 and broken["valid text"].floor == 1
+    assert broken["valid text"].value == 0 and broken["valid text"].reference == 1
 
 
 def test_measuring_twice_gives_the_same_json(real):

@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.media.image.extractors.base import Extractor
+from luoxia.media.image.meanings import MEANINGS
 from luoxia.metrics import classes as class_metrics
 from luoxia.metrics.frechet import Gaussian, frechet_distance, frechet_interval, symmetric_sqrt
 from luoxia.metrics.intervals import Estimate
 from luoxia.metrics.neighbors import nearest
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import Meaning, Score
 
 VERSION = 1  # raise it whenever a metric's value would change
 QUERIES = 2000  # real images whose distances to the training set set the scale
@@ -135,11 +136,16 @@ class Reference:
         name: str,
         heading: str,
         estimate: Estimate,
-        floor: float | None,
+        reference: float | None,
         fakes: int,
+        meaning: Meaning | None = None,
+        /,
         **settings: str | int | float,
     ) -> Score:
-        """Sign a value: extractor, weights, resizer, counts, real images, seed, version, ``settings``."""
+        """Sign a value: extractor, weights, resizer, counts, real images, seed, version, ``settings``.
+
+        ``meaning`` is that of ``MEANINGS`` where none is given.
+        """
         signature: dict[str, str | int | float] = {
             **self.extractor.signature,
             "fakes": fakes,
@@ -149,7 +155,8 @@ class Reference:
             "version": VERSION,
             **settings,
         }
-        return Score(name, *estimate, floor, heading, signature)
+        told = meaning or MEANINGS[name.partition("-")[0]]
+        return Score(name, *estimate, reference, heading, signature, *told)
 
     def frechet(self, features: Array) -> Score:
         """Score the Fréchet distance of sample features (m, d), called FID only for Inception's.

@@ -4,7 +4,7 @@ Authenticity: could a sample pass for real (Fréchet distance, kernel distance, 
 confidence). Plausibility: does it make sense as one of these data (class divergence, classes, confident,
 outliers). Creativity: is it varied and new (recall, coverage, duplicates, copy rate, nn distance ratio).
 
-A floor is the same metric with real images in place of the samples: two disjoint parts of the real set, the
+The reference is the same metric with real images in place of the samples: two disjoint parts of the real set, the
 first as large as the samples (or half of the set); for distances to the training set, held-out images, else
 training images with themselves left out. The Fréchet distance's is scaled to the counts of the score.
 """

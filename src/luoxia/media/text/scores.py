@@ -5,7 +5,7 @@ make sense as text (repetition, valid text, known words). Creativity: are they v
 self-BLEU, and the longest verbatim overlap with the training text: its mean, its maximum and how often it is a
 copy).
 
-A floor is the same metric with real texts in place of the generated ones: training texts for authenticity,
+The reference is the same metric with real texts in place of the generated ones: training texts for authenticity,
 whose other side is held out, so that it shows how far the two differ by their subjects alone; held-out texts
 for the rest. Where the generated texts are cut at some length, so are these.
 """
@@ -34,7 +34,7 @@ from luoxia.metrics.ngrams import (
 )
 from luoxia.metrics.overlap import longest_overlaps
 from luoxia.metrics.resampling import bootstrap
-from luoxia.metrics.score import Score
+from luoxia.metrics.score import HIGHER, LOWER, Score
 from luoxia.metrics.twosample import FOLDS, KEPT, STRENGTH, told_apart, trigram_divergence
 
 VERSION = 1  # raise it whenever a metric's value would change
@@ -47,6 +47,21 @@ MOST = 0.9  # as does one of this share of a text
 SLOTS = 20  # pieces of real text to choose each one from, at most
 REPEATED = 4  # tokens of an n-gram that counts as repeated
 
+MEANINGS = {
+    "trigram divergence": LOWER(
+        "How far the frequencies of character trigrams are from those of real texts."
+    ),
+    "two-sample accuracy": LOWER("Share of texts that a classifier tells from real ones; 0.5 is guessing."),
+    "repetition": LOWER("Share of four-token phrases in a text that stood in it before."),
+    "valid text": HIGHER("Share of texts without broken or control characters."),
+    "known words": HIGHER("Share of words that stand in the training text."),
+    "distinct": HIGHER("Different phrases of so many tokens, as a share of all tokens."),
+    "self-BLEU": LOWER("How much of a text stands in the other generated ones."),
+    "overlap": LOWER("Mean longest stretch, in characters, that stands word for word in the training text."),
+    "longest overlap": LOWER("The longest of all stretches that stand word for word in the training text."),
+    "copied": LOWER("Share of texts of which such a stretch is long enough to be a copy."),
+}
+"""What each score tells, distinct-1 to distinct-3 under their stem."""
 Signature = dict[str, str | int | float]
 
 
@@ -62,9 +77,10 @@ class _Texts:
     signature: Signature
 
     def score(
-        self, name: str, heading: str, estimate: Estimate, floor: float | None, **more: str | int | float
+        self, name: str, heading: str, estimate: Estimate, reference: float | None, **more: str | int | float
     ) -> Score:
-        return Score(name, *estimate, floor, heading, {**self.signature, **more})
+        told = MEANINGS[name.rstrip("-123")]
+        return Score(name, *estimate, reference, heading, {**self.signature, **more}, *told)
 
 
 def measure_texts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from luoxia.adversarial.rules import RULES
 from luoxia.core.names import absolute, many
 from luoxia.tasks.base import Capability, Task
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
@@ -42,6 +43,7 @@ class ImageGeneration(Task):
     recipes = (GAN, CGAN, DCGAN, WGAN, WGANGP, StyleGAN2, R3GAN, TransformerGAN)
     family = AdversarialRecipe
     stage_names = (f"{HERE}.training:GeneratorStage",)
+    rules = RULES
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(
             SampleSettings, f"{HERE}.sampling:sample", "luoxia sample RUN n=16 out=grid.png"

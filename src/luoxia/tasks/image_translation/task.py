@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from luoxia.adversarial.rules import RULES
 from luoxia.core.errors import UsageError
 from luoxia.core.names import absolute, many
 from luoxia.tasks.base import Capability, Task
@@ -30,6 +31,7 @@ class ImageTranslation(Task):
     recipes = (CycleGAN, CUT)
     family = UnpairedRecipe
     stage_names = (f"{HERE}.training:UnpairedStage",)
+    rules = RULES
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "translate": Capability(
             TranslateImageSettings,

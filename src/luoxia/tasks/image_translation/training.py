@@ -16,6 +16,7 @@ from luoxia.core.names import many
 from luoxia.core.order import holdout_split, spread
 from luoxia.media.image.batches import CropBatches
 from luoxia.media.image.images import ImageDataset
+from luoxia.media.image.meanings import CYCLE_ERROR
 from luoxia.media.image.reference import Reference
 from luoxia.media.image.scores import ImageMeasurement, measure_samples
 from luoxia.media.image.writer import write_grid
@@ -249,4 +250,6 @@ def evaluate(
 def _cycle_error(reference: Reference, real: Images, back: Images, direction: str) -> Score:
     """The mean difference between an image and itself translated there and back, in levels of 255."""
     errors = np.abs(real.astype(np.int16) - back).mean((1, 2, 3))
-    return reference.score(f"cycle error {direction}", "plausibility", mean(errors), 0.0, len(real))
+    return reference.score(
+        f"cycle error {direction}", "plausibility", mean(errors), 0.0, len(real), CYCLE_ERROR
+    )

@@ -113,7 +113,7 @@ class LanguageStage(TokenStage):
         txt.write("\n\n――――――――\n\n".join(headed) + "\n", label, out.with_suffix(".txt"))
 
     def quick_score(self) -> QuickScore | None:
-        """Bits per byte of held-out text, of rows spread over all of it; no floor is known for it."""
+        """Bits per byte of held-out text, of rows spread over all of it; no reference is known for it."""
         scores = self._prediction_scores(QUICK)
         if not scores:
             return None

@@ -68,7 +68,7 @@ class ImageStage(Stage):
         scores = self.reference.quick_of(features)
         distance = scores[0]
         shares = self._class_shares(features)
-        return QuickScore([s.as_dict() for s in scores], distance.value, distance.floor or 0.0, shares)
+        return QuickScore([s.as_dict() for s in scores], distance.value, distance.reference or 0.0, shares)
 
     def _class_shares(self, features: Any) -> dict[str, float]:
         probabilities = self.reference.extractor.probabilities(features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from luoxia.tasks.base import Task
+from luoxia.tasks.shared.rules import Overfitting
 
 
 class TokenTask(Task):
@@ -12,6 +13,7 @@ class TokenTask(Task):
 
     output: ClassVar[str] = "text"
     unit: ClassVar[str] = "tokens"
+    rules = (Overfitting,)
 
     def skipped(self, data: Any) -> str:
         """How many rows could not be used."""

@@ -18,11 +18,11 @@ def reference(small, extractor):
 def test_real_images_score_near_their_floors(reference, small):
     found = measure(reference, small[0][800:])
     for name in ("precision", "recall", "coverage", "density"):
-        assert found[name].value == pytest.approx(found[name].floor, abs=0.2), name
+        assert found[name].value == pytest.approx(found[name].reference, abs=0.2), name
     assert found["copy rate"].value < 0.05 and found["duplicates"].value < 0.1
     assert found["nn distance ratio"].value == pytest.approx(1, abs=0.3)
     assert found["classes"].value == 10
-    assert found["FD-self"].value < 4 * found["FD-self"].floor
+    assert found["FD-self"].value < 4 * found["FD-self"].reference
     assert {score.heading for score in found.scores} == {"authenticity", "plausibility", "creativity"}
 
 
@@ -30,7 +30,7 @@ def test_one_repeated_image_is_no_generator(reference, small):
     found = measure(reference, np.repeat(small[0][:1], 200, axis=0))
     assert found["recall"].value < 0.05 and found["coverage"].value < 0.2
     assert found["duplicates"].value == 1 and found["classes"].value == 1
-    assert found["FD-self"].value > 10 * found["FD-self"].floor
+    assert found["FD-self"].value > 10 * found["FD-self"].reference
 
 
 def test_copies_of_the_training_set_are_memorized(reference, small):
