@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,27 @@ def task_of(recipe: Recipe | type[Recipe]) -> Task:
 
     families = " or ".join(known.family.__name__ for known in tasks())
     raise UsageError(f"the recipe {kind.__name__} must name its task, or be a subclass of {families}")
+
+
+OLD_TASKS = {
+    "translation": "text translation",
+    "classification": "text classification",
+    "similarity": "text embedding",
+    "image translation": "image translation",
+}
+"""What run.json said of its data before it named a task."""
+
+
+def task_of_run(manifest: Mapping[str, Any]) -> Task | None:
+    """The task of a run, from its run.json; None where it is one's own, or cannot be told."""
+    data = manifest.get("data")
+    data = data if isinstance(data, dict) else {}
+    name = manifest.get("task") or OLD_TASKS.get(str(data.get("task") or ""))
+    if "task" not in manifest and not name:
+        name = (
+            "language modeling" if "vocabulary" in data else "image generation" if "height" in data else None
+        )
+    return task(name) if isinstance(name, str) and name in TASKS else None
 
 
 def medium(name: str, of: Task | None = None) -> Medium:

@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from luoxia.core.errors import LuoxiaError
+from luoxia.metrics.old_scores import old_meaning
 from luoxia.runs.charts import Chart, Series, draw, smooth, sparkline, thin
 from luoxia.runs.report import write_report
 from luoxia.runs.report_source import current_branch, read_run
-from luoxia.runs.report_words import duration, meaning, spell
+from luoxia.runs.report_words import duration, spell
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -222,6 +223,7 @@ def test_lines_of_an_older_version_have_no_costs(tmp_path: Path) -> None:
     page = read(tmp_path)
     assert "Share of the time" not in page and "Memory, GiB" not in page and "FLOPs" not in page
     old = {key: value for key, value in log_line(30).items() if key != "seen"}
+    (tmp_path / "run.json").write_text('{"data": {"height": 28}}')
     write_lines(tmp_path, [{**old, "images": 1234}])
     assert "1,234 images seen" in Page(read(tmp_path)).text
 
@@ -329,10 +331,10 @@ def test_numbers_read_well() -> None:
     assert [duration(v) for v in (42, 600, 7500, math.nan)] == ["42 s", "10 min", "2 h 5 min", ""]
 
 
-def test_scores_are_explained_and_unknown_ones_tolerated() -> None:
-    assert meaning("FD-effnet-lite0").better == "lower"
-    assert meaning("class_histogram").sentence == meaning("class histogram").sentence != ""
-    assert meaning("something-new") == ("", "")
+def test_scores_of_before_are_explained_and_unknown_ones_tolerated() -> None:
+    assert old_meaning("FD-effnet-lite0").better == "lower"
+    assert old_meaning("class_histogram").sentence == old_meaning("class histogram").sentence != ""
+    assert old_meaning("something-new") == ("", "")
 
 
 def luminance(color: str) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from luoxia.core.config import Config
 from luoxia.core.errors import UsageError
+from luoxia.core.html import Html, escape
 
 
 class Medium:
@@ -27,6 +29,13 @@ class Medium:
     def describe(self, path: str | None, **settings: Any) -> dict[str, Any]:
         """What there is at a path, without decoding it."""
         raise NotImplementedError
+
+    def html(self, file: Path) -> Html:
+        """How a file with samples is shown on a page; by its name, unless a medium can do better.
+
+        LuoxiaError, OSError or ValueError where the file cannot be read.
+        """
+        return Html(f"<p><code>{escape(file.name)}</code></p>")
 
     def compare(self, data: Any, against: Any, **settings: Any) -> Any:
         """Scores of the samples at ``data`` against those at ``against``."""

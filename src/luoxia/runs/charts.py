@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from luoxia.runs.report_words import compact, count, escape, power_of_ten, spell
+from luoxia.core.html import escape
+from luoxia.runs.report_words import compact, count, power_of_ten, spell
 
 Point = tuple[float, float]
 POINTS = 600  # of a line, at most
@@ -20,13 +21,13 @@ _COLORS = 6
 
 @dataclass(frozen=True)
 class Series:
-    """A line: ``points`` are (step, value), ``band`` holds (step, low, high) and ``floor`` is a level with a name."""
+    """A line: ``points`` are (step, value), ``band`` holds (step, low, high) ``reference`` is a level with a name."""
 
     name: str
     points: Sequence[Point]
     band: Sequence[tuple[float, float, float]] = ()
-    floor: float = math.nan
-    floor_name: str = "real against real"
+    reference: float = math.nan
+    reference_name: str = "real against real"
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _fits(value: float, log: bool) -> bool:
 def _value_axis(series: Sequence[Series], chart: Chart) -> Axis:
     values = [v for s in series for _, v in drawable(s.points, chart.log)]
     values += [v for s in series for _, *ends in s.band for v in ends if _fits(v, chart.log)]
-    values += [s.floor for s in series if _fits(s.floor, chart.log)]
+    values += [s.reference for s in series if _fits(s.reference, chart.log)]
     low, high = min(values), max(values)
     if chart.log:
         room = max(1.3, math.sqrt(10 * low / high) if high < 10 * low else 0)  # a decade at least
@@ -157,7 +158,7 @@ def _value_axis(series: Sequence[Series], chart: Chart) -> Axis:
 
 
 def _line(series: Series, color: int, x: Axis, y: Axis) -> str:
-    """The band, the floor, the raw line and, where there are many points, a smoothed one."""
+    """The band, the reference, the raw line and, where there are many points, a smoothed one."""
     points = drawable(series.points, y.log)
     gaps = sorted(step for step, value in series.points if not _fits(value, y.log))
     shown = thin(points)
@@ -165,9 +166,9 @@ def _line(series: Series, color: int, x: Axis, y: Axis) -> str:
     values = " ".join(f"{value:.5g}" for _, value in shown)
     rough = len(points) >= _SMOOTH_FROM
     parts = [_band(series.band, color, x, y)]
-    if _fits(series.floor, y.log):
-        height = _at(1 - y.place(series.floor))
-        parts.append(f'<path class="floor" d="M0 {height}H1000"/>')
+    if _fits(series.reference, y.log):
+        height = _at(1 - y.place(series.reference))
+        parts.append(f'<path class="reference" d="M0 {height}H1000"/>')
     parts.append(
         f'<path class="line s{color}{" raw" if rough else ""}" data-name="{escape(series.name)}" '
         f'data-steps="{steps}" data-values="{values}" d="{_path(shown, x, y, gaps)}"/>'
@@ -255,13 +256,12 @@ def _legend(chart: Chart, series: Sequence[Series]) -> str:
     for index, one in enumerate(series):
         last = drawable(one.points, chart.log)[-1][1]
         name = "latest" if one.name.lower() == chart.title.lower() else one.name
-        floor = ""
-        if math.isfinite(one.floor):
-            floor = (
-                f'<li><i class="swatch floor"></i>{escape(one.floor_name)} <b>{spell(one.floor, 3)}</b></li>'
-            )
+        reference = ""
+        if math.isfinite(one.reference):
+            level = f"{escape(one.reference_name)} <b>{spell(one.reference, 3)}</b>"
+            reference = f'<li><i class="swatch reference"></i>{level}</li>'
         swatch = f'<i class="swatch s{index % _COLORS}"></i>'
-        entries.append(f"<li>{swatch}{escape(name)} <b>{spell(last, 3)}</b></li>{floor}")
+        entries.append(f"<li>{swatch}{escape(name)} <b>{spell(last, 3)}</b></li>{reference}")
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
 

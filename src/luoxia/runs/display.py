@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +21,7 @@ class Display:
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self._unit = "images"
+        self._unit = "samples"
         self.console = Console(file=patient(sys.stderr), stderr=True, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -31,14 +31,18 @@ class Display:
         """One line above the bar."""
         self.console.print(sentence, markup=False, soft_wrap=True)
 
-    def decoding(self, done: int, total: int) -> None:
-        """Progress of decoding the data set, once a tenth."""
-        if done == total or done * 10 // total != (done - 1) * 10 // total:
-            self.tell(f"decoding images: {done:,} of {total:,}")
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """What tells of work on the data set, once a tenth: "decoding images: 40 of 400"."""
+
+        def tell(done: int, total: int) -> None:
+            if done == total or done * 10 // total != (done - 1) * 10 // total:
+                self.tell(f"{what}: {done:,} of {total:,}")
+
+        return tell
 
     @contextlib.contextmanager
     def training(
-        self, steps: int | None, budget: float | None, done: int, unit: str = "images"
+        self, steps: int | None, budget: float | None, done: int, unit: str = "samples"
     ) -> Iterator[None]:
         """Show the bar while training runs; ``unit`` is what the rate counts."""
         self._goal, self._unit = (steps, budget), unit

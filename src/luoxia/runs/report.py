@@ -6,25 +6,43 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import write_file
+from luoxia.core.html import Html, escape
 from luoxia.runs import report_sections as sections
-from luoxia.runs.report_confusion import confusion_matrix
 from luoxia.runs.report_curves import curves
 from luoxia.runs.report_origin import origin
 from luoxia.runs.report_scores import tables
 from luoxia.runs.report_source import RunRecord, read_run
-from luoxia.runs.report_words import count, escape
+from luoxia.runs.report_words import count
+from luoxia.runs.reported import Reported, Section
+
+FRAME = (
+    Section("samples", "Samples", sections.samples),
+    Section("curves", "Curves", curves),
+    Section("scores", "Scores", tables),
+    Section("doctor", "Doctor", sections.findings),
+    Section("data", "Data", sections.data_card),
+    Section("origin", "Origin", origin),
+    Section("config", "Configuration", sections.config),
+    Section("setting", "Versions and hardware", sections.setting),
+    Section("reproduce", "Reproduce", sections.command),
+    Section("events", "Events", sections.timeline),
+)
+"""What every report has, whatever was trained."""
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, task: Reported | None = None) -> Path:
     """Write ``report.html`` into ``run_folder`` from what the folder holds, and return its path.
 
-    The page needs nothing but itself: styles, scripts and pictures are inside. Whatever is missing or broken
-    in the folder is left out or named on the page. A reader never sees half a page: it is written beside and
-    then renamed.
+    ``task`` shows the samples and adds its own sections; it is looked up in run.json where it is not given. The page
+    needs nothing but itself: styles, scripts and samples are inside. Whatever is missing or broken in the folder is
+    left out or named on the page. A reader never sees half a page: it is written beside and then renamed.
     """
     folder = Path(run_folder)
-    return write_file(folder / "report.html", render(read_run(folder)).encode("utf-8", errors="replace"))
+    return write_file(
+        folder / "report.html", render(read_run(folder, task)).encode("utf-8", errors="replace")
+    )
 
 
 def render(record: RunRecord) -> str:
@@ -50,29 +68,35 @@ def render(record: RunRecord) -> str:
     )
 
 
-def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
-    """The sections in their order: (anchor, title, content)."""
-    drawn = confusion_matrix(record)
-    confusion = (("confusion", "Confusion", drawn),) if drawn else ()
-    went_on = origin(record)
-    beginning = (("origin", "Origin", went_on),) if went_on else ()
-    neighbors = (
-        () if record.is_text else (("neighbors", "Nearest training images", sections.neighbors(record)),)
-    )
-    return [
-        ("samples", "Samples", sections.samples(record)),
-        ("curves", "Curves", curves(record)),
-        ("scores", "Scores", tables(record)),
-        *confusion,
-        ("doctor", "Doctor", sections.findings(record)),
-        *neighbors,
-        ("data", "Data", sections.data_card(record)),
-        *beginning,
-        ("config", "Configuration", sections.config(record)),
-        ("setting", "Versions and hardware", sections.setting(record)),
-        ("reproduce", "Reproduce", sections.command(record)),
-        ("events", "Events", sections.timeline(record)),
+def brief(run_folder: Path, task: Reported | None = None) -> Html:
+    """The report in short, for a notebook: how the run ended, its scores, its newest sample."""
+    record = read_run(Path(run_folder), task)
+    newest = record.samples[-1:]
+    shown = [
+        f"<p>{escape(record.step_of(one._asdict()).capitalize())}</p>{_shown(record, one.file)}"
+        for one in newest
     ]
+    title = f"<h4>{escape(record.name)} <small>{sections.state(record)}</small></h4>"
+    return Html(f"<div>{title}<p>{sections.summary(record)}</p>{tables(record)}{''.join(shown)}</div>")
+
+
+def _shown(record: RunRecord, file: Path) -> str:
+    try:
+        return record.task.html(file)
+    except (LuoxiaError, OSError, ValueError):
+        return ""
+
+
+def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
+    """The sections in their order, the task's among the frame's: (anchor, title, content)."""
+    own = {section.anchor: section for section in record.task.sections}
+    order = [own.pop(section.anchor, section) for section in FRAME]
+    for section in own.values():
+        anchors = [one.anchor for one in order]
+        place = anchors.index(section.after) + 1 if section.after in anchors else len(order)
+        order.insert(place, section)
+    drawn = ((section.anchor, escape(section.title), section(record)) for section in order)
+    return [part for part in drawn if part[2]]
 
 
 def _remarks(record: RunRecord) -> str:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from luoxia.runs.charts import Chart, Mark, Point, Series, draw
 from luoxia.runs.report_scores import REAL, ReadScore, comparable
 from luoxia.runs.report_source import Line, RunRecord, mapping, number
-from luoxia.runs.report_words import meaning
 
 _LOSS_AIDS = {
     "discriminator": "Good: a level band. Near 0 it tells everything apart and the generator learns nothing.",
@@ -21,7 +20,7 @@ _LOGITS = {"train_logit": "trained on", "heldout_logit": "held-out", "fake_logit
 _SIGNS = {"real_sign": "real", "fake_sign": "generated"}
 _UNDRAWN = {"real_logit"}  # train_logit without the noise of training mode
 _STATISTICS = {
-    "diversity": "How different samples are from each other, as a share of real images. Good: near 1. A fall towards 0 "
+    "diversity": "How different samples are from each other, as a share of real ones. Good: near 1. A fall towards 0 "
     "means that they become alike.",
     "train_nll": "Surprise at examples that were trained on. Good: falling, then level.",
     "heldout_nll": "Surprise at examples that were not. Good: level in the end; a steady rise is overfitting.",
@@ -54,33 +53,39 @@ def collect(logs: Iterable[Line], key: str) -> dict[str, list[Point]]:
     for line in logs:
         for name, value in mapping(line.get(key)).items():
             if value is not None:
-                found.setdefault(name, []).append((line["step"], number(value)))
+                found.setdefault(name, []).append((line["at"], number(value)))
     return found
 
 
 def _group(title: str, charts: list[Chart], record: RunRecord) -> str:
     marks = _marks(record)
-    drawn = [figure for chart in charts if (figure := draw(replace(chart, marks=marks), record.last_step))]
+    drawn = [figure for chart in charts if (figure := draw(replace(chart, marks=marks), record.end))]
     dense = " dense" if len(drawn) == 3 or len(drawn) > 4 else ""
     return f'<h3 class="group">{title}</h3><div class="charts{dense}">{"".join(drawn)}</div>' if drawn else ""
 
 
 def _losses(record: RunRecord) -> list[Chart]:
-    phases = dict.fromkeys(phase for line in record.logs for phase in mapping(line.get("losses")))
+    """A chart a phase, and a stage where there are several."""
+    phases = dict.fromkeys(
+        (line["stage"], phase) for line in record.logs for phase in mapping(line.get("losses"))
+    )
     charts = []
-    for phase in phases:
+    for stage, phase in phases:
         lines = [
-            {"step": line["step"], phase: mapping(line.get("losses")).get(phase)} for line in record.logs
+            {"at": line["at"], phase: mapping(line.get("losses")).get(phase)}
+            for line in record.logs
+            if line["stage"] == stage
         ]
         series = [Series(name, points) for name, points in collect(lines, phase).items()]
         penalty = any(word in phase.lower() for word in ("r1", "r2", "penalty", "regular"))
         aid = _PENALTY_AID if penalty else _LOSS_AIDS.get(phase, "Good: falling, then level, without jumps.")
-        charts.append(Chart(phase.capitalize(), series, aid, log=_spans_decades(series)))
+        title = phase.capitalize() + (f" · {stage}" if len(record.stages) > 1 else "")
+        charts.append(Chart(title, series, aid, log=_spans_decades(series)))
     return charts
 
 
 def _networks(record: RunRecord) -> list[Chart]:
-    """Gradient norms, and what the discriminator says of three kinds of images."""
+    """Gradient norms, and what the discriminator says of three kinds of samples."""
     norms = [Series(phase, points) for phase, points in collect(record.logs, "gradients").items()]
     said = collect(record.logs, "statistics")
     logits = [Series(label, said[name]) for name, label in _LOGITS.items() if name in said]
@@ -123,15 +128,15 @@ def _statistics(record: RunRecord) -> list[Chart]:
 def _score_chart(name: str, scores: list[ReadScore]) -> Chart:
     series = Series(
         name,
-        [(score.step, score.value) for score in scores],
-        [(score.step, score.low, score.high) for score in scores],
-        scores[-1].floor,
-        scores[-1].floor_name,
+        [(score.at, score.value) for score in scores],
+        [(score.at, score.low, score.high) for score in scores],
+        scores[-1].reference,
+        scores[-1].reference_name,
     )
     aims = {"lower": "falling towards", "higher": "rising towards", "": "near"}
-    if scores[-1].floor_name != REAL:  # a trivial model's
+    if scores[-1].reference_name != REAL:  # a trivial model's
         aims["higher"] = "rising far above"
-    aim = aims[meaning(name).better]
+    aim = aims.get(scores[-1].better, "near")
     return Chart(name, [series], f"Good: {aim} the dashed line. The band is the 95% interval.")
 
 
@@ -140,7 +145,7 @@ def _machinery(record: RunRecord) -> list[Chart]:
 
 
 def _speed(record: RunRecord) -> list[Chart]:
-    rate = [(line["step"], number(line["rate"])) for line in record.logs if line.get("rate") is not None]
+    rate = [(line["at"], number(line["rate"])) for line in record.logs if line.get("rate") is not None]
     rates = [Series(network, points) for network, points in collect(record.logs, "lr").items()]
     return [
         Chart(
@@ -161,7 +166,7 @@ def _costs(logs: Iterable[Line]) -> list[Chart]:
     memory: dict[str, list[Point]] = {"in use": [], "reserved": []}
     used: list[Point] = []
     for line in logs:
-        step = line["step"]
+        step = line["at"]
         seconds = {name: number(line.get(key)) for name, key in TIMES.items()}
         if (total := sum(seconds.values())) > 0:
             for name, value in seconds.items():
@@ -204,12 +209,13 @@ def _spans_decades(series: list[Series]) -> bool:
 
 def _marks(record: RunRecord) -> list[Mark]:
     marks = [
-        Mark(line["step"], f"{line['event']} at step {line['step']:,.0f}")
+        Mark(line["at"], f"{line['event']} at {record.step_of(line)}")
         for line in record.events
         if line.get("event") in ("resumed", "rolled back")
     ]
-    first = {str(line.get("name")): line["step"] for line in reversed(record.findings)}
+    first = {str(line.get("name")): line["at"] for line in reversed(record.findings)}
     return [
+        *(Mark(at, f"stage {stage} begins") for at, stage in record.seams),
         *marks[:20],
         *(Mark(step, f"doctor: {name}", "finding") for name, step in list(first.items())[:20]),
     ]

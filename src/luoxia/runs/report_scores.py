@@ -3,13 +3,15 @@
 import math
 from dataclasses import dataclass
 
-from luoxia.metrics.score import RENAMED
+from luoxia.core.html import escape
+from luoxia.metrics.old_scores import old_meaning
+from luoxia.metrics.score import HEADINGS, RENAMED
 from luoxia.runs.charts import sparkline
 from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number
-from luoxia.runs.report_words import HEADINGS, KEY_SCORES, TEXT_HEADINGS, escape, family, meaning, spell
+from luoxia.runs.report_words import spell
 
 REAL = "real against real"
-"""What the floor is, unless the score's signature says otherwise."""
+"""What the reference is, unless the score's signature says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -17,17 +19,20 @@ class ReadScore:
     """A score as it stands in ``metrics.jsonl``; numbers that are missing there are NaN."""
 
     name: str
-    step: float
+    at: float
+    when: str
     value: float
     low: float
     high: float
-    floor: float
+    reference: float
     heading: str
     signature: object
+    meaning: str
+    better: str
 
     @property
-    def floor_name(self) -> str:
-        """What the floor is: "real against real", "chance", "constant answer"."""
+    def reference_name(self) -> str:
+        """What the reference is: "real against real", "chance", "constant answer"."""
         signature = mapping(self.signature)
         told = signature.get("reference", signature.get("floor"))  # as 0.1.0 called it
         return told if isinstance(told, str) and told else REAL
@@ -39,7 +44,7 @@ def history(record: RunRecord) -> dict[str, list[ReadScore]]:
     for line in record.scores:
         for raw in map(mapping, items(line.get("scores"))):
             if raw.get("name"):
-                score = _read(raw, line["step"])
+                score = _read(raw, line["at"], record.step_of(line))
                 found.setdefault(score.name, []).append(score)
     return found
 
@@ -55,20 +60,26 @@ def comparable(record: RunRecord) -> dict[str, list[ReadScore]]:
     return found
 
 
-def _read(raw: Line, step: float) -> ReadScore:
+def _read(raw: Line, at: float, when: str) -> ReadScore:
     raw = {RENAMED.get(key, key): value for key, value in raw.items()}
-    value, low, high, floor = (number(raw.get(key)) for key in ("value", "low", "high", "reference"))
-    heading = str(raw.get("heading") or "other")
-    return ReadScore(str(raw["name"]), step, value, low, high, floor, heading, raw.get("signature"))
+    value, low, high, reference = (number(raw.get(key)) for key in ("value", "low", "high", "reference"))
+    name, heading = str(raw["name"]), str(raw.get("heading") or "other")
+    name = RENAMED.get(name, name)
+    old = old_meaning(name)
+    meaning, better = str(raw.get("meaning", old.sentence)), str(raw.get("better", old.better))
+    return ReadScore(
+        name, at, when, value, low, high, reference, heading, raw.get("signature"), meaning, better
+    )
 
 
 def tiles(record: RunRecord, most: int = 4) -> str:
     """The key scores as tiles: one of each family, those that matter most first."""
-    past = history(record)
-    ranked = sorted(past.items(), key=lambda entry: _rank(entry[0]))
+    past, keys = history(record), record.task.key_scores
+    families = {name: next((key for key in keys if _is_of(name, key)), name) for name in past}
+    rank = {key: place for place, key in enumerate(keys)}
     chosen: dict[str, list[ReadScore]] = {}
-    for name, scores in ranked:
-        chosen.setdefault(family(name) or name, scores)
+    for name in sorted(past, key=lambda name: rank.get(families[name], len(rank))):
+        chosen.setdefault(families[name], past[name])
     course = comparable(record)
     return "".join(_tile(scores[-1], course[scores[-1].name]) for scores in list(chosen.values())[:most])
 
@@ -96,20 +107,21 @@ def interval(score: ReadScore) -> str:
     return f"{score.low:,.{decimals}f} – {score.high:,.{decimals}f}".replace("-", "−")
 
 
-def _rank(name: str) -> int:
-    return KEY_SCORES.index(family(name)) if family(name) in KEY_SCORES else len(KEY_SCORES)
+def _is_of(name: str, key: str) -> bool:
+    """Whether a score is the key score, or a variant of it: FD-self of FD, BLEU of long sentences of BLEU."""
+    return name == key or name.startswith((f"{key}-", f"{key} "))
 
 
 def _tile(score: ReadScore, course: list[ReadScore]) -> str:
     notes = []
     if interval(score) != "–":
         notes.append(f"95%: {interval(score)}")
-    if math.isfinite(score.floor):
-        notes.append(f"{escape(score.floor_name)}: {spell(score.floor, 3)}")
-    better = meaning(score.name).better
+    if math.isfinite(score.reference):
+        notes.append(f"{escape(score.reference_name)}: {spell(score.reference, 3)}")
+    better = escape(score.better)
     return (
         f'<div class="tile"><p class="label">{escape(score.name)}</p><p class="big">{spell(score.value, 3)}'
-        f"{sparkline([(s.step, s.value) for s in course])}</p>"
+        f"{sparkline([(s.at, s.value) for s in course])}</p>"
         f"<p>{'<br>'.join(notes)}</p>{f'<p class=quiet>{better} is better</p>' if better else ''}</div>"
     )
 
@@ -117,31 +129,30 @@ def _tile(score: ReadScore, course: list[ReadScore]) -> str:
 def _table(heading: str, scores: list[ReadScore], record: RunRecord) -> str:
     if not scores:
         return ""
-    rows = "".join(_row(score, record.last_step) for score in scores)
-    question = (TEXT_HEADINGS if record.is_text else HEADINGS).get(heading, "")
-    floor = REAL.capitalize() if any(score.floor_name == REAL for score in scores) else "Floor"
+    rows = "".join(_row(score, record.end) for score in scores)
+    question = HEADINGS.get(heading, "")
+    reference = REAL.capitalize() if any(score.reference_name == REAL for score in scores) else "Reference"
     return (
         f"<h3>{escape(heading.capitalize())}</h3><p class=quiet>{question}</p>"
         '<table class="scores"><thead><tr><th scope="col">Score</th><th scope="col">Value</th>'
-        f'<th scope="col">95% interval</th><th scope="col">{floor}</th></tr></thead>'
+        f'<th scope="col">95% interval</th><th scope="col">{reference}</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _row(score: ReadScore, last_step: float) -> str:
-    told = meaning(score.name)
-    better = f" <em>{told.better.capitalize()} is better.</em>" if told.better else ""
-    when = f" Measured at step {score.step:,.0f}." if score.step != last_step else ""
-    floor = "–" if math.isnan(score.floor) else spell(score.floor)
-    if score.floor_name != REAL:
-        floor += f" <p class=quiet>{escape(score.floor_name)}</p>"
-    label = REAL.capitalize() if score.floor_name == REAL else "Floor"
+def _row(score: ReadScore, end: float) -> str:
+    better = f" <em>{escape(score.better.capitalize())} is better.</em>" if score.better else ""
+    when = f" Measured at {escape(score.when)}." if score.at != end else ""
+    reference = "–" if math.isnan(score.reference) else spell(score.reference)
+    if score.reference_name != REAL:
+        reference += f" <p class=quiet>{escape(score.reference_name)}</p>"
+    label = REAL.capitalize() if score.reference_name == REAL else "Reference"
     value = "–" if math.isnan(score.value) else spell(score.value)
-    note = f"<p>{told.sentence}{better}{when}</p>{_signature(score)}"
+    note = f"<p>{escape(score.meaning)}{better}{when}</p>{_signature(score)}"
     return (
         f'<tr><th scope="row">{escape(score.name)}{note}</th>'
         f'<td data-label="Value"><b>{value}</b></td><td data-label="95% interval">{interval(score)}</td>'
-        f'<td data-label="{label}">{floor}</td></tr>'
+        f'<td data-label="{label}">{reference}</td></tr>'
     )
 
 

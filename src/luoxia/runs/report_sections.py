@@ -5,21 +5,14 @@ import math
 from collections.abc import Iterable
 from itertools import groupby
 
-from luoxia.core.regular import text_of
-from luoxia.runs.report_images import Picture, embed, spread
-from luoxia.runs.report_scores import history, interval, tiles
-from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number
-from luoxia.runs.report_words import count, duration, escape, family, spell
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.html import escape
+from luoxia.runs.report_scores import tiles
+from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number, spaced
+from luoxia.runs.report_words import count, duration, spell
 
-_STRIP = 24  # grids in the strip over time
-_TEXTS, _CHARACTERS = 8, 8000  # samples of text, and characters of each
+_SAMPLES = 8
 _SHOWN_SKIPPED = 200
-_LABEL = 'AI-generated images <span lang="zh">(人工智能生成)</span>'
-_ITEMS = {"classification": "Texts", "similarity": "Pairs", "translation": "Pairs"}
-_ANSWERS = {
-    "classification": "Held-out texts; → what the model says, and how sure it is; = what is right.",
-    "similarity": "Held-out texts; → the nearest answer of all, with its cosine; = the right one, with its rank.",
-}
 _STATES = {"finished": "Finished", "stopped": "Stopped early"}
 
 
@@ -38,12 +31,12 @@ def summary(record: RunRecord) -> str:
         parts.append(f" on <b>{escape(data['source'])}</b>")
     if duration(record.seconds):
         parts.append(f" for <b>{duration(record.seconds)}</b>")
-    parts.append(f": {count(record.last_step, 'step')}")
+    parts.append(f": {count(record.end, 'step')}")
     last = record.logs[-1] if record.logs else {}
     seen = number(last.get("seen", last.get("images")))  # as 0.1.0 called it
     if math.isfinite(seen):
         parts.append(f", {seen:,.0f} {escape(record.unit)} seen")
-        if (size := number(data.get("count"))) > 0 and not record.is_text:
+        if (size := number(data.get("count"))) > 0 and record.task.items == record.unit:
             parts.append(f" ({spell(seen / size, 3)} passes over {size:,.0f})")
     if machine := hardware.get("name") or hardware.get("device"):
         parts.append(f", on {escape(machine)}")
@@ -62,50 +55,24 @@ def verdict(record: RunRecord) -> str:
 
 
 def samples(record: RunRecord) -> str:
-    """What the model made, over time: always of the same latents or seeds."""
-    return _texts(record) if record.is_text else _grids(record)
-
-
-def _texts(record: RunRecord) -> str:
-    """The newest texts, and earlier ones folded away."""
+    """What the model made, always of the same seeds or inputs: the newest, and earlier ones folded away."""
     shown: list[str] = []
-    for step, path in reversed(spread(record.texts, _TEXTS)):
+    for sample in reversed(spaced(record.samples, _SAMPLES)):
         try:
-            text = text_of(path, "replace")[:_CHARACTERS]
-        except OSError:
+            body = record.task.html(sample.file)
+        except (LuoxiaError, OSError, ValueError):
             continue
         opened = "" if shown else " open"
-        body = f'<pre class="text">{escape(text)}</pre>'
-        shown.append(f"<details{opened}><summary>Step {step:,}</summary>{body}</details>")
-    label = _ANSWERS.get(record.task, 'AI-generated text <span lang="zh">(人工智能生成)</span>')
-    empty = "No sample yet. The first one comes after <code>sample_every</code> steps."
-    return f"<p>{label}</p>{''.join(shown)}" if shown else _empty(empty)
-
-
-def _grids(record: RunRecord) -> str:
-    """The newest grid, large, and the same latents over time beside it."""
-    latest = next(
-        ((step, p) for step, path in reversed(record.samples) if (p := embed(path, 1024, 300_000))), None
-    )
-    if latest is None:
-        return _empty("No sample grid yet. The first one comes after <code>sample_every</code> steps.")
-    step, picture = latest
-    strip = [(at, p) for at, path in spread(record.samples, _STRIP) if (p := embed(path, 560, 54_000))]
-    large = _image(picture, f"Grid of images generated at step {step:,}", "grid")
-    caption = f'Step <output id="shown">{step:,}</output> · {_LABEL}'
-    figure = f"<figure>{large}<figcaption>{caption}</figcaption></figure>"
-    fixed = (
-        "The images are fixed: translated, and where the model knows the way back too."
-        if record.task == "image translation"
-        else "The latents are fixed: each cell is the same point at every step."
-    )
-    return f'<div class="viewer">{figure}{_strip(strip, len(record.samples), fixed)}</div>'
+        title = record.step_of(sample._asdict()).capitalize()
+        shown.append(f"<details{opened}><summary>{escape(title)}</summary>{body}</details>")
+    nothing = "No sample yet. The first one comes after <code>sample_every</code> steps."
+    return f"<p>{record.task.sample_note}</p>{''.join(shown)}" if shown else empty(nothing)
 
 
 def findings(record: RunRecord) -> str:
     """What the doctor found: the evidence, the advice, and the key to change."""
     if not record.findings and not record.logs:
-        return _empty("Nothing to examine yet.")
+        return empty("Nothing to examine yet.")
     if not record.findings:
         return (
             '<p class="calm">The doctor has no findings: no sign of collapse, overfitting or divergence.</p>'
@@ -113,65 +80,38 @@ def findings(record: RunRecord) -> str:
     named: dict[str, list[Line]] = {}
     for line in record.findings:
         named.setdefault(str(line.get("name") or "finding"), []).append(line)
-    return "".join(_finding(name, lines) for name, lines in named.items())
-
-
-def neighbors(record: RunRecord) -> str:
-    """Samples beside the training images nearest to them."""
-    picture = embed(record.folder / "scores" / "neighbors.png", 1024, 240_000)
-    if picture is None:
-        return _empty(f"No picture yet. Make it with <code>luoxia measure {escape(record.folder)}</code>")
-    told = [scores[-1] for name, scores in history(record).items() if family(name) == "copy"]
-    rate = "".join(
-        f" Here the score <b>{escape(s.name)}</b> is {spell(s.value, 3)}"
-        f"{f' ({interval(s)})' if interval(s) != '–' else ''}"
-        f"{f'; real images against real ones give {spell(s.floor, 3)}' if math.isfinite(s.floor) else ''}."
-        for s in told
-    )
-    image = _image(picture, "Generated samples, each beside the training images nearest to it")
-    return (
-        f"<figure>{image}<figcaption>{_LABEL} beside the nearest training images.</figcaption></figure>"
-        "<p>A sample that equals its neighbor in every detail was memorized, not generated. "
-        f"A likeness in class and style only is what learning looks like.{rate}</p>"
-    )
+    return "".join(_finding(name, lines, record) for name, lines in named.items())
 
 
 def data_card(record: RunRecord) -> str:
-    """Where the images came from, how many there are, and which could not be used."""
+    """Where the data came from, how many there are, and which could not be used."""
     data = mapping(record.facts.get("data"))
     if not data and not record.skipped:
-        return _empty("This run has no record of its data.")
-    shape = [str(data[key]) for key in ("width", "height", "channels") if data.get(key) is not None]
+        return empty("This run has no record of its data.")
     classes = items(data.get("classes")) or ("unlabeled" if data.get("labeled") is False else None)
     size = number(data.get("count"))
-    skipped = "row" if record.is_text else "file"
-    rows = {
-        "Source": data.get("source"),
-        "Path": data.get("path"),
-        "Against": data.get("against"),
-        _ITEMS.get(record.task, "Documents" if record.is_text else "Images"): f"{size:,.0f}"
-        if math.isfinite(size)
-        else data.get("count"),
-        "Width × height × channels": " × ".join(shape),
-        "Classes": f"{len(classes)}: {', '.join(map(str, classes))}"
-        if isinstance(classes, list)
-        else classes,
-        "Tokens": f"{data.get('tokenizer')}, {data.get('vocabulary')} in all" if record.is_text else None,
-        "Fingerprint": data.get("fingerprint"),
-        f"Skipped {skipped}s": max(
-            len(record.skipped), int(max(0.0, min(1e15, number(data.get("skipped")) or 0)))
+    unused = max(len(record.skipped), int(max(0.0, min(1e15, number(data.get("skipped")) or 0))))
+    rows: list[tuple[str, object]] = [
+        ("Source", data.get("source")),
+        ("Path", data.get("path")),
+        ("Against", data.get("against")),
+        (record.task.items.capitalize(), f"{size:,.0f}" if math.isfinite(size) else data.get("count")),
+        *record.task.data_rows(data),
+        (
+            "Classes",
+            f"{len(classes)}: {', '.join(map(str, classes))}" if isinstance(classes, list) else classes,
         ),
-    }
-    return pairs((key, value) for key, value in rows.items() if value not in (None, "")) + _skipped(
-        record.skipped, f"skipped {skipped}"
-    )
+        ("Fingerprint", data.get("fingerprint")),
+        ("Skipped", unused),
+    ]
+    return pairs((key, value) for key, value in rows if value not in (None, "")) + _skipped(record.skipped)
 
 
 def config(record: RunRecord) -> str:
     """The resolved configuration, folded away."""
     leaves = list(flatten(record.facts.get("config")))
     if not leaves:
-        return _empty("This run has no record of its configuration.")
+        return empty("This run has no record of its configuration.")
     return f"<details><summary>{count(len(leaves), 'key')}</summary>{pairs(leaves)}</details>"
 
 
@@ -185,7 +125,7 @@ def setting(record: RunRecord) -> str:
         spelled = f"{number(size):,.0f}" if math.isfinite(number(size)) else size
         rows.append((f"parameters: {network}", spelled))
     known = [(key, value) for key, value in rows if value not in (None, "")]
-    return pairs(known) if known else _empty("This run has no record of its versions and hardware.")
+    return pairs(known) if known else empty("This run has no record of its versions and hardware.")
 
 
 def command(record: RunRecord) -> str:
@@ -193,7 +133,7 @@ def command(record: RunRecord) -> str:
     said = record.facts.get("command")
     said = " ".join(map(str, said)) if isinstance(said, list) else said
     if not said:
-        return _empty("This run has no record of its command.")
+        return empty("This run has no record of its command.")
     return (
         f'<div class="command"><pre><code id="command">{escape(said)}</code></pre>'
         '<button type="button" id="copy">Copy</button></div>'
@@ -203,9 +143,9 @@ def command(record: RunRecord) -> str:
 def timeline(record: RunRecord) -> str:
     """What happened when; runs of checkpoints are one entry."""
     if not record.events:
-        return _empty("No events yet.")
+        return empty("No events yet.")
     groups = groupby(record.events, key=lambda line: (str(line.get("event")), _stretch(line)))
-    return f'<ol class="timeline">{"".join(_event(name, list(lines)) for (name, _), lines in groups)}</ol>'
+    return f'<ol class="timeline">{"".join(_event(name, list(lines), record) for (name, _), lines in groups)}</ol>'
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:
@@ -219,35 +159,9 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _empty(sentence: str) -> str:
+def empty(sentence: str) -> str:
+    """A sentence in the place of what is not there yet."""
     return f'<p class="empty">{sentence}</p>'
-
-
-def _image(picture: Picture, alt: str, identity: str = "") -> str:
-    crisp = ' class="crisp"' if picture.width < 480 else ""
-    name = f' id="{identity}"' if identity else ""
-    return (
-        f'<img{name}{crisp} src="{picture.source}" width="{picture.width}" height="{picture.height}" '
-        f'alt="{escape(alt)}">'
-    )
-
-
-def _strip(strip: list[tuple[int, Picture]], total: int, fixed: str) -> str:
-    if len(strip) < 2:
-        return ""
-    last = len(strip) - 1
-    thumbs = "".join(
-        f'<li><button type="button" data-step="{step:,}"{" aria-current=true" if i == last else ""}>'
-        f"{_image(picture, f'Samples at step {step:,}')}<span>{step:,}</span></button></li>"
-        for i, (step, picture) in enumerate(strip)
-    )
-    some = f" {len(strip)} of {total:,} grids, evenly spaced." if total > len(strip) else ""
-    return (
-        f'<div class="strip"><h3>Over time</h3><p class="quiet">{fixed}{some}</p>'
-        '<div class="scrub"><button type="button" id="play" aria-label="Play">Play</button>'
-        f'<input type="range" id="scrub" max="{last}" value="{last}" aria-label="Step of the samples">'
-        f'</div><ol class="thumbs">{thumbs}</ol></div>'
-    )
 
 
 def _doctor_tile(record: RunRecord) -> str:
@@ -265,49 +179,48 @@ def _doctor_tile(record: RunRecord) -> str:
     )
 
 
-def _finding(name: str, lines: list[Line]) -> str:
+def _finding(name: str, lines: list[Line], record: RunRecord) -> str:
     last = lines[-1]
     severity = "error" if any(line.get("severity") == "error" for line in lines) else "warning"
-    when = f"step {last['step']:,.0f}"
+    when = record.step_of(last)
     if len(lines) > 1:
-        when = f"{len(lines)} times, steps {lines[0]['step']:,.0f} to {last['step']:,.0f}"
+        when = f"{len(lines)} times, {record.step_of(lines[0])} to {record.step_of(last)}"
     told = [("Evidence", last.get("evidence")), ("Advice", last.get("advice"))]
     rows = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in told if text)
     key = last.get("key")
     change = f"<dt>Key to change</dt><dd><code>{escape(key)}</code></dd>" if key else ""
     return (
         f'<article class="finding {severity}"><h3>{escape(name)}</h3>'
-        f'<p class="quiet">{severity.capitalize()} · {when}</p><dl>{rows}{change}</dl></article>'
+        f'<p class="quiet">{severity.capitalize()} · {escape(when)}</p><dl>{rows}{change}</dl></article>'
     )
 
 
-def _skipped(lines: list[str], what: str) -> str:
+def _skipped(lines: list[str]) -> str:
     if not lines:
         return ""
     shown = "\n".join(lines[:_SHOWN_SKIPPED])
     more = (
         f"\n… and {len(lines) - _SHOWN_SKIPPED:,} more in skipped.txt" if len(lines) > _SHOWN_SKIPPED else ""
     )
-    title = count(len(lines), what)
-    return f"<details><summary>{title}</summary><pre>{escape(shown)}{more}</pre></details>"
+    return f"<details><summary>{len(lines):,} skipped</summary><pre>{escape(shown)}{more}</pre></details>"
 
 
 def _stretch(line: Line) -> object:
-    """Equal for neighboring checkpoints, different for all other events."""
-    return None if line.get("event") == "checkpoint" else id(line)
+    """Equal for neighboring checkpoints of a stage, different for all other events."""
+    return line["stage"] if line.get("event") == "checkpoint" else id(line)
 
 
-def _event(name: str, lines: list[Line]) -> str:
+def _event(name: str, lines: list[Line], record: RunRecord) -> str:
     first, last = lines[0], lines[-1]
     at = duration(number(last.get("seconds")))
-    where = f"step {last['step']:,.0f}"
+    where = record.step_of(last)
     if len(lines) > 1:
-        where = f"steps {first['step']:,.0f} to {last['step']:,.0f}"
+        where = f"{record.step_of(first)} to {where}"
         name = f"{len(lines)} {name}s"
     detail = last.get("detail") if len(lines) == 1 else ""
     note = f"<p>{escape(detail)}</p>" if detail else ""
     kind = escape(str(first.get("event")).replace(" ", "-"))
     return (
-        f'<li data-event="{kind}"><b>{escape(name.capitalize())}</b> <span class="quiet">{where}'
+        f'<li data-event="{kind}"><b>{escape(name.capitalize())}</b> <span class="quiet">{escape(where)}'
         f"{f' · {at}' if at else ''}</span>{note}</li>"
     )

@@ -3,14 +3,27 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+from luoxia import registry
 from luoxia.core.regular import text_of
+from luoxia.runs.reported import Reported, Unknown
 
 Line = dict[str, Any]
+"""A line of metrics.jsonl. ``at`` is its step, counted on from stage to stage."""
+T = TypeVar("T")
+
+
+class Sample(NamedTuple):
+    """A file in samples/: the stage and the step that it is of."""
+
+    stage: str
+    step: int
+    file: Path
 
 
 @dataclass(frozen=True)
@@ -23,8 +36,9 @@ class RunRecord:
     scores: list[Line]
     findings: list[Line]
     events: list[Line]
-    samples: list[tuple[int, Path]]  # (step, file), in the order of the steps: grids
-    texts: list[tuple[int, Path]]  # the same, of a model of text
+    task: Reported
+    stages: list[str]  # in the order in which they were trained
+    samples: list[Sample]  # in the order in which they were made
     skipped: list[str]  # one line a file of the data set that could not be used
     unreadable: int  # complete lines of metrics.jsonl that are no JSON object with a step
     abandoned: int  # log lines that a rollback or a resume has replaced
@@ -35,25 +49,33 @@ class RunRecord:
         return self.folder.resolve().name
 
     @property
-    def is_text(self) -> bool:
-        """Whether it was trained on text."""
-        return "vocabulary" in mapping(self.facts.get("data"))
-
-    @property
-    def task(self) -> str:
-        """ "translation", "classification" or "similarity" of texts; "" where samples are made from nothing."""
-        return str(mapping(self.facts.get("data")).get("task") or "")
-
-    @property
     def unit(self) -> str:
         """What is counted as seen in training."""
         unit = self.facts.get("unit") or mapping(self.facts.get("data")).get("unit")
-        return str(unit or ("rows" if self.is_text else "images"))
+        return str(unit or self.task.unit)
 
     @property
     def last_step(self) -> float:
         """The step of the newest line, 0 when there is none."""
         return max((line["step"] for line in (*self.logs, *self.scores, *self.events)), default=0.0)
+
+    @property
+    def end(self) -> float:
+        """The newest line's place on the time axis: its step, counted on from stage to stage."""
+        return max((line["at"] for line in (*self.logs, *self.scores, *self.events)), default=0.0)
+
+    @property
+    def seams(self) -> list[tuple[float, str]]:
+        """Where each stage but the first begins: (its place on the time axis, its name)."""
+        begun = {
+            line["stage"]: line["at"] - line["step"] for line in (*self.logs, *self.scores, *self.events)
+        }
+        return [(begun[stage], stage) for stage in self.stages[1:] if stage in begun]
+
+    def step_of(self, line: Line) -> str:
+        """ "step 500", and of which stage where there are several."""
+        stage = f" of {line['stage']}" if len(self.stages) > 1 else ""
+        return f"step {line['step']:,.0f}{stage}"
 
     @property
     def seconds(self) -> float:
@@ -62,30 +84,57 @@ class RunRecord:
         return max((value for value in known if math.isfinite(value)), default=math.nan)
 
 
-def read_run(folder: Path) -> RunRecord:
-    """Read ``folder`` as far as it can be read."""
+def read_run(folder: Path, task: Reported | None = None) -> RunRecord:
+    """Read ``folder`` as far as it can be read; ``task`` is looked up where it is not given."""
+    facts = mapping(_parse(_text_of(folder / "run.json")))
     lines, unreadable = _read_lines(folder / "metrics.jsonl")
+    stages = _lay_out(lines)
     logs = [line for line in lines if line.get("kind") == "log"]
     current = current_branch(logs)
     return RunRecord(
         folder=folder,
-        facts=mapping(_parse(_text_of(folder / "run.json"))),
+        facts=facts,
+        task=task or registry.task_of_run(facts) or Unknown(),
+        stages=stages,
         logs=current,
         scores=current_branch(line for line in lines if line.get("kind") == "score"),
         findings=[line for line in lines if line.get("kind") == "finding"],
         events=[line for line in lines if line.get("kind") == "event"],
-        samples=_samples(folder / "samples", "png"),
-        texts=_samples(folder / "samples", "txt"),
+        samples=_samples(folder / "samples", stages),
         skipped=[line for line in _text_of(folder / "skipped.txt").splitlines() if line.strip()],
         unreadable=unreadable,
         abandoned=len(logs) - len(current),
     )
 
 
+def _lay_out(lines: list[Line]) -> list[str]:
+    """Give each line its stage and its place on the time axis; the stages, in order.
+
+    A line of an older version names no stage: it is of the only one.
+    """
+    stages = list(dict.fromkeys(str(line["stage"]) for line in lines if line.get("stage"))) or [""]
+    last = dict.fromkeys(stages, 0.0)
+    for line in lines:
+        line["stage"] = str(line.get("stage") or stages[0])
+        last[line["stage"]] = max(last[line["stage"]], line["step"])
+    begun = dict(zip(stages, accumulate([0.0, *last.values()]), strict=False))
+    for line in lines:
+        line["at"] = begun[line["stage"]] + line["step"]
+    return stages
+
+
+def spaced(values: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of ``values``, evenly spaced, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
 def current_branch(lines: Iterable[Line]) -> list[Line]:
     """Drop the lines that were written before a rollback or a resume went back behind their step.
 
-    A step may be measured more than once, with several extractors: such scores stand side by side.
+    A step may be measured more than once, with several extractors: such scores stand side by side. Steps count from 0
+    in every stage.
     """
     kept: list[Line] = []
     for line in lines:
@@ -96,6 +145,8 @@ def current_branch(lines: Iterable[Line]) -> list[Line]:
 
 
 def _is_replaced(old: Line, new: Line) -> bool:
+    if old.get("stage") != new.get("stage"):
+        return False
     return bool(old["step"] > new["step"] or (old["step"] == new["step"] and new.get("kind") != "score"))
 
 
@@ -158,9 +209,14 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _samples(folder: Path, ending: str) -> list[tuple[int, Path]]:
+def _samples(folder: Path, stages: list[str]) -> list[Sample]:
     try:
-        files = [(re.fullmatch(rf"step_(\d+)\.{ending}", path.name), path) for path in folder.iterdir()]
+        files = sorted(folder.iterdir())
     except OSError:
         return []
-    return sorted((int(match[1]), path) for match, path in files if match)
+    found = []
+    for file in files:
+        if match := re.fullmatch(r"(?:(.+)_)?step_(\d+)\.[^.]+", file.name):
+            found.append(Sample(match[1] or stages[-1], int(match[2]), file))
+    order = {stage: place for place, stage in enumerate(stages)}
+    return sorted(found, key=lambda sample: (order.get(sample.stage, -1), sample.step))

@@ -44,6 +44,11 @@ class Run:
         """The folder: a run may be given wherever a path may."""
         return str(self.path)
 
+    def _repr_html_(self) -> str:
+        from luoxia.runs.report import brief
+
+        return brief(self.path)
+
     @property
     def checkpoints(self) -> Path:
         """Where the checkpoints lie."""

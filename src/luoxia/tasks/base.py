@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.core.config import Config
 from luoxia.core.errors import UsageError
+from luoxia.core.html import Html, escape
 from luoxia.training import own
 from luoxia.training.recipe import Recipe
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from luoxia.media.base import Medium
     from luoxia.runs.display import Display
+    from luoxia.runs.reported import Section
     from luoxia.runs.run import Run
     from luoxia.tasks.record import ModelRecord
     from luoxia.training.distributed import World
@@ -70,6 +72,14 @@ class Task:
     """What its recipes are, and what a recipe of one's own must be a subclass of."""
     stage_names: ClassVar[tuple[str, ...]] = ()
     """MODULE:CLASS of each stage, in order."""
+    items: ClassVar[str] = "samples"
+    """What a data set holds."""
+    sample_note: ClassVar[str] = 'AI-generated <span lang="zh">(人工智能生成)</span>'
+    """HTML above the samples of a report: what they are."""
+    key_scores: ClassVar[tuple[str, ...]] = ()
+    """Scores that a report shows first; ``FD`` is FD-self, too."""
+    sections: ClassVar[tuple[Section, ...]] = ()
+    """Parts of a report that show what the frame does not, or in its place."""
     rules: ClassVar[tuple[type[Rule], ...]] = ()
     """What the doctor looks for besides what ails every training."""
     capabilities: ClassVar[Mapping[str, Capability]] = {}
@@ -109,6 +119,19 @@ class Task:
     def recipe_record(self, recipe: Recipe) -> dict[str, Any]:
         """What run.json and config.json say of a recipe."""
         return own.record(type(recipe))
+
+    # ------------------------------------------------------------------ the report
+
+    def data_rows(self, data: Mapping[str, Any]) -> list[tuple[str, object]]:
+        """What the report says of the data besides what it says of all, from ``Stage.describe_data``."""
+        return []
+
+    def html(self, file: Path) -> Html:
+        """How a file of samples is shown: as the output's medium does it, the input's where no medium comes out."""
+        from luoxia import registry
+
+        known = [name for name in (self.output, *self.inputs) if name in {**registry.MEDIA, **self.media}]
+        return registry.medium(known[0], self).html(file) if known else Html(escape(file.name))
 
     # ------------------------------------------------------------------ models
 

@@ -36,4 +36,4 @@ def keep_scores(record: ModelRecord, scores: Sequence[Score]) -> None:
     seconds = max((line.get("seconds", 0.0) for line in run.records()), default=0.0)
     records = [score.as_dict() for score in scores]
     run.append("score", record.config["step"], seconds, scores=records, final=True)
-    write_report(run.path)
+    write_report(run.path, record.task)

@@ -259,7 +259,7 @@ class Session:
                 self.run.append("score", step, seconds, scores=records, final=True)
         detail = "" if finished else f"by {self.stopper.signal or 'another process'}"
         self.run.append("event", step, seconds, event="finished" if finished else "stopped", detail=detail)
-        write_report(self.run.path)
+        write_report(self.run.path, self.task)
 
     def _export(self, step: int) -> None:
         """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else. It changes as a whole."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from luoxia import __version__
 from luoxia.provenance.label import Label
+from luoxia.runs.reported import Reported
 from luoxia.runs.run import Run
 from luoxia.training.distributed import World
 from luoxia.training.doctor import Rule
@@ -186,14 +187,13 @@ def shares(stages: tuple[type[Stage], ...], budget: float | None, spent: tuple[f
     return max(0.0, budget - math.fsum(spent)) * rest[0].share / math.fsum(stage.share for stage in rest)
 
 
-class Trainable(Protocol):
+class Trainable(Reported, Protocol):
     """What a session asks of a task; ``luoxia.tasks.base.Task`` is one."""
 
     name: ClassVar[str]
     kind: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     output: ClassVar[str]
-    unit: ClassVar[str]
     rules: ClassVar[tuple[type[Rule], ...]]
 
     def stages(self, recipe: Any) -> tuple[type[Stage], ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 from luoxia.core.config import Config
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.html import Html
 from luoxia.media.base import Medium
 from luoxia.media.image.keys import CompareSettings, DataSettings
 
@@ -27,6 +30,15 @@ class ImageMedium(Medium):
 
         chosen: DataSettings = DataSettings.from_settings(settings)
         return describe(path, chosen.size, chosen.crop, chosen.channels).as_dict()
+
+    def html(self, file: Path) -> Html:
+        """The image itself, made smaller where it is large."""
+        from luoxia.media.image.page import embed
+
+        picture = embed(file, 1024, 300_000)
+        if picture is None:
+            raise LuoxiaError(f"{file} is not a PNG that can be shown")
+        return Html(f"<figure>{picture.html(file.name)}</figure>")
 
     def compare(self, data: Any, against: Any, **settings: Any) -> Any:
         """Scores of images against others; ``settings`` are those of ``CompareSettings``."""

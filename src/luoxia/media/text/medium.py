@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 from luoxia.core.errors import UsageError
+from luoxia.core.html import Html
 from luoxia.media.base import Medium
 
 
@@ -31,6 +33,12 @@ class TextMedium(Medium):
             raise UsageError(f"{key}= is for images, and {path} holds text")
         assert path is not None
         return describe_text(path).as_dict()
+
+    def html(self, file: Path) -> Html:
+        """The beginning of the text, as it is."""
+        from luoxia.runs.reported import preformatted
+
+        return preformatted(file)
 
 
 MEDIUM = TextMedium()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.adversarial.rules import RULES
 from luoxia.core.names import absolute, many
-from luoxia.tasks.base import Capability, Task
+from luoxia.tasks.base import Capability
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP
 from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
@@ -22,6 +21,7 @@ from luoxia.tasks.image_generation.settings import (
     SampleSettings,
 )
 from luoxia.tasks.shared.image_keys import ImageMeasureSettings
+from luoxia.tasks.shared.image_task import ImageTask
 
 if TYPE_CHECKING:
     from luoxia.runs.display import Display
@@ -33,17 +33,14 @@ if TYPE_CHECKING:
 HERE = "luoxia.tasks.image_generation"
 
 
-class ImageGeneration(Task):
+class ImageGeneration(ImageTask):
     """Images from nothing, or from a class."""
 
     name: ClassVar[str] = "image generation"
     kind: ClassVar[str] = "image generator"
-    output: ClassVar[str] = "image"
-    unit: ClassVar[str] = "images"
     recipes = (GAN, CGAN, DCGAN, WGAN, WGANGP, StyleGAN2, R3GAN, TransformerGAN)
     family = AdversarialRecipe
     stage_names = (f"{HERE}.training:GeneratorStage",)
-    rules = RULES
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(
             SampleSettings, f"{HERE}.sampling:sample", "luoxia sample RUN n=16 out=grid.png"
@@ -70,7 +67,7 @@ class ImageGeneration(Task):
         """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
         from luoxia.media.image.images import open_images
 
-        progress = display.decoding if display else None
+        progress = display.progress("decoding images") if display else None
         return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
 
     def settle(self, recipe: Any, data: Any) -> dict[str, Any]:

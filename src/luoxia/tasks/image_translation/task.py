@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.adversarial.rules import RULES
 from luoxia.core.errors import UsageError
 from luoxia.core.names import absolute, many
-from luoxia.tasks.base import Capability, Task
+from luoxia.runs.reported import Section
+from luoxia.tasks.base import Capability
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN, UnpairedRecipe
 from luoxia.tasks.image_translation.settings import TranslateImageSettings, TranslatorExportSettings
 from luoxia.tasks.shared.image_keys import TwoSidedMeasureSettings
+from luoxia.tasks.shared.image_task import REPORT, ImageTask
 
 if TYPE_CHECKING:
     from luoxia.runs.display import Display
@@ -20,18 +21,16 @@ if TYPE_CHECKING:
 HERE = "luoxia.tasks.image_translation"
 
 
-class ImageTranslation(Task):
+class ImageTranslation(ImageTask):
     """Images of one kind into images of another, learned without pairs."""
 
     name: ClassVar[str] = "image translation"
     kind: ClassVar[str] = "image translator"
     inputs: ClassVar[tuple[str, ...]] = ("image",)
-    output: ClassVar[str] = "image"
-    unit: ClassVar[str] = "images"
     recipes = (CycleGAN, CUT)
     family = UnpairedRecipe
     stage_names = (f"{HERE}.training:UnpairedStage",)
-    rules = RULES
+    sections = (Section("samples", "Samples", f"{REPORT}:translations"), *ImageTask.sections[1:])
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "translate": Capability(
             TranslateImageSettings,
@@ -55,7 +54,7 @@ class ImageTranslation(Task):
             )
         return open_unpaired(
             recipe.data, recipe.against, recipe.size, recipe.crop, recipe.channels, recipe.load_size,
-            progress=display.decoding if display else None,
+            progress=display.progress("decoding images") if display else None,
         )  # fmt: skip
 
     def settle(self, recipe: Any, data: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.core.errors import UsageError
 from luoxia.core.names import many
+from luoxia.runs.reported import Section
 from luoxia.tasks.base import Capability
 from luoxia.tasks.shared.settings import MeasureSettings
 from luoxia.tasks.shared.token_task import TokenTask, vocabulary
@@ -28,6 +29,10 @@ class TextClassification(TokenTask):
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     output: ClassVar[str] = "class"
     recipes = (ClassifyText,)
+    items: ClassVar[str] = "texts"
+    sample_note: ClassVar[str] = "Held-out texts; → what the model says, and how sure it is; = what is right."
+    key_scores: ClassVar[tuple[str, ...]] = ("accuracy", "macro F1")
+    sections = (Section("confusion", "Confusion", f"{HERE}.report:confusion_matrix"),)
     family = ClassifyText
     stage_names = (f"{HERE}.training:ClassificationStage",)
 

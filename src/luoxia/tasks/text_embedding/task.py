@@ -28,6 +28,11 @@ class TextEmbedding(TokenTask):
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     unit: ClassVar[str] = "pairs"
     recipes = (EmbedText,)
+    items: ClassVar[str] = "pairs"
+    sample_note: ClassVar[str] = (
+        "Held-out texts; → the nearest answer of all, with its cosine; = the right one, with its rank."
+    )
+    key_scores: ClassVar[tuple[str, ...]] = ("retrieval@1", "MRR")
     family = EmbedText
     stage_names = (f"{HERE}.training:EmbeddingStage",)
 

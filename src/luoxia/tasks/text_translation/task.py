@@ -27,6 +27,8 @@ class TextTranslation(TokenTask):
     kind: ClassVar[str] = "translator"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     recipes = (Translate,)
+    items: ClassVar[str] = "pairs"
+    key_scores: ClassVar[tuple[str, ...]] = ("BLEU", "chrF")
     family = Translate
     stage_names = (f"{HERE}.training:TranslationStage",)
 

@@ -4,9 +4,9 @@ import csv
 import io
 import math
 
+from luoxia.core.html import escape
 from luoxia.core.regular import bytes_of
 from luoxia.runs.report_source import RunRecord, number
-from luoxia.runs.report_words import escape
 
 _MOST_CLASSES = 24  # of a table; more are listed by what is confused most
 _MOST_LISTED = 30
