@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from luoxia.core.errors import UsageError
+from luoxia.core.html import escape
 from luoxia.decoding import distribution
 from luoxia.decoding.constraints import Constraint
 from luoxia.decoding.pieces import Decode, Pieces, continuation
@@ -72,6 +73,9 @@ class Completion:
     ids: list[int]
     reason: Reason
     text: str = ""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text)}</pre><small>{escape(self.reason)}, {len(self.ids):,} tokens</small>"
 
 
 def generate(
