@@ -67,7 +67,7 @@ OLD_TASKS = {
 
 
 def task_of_run(manifest: Mapping[str, Any]) -> Task | None:
-    """The task of a run, from its run.json; None where it is one's own, or cannot be told."""
+    """The task of a run, from its run.json; None where it is one's own whose file is not in use, or cannot be told."""
     data = manifest.get("data")
     data = data if isinstance(data, dict) else {}
     name = manifest.get("task") or OLD_TASKS.get(str(data.get("task") or ""))
@@ -75,7 +75,9 @@ def task_of_run(manifest: Mapping[str, Any]) -> Task | None:
         name = (
             "language modeling" if "vocabulary" in data else "image generation" if "height" in data else None
         )
-    return task(name) if isinstance(name, str) and name in TASKS else None
+    if not isinstance(name, str):
+        return None
+    return task(name) if name in TASKS else _in_use().get(name)
 
 
 def medium(name: str, of: Task | None = None) -> Medium:
@@ -88,11 +90,15 @@ def medium(name: str, of: Task | None = None) -> Medium:
 
 def media() -> Iterator[Medium]:
     """All media, in the order in which they are asked: those of recipe files in use, then those of Luoxia."""
-    from luoxia.training import own
-
-    for kind in own.in_use():
-        yield from kind.task.media.values() if kind.task is not None else ()
+    for own in _in_use().values():
+        yield from own.media.values()
     yield from map(medium, MEDIA)
+
+
+def _in_use() -> dict[str, Task]:
+    """The tasks of recipe files in use, by name."""
+    kinds = _loaded("luoxia.training.own:in_use")()
+    return {kind.task.name: kind.task for kind in kinds if kind.task is not None}
 
 
 @cache
