@@ -1,6 +1,7 @@
 """The command line as a user meets it: in an empty folder."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,12 @@ TINY = ("width=2", "latent=4", "extractor=none", "size=8", "device=cpu")
 
 
 def invoke(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+    """Run the command line; a word replaces an earlier one of the same key, so that a test can change common ones."""
+    chosen: dict[str, str] = {}
+    for place, word in enumerate(map(str, words)):
+        key = re.match(r"[a-z_.\d]+=", word)
+        chosen[key[0] if key else f"{place}"] = word
+    return CliRunner().invoke(app, [*chosen.values()])
 
 
 def photographs(folder: Path, count: int, size: int = 8) -> Path:
