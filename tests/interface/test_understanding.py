@@ -153,7 +153,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(recipe, fixture, luoxia_comma
     request.getfixturevalue(fixture)
     for out, steps in (("whole", 9), ("parts", 4)):
         words_ = (f"steps={steps}", "dropout=0.2", "schedule=constant", f"out={out}")
-        trained(luoxia_command, *recipe, *words_)
+        trained(luoxia_command, *(word for word in recipe if word != "dropout=0"), *words_)
     trained(luoxia_command, "resume", "parts", "steps=9")
     for ema in (True, False):
         whole, parts = (luoxia.load(out, ema=ema).network.state_dict() for out in ("whole", "parts"))
