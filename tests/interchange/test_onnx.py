@@ -14,8 +14,10 @@ from torch import nn
 from luoxia.core.errors import LuoxiaError
 from luoxia.interchange import onnx as exporting
 from luoxia.provenance.label import Label
+from luoxia.tasks.image_generation.export_module import GeneratorModule
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2, transformer_gan
+from luoxia.tasks.image_translation.export_module import TranslatorModule
 from luoxia.tasks.image_translation.model import ImageTranslator
 from luoxia.tasks.image_translation.networks import cyclegan
 
@@ -51,7 +53,7 @@ def generator_of(kind: str) -> ImageGenerator:
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_onnxruntime_gives_the_generators_images(kind: str, tmp_path: Path) -> None:
     generator = generator_of(kind)
-    path = exporting.write_onnx(exporting.to_onnx(generator), tmp_path / "g.onnx")
+    path = exporting.write_onnx(exporting.to_onnx(GeneratorModule(generator)), tmp_path / "g.onnx")
     session = onnxruntime.InferenceSession(path)
     z = generator.latents(7, seed=5)
     labels = generator.labels(7)
@@ -81,7 +83,8 @@ def test_onnxruntime_gives_the_translators_images_at_any_size(resize: bool, tmp_
             weight.copy_(0.3 * torch.randn_like(weight))
     details = Label(recipe="cyclegan", run="r-1", step=7, data="ab")
     translator = ImageTranslator(cyclegan.Together(ways), channels=3, details=details)
-    path = exporting.write_onnx(exporting.translator_to_onnx(translator, "b2a"), tmp_path / "t.onnx")
+    module = TranslatorModule(translator, "b2a")
+    path = exporting.write_onnx(exporting.to_onnx(module), tmp_path / "t.onnx")
     session = onnxruntime.InferenceSession(path)
     for n, height, width in ((3, 28, 52), (1, 64, 16)):
         images = np.random.default_rng(n).integers(0, 256, (n, height, width, 3), np.uint8)
@@ -98,8 +101,8 @@ def test_onnxruntime_gives_the_translators_images_at_any_size(resize: bool, tmp_
 def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translated = exporting._translated
 
-    def spoilt(playable: exporting.Playable) -> Any:
-        model = translated(playable)
+    def spoilt(module: exporting.ExportModule) -> Any:
+        model = translated(module)
         weight = next(tensor for tensor in model.graph.initializer if "weight" in tensor.name)
         values = np.frombuffer(weight.raw_data, np.float32).copy()
         values[0] += 1
@@ -108,12 +111,12 @@ def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(exporting, "_translated", spoilt)
     with pytest.raises(LuoxiaError, match="onnxruntime gives other images than PyTorch"):
-        exporting.write_onnx(exporting.to_onnx(generator_of("mlp")), tmp_path / "g.onnx")
+        exporting.write_onnx(exporting.to_onnx(GeneratorModule(generator_of("mlp"))), tmp_path / "g.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_sizes_and_nothing_at_all_are_differences() -> None:
-    playable = exporting.PlayableGenerator(generator_of("mlp"))
+    module = GeneratorModule(generator_of("mlp"))
     for wrong in (lambda given: np.zeros((1, 2)), lambda given: np.full((len(given["z"]), 1, 6, 8), np.nan)):
         with pytest.raises(LuoxiaError, match="other images"):
-            exporting.compare(playable, wrong, "a toolkit")
+            exporting.compare(module, wrong, "a toolkit")

@@ -18,12 +18,13 @@ from test_onnx import NETWORKS, generator_of
 from luoxia.core.errors import LuoxiaError
 from luoxia.interchange.tensorflow import as_module, write_saved_model
 from luoxia.interchange.tensorflow_operations import operations
+from luoxia.tasks.image_generation.export_module import GeneratorModule
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_tensorflow_gives_the_generators_images(kind: str, tmp_path: Path) -> None:
     generator = generator_of(kind)
-    loaded = tf.saved_model.load(str(write_saved_model(generator, tmp_path / "saved")))
+    loaded = tf.saved_model.load(str(write_saved_model(GeneratorModule(generator), tmp_path / "saved")))
     z, labels = generator.latents(7, seed=5), generator.labels(7)
     given: dict[str, Any] = {"z": tf.constant(z.numpy())}
     if labels is not None:

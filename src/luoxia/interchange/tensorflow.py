@@ -1,6 +1,6 @@
-"""Image generators as TensorFlow's SavedModel: the graph that ONNX holds, each operation as TensorFlow's own.
+"""Networks as TensorFlow's SavedModel: the graph that ONNX holds, each operation as TensorFlow's own.
 
-Converters between the two are no longer kept up; a generator needs some forty operations, and these are they.
+Converters between the two are no longer kept up; a generator of images needs some forty operations, and these are they.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ from typing import Any
 import numpy as np
 
 from luoxia.core.errors import LuoxiaError, MissingExtraError
-from luoxia.interchange.onnx import PlayableGenerator, compare, metadata, to_onnx
+from luoxia.interchange.onnx import ExportModule, compare, to_onnx
 from luoxia.interchange.tensorflow_operations import operations
-from luoxia.tasks.image_generation.model import ImageGenerator
 
 
-def write_saved_model(generator: ImageGenerator, out: Path) -> Path:
+def write_saved_model(module: ExportModule, out: Path) -> Path:
     """Write a SavedModel folder, after comparing what is read back from it with PyTorch.
 
-    Its ``generate`` takes the inputs of ``to_onnx`` in their order and returns images float32 (n, height, width,
-    channels) in [−1, 1]; the signature ``serving_default`` takes them by name.
+    Its ``generate`` takes the module's inputs in their order and returns images float32 (n, height, width, channels) in
+    [−1, 1]; the signature ``serving_default`` takes them by name.
     """
     tf = _tensorflow()
-    module = as_module(tf, to_onnx(generator))
-    facts = list(map("=".join, metadata(generator).items()))
-    module.facts = tf.function(lambda: tf.constant(facts), input_signature=[])
+    saved = as_module(tf, to_onnx(module))
+    facts = list(map("=".join, module.metadata().items()))
+    saved.facts = tf.function(lambda: tf.constant(facts), input_signature=[])
     beside = out.with_name(f".{out.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
-        tf.saved_model.save(module, str(beside), signatures={"serving_default": module.by_name})
+        tf.saved_model.save(saved, str(beside), signatures={"serving_default": saved.by_name})
         loaded = tf.saved_model.load(str(beside))
-        playable = PlayableGenerator(generator).eval()
-        compare(playable, lambda given: _channels_first(loaded.generate(*given.values())), "TensorFlow")
+        compare(module, lambda inputs: _channels_first(loaded.generate(*inputs.values())), "TensorFlow")
         out.parent.mkdir(parents=True, exist_ok=True)
         beside.rename(out)
     except OSError as error:
@@ -58,17 +56,19 @@ def as_module(tf: Any, model: Any) -> Any:
     specs = [_spec(tf, value) for value in inputs]
     module = tf.Module()
 
-    def generate(*given: Any) -> Any:
+    def generate(*arguments: Any) -> Any:
         values: dict[str, Any] = {name: tf.constant(array) for name, array in constants.items()}
-        values |= dict(zip([value.name for value in inputs], given, strict=True))
+        values |= dict(zip([value.name for value in inputs], arguments, strict=True))
         for node in graph.node:
-            made = known[node.op_type](_attributes(node), *(values.get(name) for name in node.input))
-            made = made if isinstance(made, list | tuple) else [made]
-            values |= dict(zip(node.output, made, strict=False))
+            results = known[node.op_type](_attributes(node), *(values.get(name) for name in node.input))
+            results = results if isinstance(results, list | tuple) else [results]
+            values |= dict(zip(node.output, results, strict=False))
         return tf.transpose(values[graph.output[0].name], [0, 2, 3, 1], name="images")
 
     module.generate = tf.function(generate, input_signature=specs)
-    module.by_name = tf.function(lambda *given: {"images": module.generate(*given)}, input_signature=specs)
+    module.by_name = tf.function(
+        lambda *arguments: {"images": module.generate(*arguments)}, input_signature=specs
+    )
     return module
 
 

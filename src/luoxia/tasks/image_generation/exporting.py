@@ -15,13 +15,14 @@ def export(record: ModelRecord, /, **settings: Any) -> Path:
     chosen: GeneratorExportSettings = GeneratorExportSettings.from_settings(settings)
     to_onnx = chosen.format in (None, "onnx")
     out = new_place(record, chosen.out, "FILE.onnx" if to_onnx else "FOLDER")
+    from luoxia.tasks.image_generation.export_module import GeneratorModule
     from luoxia.tasks.loading import load_model
 
-    generator = load_model(record)
+    module = GeneratorModule(load_model(record))
     if to_onnx:
         from luoxia.interchange import onnx
 
-        return onnx.write_onnx(onnx.to_onnx(generator), out)
+        return onnx.write_onnx(onnx.to_onnx(module), out)
     from luoxia.interchange.tensorflow import write_saved_model
 
-    return write_saved_model(generator, out)
+    return write_saved_model(module, out)

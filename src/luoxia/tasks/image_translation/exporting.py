@@ -15,6 +15,7 @@ def export(record: ModelRecord, /, **settings: Any) -> Path:
     chosen: TranslatorExportSettings = TranslatorExportSettings.from_settings(settings)
     out = new_place(record, chosen.out, "FILE.onnx")
     from luoxia.interchange import onnx
+    from luoxia.tasks.image_translation.export_module import TranslatorModule
     from luoxia.tasks.loading import load_model
 
-    return onnx.write_onnx(onnx.translator_to_onnx(load_model(record), chosen.direction), out)
+    return onnx.write_onnx(onnx.to_onnx(TranslatorModule(load_model(record), chosen.direction)), out)
