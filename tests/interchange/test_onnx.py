@@ -82,7 +82,7 @@ def test_onnxruntime_gives_the_translators_images_at_any_size(resize: bool, tmp_
         for weight in ways["b2a"].parameters():
             weight.copy_(0.3 * torch.randn_like(weight))
     details = Label(recipe="cyclegan", run="r-1", step=7, data="ab")
-    translator = ImageTranslator(cyclegan.Together(ways), channels=3, details=details)
+    translator = ImageTranslator(cyclegan.ModuleGroup(ways), channels=3, details=details)
     module = TranslatorModule(translator, "b2a")
     path = exporting.write_onnx(exporting.to_onnx(module), tmp_path / "t.onnx")
     session = onnxruntime.InferenceSession(path)

@@ -1,4 +1,4 @@
-"""Image generators that go on from a run: what is carried over, what is frozen, what is told."""
+"""Image generators that begin with the weights of a run: what is carried over, what is frozen, what is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 import luoxia
-from luoxia.tasks.image_generation.tuning import ANEW
+from luoxia.tasks.finetuning import INHERITED, per_run
+from luoxia.tasks.image_generation.recipes.gan import DCGAN
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training.checkpoint import load_latest
 
@@ -88,16 +89,16 @@ def test_other_channels_and_sizes(luoxia_command: Command, photos: Path, run: Pa
     networks = json.loads(Path("tuned/run.json").read_text())["origin"]["networks"]
     assert networks["generator"]["fresh"] == ["layers.9.weight", "layers.9.bias"]
     assert networks["discriminator"]["fresh"] == ["layers.0.weight"]
-    assert "anew: layers.9.weight, layers.9.bias" in result.stderr
+    assert "initialized from scratch: layers.9.weight, layers.9.bias" in result.stderr
     assert luoxia.load("tuned").sample(2).shape == (2, 6, 8, 1)
 
 
-def test_keys_of_a_run_are_not_taken_over() -> None:
-    """Every key that recipes of images share is the run's own, but for those that say how it was trained."""
-    shared = set(ImageRecipe.model_fields)
-    assert shared - ANEW == {"batch", "accumulate", "average_checkpoints", "optimizer", "schedule", "ema"}
-    assert {"data", "out", "steps", "seed", "device", "extractor", "d_lr", "init", "freeze_d"} <= ANEW
-    assert not {"width", "loss", "penalty", "gamma", "condition", "augment"} & ANEW
+def test_keys_of_a_run_are_not_inherited() -> None:
+    """Of the keys that recipes of images share only the shape of the images is, and how a model was trained."""
+    own = per_run(DCGAN)
+    assert set(ImageRecipe.model_fields) - own == INHERITED | {"size", "channels"}
+    assert {"data", "out", "steps", "seed", "device", "extractor", "init", "freeze_d"} <= own
+    assert not {"width", "loss", "penalty", "gamma", "condition", "augment"} & own
 
 
 def test_classes_are_carried_over_by_name(
@@ -113,7 +114,7 @@ def test_classes_are_carried_over_by_name(
         "finetune", "first", "data=new", *FEW, "steps=1", "lr=1e-12", "seed=7", "holdout=0", "out=tuned"
     )
     assert tuned.exit_code == 0, tuned.stderr
-    assert "classes: carried over by name dog; learned afresh ape; left behind cat" in tuned.stderr
+    assert "classes: carried over by name dog; new ape; left out cat" in tuned.stderr
     told = json.loads(Path("tuned/run.json").read_text())["origin"]["classes"]
     assert told == {"carried": ["dog"], "fresh": ["ape"], "left": ["cat"]}
     before, after = (load_file(f"{run}/model/model.safetensors") for run in ("first", "tuned"))
@@ -153,7 +154,7 @@ def test_resuming_needs_no_origin_and_is_bit_for_bit(
 def test_a_model_folder_alone_has_no_discriminator(luoxia_command: Command, photos: Path, run: Path) -> None:
     result = luoxia_command("finetune", run / "model", f"data={photos}", *FEW, "out=tuned")
     assert result.exit_code == 0, result.stderr
-    assert "discriminator: nothing is there to carry over" in result.stderr
+    assert "discriminator: run has no weights for it; it is initialized from scratch" in result.stderr
 
 
 def test_a_dry_run_tells_what_would_be_carried_over(luoxia_command: Command, photos: Path, run: Path) -> None:
@@ -173,7 +174,7 @@ def test_a_dry_run_tells_what_would_be_carried_over(luoxia_command: Command, pho
             ("finetune", "nowhere", "data=photos"),
             "nowhere is not there: give the folder of a run or of a model",
         ),
-        (("finetune", "run"), "finetune needs images to learn: luoxia finetune run data=PATH"),
+        (("finetune", "run"), "finetune needs data to learn from: luoxia finetune run data=PATH"),
         (("finetune", "run", "data=photos", "freeze_d=9"), "freeze_d=9: this discriminator has 3 blocks"),
         (("finetune", "run", "data=photos", "freezed=1"), "unknown key 'freezed'; did you mean freeze_d"),
         (("finetune", "run", "data=photos", "network=resnet"), "no weight of the generator at"),

@@ -1,4 +1,4 @@
-"""What is carried over from trained weights, and what FreezeD keeps as it was."""
+"""Which trained weights are loaded, and what FreezeD keeps as it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from torch import nn
 
 from luoxia.core.errors import UsageError
 from luoxia.nn.layers import spectrally_normalized
-from luoxia.nn.transfer import Classes, carry_over, class_axes, freeze
+from luoxia.nn.pooling import SentenceClassifier
+from luoxia.nn.transfer import Classes, class_axes, freeze, load_matching
+from luoxia.nn.transformer import Encoder, TransformerConfig
 from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, stylegan2
 
 DISCRIMINATORS = {
@@ -62,21 +64,21 @@ def test_a_discriminator_that_does_not_say() -> None:
         freeze(nn.Linear(2, 1), 1)
 
 
-def test_what_fits_is_carried_over_and_nothing_else_changes() -> None:
+def test_what_fits_is_loaded_and_nothing_else_changes() -> None:
     trained, gray = (
         dcgan.Generator(8, (3, 16, 16), 4, refine=True),
         dcgan.Generator(8, (1, 16, 16), 4, refine=True),
     )
     before = {name: value.clone() for name, value in gray.state_dict().items()}
-    carried = carry_over(gray, trained.state_dict())
-    assert set(carried.fresh) == {
+    report = load_matching(gray, trained.state_dict())
+    assert set(report.fresh) == {
         name for name, value in trained.state_dict().items() if value.shape != before[name].shape
     }
-    assert len(carried.fresh) == 2  # the last convolution's weight and bias
+    assert len(report.fresh) == 2  # the last convolution's weight and bias
     for name, value in gray.state_dict().items():
-        assert torch.equal(value, before[name] if name in carried.fresh else trained.state_dict()[name])
-    assert carried.of == sum(value.numel() for value in before.values())
-    assert carried.values == carried.of - sum(before[name].numel() for name in carried.fresh)
+        assert torch.equal(value, before[name] if name in report.fresh else trained.state_dict()[name])
+    assert report.of == sum(value.numel() for value in before.values())
+    assert report.values == report.of - sum(before[name].numel() for name in report.fresh)
 
 
 def test_a_conditional_network_takes_an_unconditional_ones_layers() -> None:
@@ -84,9 +86,23 @@ def test_a_conditional_network_takes_an_unconditional_ones_layers() -> None:
         mlp.Discriminator((1, 8, 8)),
         mlp.Discriminator((1, 8, 8), classes=3, projection=True),
     )
-    assert carry_over(conditional, plain.state_dict()).fresh == ("critic.projection.weight",)
+    assert load_matching(conditional, plain.state_dict()).fresh == ("critic.projection.weight",)
     other = mlp.Discriminator((1, 8, 8), classes=4, projection=True)
-    assert carry_over(other, conditional.state_dict()).fresh == ("critic.projection.weight",)
+    assert load_matching(other, conditional.state_dict()).fresh == ("critic.projection.weight",)
+
+
+def test_a_classifiers_head_goes_by_the_names_of_its_classes() -> None:
+    config = TransformerConfig(7, layers=1, heads=1, width=4, context=8)
+    old, new = (SentenceClassifier(Encoder(config), classes) for classes in (2, 3))
+    for parameter in old.parameters():
+        nn.init.normal_(parameter)
+    report = load_matching(new, old.state_dict(), Classes(("cat", "dog"), ("ape", "dog", "eel")))
+    assert report.fresh == ()
+    for side in ("weight", "bias"):
+        before, after = (getattr(network.head, side) for network in (old, new))
+        assert torch.equal(after[1], before[1])
+        assert not after[0].any() and not after[2].any(), "the head begins at 0"
+    assert report.values == report.of - 2 * (4 + 1)
 
 
 SHAPE = (1, 8, 8)
@@ -109,7 +125,7 @@ def test_what_belongs_to_a_class_goes_by_its_name(kind: str, now: tuple[str, ...
     before = ("cat", "dog")
     old, new = CONDITIONAL[kind](len(before)), CONDITIONAL[kind](len(now))
     begun = {name: value.clone() for name, value in new.state_dict().items()}
-    carried = carry_over(new, old.state_dict(), Classes(before, now))
+    report = load_matching(new, old.state_dict(), Classes(before, now))
     axes = {name: axis for name, axis in class_axes(new).items() if name in begun}
     assert len(axes) == 1
     ((name, axis),) = axes.items()
@@ -117,7 +133,7 @@ def test_what_belongs_to_a_class_goes_by_its_name(kind: str, now: tuple[str, ...
     for place, word in enumerate(now):
         expected = trained[before.index(word)] if word in before else begun[name].movedim(axis, 0)[place]
         assert torch.equal(found[place], expected), word
-    assert (name in carried.taken) == any(word in before for word in now)
+    assert (name in report.loaded) == any(word in before for word in now)
     kept = sum(found[0].numel() for word in now if word in before)
-    others = sum(v.numel() for n, v in begun.items() if n in carried.taken and n != name)
-    assert carried.values == kept + others
+    others = sum(v.numel() for n, v in begun.items() if n in report.loaded and n != name)
+    assert report.values == kept + others

@@ -80,7 +80,7 @@ def test_threads_share_a_writer(writer: TextGenerator) -> None:
 
 def test_threads_share_a_translator_of_images() -> None:
     torch.manual_seed(0)
-    networks = cyclegan.Together({"a2b": cyclegan.Generator(3, 4, blocks=1)})
+    networks = cyclegan.ModuleGroup({"a2b": cyclegan.Generator(3, 4, blocks=1)})
     translator = ImageTranslator(networks, channels=3, details=Label())
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 

@@ -30,6 +30,13 @@ class SentenceEncoder(nn.Module):
         return F.normalize(mean_pool(self.encoder(ids, mask), mask), dim=-1)
 
 
+class ClassHead(LastLayer):
+    """A logit for each class: a row of the weight, and a bias."""
+
+    class_axis = 0
+    """As in ``layers.ClassVectors``."""
+
+
 class SentenceClassifier(nn.Module):
     """Logits of classes: dropout and a linear head on the mean state, which start at 0 for every class."""
 
@@ -39,7 +46,7 @@ class SentenceClassifier(nn.Module):
         self.config = encoder.config
         self.columns = classes
         self.dropout = nn.Dropout(encoder.config.dropout)
-        self.head = LastLayer(encoder.config.width, classes)
+        self.head = ClassHead(encoder.config.width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -1,4 +1,4 @@
-"""Going on from trained weights: what fits is carried over, and the first blocks of a discriminator may be frozen."""
+"""Beginning with trained weights: those that fit are loaded, and the first blocks of a discriminator may be frozen."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ class Staged(Protocol):
 
 
 @dataclass(frozen=True)
-class Carried:
-    """Which tensors of a network are trained ones (``taken``), and which begin anew (``fresh``)."""
+class LoadReport:
+    """Names of a network's tensors: those that were ``loaded``, and the ``fresh`` ones, as they were initialized."""
 
-    taken: tuple[str, ...]
+    loaded: tuple[str, ...]
     fresh: tuple[str, ...]
     values: int
-    """Numbers that were taken."""
+    """Numbers that were loaded."""
     of: int
     """Numbers in all tensors."""
 
     def as_dict(self) -> dict[str, object]:
         """For run.json."""
-        tensors = len(self.taken) + len(self.fresh)
+        tensors = len(self.loaded) + len(self.fresh)
         return {
-            "tensors": len(self.taken), "of_tensors": tensors, "values": self.values, "of_values": self.of,
+            "tensors": len(self.loaded), "of_tensors": tensors, "values": self.values, "of_values": self.of,
             "fresh": list(self.fresh),
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The names of the classes, in order, of the trained network and of the one that goes on from it."""
+    """The names of the classes, in order, of the trained network and of the one that begins with its weights."""
 
     before: Sequence[str]
     now: Sequence[str]
@@ -55,7 +55,7 @@ class Classes:
         return {place: places[name] for place, name in enumerate(self.now) if name in places}
 
     def as_dict(self) -> dict[str, list[str]]:
-        """For run.json: the classes whose vectors were carried over, those that begin afresh, those left behind."""
+        """For run.json: the classes whose vectors were loaded, those that are new, those of before alone."""
         return {
             "carried": [name for name in self.now if name in self.before],
             "fresh": [name for name in self.now if name not in self.before],
@@ -67,17 +67,20 @@ def class_axes(network: nn.Module) -> dict[str, int]:
     """Name of each tensor that holds something of every class → its axis that numbers them."""
     axes = {name: getattr(module, "class_axis", None) for name, module in network.named_modules()}
     forms = ("weight", "parametrizations.weight.original")  # the second under spectral normalization
-    return {f"{name}.{form}": axis for name, axis in axes.items() if axis is not None for form in forms}
+    found = {f"{name}.{form}": axis for name, axis in axes.items() if axis is not None for form in forms}
+    return found | {f"{name}.bias": 0 for name, axis in axes.items() if axis == 0}
 
 
 @torch.no_grad()
-def carry_over(network: nn.Module, trained: Mapping[str, Tensor], classes: Classes | None = None) -> Carried:
-    """Give a network every trained tensor whose name and shape it has; the rest stay as they were made.
+def load_matching(
+    network: nn.Module, trained: Mapping[str, Tensor], classes: Classes | None = None
+) -> LoadReport:
+    """Give a network every trained tensor whose name and shape it has; the rest stay as they are.
 
     What belongs to a class goes to the class of the same name, wherever it stands among ``classes``.
     """
     own, axes = network.state_dict(), class_axes(network)
-    taken: dict[str, Tensor] = {}
+    loaded: dict[str, Tensor] = {}
     values = 0
     for name, value in trained.items():
         if classes is not None and name in axes and name in own:
@@ -87,11 +90,11 @@ def carry_over(network: nn.Module, trained: Mapping[str, Tensor], classes: Class
             fitting = value if name in own and own[name].shape == value.shape else None
             values += 0 if fitting is None else value.numel()
         if fitting is not None:
-            taken[name] = fitting
-    network.load_state_dict({**own, **taken})
-    return Carried(
-        tuple(name for name in own if name in taken),
-        tuple(name for name in own if name not in taken),
+            loaded[name] = fitting
+    network.load_state_dict({**own, **loaded})
+    return LoadReport(
+        tuple(name for name in own if name in loaded),
+        tuple(name for name in own if name not in loaded),
         values,
         sum(value.numel() for value in own.values()),
     )

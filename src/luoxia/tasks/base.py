@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from luoxia.tasks.record import ModelRecord
     from luoxia.training.distributed import World
     from luoxia.training.doctor import Rule
+    from luoxia.training.objective import Objective
     from luoxia.training.stage import Stage
 
 
@@ -150,7 +151,15 @@ class Task:
         self, record: ModelRecord, settings: dict[str, Any]
     ) -> tuple[str | type[Recipe], dict[str, Any]]:
         """The recipe and the settings of a training that begins with the weights of ``record``."""
-        raise UsageError(f"{record.path} is a {self.kind}, which cannot be fine-tuned")
+        from luoxia.tasks.finetuning import finetune_settings
+
+        return finetune_settings(record, settings)
+
+    def load_base(self, stage: Stage, objective: Objective) -> dict[str, Any]:
+        """Give the networks of ``objective`` the weights of the model at the recipe's ``init``; run.json's record."""
+        from luoxia.tasks.base_weights import load_base
+
+        return load_base(stage, objective)
 
     def capability(self, verb: str, record: ModelRecord) -> Capability:
         """What a verb asks of the model of ``record``; ``UsageError`` names what it can be asked instead."""

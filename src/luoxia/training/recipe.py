@@ -104,6 +104,8 @@ class Recipe(Config):
     """The paper: authors, year, arXiv number."""
     presets: ClassVar[Presets] = {}
     """Named configurations: name → the settings that it stands for. A key that is given replaces the preset's value."""
+    per_run: ClassVar[tuple[str, ...]] = ()
+    """Keys beside the common ones that say how a run reads and scores its data: a fine-tuning does not inherit them."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -119,6 +121,9 @@ class Recipe(Config):
     )
     out: Annotated[str | None, Place] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
     preset: Annotated[str | None, Unset] = Field(None, description="a named configuration")
+    init: Annotated[str | None, Place] = Field(
+        None, description="a run or a model folder, with whose weights training begins"
+    )
     steps: Annotated[Whole | None, Unset] = Field(10_000, ge=1, description="training steps in all")
     budget: Annotated[Seconds | None, Unset] = Field(
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
@@ -260,6 +265,8 @@ def resolve(recipe: Recipe, settled: dict[str, Any]) -> Any:
     """The recipe with every default settled: by the data, by the folder it was named in, by its budget."""
     if recipe.data is not None:
         settled["data"] = absolute(recipe.data)
+    if recipe.init is not None:
+        settled["init"] = absolute(recipe.init)
     if recipe.budget is not None and "steps" not in recipe.model_fields_set:
         settled["steps"] = None
     return recipe.model_copy(update=settled)

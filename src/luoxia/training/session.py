@@ -38,6 +38,8 @@ from luoxia.training.hardware import (
     versions,
 )
 from luoxia.training.loop import Hooks, Loop, QuickScore, wants_compile
+from luoxia.training.objective import Objective
+from luoxia.training.origin import sentences
 from luoxia.training.rules import RULES
 from luoxia.training.stage import Context, Stage, Trainable, shares
 from luoxia.training.stopping import SignalHandler
@@ -95,13 +97,14 @@ class Session:
             recipe, self.data, self.world, self.run, self.display.tell, self.dtype, resumed, left
         )
         self.stage = kind(self.context)
+        self.origin: dict[str, Any] = {}
         recipe = self.context.recipe  # which the stage may have completed
         if last:
             self.recipe = recipe.model_copy(update={"budget": self.recipe.budget})
         with torch.random.fork_rng(devices=[]):  # what the caller draws stays as it was
             torch.default_generator.manual_seed(recipe.seed)  # initial weights, the same in every process
             self.context.trainer = self.trainer = Trainer(
-                self.stage.objective(),
+                self._objective(),
                 recipe,
                 self.stage.batch,
                 self.world,
@@ -109,6 +112,13 @@ class Session:
                 self.dtype,
                 compiled=wants_compile(recipe.compile, self.world.device, recipe.steps, recipe.budget),
             )
+
+    def _objective(self) -> Objective:
+        """The stage's, with the weights of the model at ``init``; a resumed run has them in its checkpoints."""
+        objective = self.stage.objective()
+        if self.context.recipe.init is not None and not self.context.resumed:
+            self.origin = self.task.load_base(self.stage, objective)
+        return objective
 
     def _leave(self) -> None:
         """Write what the stage leaves, whole or not at all; a killed run then begins the next one."""
@@ -145,19 +155,29 @@ class Session:
             hardware=self._describe_hardware(),
             seed=self.recipe.seed,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            **({"origin": origin} if (origin := self.stage.describe_origin()) else {}),
         )
         if self.data.skipped:
             lines = [f"{skipped.name}: {skipped.reason}" for skipped in self.data.skipped]
             write_file(self.run.path / "skipped.txt", "\n".join(lines) + "\n")
         self.run.append("event", 0, 0.0, event="started", detail=command)
-        self.stage.began()
+        self._record_origin()
+
+    def _record_origin(self) -> None:
+        """Keep in run.json which weights the stage began with, and say so."""
+        if not self.origin or not self.world.main:
+            return
+        before = self.run.manifest.get("origin", {}).get("networks", {})
+        networks = {**before, **self.origin.get("networks", {})}
+        self.run.write_manifest(origin={**self.origin, "networks": networks})
+        for sentence in sentences(self.origin):
+            self.display.tell(sentence)
 
     def restore(self) -> None:
         """Go back to the newest checkpoint of the stage, and drop the records after it."""
         if not any(self.checkpoints.glob("step_*")):  # killed between two stages
             if self.world.main:
                 self.run.rewind(0)
+                self._record_origin()
             return
         saved = load_latest(self.checkpoints)
         self.trainer.restore(saved)
@@ -195,6 +215,7 @@ class Session:
             while finished and not self.last and not self.world.any(self.stopper.signal is not None):
                 self._leave()
                 self._enter()
+                self._record_origin()
                 self._describe_stage()
                 finished = self._train()
             finished = finished and self.last

@@ -88,6 +88,11 @@ class Stage:
         """Settings of the recipe that are others in this stage, such as ``steps`` of any but the last one."""
         return {}
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the data, in the order of their numbers; () where there are none."""
+        return ()
+
     def prepare(self) -> None:
         """Split the data and make what ``batch`` needs, before there is an objective."""
 
@@ -151,13 +156,6 @@ class Stage:
         """The data, for run.json."""
         return {"source": self.data.source, "fingerprint": self.data.fingerprint, "count": len(self.data)}
 
-    def describe_origin(self) -> dict[str, Any]:
-        """The trained model that this training began from, for run.json; {} where it began from nothing."""
-        return {}
-
-    def began(self) -> None:
-        """Say what there is to say when a run starts; nothing by default."""
-
     def card(self) -> str:
         """What the model is and how it is used, for a person, in Markdown."""
         return self.write_card("A model", self.data.source, 'model = luoxia.load("PATH/TO/THIS/FOLDER")', "")
@@ -202,4 +200,8 @@ class Trainable(Reported, Protocol):
 
     def recipe_record(self, recipe: Any) -> dict[str, Any]:
         """What run.json and config.json say of the recipe."""
+        ...
+
+    def load_base(self, stage: Stage, objective: Objective) -> dict[str, Any]:
+        """Give the networks of ``objective`` the weights of the model at the recipe's ``init``; run.json's record."""
         ...

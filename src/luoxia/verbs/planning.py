@@ -52,7 +52,7 @@ def plan(config: Recipe, *, measured: bool) -> dict[str, Any]:
         "seconds_per_step": each,
         "seconds": min((end for end in ends if end is not None), default=None),
         "memory_bytes": peak_memory(world.device) if measured else weights_memory(trainer),
-        **({"origin": origin} if (origin := session.stage.describe_origin()) else {}),
+        **({"origin": session.origin} if session.origin else {}),
     }
 
 

@@ -104,8 +104,9 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
             raise UsageError(
                 f"the data of {run.path} is no longer at {place}: give {key}=PATH, where it is now"
             )
-    origin = getattr(config, "init", None)
-    if origin is not None and not Path(origin).exists():  # all that is needed of it lies in the run too
+    if (
+        config.init is not None and not Path(config.init).exists()
+    ):  # all that is needed of it lies in the run too
         recover(run.model)
         config = config.model_copy(update={"init": str(in_force(run.model).resolve())})
     return config

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from luoxia import registry
 from luoxia.core.devices import require_device
 from luoxia.core.errors import NothingLeftError, UsageError, told_once
 from luoxia.core.names import absolute
@@ -14,6 +15,7 @@ from luoxia.core.values import named_path
 from luoxia.runs.display import Display
 from luoxia.runs.run import Run
 from luoxia.runs.trackers import check_installed
+from luoxia.tasks.base import Task, article
 from luoxia.tasks.menu import configure, recorded
 from luoxia.tasks.record import ModelRecord
 from luoxia.training.checkpoint_files import latest_named, read_state, read_whole
@@ -71,9 +73,10 @@ def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -
     """Train on other data, beginning with the weights of a run or of a Hugging Face folder, as a new run.
 
     ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``, ``luoxia.finetune("runs/dcgan-1", data="own/",
-    freeze_d=2)``. The keys are those of the recipe that trains such models, with defaults for fine-tuning; of a
-    language model the form and the tokenizer are the model's own, of an image generator the weights that fit the data
-    are carried over, and run.json says which. ``UsageError`` for a model that cannot be fine-tuned.
+    freeze_d=2)``. The keys are those of the model's recipe. Without further keys it keeps the settings of the run, for
+    a quarter of its steps at half of its learning rate; ``gpt`` has defaults of its own. The tokenizer is the model's.
+    Weights that fit by name and shape are carried over, what belongs to a class to the class of the same name; run.json
+    lists the rest. ``UsageError`` where nothing fits.
     """
     with told_once():
         recipe, tuned = tuned_settings(model, settings)
@@ -118,9 +121,16 @@ def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
 def _check(config: Recipe) -> None:
     """``UsageError`` where the run's folder is taken, or there is no data or no model to begin with."""
     Run.check_free(config.out)
-    if (origin := getattr(config, "init", None)) is not None:
-        ModelRecord.open(origin)
+    if config.init is not None:
+        _check_base(config.init, registry.task_of(config))
     _check_data(config)
+
+
+def _check_base(path: str, task: Task) -> None:
+    """``UsageError`` where ``path`` holds no model of the task."""
+    record = ModelRecord.open(path)
+    if record.task.name != task.name:
+        raise UsageError(f"{path} contains {article(record.kind)}, expected {article(task.kind)}")
 
 
 def _check_data(config: Recipe) -> None:

@@ -6,7 +6,12 @@ import torch.nn.functional as F
 
 from luoxia.nn.fused_ops import Reflected
 from luoxia.tasks.image_translation.networks.cut import ContrastiveGenerator
-from luoxia.tasks.image_translation.networks.cyclegan import Discriminator, Generator, InstanceNorm, Together
+from luoxia.tasks.image_translation.networks.cyclegan import (
+    Discriminator,
+    Generator,
+    InstanceNorm,
+    ModuleGroup,
+)
 
 
 def count(network):
@@ -170,7 +175,7 @@ def test_reflection_and_its_gradient():
 
 
 def test_networks_together_take_an_input_each():
-    both = Together({"a2b": Generator(1, 2, 1), "b2a": Generator(1, 2, 1)})
+    both = ModuleGroup({"a2b": Generator(1, 2, 1), "b2a": Generator(1, 2, 1)})
     a, b = torch.rand(2, 1, 8, 8), torch.rand(3, 1, 12, 8)
     made_b, made_a = both(a, b)
     assert torch.equal(made_b, both["a2b"](a)) and torch.equal(made_a, both["b2a"](b))

@@ -8,7 +8,7 @@ from luoxia.core.errors import UsageError
 from luoxia.provenance.label import Label
 from luoxia.tasks.image_translation import tiles
 from luoxia.tasks.image_translation.model import ImageTranslator
-from luoxia.tasks.image_translation.networks.cyclegan import Generator, Together
+from luoxia.tasks.image_translation.networks.cyclegan import Generator, ModuleGroup
 
 
 def lively(channels=3, blocks=1):
@@ -30,7 +30,7 @@ def scene(height, width, seed=0):
 
 
 def translator(*directions, **settings):
-    networks = Together({direction: lively() for direction in directions or ("a2b", "b2a")})
+    networks = ModuleGroup({direction: lively() for direction in directions or ("a2b", "b2a")})
     return ImageTranslator(networks, channels=3, details=Label(run="x"), **settings)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from luoxia.adversarial.losses import LOSSES
 from luoxia.media.image.images import ImageSpec
 from luoxia.tasks.image_translation import recipes as unpaired
-from luoxia.tasks.image_translation.networks.cyclegan import Together
+from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
 from luoxia.tasks.image_translation.objective import CycleGAN, UnpairedBatch, patch_nce, swap
 from luoxia.training.objective import Rng
 
@@ -83,8 +83,8 @@ class Affine(nn.Module):
 
 def cyclegan(loss, **settings):
     torch.set_default_dtype(torch.float32)
-    generators = Together({"a2b": Affine(0.7, 0.1), "b2a": Affine(1.3, -0.2)})
-    discriminators = Together({"a": Affine(0.9, 0.3), "b": Affine(-0.4, 0.6)})
+    generators = ModuleGroup({"a2b": Affine(0.7, 0.1), "b2a": Affine(1.3, -0.2)})
+    discriminators = ModuleGroup({"a": Affine(0.9, 0.3), "b": Affine(-0.4, 0.6)})
     return CycleGAN(generators, discriminators, LOSSES[loss](), (3, 4, 4), **settings)
 
 

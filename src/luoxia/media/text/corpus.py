@@ -245,9 +245,13 @@ class LabeledCorpus(Tokenized):
 
 
 def open_pair_corpus(
-    path: str, against: str | None, tokenizer: str, vocabulary: int | None, allow_skipped: float = ALLOWED
+    path: str,
+    against: str | None,
+    tokenizer: str | Tokenizer,
+    vocabulary: int | None,
+    allow_skipped: float = ALLOWED,
 ) -> PairCorpus:
-    """Read pairs (see ``read_pairs``), learn one tokenizer from both sides, and pack their tokens."""
+    """Read pairs (see ``read_pairs``), learn one tokenizer from both sides unless given one, and pack their tokens."""
     source = read_pairs(path, against, allow_skipped=allow_skipped)
     learned = learn_tokenizer(source, tokenizer, vocabulary)
     return PairCorpus(PairDataset.open(source, learned), learned)
@@ -257,11 +261,11 @@ def open_labeled_corpus(
     path: str,
     text: str | None,
     label: str | None,
-    tokenizer: str,
+    tokenizer: str | Tokenizer,
     vocabulary: int | None,
     allow_skipped: float = ALLOWED,
 ) -> LabeledCorpus:
-    """Read labeled texts (see ``read_texts``), learn a tokenizer from them, and pack their tokens."""
+    """Read labeled texts (see ``read_texts``), learn a tokenizer from them unless given one, and pack their tokens."""
     source = read_texts(path, target=text, label=label, allow_skipped=allow_skipped)
     learned = learn_tokenizer(source, tokenizer, vocabulary)
     return LabeledCorpus(LabeledDataset.open(source, learned), learned)
@@ -291,8 +295,15 @@ def corpus_of(source: TextSource, tokenizer: Tokenizer, omitted: float = 0.0) ->
     return Corpus(TokenDataset.open(source, tokenizer), tokenizer)
 
 
-def learn_tokenizer(source: TextSource | PairSource, kind: str, vocabulary: int | None) -> Tokenizer:
-    """The tokenizer of a source, learned once for the cache; only bpe and unigram have a ``vocabulary`` to choose."""
+def learn_tokenizer(
+    source: TextSource | PairSource, kind: str | Tokenizer, vocabulary: int | None
+) -> Tokenizer:
+    """The tokenizer of a source, learned once for the cache; only bpe and unigram have a ``vocabulary`` to choose.
+
+    One that is given instead of its ``kind`` is returned as it is.
+    """
+    if isinstance(kind, Tokenizer):
+        return kind
     size = vocabulary if kind in ("bpe", "unigram") else None
     key = f"{VERSION} {source.fingerprint} {kind} {size}"
     entry = cache_folder() / "tokenizers" / sha256(key.encode()).hexdigest()[:32]

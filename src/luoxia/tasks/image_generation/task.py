@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.core.names import absolute, many
+from luoxia.core.names import many
 from luoxia.tasks.base import Capability
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from luoxia.runs.run import Run
     from luoxia.tasks.record import ModelRecord
     from luoxia.training.distributed import World
-    from luoxia.training.recipe import Recipe
 
 HERE = "luoxia.tasks.image_generation"
 
@@ -71,11 +70,10 @@ class ImageGeneration(ImageTask):
         return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
 
     def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
-        """The data's size and channels, what the recipe makes of them, and where the weights come from."""
+        """The data's size and channels, and what the recipe makes of them."""
         spec = data.spec
-        origin = {} if recipe.init is None else {"init": absolute(recipe.init)}
         shape = {"size": (spec.height, spec.width), "channels": spec.channels}
-        return {**shape, **recipe.settled(spec), **origin}
+        return {**shape, **recipe.settled(spec)}
 
     def try_out(self, recipe: Any, run: Run, data: Any, world: World, display: Display) -> Any:
         """The recipe with what it leaves to trials replaced by the values that scored best."""
@@ -102,14 +100,6 @@ class ImageGeneration(ImageTask):
         network.load_state_dict(weights)
         classes, shape = record.config.get("classes", ()), (spec.height, spec.width, spec.channels)
         return ImageGenerator(network, classes=tuple(classes), shape=shape, **common)
-
-    def finetune(
-        self, record: ModelRecord, settings: dict[str, Any]
-    ) -> tuple[str | type[Recipe], dict[str, Any]]:
-        """The model's own recipe and settings, for fewer steps at a lower learning rate."""
-        from luoxia.tasks.image_generation.tuning import tuned
-
-        return tuned(record, settings)
 
 
 TASK = ImageGeneration()

@@ -14,7 +14,6 @@ from luoxia.core.order import holdout_split
 from luoxia.media.image.batches import ImageBatches
 from luoxia.media.image.writer import write_grid
 from luoxia.nn.transfer import freeze
-from luoxia.tasks.image_generation import transfer
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.shared.image_training import ImageStage, Real
@@ -30,32 +29,23 @@ class GeneratorStage(ImageStage):
     network: ClassVar[str] = "generator"
     recipe: AdversarialRecipe
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the images."""
+        return tuple(self.data.classes)
+
     def prepare(self) -> None:
         """Hold some images back, and serve the rest in batches."""
         recipe, dataset = self.recipe, self.data
-        self.origin: dict[str, Any] = {}
         train, self.heldout_indices = holdout_split(len(dataset), recipe.holdout, recipe.seed)
         self.train_indices, labeled = train, recipe.condition != "none"
         self.batches = ImageBatches(dataset, train, recipe.batch, recipe.seed, self.world, labeled)
 
     def objective(self) -> Objective:
-        """The recipe's, with the weights that are gone on with; a resumed run has them in its checkpoints."""
-        objective, recipe = super().objective(), self.recipe
-        if recipe.init is not None and not self.context.resumed:
-            origin = transfer.ImageOrigin.open(recipe.init)
-            self.origin = origin.carry(objective, self.data.classes)
-        if recipe.freeze_d:
-            freeze(objective.networks["discriminator"], recipe.freeze_d)
+        """The recipe's, the first blocks of its discriminator frozen where that is asked for."""
+        objective = super().objective()
+        freeze(objective.networks["discriminator"], self.recipe.freeze_d)
         return objective
-
-    def began(self) -> None:
-        """Say what was carried over."""
-        for sentence in transfer.sentences(self.origin) if self.origin else ():
-            self.context.tell(sentence)
-
-    def describe_origin(self) -> dict[str, Any]:
-        """Which weights are those of the run it goes on from."""
-        return self.origin
 
     def batch(self, phase: Phase, index: int) -> Batch:
         """Real images."""
@@ -112,7 +102,7 @@ class GeneratorStage(ImageStage):
         """The shape of the images, and the classes."""
         spec = self.data.spec
         keys = ("height", "width", "channels", "classes")
-        return {"spec": {key: getattr(spec, key) for key in keys}, "classes": list(self.data.classes)}
+        return {"spec": {key: getattr(spec, key) for key in keys}, "classes": list(self.classes)}
 
     def describe_data(self) -> dict[str, Any]:
         """The images, for run.json."""

@@ -14,7 +14,7 @@ from luoxia.core.config import checked
 from luoxia.core.errors import UsageError
 from luoxia.media.image.values import to_uint8
 from luoxia.provenance.label import Label
-from luoxia.tasks.image_translation.networks.cyclegan import Generator, Together
+from luoxia.tasks.image_translation.networks.cyclegan import Generator, ModuleGroup
 from luoxia.tasks.image_translation.settings import TranslateImageSettings
 from luoxia.tasks.image_translation.tiles import smallest_tile, translate_in_tiles
 
@@ -36,7 +36,7 @@ class ImageTranslator:
 
     def __init__(
         self,
-        networks: Together,
+        networks: ModuleGroup,
         *,
         channels: int,
         details: Label,

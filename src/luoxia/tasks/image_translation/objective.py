@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from luoxia.adversarial.losses import LeastSquares, Loss, signs
 from luoxia.adversarial.objective import spread
 from luoxia.tasks.image_translation.networks.cut import ContrastiveGenerator
-from luoxia.tasks.image_translation.networks.cyclegan import Together
+from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
 from luoxia.training.objective import Examples, Losses, Objective, Phase, Rng
 
 Judged = dict[str, tuple[Tensor, Tensor]]
@@ -39,7 +39,7 @@ class Unpaired(Objective):
 
     averaged = ("generators",)
 
-    def __init__(self, generators: nn.Module, discriminators: Together, loss: Loss) -> None:
+    def __init__(self, generators: nn.Module, discriminators: ModuleGroup, loss: Loss) -> None:
         self.networks = {"generators": generators, "discriminators": discriminators}
         self.loss = loss
         self.gain = 2.0 if isinstance(loss, LeastSquares) else 1.0
@@ -122,8 +122,8 @@ class CycleGAN(Unpaired):
 
     def __init__(
         self,
-        generators: Together,
-        discriminators: Together,
+        generators: ModuleGroup,
+        discriminators: ModuleGroup,
         loss: Loss,
         shape: tuple[int, int, int],
         *,
@@ -180,7 +180,7 @@ class CUT(Unpaired):
     def __init__(
         self,
         generator: ContrastiveGenerator,
-        discriminator: Together,
+        discriminator: ModuleGroup,
         loss: Loss,
         *,
         nce: float = 1.0,

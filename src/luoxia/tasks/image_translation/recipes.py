@@ -15,7 +15,7 @@ from luoxia.training.recipe import Average, Illness, Presets, Schedule
 if TYPE_CHECKING:
     from luoxia.media.image.images import ImageSpec
     from luoxia.tasks.image_translation import objective as unpaired
-    from luoxia.tasks.image_translation.networks.cyclegan import Discriminator, Generator, Together
+    from luoxia.tasks.image_translation.networks.cyclegan import Discriminator, Generator, ModuleGroup
     from luoxia.tasks.image_translation.objective import Unpaired
 
 PATCHES = (16, 34, 70)
@@ -48,6 +48,7 @@ class UnpairedRecipe(ImageRecipe):
 
     directions: ClassVar[tuple[str, ...]]
     """The ways it translates: of a2b and b2a."""
+    per_run: ClassVar[tuple[str, ...]] = (*ImageRecipe.per_run, "against", "epochs")
 
     data: Annotated[str | None, Place] = Field(None, description="images of side A: any source")
     against: Annotated[str | None, Place] = Field(None, description="images of side B: any source")
@@ -129,15 +130,15 @@ class UnpairedRecipe(ImageRecipe):
 
         return Generator(data.channels, self.width, self.blocks, resize=self.upsample == "resize")
 
-    def translators(self, data: ImageSpec) -> Together:
+    def translators(self, data: ImageSpec) -> ModuleGroup:
         """What a model holds: a network for each direction."""
-        from luoxia.tasks.image_translation.networks.cyclegan import Together
+        from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
 
-        return Together({direction: self.translator(data) for direction in self.directions})
+        return ModuleGroup({direction: self.translator(data) for direction in self.directions})
 
-    def discriminators(self, data: ImageSpec, *sides: str) -> Together:
+    def discriminators(self, data: ImageSpec, *sides: str) -> ModuleGroup:
         """A judge of each side, of patches no larger than the image."""
-        from luoxia.tasks.image_translation.networks.cyclegan import SMALLEST, Discriminator, Together
+        from luoxia.tasks.image_translation.networks.cyclegan import SMALLEST, Discriminator, ModuleGroup
 
         side = min(data.height, data.width)
         suiting = [min(PATCHES), *(p for p in PATCHES if p <= side * 5 // 4)]
@@ -151,7 +152,7 @@ class UnpairedRecipe(ImageRecipe):
         def judge() -> Discriminator:
             return Discriminator(data.channels, self.d_width, patch)
 
-        return Together({side: judge() for side in sides})
+        return ModuleGroup({side: judge() for side in sides})
 
     def build(self, data: ImageSpec) -> Unpaired:
         """The objective on crops of the data's size."""

@@ -23,7 +23,7 @@ from luoxia.media.image.writer import write_grid
 from luoxia.metrics.intervals import mean
 from luoxia.metrics.score import Score
 from luoxia.tasks.image_translation.model import ImageTranslator
-from luoxia.tasks.image_translation.networks.cyclegan import Together
+from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import UnpairedRecipe
 from luoxia.tasks.shared.image_training import (
@@ -85,7 +85,7 @@ class UnpairedStage(ImageStage):
     def model(self) -> ImageTranslator:
         """What is sampled and measured, in the precision of training."""
         networks: Any = self.context.eval_model(self.network)
-        own = Together({way: copy.deepcopy(getattr(networks, way)) for way in self.recipe.directions})
+        own = ModuleGroup({way: copy.deepcopy(getattr(networks, way)) for way in self.recipe.directions})
         return ImageTranslator(
             own,
             channels=self.data.spec.channels,

@@ -1,9 +1,9 @@
-"""A trained decoder to go on from, or to give away: a run's, or that of a Hugging Face folder."""
+"""A trained decoder to begin with, or to export: a run's, or that of a Hugging Face folder."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,18 @@ ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A decoder with its weights; ``foreign``: the folder with the small files of the toolkit it began in."""
+class BaseModel:
+    """A decoder with its weights; ``foreign``: the folder with the small files of the toolkit it began in.
+
+    ``details`` says where it comes from.
+    """
 
     network: Decoder
     foreign: Path | None
+    details: Label
 
     @classmethod
-    def open(cls, path: str, adapter: str | None = None) -> Origin:
+    def open(cls, path: str, adapter: str | None = None) -> BaseModel:
         """Of a run or a model folder, or of a Hugging Face folder, with a PEFT ``adapter`` merged."""
         record = ModelRecord.open(path)
         if record.is_foreign:
@@ -48,7 +52,7 @@ class Origin:
             loaded = merged(load_folder(record.folder), adapter)
             if not isinstance(loaded.network, Decoder):
                 raise UsageError(f"{path} is an encoder and cannot generate text: give a model that can")
-            return cls(loaded.network, record.folder)
+            return cls(loaded.network, record.folder, foreign_details(loaded, record.folder))
         refuse_adapter(path, adapter)
         if record.kind != "language model":
             raise UsageError(f"{path} contains {article(record.kind)}, expected a language model")
@@ -57,7 +61,7 @@ class Origin:
             with no_larger_than(weights):
                 model = record.task.load(record, weights, details=Label(), device="cpu")
         foreign = record.folder / FOREIGN
-        return cls(model.network, foreign if foreign.is_dir() else None)
+        return cls(model.network, foreign if foreign.is_dir() else None, record.details)
 
     @property
     def like(self) -> Loaded | None:
@@ -68,18 +72,18 @@ class Origin:
         return Loaded(self.network, str(config.get("model_type")), self.foreign, config)
 
 
-def origin_tokenizer(path: str) -> Tokenizer:
+def base_tokenizer(path: str) -> Tokenizer:
     """The tokenizer of such a folder; ``UsageError`` where it has none."""
     record = ModelRecord.open(path)
-    found = foreign_tokenizer(record.folder) if record.is_foreign else Tokenizer.load(record.folder)
-    if found is None:
+    tokenizer = foreign_tokenizer(record.folder) if record.is_foreign else Tokenizer.load(record.folder)
+    if tokenizer is None:
         raise UsageError(
             f"{path} has no tokenizer.json, and text cannot be learned without: save the tokenizer there"
         )
-    return found
+    return tokenizer
 
 
-def origin_chat(path: str) -> ChatTemplate:
+def base_chat(path: str) -> ChatTemplate:
     """How the model of such a folder writes chats."""
     record = ModelRecord.open(path)
     return ChatTemplate.of(record.folder if record.is_foreign else record.folder / FOREIGN)
@@ -114,12 +118,17 @@ def load_foreign(
     """The model of a Hugging Face folder, with its tokenizer where one lies there and a PEFT ``adapter`` merged."""
     tokenizer, loaded = foreign_tokenizer(folder), merged(load_folder(folder), adapter)
     controls = {} if adapter is None else {"adapter": Path(adapter).resolve().name}
-    details = Label(recipe=loaded.architecture, run=folder.resolve().name, controls=controls)
+    details = replace(foreign_details(loaded, folder), controls=controls)
     common: dict[str, Any] = {"details": details, "device": device, **precise}
     if isinstance(loaded.network, Decoder):
         chat = ChatTemplate.of(folder)
         return TextGenerator(loaded.network, tokenizer, ends=end_tokens(folder), chat=chat, **common)
     return TextEncoder(loaded.network, tokenizer, **common)
+
+
+def foreign_details(loaded: Loaded, folder: Path) -> Label:
+    """Where a model of another toolkit comes from."""
+    return Label(recipe=loaded.architecture, run=folder.resolve().name)
 
 
 def merged(loaded: Loaded, adapter: str | Path | None) -> Loaded:
@@ -145,28 +154,28 @@ def learned_ends(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
     return (*own, *end_tokens(folder / FOREIGN))
 
 
-def copy_foreign(origin: Origin, model: Path, new: Path) -> None:
+def copy_foreign(base: BaseModel, model: Path, new: Path) -> None:
     """Keep the small files of the toolkit that the weights began in, so that they can go back there.
 
     Into the ``new`` model folder, from where they began, or from the ``model`` folder so far.
     """
-    if origin.foreign is None:
+    if base.foreign is None:
         return
     (new / FOREIGN).mkdir()
     for name in ("config.json", *FILES):
-        found = (place / name for place in (origin.foreign, model / FOREIGN) if (place / name).is_file())
-        if (source := next(found, None)) is not None:
+        candidates = (place / name for place in (base.foreign, model / FOREIGN) if (place / name).is_file())
+        if (source := next(candidates, None)) is not None:
             shutil.copyfile(source, new / FOREIGN / name)
 
 
-def write_adapter(network: Decoder, origin: Origin, base: str, model: Path) -> None:
+def write_adapter(network: Decoder, base: BaseModel, path: str, model: Path) -> None:
     """The adapters as a PEFT folder, where PEFT's toolkit has the network's architecture."""
-    kind = None if origin.like is None else origin.like.architecture
+    kind = None if base.like is None else base.like.architecture
     try:
         fitting(network.config, kind, encoder=False)
     except LuoxiaError:
         return
-    save_adapter(network, model / ADAPTER, kind, base)
+    save_adapter(network, model / ADAPTER, kind, path)
 
 
 def load_adapted(network: Decoder, weights: dict[str, Any], rank: int, alpha: float) -> None:

@@ -21,12 +21,12 @@ def export(record: ModelRecord, /, **settings: Any) -> Path:
     if chosen.out is None:
         new_place(record, None, "FOLDER")
     from luoxia.interchange.saving import fitting, save_folder
-    from luoxia.tasks.language_modeling.base_model import Origin, origin_tokenizer
+    from luoxia.tasks.language_modeling.base_model import BaseModel, base_tokenizer
 
     path = str(record.path)
-    origin = Origin.open(path, chosen.adapter)
-    like = origin.like
-    shape = origin.network.config
+    base = BaseModel.open(path, chosen.adapter)
+    like = base.like
+    shape = base.network.config
     if like is None:
         try:
             fitting(shape, None, encoder=False)
@@ -35,5 +35,5 @@ def export(record: ModelRecord, /, **settings: Any) -> Path:
                 f"no architecture of Hugging Face's is like this network ({shape.activation}, "
                 f"norms {'with' if shape.norm_affine else 'without'} gains): train one to be exported with style=gpt2"
             ) from error
-    own = None if like is not None else origin_tokenizer(path)
-    return save_folder(origin.network, str(chosen.out), like=like, tokenizer=own, dtype=chosen.dtype)
+    own = None if like is not None else base_tokenizer(path)
+    return save_folder(base.network, str(chosen.out), like=like, tokenizer=own, dtype=chosen.dtype)

@@ -33,15 +33,11 @@ TUNED: dict[str, Any] = {
     "optimizer": {"name": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01, "grad_clip": 1.0},
     "schedule": {"name": "cosine", "warmup": 50, "final": 0.1},
 }
-"""How a trained model is gone on with (Radford et al. 2018, section 4.1, for the learning rate)."""
+"""How a trained model is fine-tuned (Radford et al. 2018, section 4.1, for the learning rate)."""
 
 
 ADAPTED: dict[str, Any] = {**TUNED, "lr": 2e-4}
 """The same through LoRA (Hu et al. 2021, table 11)."""
-
-
-FORM = ("size", "style", "layers", "heads", "width", "tokenizer", "vocabulary")
-"""Keys that a model to go on from has settled."""
 
 
 class GPT(TextRecipe):
@@ -68,6 +64,9 @@ class GPT(TextRecipe):
         "data": ("condition", "target", "condition_dropout", "context"),
         "from a trained model": ("init", "lora", "lora_alpha"),
     }
+    from_base: ClassVar[tuple[str, ...]] = (
+        *TextRecipe.from_base, "size", "style", "layers", "heads", "width",
+    )  # fmt: skip
 
     style: Literal["modern", "gpt2"] = Field(
         "modern",
@@ -86,7 +85,8 @@ class GPT(TextRecipe):
         description="share of rows learned without a field, and without all, to do without them",
     )
     init: Annotated[str | None, Place] = Field(
-        None, description="a run or Hugging Face folder to go on from, its form and its tokenizer taken over"
+        None,
+        description="a run, a model folder or a Hugging Face folder: its weights, architecture and tokenizer are used",
     )
     lora: Whole = Field(
         0, ge=0, le=2**16, description="with init: train adapters of this rank only; 0: all weights"
@@ -124,9 +124,6 @@ class GPT(TextRecipe):
             return self
         if self.lora_alpha is not None and not self.lora:
             raise ValueError("lora_alpha= needs lora=, the rank of the adapters")
-        for key in FORM:
-            if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key}= is that of the model at init={self.init}: leave it out")
         return self
 
     @model_validator(mode="before")
@@ -159,7 +156,7 @@ class GPT(TextRecipe):
         )
 
     def build_generator(self, data: TextSpec) -> Any:
-        """The decoder, of the recipe's architecture or of that of the model it goes on from."""
+        """The decoder, of the recipe's architecture or of the base model's."""
         from luoxia.nn.transformer import Decoder, TransformerConfig
 
         return Decoder(

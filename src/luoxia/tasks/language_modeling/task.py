@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.core.errors import UsageError
-from luoxia.core.names import absolute, many
+from luoxia.core.names import many
 from luoxia.core.sections import merge
 from luoxia.tasks.base import Capability
-from luoxia.tasks.language_modeling.recipes import FORM, GPT
+from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.language_modeling.settings import LanguageExportSettings, TextSettings
 from luoxia.tasks.shared.settings import MeasureSettings
 from luoxia.tasks.shared.token_task import TokenTask
@@ -18,6 +18,7 @@ from luoxia.tasks.shared.token_task import TokenTask
 if TYPE_CHECKING:
     from luoxia.runs.display import Display
     from luoxia.tasks.record import ModelRecord
+    from luoxia.training.objective import Objective
     from luoxia.training.recipe import Recipe
 
 
@@ -47,7 +48,7 @@ class LanguageModeling(TokenTask):
         """The text that a recipe's ``data`` names, in its ``tokenizer``'s tokens, or in those of its ``init``."""
         from luoxia.media.text.corpus import corpus_of, open_corpus
         from luoxia.media.text.sources import read_texts
-        from luoxia.tasks.language_modeling.base_model import origin_chat, origin_tokenizer
+        from luoxia.tasks.language_modeling.base_model import base_chat, base_tokenizer
 
         common = {
             "condition": recipe.condition,
@@ -57,12 +58,8 @@ class LanguageModeling(TokenTask):
         if recipe.init is None:
             kind = (recipe.tokenizer, recipe.vocabulary)
             return open_corpus(recipe.data, *kind, omitted=recipe.condition_dropout, **common)
-        source = read_texts(recipe.data, template=origin_chat(recipe.init), **common)
-        return corpus_of(source, origin_tokenizer(recipe.init), recipe.condition_dropout)
-
-    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
-        """Where the weights come from, from wherever the run is resumed."""
-        return {} if recipe.init is None else {"init": absolute(recipe.init)}
+        source = read_texts(recipe.data, template=base_chat(recipe.init), **common)
+        return corpus_of(source, base_tokenizer(recipe.init), recipe.condition_dropout)
 
     def describe(self, data: Any) -> str:
         """Documents, their conditions, tokens, vocabulary."""
@@ -111,11 +108,16 @@ class LanguageModeling(TokenTask):
     def finetune(
         self, record: ModelRecord, settings: dict[str, Any]
     ) -> tuple[str | type[Recipe], dict[str, Any]]:
-        """``gpt``, with the model's form and its tokenizer."""
-        for key in FORM:
+        """``gpt``, which has defaults for it, with the model's architecture and its tokenizer."""
+        for key in GPT.from_base:
             if key in settings:
                 raise UsageError(f"{key}= is that of the model at {record.path}: leave it out")
         return "gpt", merge({"init": str(record.path)}, settings)
+
+    def load_base(self, stage: Any, objective: Objective) -> dict[str, Any]:
+        """The record alone: the stage has built its network of the base model."""
+        networks = {stage.network: stage.loaded.as_dict()}
+        return {"path": str(stage.recipe.init), **stage.base.details.as_dict(), "networks": networks}
 
 
 TASK = LanguageModeling()

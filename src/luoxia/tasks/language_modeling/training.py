@@ -16,11 +16,8 @@ from luoxia.media.text.corpus import LanguageCorpus
 from luoxia.media.text.spec import TextSpec
 from luoxia.metrics.score import Score
 from luoxia.nn.lora import add_lora, merged_state
-from luoxia.tasks.language_modeling.base_model import (
-    Origin,
-    copy_foreign,
-    write_adapter,
-)
+from luoxia.nn.transfer import load_matching
+from luoxia.tasks.language_modeling.base_model import BaseModel, copy_foreign, write_adapter
 from luoxia.tasks.language_modeling.model import TextGenerator
 from luoxia.tasks.language_modeling.objective import TokenBatch
 from luoxia.tasks.language_modeling.recipes import GPT
@@ -32,7 +29,7 @@ from luoxia.training.objective import Objective, Phase, Rng
 SAMPLES, TOKENS = 4, 256
 """Texts in a sample, and tokens of each."""
 TUNED_CONTEXT = 256
-"""Tokens in a row of fine-tuning, where none are asked for and the model reads as many."""
+"""Tokens in a row of fine-tuning, where ``context`` is not given and the model reads as many."""
 QUICK = 64
 """Windows of held-out text in a score between two steps; the final one takes all."""
 
@@ -50,35 +47,35 @@ class LanguageStage(TokenStage):
     def prepare(self) -> None:
         """Hold some text back, and serve the rest in rows."""
         self.spec: TextSpec = self.data.spec
-        self.origin = None if self.recipe.init is None else self._open_origin(self.recipe.init)
+        self.base = None if self.recipe.init is None else self._open_base(self.recipe.init)
         recipe, world = self.recipe, self.world
         self.train, self.heldout = self.data.split(recipe.holdout, recipe.seed)
         self.batches = self.data.batches(
             self.train, recipe.batch, recipe.context, recipe.seed, world.size, world.rank
         )
 
-    def _open_origin(self, init: str) -> Origin:
-        """The model to go on from; its form becomes that of the network, in rows that it can read."""
-        origin = Origin.open(init)
-        shape = replace(origin.network.config, dropout=self.recipe.dropout, attention_dropout=0.0)
+    def _open_base(self, init: str) -> BaseModel:
+        """The model to begin with; its architecture becomes that of the network, in rows that it can read."""
+        base = BaseModel.open(init)
+        shape = replace(base.network.config, dropout=self.recipe.dropout, attention_dropout=0.0)
         if "context" not in self.recipe.model_fields_set:
             context = min(TUNED_CONTEXT, shape.context)
             self.recipe = self.context.recipe = self.recipe.model_copy(update={"context": context})
-        origin.network.check(self.recipe.context)
+        base.network.check(self.recipe.context)
         self.spec = replace(self.spec, shape=asdict(shape))
-        return origin
+        return base
 
     def objective(self) -> Objective:
-        """The recipe's, with the weights that are gone on with, and their adapters."""
+        """The recipe's, with the weights of the base model, and their adapters."""
         recipe = self.recipe
         objective: Objective = recipe.build(self.spec)
-        if self.origin is not None:
+        if self.base is not None:
             network: Any = objective.networks[self.network]
-            network.load_state_dict(self.origin.network.state_dict())
+            self.loaded = load_matching(network, self.base.network.state_dict())
             if recipe.lora:
                 generator = torch.Generator().manual_seed(recipe.seed)
                 add_lora(network, recipe.lora, alpha(recipe), generator=generator)
-            self.origin = replace(self.origin, network=network)  # the first copy is needed no more
+            self.base = replace(self.base, network=network)  # the first copy is needed no more
         return objective
 
     def batch(self, phase: Phase, index: int) -> TokenBatch:
@@ -169,11 +166,11 @@ class LanguageStage(TokenStage):
     def write_model(self, folder: Path) -> None:
         """The tokenizer, the adapters, what another toolkit must be given back."""
         super().write_model(folder)
-        if self.origin is not None:
-            copy_foreign(self.origin, self.context.run.model, folder)
+        if self.base is not None:
+            copy_foreign(self.base, self.context.run.model, folder)
             if self.recipe.lora:
                 network: Any = self.context.eval_model(self.network)
-                write_adapter(network, self.origin, str(self.recipe.init), folder)
+                write_adapter(network, self.base, str(self.recipe.init), folder)
 
     def card(self) -> str:
         """The model card, with the fields that texts are asked for by."""

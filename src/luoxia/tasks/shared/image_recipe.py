@@ -25,6 +25,7 @@ class ImageRecipe(DataSettings, Recipe):
         "data": ("size", "crop", "channels", "holdout"),
         "scores": ("extractor", "score_samples"),
     }
+    per_run: ClassVar[tuple[str, ...]] = ("crop", "holdout", "extractor", "score_samples")
 
     holdout: float = Field(
         0.05,

@@ -12,6 +12,7 @@ from luoxia.media.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.media.text.pairs import PairDataset
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.shared.supervised import Examples, Indices, Supervision
+from luoxia.tasks.shared.token_training import base_tokenizer
 
 if TYPE_CHECKING:
     from luoxia.runs.display import Display
@@ -47,7 +48,7 @@ def open_pairs(recipe: Any, needs: str, display: Display | None = None) -> PairC
     if recipe.data is None:
         raise UsageError(f"{type(recipe).name} needs {needs}")
     return open_pair_corpus(
-        recipe.data, recipe.against, recipe.tokenizer, recipe.vocabulary, recipe.allow_skipped
+        recipe.data, recipe.against, base_tokenizer(recipe), recipe.vocabulary, recipe.allow_skipped
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from luoxia.core.sections import merge
 from luoxia.core.values import Place, Unset, Whole
@@ -35,6 +35,11 @@ class TextRecipe(Recipe):
         "scores": ("score_samples",),
         "machine": ("checkpoint_activations",),
     }
+    per_run: ClassVar[tuple[str, ...]] = (
+        "tokenizer", "vocabulary", "holdout", "allow_skipped", "score_samples",
+    )  # fmt: skip
+    from_base: ClassVar[tuple[str, ...]] = ("tokenizer", "vocabulary")
+    """Keys that the model at ``init`` settles."""
 
     data: Annotated[str | None, Place] = Field(
         None, description="text to learn from; Python's own documentation if unset"
@@ -83,6 +88,13 @@ class TextRecipe(Recipe):
         return super().filled(
             {**{key: value for key, value in given.items() if key != "size"}, "preset": size}
         )
+
+    @model_validator(mode="after")
+    def _settled_once(self) -> Self:
+        for key in self.from_base if self.init is not None else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}= is that of the model at init={self.init}: leave it out")
+        return self
 
     def trainable(self, network: Any) -> Any:
         """The network, set to keep or to recompute its activations."""

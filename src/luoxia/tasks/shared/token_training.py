@@ -60,6 +60,13 @@ class TokenStage(Stage):
         )
 
 
+def base_tokenizer(recipe: Any) -> Tokenizer | str:
+    """The tokenizer of the model at ``init``; without one the recipe's kind, which is to be learned."""
+    if recipe.init is None:
+        return str(recipe.tokenizer)
+    return Tokenizer.load(ModelRecord.open(recipe.init).folder)
+
+
 def open_network(
     record: ModelRecord,
     weights: dict[str, torch.Tensor],

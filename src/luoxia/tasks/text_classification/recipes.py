@@ -25,6 +25,8 @@ class ClassifyText(Understanding):
     renamed: ClassVar[Mapping[str, str]] = {"smoothing": "label_smoothing"}
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"objective": ("label_smoothing",)}
 
+    per_run: ClassVar[tuple[str, ...]] = (*Understanding.per_run, "text", "label")
+
     data: Annotated[str | None, Place] = Field(
         None, description="a folder of class folders of texts, or .json, .jsonl, .csv or .tsv with label="
     )

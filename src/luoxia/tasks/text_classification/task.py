@@ -46,6 +46,7 @@ class TextClassification(TokenTask):
     def open(self, recipe: Any, display: Display | None = None) -> Any:
         """The texts that ``data`` names, with the classes that folders or ``label`` name."""
         from luoxia.media.text.corpus import open_labeled_corpus
+        from luoxia.tasks.shared.token_training import base_tokenizer
 
         if recipe.data is None:
             raise UsageError(
@@ -55,7 +56,7 @@ class TextClassification(TokenTask):
             recipe.data,
             recipe.text,
             recipe.label,
-            recipe.tokenizer,
+            base_tokenizer(recipe),
             recipe.vocabulary,
             recipe.allow_skipped,
         )

@@ -122,6 +122,11 @@ class ClassificationStage(SupervisedStage):
         "It gives every text one of its classes, also where none fits.",
     )
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the texts."""
+        return tuple(self.data.data.classes)
+
     def observe(self, rng: Rng) -> tuple[LabeledTexts, LabeledTexts | None]:
         """Some texts of either side, of any length; the held-out ones are always the same."""
         rows = rng.integers(0, len(self.train_indices), OBSERVED).cpu().numpy()
@@ -141,18 +146,16 @@ class ClassificationStage(SupervisedStage):
 
     def model(self) -> TextClassifier:
         """The classifier of this moment."""
-        classes = self.data.data.classes
-        return TextClassifier(self.network_copy(), self.data.tokenizer, classes=classes, **self.common())
+        return TextClassifier(self.network_copy(), self.data.tokenizer, classes=self.classes, **self.common())
 
     def describe_model(self) -> dict[str, Any]:
         """The vocabulary and the classes."""
-        return super().describe_model() | {"classes": list(self.data.data.classes)}
+        return super().describe_model() | {"classes": list(self.classes)}
 
     def describe_data(self) -> dict[str, Any]:
         """The texts, for run.json."""
-        classes = list(self.data.data.classes)
         return super().describe_data() | {
             "task": "classification",
-            "classes": classes,
+            "classes": list(self.classes),
             "cut": self.batches.cut,
         }

@@ -29,6 +29,8 @@ class EmbedText(Understanding):
     )  # fmt: skip
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"objective": ("temperature",)}
 
+    per_run: ClassVar[tuple[str, ...]] = (*Understanding.per_run, "against")
+
     data: Annotated[str | None, Place] = Field(
         None, description="texts, line by line, with against=; or a .tsv of two columns"
     )

@@ -53,6 +53,7 @@ class Translate(TextRecipe):
         "data": ("max_length",),
         "objective": ("label_smoothing",),
     }
+    per_run: ClassVar[tuple[str, ...]] = (*TextRecipe.per_run, "against")
 
     against: Annotated[str | None, Place] = Field(
         None, description="the other language, line by line; unset: data has two columns"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from luoxia.core.values import Annealable, AnnealableWeight, Annealed, Place, Unset, Whole, Words, value_at
+from luoxia.core.values import Annealable, AnnealableWeight, Annealed, Unset, Whole, Words, value_at
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 from luoxia.training.recipe import Illness
 
@@ -64,6 +64,8 @@ class AdversarialRecipe(ImageRecipe):
         "from a trained model": ("init", "freeze_d"),
     }  # fmt: skip
 
+    per_run: ClassVar[tuple[str, ...]] = (*ImageRecipe.per_run, "freeze_d")
+
     loss: LossName = Field("nonsaturating", description="the adversarial loss")
     penalty: PenaltyName = Field("none", description="gradient penalty on D")
     gamma: AnnealableWeight = Field(1.0, description="weight of the penalty (gp, dragan: λ; r1, r2: γ)")
@@ -79,10 +81,6 @@ class AdversarialRecipe(ImageRecipe):
     d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
     clip_weights: float = Field(
         0.0, ge=0, description="clip D's weights to ± this after each update; 0: never"
-    )
-    init: Annotated[str | None, Place] = Field(
-        None,
-        description="a run to go on from: its averaged generator and its last discriminator, where they fit",
     )
     freeze_d: Whole = Field(
         0, ge=0, description="with init: blocks of D, from the image on, that are not trained (FreezeD)"

@@ -187,7 +187,7 @@ class Discriminator(nn.Module):
         return logits
 
 
-class Together(nn.ModuleDict):
+class ModuleGroup(nn.ModuleDict):
     """Named networks that one phase updates: to the optimizer and to other processes they are one."""
 
     memory_format = torch.channels_last

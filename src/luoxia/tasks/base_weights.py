@@ -1,0 +1,62 @@
+"""The weights that a training begins with: those of a trained model, as far as they fit the networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from luoxia.core.errors import UsageError
+from luoxia.nn.transfer import Classes, class_axes, load_matching
+from luoxia.tasks.loading import usable
+from luoxia.tasks.record import ModelRecord
+from luoxia.training.checkpoint import load_latest
+from luoxia.training.objective import Objective
+from luoxia.training.stage import Stage
+
+
+def load_base(stage: Stage, objective: Objective) -> dict[str, Any]:
+    """Give the networks of ``objective`` what fits of the model at the recipe's ``init``; the record for run.json.
+
+    Raises:
+        UsageError: nothing fits the network that the stage leaves.
+    """
+    record = ModelRecord.open(stage.recipe.init)
+    classes = Classes(record.config.get("classes") or (), stage.classes)
+    trained = trained_weights(record, stage)
+    networks = objective.networks
+    reports = {
+        name: load_matching(network, trained.get(name, {}), classes) for name, network in networks.items()
+    }
+    if trained.get(stage.network) and not reports[stage.network].loaded:
+        raise UsageError(
+            f"no weight of the {stage.network} at {record.path} fits this network: "
+            "keep the recipe and the width of that run"
+        )
+    by_class = classes.before and any(map(class_axes, networks.values()))
+    return {
+        "path": str(record.path.resolve()),
+        **record.details.as_dict(),
+        "networks": {name: report.as_dict() for name, report in reports.items()},
+        **({"classes": classes.as_dict()} if by_class else {}),
+    }
+
+
+def trained_weights(record: ModelRecord, stage: Stage) -> dict[str, dict[str, Tensor]]:
+    """Network → its trained weights: of the model folder, and of the last checkpoint what is not in that folder.
+
+    Averages stand for what they are averages of. A model folder that is in no run has no other networks than its own.
+    """
+    last = record.task.stages(record.recipe)[-1].name == stage.name
+    root = (
+        None if record.run is None else record.run.path if last else record.run.path / "stages" / stage.name
+    )
+    trained: dict[str, dict[str, Tensor]] = {}
+    with usable(record.folder):
+        if root is not None and (root / "checkpoints").is_dir():
+            tensors = load_latest(root / "checkpoints").tensors
+            names = [name for name in tensors if not name.startswith(("ema_", "optimizer_"))]
+            trained = {name: {**tensors[name], **tensors.get(f"ema_{name}", {})} for name in names}
+        if last:
+            trained[stage.network] = {**trained.get(stage.network, {}), **record.weights()}
+    return trained
