@@ -92,7 +92,7 @@ VERBS = (
     ),
     Verb(
         "finetune",
-        "Go on from a trained model on other data: "
+        "Train on other data, beginning with the weights of a trained model: "
         "luoxia finetune runs/gpt-1 data=letters/ lora=8 | runs/dcgan-1 data=photos/ freeze_d=2.",
         "verbs.train:finetune",
         (Word("model", "A run, a model folder, or a Hugging Face folder."),),

@@ -1,4 +1,4 @@
-"""The report's section on what a fine-tuning went on from."""
+"""The report's section on the model that a fine-tuning began with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from luoxia.runs.report_sections import pairs
 from luoxia.runs.report_source import Line, RunRecord, items, mapping, number
 
 SHOWN = 40
-"""Tensors that begin anew and are named."""
+"""Tensors that were initialized from scratch and are named."""
 
 
 def origin(record: RunRecord) -> str:
-    """The run whose weights were carried over, and which were not; empty for a training that began anew."""
+    """The run whose weights were carried over, and which were not; empty for a training from scratch."""
     told = mapping(record.facts.get("origin"))
     rows: list[tuple[str, object]] = [
         (title, told[key])
@@ -23,8 +23,8 @@ def origin(record: RunRecord) -> str:
         rows += _network(str(name).capitalize(), mapping(facts))
     for key, title in (
         ("carried", "carried over by name"),
-        ("fresh", "learned afresh"),
-        ("left", "left behind"),
+        ("fresh", "new"),
+        ("left", "left out"),
     ):
         if names := items(mapping(told.get("classes")).get(key)):
             rows.append(
@@ -39,4 +39,4 @@ def _network(name: str, facts: Line) -> list[tuple[str, object]]:
     fresh = [str(tensor) for tensor in items(facts.get("fresh"))]
     shown = ", ".join(fresh[:SHOWN]) + (" …" if len(fresh) > SHOWN else "")
     carried = f"{facts.get('tensors')} of {facts.get('of_tensors')} tensors carried over{share}"
-    return [(name, carried), *([(f"{name}, anew", shown)] if fresh else [])]
+    return [(name, carried), *([(f"{name}, from scratch", shown)] if fresh else [])]
