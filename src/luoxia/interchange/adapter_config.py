@@ -55,8 +55,8 @@ class AdapterSettings:
             config.share("lora_dropout"),
         )
         for key in ("target_modules", "exclude_modules", "layers_pattern", "layers_to_transform"):
-            given, kind = config.get(key), int if key == "layers_to_transform" else str
-            several = given if isinstance(given, list) else [] if given is None else [given]
+            value, kind = config.get(key), int if key == "layers_to_transform" else str
+            several = value if isinstance(value, list) else [] if value is None else [value]
             if not all(type(one) is kind for one in several):
                 raise config.wrong(key, "numbers of layers" if kind is int else "names or patterns of layers")
         config.refuse_unread("a LoRA adapter", HARMLESS)
@@ -104,9 +104,9 @@ class AdapterSettings:
             return True
         patterns = self.config.get("layers_pattern") or "[^.]*"
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            found = self._match(rf"(?:^|.*?\.){pattern}\.(?P<index>\d+)\.", layer, "layers_pattern")
-            if found is not None:
-                return int(found["index"]) in (only if isinstance(only, list) else [only])
+            match = self._match(rf"(?:^|.*?\.){pattern}\.(?P<index>\d+)\.", layer, "layers_pattern")
+            if match is not None:
+                return int(match["index"]) in (only if isinstance(only, list) else [only])
         return False
 
     def _named(self, key: str, layer: str) -> bool:

@@ -140,10 +140,10 @@ def rope(config: Config) -> dict[str, Any]:
     outer = {key: config.get(key) for key in ROPE}
     scaling: dict[str, Any] = {}
     for key in ("rope_scaling", "rope_parameters"):
-        given = config.get(key)
-        if given is not None and not isinstance(given, dict):
+        value = config.get(key)
+        if value is not None and not isinstance(value, dict):
             raise config.wrong(key, "an object")
-        scaling = scaling or given or {}
+        scaling = scaling or value or {}
     inner = Config(config.path, {key: value for key, value in outer.items() if value is not None} | scaling)
     inner.only(partial_rotary_factor=1.0)
     kind = inner.get("rope_type", inner.get("type", "default"))
@@ -169,13 +169,13 @@ IDLE = ("type", "factor", "original_max_position_embeddings")
 """What the kinds of rope scaling that do not need it pass over."""
 
 
-def _llama3(given: Config, context: Any) -> dict[str, Any]:
-    low, high = given.number("low_freq_factor"), given.number("high_freq_factor")
+def _llama3(scaling: Config, context: Any) -> dict[str, Any]:
+    low, high = scaling.number("low_freq_factor"), scaling.number("high_freq_factor")
     if low >= high:
-        raise given.wrong("low_freq_factor", f"below high_freq_factor={high}")
+        raise scaling.wrong("low_freq_factor", f"below high_freq_factor={high}")
     return {
-        "rope_factor": given.number("factor"),
+        "rope_factor": scaling.number("factor"),
         "rope_low": low,
         "rope_high": high,
-        "rope_original": given.size("original_max_position_embeddings", context),
+        "rope_original": scaling.size("original_max_position_embeddings", context),
     }

@@ -66,9 +66,9 @@ def windowed(
     else:
         raise config.wrong("layer_types", f"a list of {shape.layers:,} of {SLIDING} and {FULL}")
     if len(kinds) > 1:
-        told = f"max_window_layers={first}" if types is None else f"layer_types={str(types)[:60]}"
+        setting = f"max_window_layers={first}" if types is None else f"layer_types={str(types)[:60]}"
         raise LuoxiaError(
-            f"{config.path}: {told} is not supported, which gives a sliding window to some of the layers: "
+            f"{config.path}: {setting} is not supported, which gives a sliding window to some of the layers: "
             "all may have one, or none"
         )
     if SLIDING in kinds and window is None:
@@ -130,8 +130,8 @@ def write_llama(shape: TransformerConfig) -> dict[str, Any]:
 
 def window_of(config: Config) -> int | None:
     """``sliding_window``; None for null."""
-    given = config.get("sliding_window", WINDOW)
-    return None if given is None else config.size("sliding_window", WINDOW)
+    window = config.get("sliding_window", WINDOW)
+    return None if window is None else config.size("sliding_window", WINDOW)
 
 
 def read_mistral(config: Config) -> TransformerConfig:

@@ -114,21 +114,21 @@ def load_adapter(network: Decoder | Encoder, path: str | Path, architecture: str
         raise UsageError(f"{folder} holds no {FILE}")
     tensors = FolderTensors(folder, [file])
     left = set(tensors.entries)
-    found: dict[str, list[Pair]] = {}
+    pairs: dict[str, list[Pair]] = {}
     for name, rule, prefix in projections(network, architecture):
         parts = _parts(tensors, rule, prefix, settings)
         if any(len(a) for a, _ in parts):
-            found[name] = parts
+            pairs[name] = parts
         for pair, (a, _) in zip(_pairs(rule, prefix), parts, strict=True):
             left -= set(pair) if len(a) else set()
-    if left or not found:
-        told = ", ".join(sorted(left)[:3]) or "none"
-        raise LuoxiaError(f"{file} adapts what this network does not have: {told}")
+    if left or not pairs:
+        unread = ", ".join(sorted(left)[:3]) or "none"
+        raise LuoxiaError(f"{file} adapts what this network does not have: {unread}")
     network.requires_grad_(False)
-    for name, parts in found.items():
+    for name, parts in pairs.items():
         layer = _ours(network.get_submodule(name), parts, settings.scale, settings.dropout)
         replace_module(network, name, layer)
-    return list(found)
+    return list(pairs)
 
 
 def _pairs(rule: Rule, prefix: str) -> list[tuple[str, str]]:
@@ -155,10 +155,10 @@ def _parts(tensors: FolderTensors, rule: Rule, prefix: str, settings: AdapterSet
             raise LuoxiaError(
                 f"the adapter's tensors {a} and {b} do not fit a layer of {inputs} inputs and {rows} outputs"
             )
-        said, scale = settings.of(layer)
-        if rank != said:
+        expected, scale = settings.of(layer)
+        if rank != expected:
             raise LuoxiaError(
-                f"{settings.config.path} gives {layer} the rank {said}, and {FILE} has one of {rank}"
+                f"{settings.config.path} gives {layer} the rank {expected}, and {FILE} has one of {rank}"
             )
         parts.append((tensors.read(a).float(), tensors.read(b).float() * scale))
     return parts

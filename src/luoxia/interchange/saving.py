@@ -148,9 +148,9 @@ def fitting(shape: TransformerConfig, architecture: str | None, encoder: bool) -
                 continue
             if _form(again, encoder) == _form(shape, encoder):
                 return family
-    asked = f"{architecture} has" if architecture else "the families of Hugging Face have"
+    known = f"{architecture} has" if architecture else "the families of Hugging Face have"
     raise UsageError(
-        f"this network cannot be saved as a Hugging Face folder: none of the shapes that {asked} is {shape}"
+        f"this network cannot be saved as a Hugging Face folder: none of the shapes that {known} is {shape}"
     )
 
 

@@ -35,8 +35,8 @@ def end_tokens(folder: Path) -> tuple[int, ...]:
     for name in ("generation_config.json", "config.json"):
         if (folder / name).is_file():
             config = Config(folder / name)
-            given = config.get("eos_token_id")
-            tokens = given if isinstance(given, list) else [] if given is None else [given]
+            value = config.get("eos_token_id")
+            tokens = value if isinstance(value, list) else [] if value is None else [value]
             if not all(type(token) is int for token in tokens):
                 raise config.wrong("eos_token_id", "a token's number or a list of them")
             if tokens:

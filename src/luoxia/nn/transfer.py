@@ -67,8 +67,8 @@ def class_axes(network: nn.Module) -> dict[str, int]:
     """Name of each tensor that holds something of every class → its axis that numbers them."""
     axes = {name: getattr(module, "class_axis", None) for name, module in network.named_modules()}
     forms = ("weight", "parametrizations.weight.original")  # the second under spectral normalization
-    found = {f"{name}.{form}": axis for name, axis in axes.items() if axis is not None for form in forms}
-    return found | {f"{name}.bias": 0 for name, axis in axes.items() if axis == 0}
+    named = {f"{name}.{form}": axis for name, axis in axes.items() if axis is not None for form in forms}
+    return named | {f"{name}.bias": 0 for name, axis in axes.items() if axis == 0}
 
 
 @torch.no_grad()

@@ -99,7 +99,9 @@ class ImageTranslator:
         x = torch.from_numpy(own).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             if x.shape[2] * x.shape[3] > tile * tile:
-                made = torch.cat([translate_in_tiles(network, one, tile, self.device) for one in x[:, None]])
+                output = torch.cat(
+                    [translate_in_tiles(network, one, tile, self.device) for one in x[:, None]]
+                )
             else:
-                made = network(x.to(self.device))
-        return cast(Image, to_uint8(made).cpu().numpy())
+                output = network(x.to(self.device))
+        return cast(Image, to_uint8(output).cpu().numpy())

@@ -199,13 +199,13 @@ class CUT(Unpaired):
         """One pass over both sides, and the encoder's over what was made."""
         n, sources = len(real), torch.cat([real.a, real.b]) if self.identity else real.a
         places = [self.places(pixels, rng) for pixels in ContrastiveGenerator.pixels(sources)]
-        made, queries, keys = self.networks["generators"](sources, places)
+        translated, queries, keys = self.networks["generators"](sources, places)
         losses = {"nce": self.nce * self.contrast([q[:n] for q in queries], [k[:n] for k in keys])}
         if self.identity:
             losses["identity"] = self.identity * self.contrast(
                 [q[n:] for q in queries], [k[n:] for k in keys]
             )
-        losses["adversarial"] = self.adversarial({"b": (real.b, made[:n])})
+        losses["adversarial"] = self.adversarial({"b": (real.b, translated[:n])})
         return losses
 
     def places(self, pixels: int, rng: Rng) -> Tensor:

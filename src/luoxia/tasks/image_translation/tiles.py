@@ -54,10 +54,10 @@ def translate_in_tiles(network: Generator, image: Tensor, side: int, device: tor
     parts = [tile.of(whole) for tile in tiles]
     for module in (network.stem, network.down, network.blocks, network.up):
         parts = _through(module, parts, tiles, device)
-    made = torch.zeros_like(whole, dtype=torch.float32)
+    output = torch.zeros_like(whole, dtype=torch.float32)
     for tile, part in zip(tiles, parts, strict=True):
-        tile.of(made).add_(part.float() * tile.weights)
-    return center_crop(made, image.shape[2], image.shape[3])
+        tile.of(output).add_(part.float() * tile.weights)
+    return center_crop(output, image.shape[2], image.shape[3])
 
 
 def _through(module: nn.Module, parts: list[Tensor], tiles: list[Tile], device: torch.device) -> list[Tensor]:

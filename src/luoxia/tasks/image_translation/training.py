@@ -121,7 +121,7 @@ class UnpairedStage(ImageStage):
 
     def evaluate(self) -> list[dict[str, Any]]:
         """All scores of the present average, and the picture of its nearest neighbors on side B."""
-        measurement, made, real = evaluate(
+        measurement, translated, real = evaluate(
             self.model(),
             self._centered,
             self.splits,
@@ -129,7 +129,7 @@ class UnpairedStage(ImageStage):
             self.recipe,
             seed=self.score_seed,
         )
-        write_neighbor_grid(self.context.run, made, real, measurement)
+        write_neighbor_grid(self.context.run, translated, real, measurement)
         return [score.as_dict() for score in measurement.scores]
 
     # ------------------------------------------------------------------ the model folder
@@ -233,18 +233,16 @@ def evaluate(
             device=translator.device,
         )
         real = take(centered[here], unseen(splits[here]), most)
-        made, *back = journey(translator, real, direction)
-        measurement = measure_samples(reference, made)
-        results[direction] = measurement, made, reference.real
-        found = measurement.scores
+        translated, *back = journey(translator, real, direction)
+        measurement = measure_samples(reference, translated)
+        results[direction] = measurement, translated, reference.real
+        own = measurement.scores
         if direction != "a2b":
-            found = [
-                replace(s, name=f"{s.name} {direction}") for s in found if s.name.startswith(("FD", "KID"))
-            ]
-        scores += found
+            own = [replace(s, name=f"{s.name} {direction}") for s in own if s.name.startswith(("FD", "KID"))]
+        scores += own
         scores += [_cycle_error(reference, real, images, direction) for images in back]
-    measurement, made, real = results["a2b"]
-    return replace(measurement, scores=scores), made, real
+    measurement, translated, real = results["a2b"]
+    return replace(measurement, scores=scores), translated, real
 
 
 def _cycle_error(reference: Reference, real: Images, back: Images, direction: str) -> Score:

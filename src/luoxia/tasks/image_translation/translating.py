@@ -50,8 +50,8 @@ def translate(record: ModelRecord, what: str | Path, /, **settings: Any) -> dict
         if isinstance(place, str):
             skipped.append({"name": name, "reason": place})
             continue
-        made = translator.translate(pixels, chosen.direction, tile=chosen.tile)
-        png.write(made, label.asked({}, index=translated, parents=[Parent(name, digest)]), place)
+        translation = translator.translate(pixels, chosen.direction, tile=chosen.tile)
+        png.write(translation, label.asked({}, index=translated, parents=[Parent(name, digest)]), place)
         translated += 1
     if not translated:
         first = skipped[0]

@@ -101,8 +101,8 @@ class LanguageStage(TokenStage):
     def preview(self, out: Path) -> None:
         """Some texts, of the same seed every time, under conditions of held-out ones."""
         decoding = Decoding(max_tokens=longest_text(self.recipe), temperature=0.8)
-        asked = (SAMPLES, self.recipe.context, self.recipe.seed)
-        heldout, train = (self.data.conditions(part, *asked) for part in (self.heldout, self.train))
+        request = (SAMPLES, self.recipe.context, self.recipe.seed)
+        heldout, train = (self.data.conditions(part, *request) for part in (self.heldout, self.train))
         conditions = heldout or train
         texts = self.model().sample(SAMPLES, self.recipe.seed, condition=conditions, decoding=decoding)
         headed = map(under, texts, conditions or [{}] * SAMPLES)
@@ -175,9 +175,9 @@ class LanguageStage(TokenStage):
     def card(self) -> str:
         """The model card, with the fields that texts are asked for by."""
         fields = self.recipe.condition
-        asked = ", ".join(f'"{field}": "…"' for field in fields)
+        example = ", ".join(f'"{field}": "…"' for field in fields)
         return super().card() + (
-            f"\nTexts are asked for by fields: `condition={{{asked}}}`.\n" if fields else ""
+            f"\nTexts are asked for by fields: `condition={{{example}}}`.\n" if fields else ""
         )
 
     def describe_data(self) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def held_out_name(corpus: LanguageCorpus[Any], recipe: GPT) -> str:
 
 def text_name(corpus: LanguageCorpus[Any]) -> str:
     """The text and what it is predicted from, for signatures."""
-    given = f" given {', '.join(corpus.condition)}" if corpus.condition else ""
-    return corpus.fingerprint[:8] + given
+    fields = f" given {', '.join(corpus.condition)}" if corpus.condition else ""
+    return corpus.fingerprint[:8] + fields
 
 
 def alpha(recipe: GPT) -> float:

@@ -42,7 +42,7 @@ class PooledModel(TokenModel[PoolingT]):
         ragged = Ragged.of(self.tokenizer.encode_batch(listed))
         order = np.argsort(-ragged.lengths, kind="stable")  # like lengths together: less padding
         marks = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)
-        found, start = [np.empty((0, self.network.columns), np.float32)], 0
+        rows, start = [np.empty((0, self.network.columns), np.float32)], 0
         while start < len(order):
             longest = min(int(ragged.lengths[order[start]]) + marks, context)
             chosen = order[start : start + max(1, TOKENS // max(longest, 1))]
@@ -50,7 +50,7 @@ class PooledModel(TokenModel[PoolingT]):
                 torch.from_numpy(side).to(self.device)
                 for side in padded(ragged, chosen, self.tokenizer, context)
             )
-            found.append(self.network(ids, mask).float().cpu().numpy())
+            rows.append(self.network(ids, mask).float().cpu().numpy())
             start += len(chosen)
-        values: Floats = np.concatenate(found)[np.argsort(order)]
+        values: Floats = np.concatenate(rows)[np.argsort(order)]
         return values

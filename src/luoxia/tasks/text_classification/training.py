@@ -137,10 +137,10 @@ class ClassificationStage(SupervisedStage):
         """Some held-out texts, what the model says of them, and what is right."""
         chosen = spread(self.heldout_indices if len(self.heldout_indices) else self.train_indices, SAMPLES)
         texts, classes = self.data.texts(chosen)
-        found = self.model().classify(texts)
+        answers = self.model().classify(texts)
         rows = [
-            f"{text[:CHARACTERS]}\n→ {said} {sure:.0%}\n= {right}"
-            for text, (said, sure), right in zip(texts, found, classes, strict=True)
+            f"{text[:CHARACTERS]}\n→ {answer} {sure:.0%}\n= {right}"
+            for text, (answer, sure), right in zip(texts, answers, classes, strict=True)
         ]
         write_file(out.with_suffix(".txt"), "\n\n".join(rows) + "\n")
 

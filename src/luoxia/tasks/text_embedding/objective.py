@@ -38,8 +38,8 @@ def info_nce(first: Tensor, second: Tensor, temperature: float, wrong: Tensor | 
     answers = rank * len(first) + torch.arange(len(first), device=first.device)
     losses = []
     with torch.autocast(first.device.type, enabled=False):
-        for asked, answered in ((first.float(), second.float()), (second.float(), first.float())):
-            logits = asked @ gather_rows(answered).T / temperature
+        for query, candidates in ((first.float(), second.float()), (second.float(), first.float())):
+            logits = query @ gather_rows(candidates).T / temperature
             if wrong is not None:
                 own = answers[:, None] == torch.arange(logits.shape[1], device=logits.device)
                 logits = logits.masked_fill(~(wrong | own), float("-inf"))
@@ -58,8 +58,8 @@ def fingerprints(ids: Tensor, mask: Tensor) -> Tensor:
 
 def differing(ids: Tensor, mask: Tensor) -> Tensor:
     """Which texts of this process (n, t) are others than which of all processes: (n, N) bool."""
-    found = fingerprints(ids, mask)
-    return found[:, None] != gather_rows(found)[None, :]
+    prints = fingerprints(ids, mask)
+    return prints[:, None] != gather_rows(prints)[None, :]
 
 
 class Contrastive(Understanding):

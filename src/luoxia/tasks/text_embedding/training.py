@@ -79,10 +79,10 @@ class EmbeddingStage(SupervisedStage):
         """Some held-out texts, the nearest answer to each among all held out, and its own."""
         chosen = self.heldout_indices if len(self.heldout_indices) else spread(self.train_indices, self.quick)
         first, second = self.data.texts(chosen)
-        asked = spread(np.arange(len(chosen)), SAMPLES)
-        cosines = self.model().similarity([first[i] for i in asked], second)
+        queries = spread(np.arange(len(chosen)), SAMPLES)
+        cosines = self.model().similarity([first[i] for i in queries], second)
         rows = []
-        for row, own in zip(cosines, asked, strict=True):
+        for row, own in zip(cosines, queries, strict=True):
             rank = 1 + int((row > row[own]).sum())
             rows.append(
                 f"{first[own]}\n→ {row.max():.2f} {second[row.argmax()]}\n= {row[own]:.2f} {second[own]} (rank {rank})"

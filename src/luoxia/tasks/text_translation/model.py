@@ -29,12 +29,14 @@ class Translator(TokenModel[EncoderDecoder]):
             return self.translate([texts], beams=beams, alpha=alpha, max_tokens=max_tokens)[0]
         bos, eos = int(self.tokenizer.bos or 0), int(self.tokenizer.eos or 0)
         sources = {i: [*self.tokenizer.encode(text), eos] for i, text in enumerate(texts) if text.strip()}
-        found = beam_search(
+        hypotheses = beam_search(
             self.network,
             [[bos]] * len(sources),
             Beams(beams=beams, alpha=alpha, max_tokens=max_tokens),
             eos=eos,
             sources=list(sources.values()),
         )
-        told = {i: self.tokenizer.decode(best[0].ids) for i, best in zip(sources, found, strict=True)}
-        return [told.get(i, "") for i in range(len(texts))]
+        translations = {
+            i: self.tokenizer.decode(best[0].ids) for i, best in zip(sources, hypotheses, strict=True)
+        }
+        return [translations.get(i, "") for i in range(len(texts))]

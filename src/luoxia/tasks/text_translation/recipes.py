@@ -82,10 +82,10 @@ class Translate(TextRecipe):
 
     @model_validator(mode="before")
     @classmethod
-    def _train_in_style(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        return merge(VASWANI, given) if given.get("style") == "vaswani" else given
+    def _train_in_style(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        return merge(VASWANI, settings) if settings.get("style") == "vaswani" else settings
 
     def architecture(self, vocabulary: int) -> TransformerConfig:
         """The architecture; one vocabulary for both languages, its embeddings and head shared (section 3.4)."""

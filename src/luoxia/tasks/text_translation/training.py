@@ -84,8 +84,8 @@ class TranslationStage(SupervisedStage):
         """Some held-out sentences, their translation, and a person's."""
         chosen = self.heldout_indices if len(self.heldout_indices) else self.train_indices
         sources, targets = self.data.texts(chosen[:SAMPLES])
-        found = self.model().translate(sources, beams=1)
-        rows = [f"{s}\n→ {h}\n= {t}" for s, h, t in zip(sources, found, targets, strict=True)]
+        translations = self.model().translate(sources, beams=1)
+        rows = [f"{s}\n→ {h}\n= {t}" for s, h, t in zip(sources, translations, targets, strict=True)]
         label = self.context.details().asked({"beams": 1})
         txt.write("\n\n".join(rows) + "\n", label, out.with_suffix(".txt"))
 

@@ -29,10 +29,12 @@ def translate(record: ModelRecord, what: str | Path, /, **settings: Any) -> Path
 
     translator = load_model(record, device=chosen.device)
     lines = [str(what)] if read is None else texts_in(read, chosen.field, blank=True)
-    found = translator.translate(lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens)
-    made = "\n".join(" ".join(line.splitlines()) for line in found)
+    translations = translator.translate(
+        lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens
+    )
+    content = "\n".join(" ".join(line.splitlines()) for line in translations)
     if out is None:
-        return made
+        return content
     request = {"beams": chosen.beams, "alpha": chosen.alpha, "max_tokens": chosen.max_tokens}
     label = label_of(translator, record).asked(request, parents=parent(read))
-    return txt.write(made + "\n", label, out, inline=chosen.label_inline == "end")
+    return txt.write(content + "\n", label, out, inline=chosen.label_inline == "end")

@@ -37,11 +37,11 @@ class ContrastiveGenerator(nn.Module):
         Patches are (n, p_l, 256), float32. Those of ``images`` are targets and pass no gradient.
         """
         features = self.a2b.encode(images)
-        made = self.a2b.decode(features[-1], *images.shape[2:])
-        queries = self.project(self.a2b.encode(made), places)
+        translated = self.a2b.decode(features[-1], *images.shape[2:])
+        queries = self.project(self.a2b.encode(translated), places)
         with torch.no_grad():  # after the queries: autocast keeps the weights that it casts first
             keys = self.project(features, places)
-        return made, queries, keys
+        return translated, queries, keys
 
     def project(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
         """Features (n, c_l, h_l, w_l) at ``places`` of each layer → (n, p_l, 256), of length 1."""
