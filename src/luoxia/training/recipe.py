@@ -95,6 +95,7 @@ class Recipe(Config):
             "average_checkpoints",
         ),
         "machine": ("precision", "compile", "deterministic", "accumulate", "shard", "workers"),
+        "from a trained model": ("init",),
     }  # fmt: skip
     task: ClassVar[Any] = None
     """The ``luoxia.tasks.base.Task`` that it trains, where that is one of your own."""
