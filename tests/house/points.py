@@ -252,6 +252,7 @@ class RefinerStage(PointStage):
 
     name: ClassVar[str] = "refiner"
     network: ClassVar[str] = "model"
+    from_earlier: ClassVar[tuple[str, ...]] = ("generator.",)
 
     def objective(self) -> Objective:
         from safetensors.torch import load_file

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import luoxia
@@ -214,6 +216,24 @@ def test_every_verb_takes_it(run: Path, place: Path, tmp_path: Path, luoxia_comm
     assert "energy distance" in done("measure", copy, use, f"data={place / 'eight.csv'}")
     done("export", copy, use, f"out={tmp_path / 'weights.npz'}")
     assert "generator.0.weight" in np.load(tmp_path / "weights.npz")
+    tuned = tmp_path / "tuned"
+    done(
+        "finetune",
+        copy,
+        use,
+        f"data={place / 'eight.csv'}",
+        "device=cpu",
+        "gan_steps=1",
+        "lr=1e-9",
+        f"out={tuned}",
+    )
+    networks = json.loads((tuned / "run.json").read_text())["origin"]["networks"]
+    assert {"generator", "model"} <= networks.keys() and networks["generator"]["fresh"] == []
+    before, after = (load_file(folder / "stages/gan/left/model.safetensors") for folder in (copy, tuned))
+    model = load_file(tuned / "model/model.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=0, atol=1e-6)
+        assert torch.equal(model[f"generator.{name}"], after[name])
     assert "point generation" in done("inspect", copy)
     report = (copy / "report.html").read_text()
     assert "energy distance" in report and "point" in report

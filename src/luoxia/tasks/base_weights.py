@@ -59,4 +59,9 @@ def trained_weights(record: ModelRecord, stage: Stage) -> dict[str, dict[str, Te
             trained = {name: {**tensors[name], **tensors.get(f"ema_{name}", {})} for name in names}
         if last:
             trained[stage.network] = {**trained.get(stage.network, {}), **record.weights()}
-    return trained
+    return {name: _own(weights, stage) for name, weights in trained.items()}
+
+
+def _own(weights: dict[str, Tensor], stage: Stage) -> dict[str, Tensor]:
+    """Without those that the stage takes from the stages before it."""
+    return {name: value for name, value in weights.items() if not name.startswith(stage.from_earlier)}

@@ -75,6 +75,8 @@ class Stage:
     """Of the run's budget, in proportion to the other stages'; what one leaves over goes to those after it."""
     network: ClassVar[str]
     """The network that is sampled, measured and exported."""
+    from_earlier: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of the names of tensors that its objective takes from the stages before: ``init`` leaves them alone."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
