@@ -67,7 +67,7 @@ OLD_TASKS = {
 
 
 def task_of_run(manifest: Mapping[str, Any]) -> Task | None:
-    """The task of a run, from its run.json; None where it is one's own whose file is not in use, or cannot be told."""
+    """The task of a run, from its run.json; None where its recipe file is not in use, or run.json does not name it."""
     data = manifest.get("data")
     data = data if isinstance(data, dict) else {}
     name = manifest.get("task") or OLD_TASKS.get(str(data.get("task") or ""))

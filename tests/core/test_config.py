@@ -142,8 +142,8 @@ def test_an_empty_yaml_file_sets_nothing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a: 1\nb: [1", "is not valid YAML: line 2: expected ',' or ']', but got '<stream end>'"),
-        ("- 1\n", "must hold keys and values, one a line"),
-        ("1: 2\n", "must hold keys and values, one a line"),
+        ("- 1\n", "must contain one key: value pair per line"),
+        ("1: 2\n", "must contain one key: value pair per line"),
         ("a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
     ],
 )
@@ -197,9 +197,12 @@ def test_yaml_that_is_not_there(tmp_path: Path) -> None:
         ("budget=10", "budget=10: needs a unit: 10s, 10m or 10h"),
         ("budget=0s", "budget=0s: must be more than 0"),
         ("data=", "data=: is empty: give a value, or none"),
-        ("augment=sepia", "augment=sepia: 'sepia' is none of ada, color, translation, cutout, mirror"),
-        ("steps", "'steps' is no setting: write key=value, such as steps=1000"),
-        ("=1", "'=1' is no setting: write key=value, such as steps=1000"),
+        (
+            "augment=sepia",
+            "augment=sepia: 'sepia' is unknown; choose from ada, color, translation, cutout, mirror",
+        ),
+        ("steps", "'steps' is not a setting; use key=value, such as steps=1000"),
+        ("=1", "'=1' is not a setting; use key=value, such as steps=1000"),
     ],
 )
 def test_the_sentence_names_the_key(word: str, sentence: str) -> None:

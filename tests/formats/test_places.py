@@ -36,7 +36,7 @@ def test_what_is_free_may_be_taken() -> None:
 def test_ours_is_replaced_only_when_asked_for() -> None:
     ours("a.png"), ours("many/000000.png")
     for out in ("a.png", "many/"):
-        with pytest.raises(UsageError, match="is there already; choose another, or add overwrite=true"):
+        with pytest.raises(UsageError, match="already exists; choose another path or pass overwrite=true"):
             claim(out, (".png", ""), False)
         claim(out, (".png", ""), True)
 

@@ -159,10 +159,10 @@ def test_pickles_are_not_opened(saved):
     [
         ({}, "no weight_map"),
         ({"weight_map": [1]}, "no weight_map"),
-        ({"weight_map": {"a": "../model.safetensors"}}, "no safetensors file in its folder"),
-        ({"weight_map": {"a": "/etc/passwd"}}, "no safetensors file in its folder"),
-        ({"weight_map": {"a": "pytorch_model.bin"}}, "no safetensors file in its folder"),
-        ({"weight_map": {"a": 3}}, "no safetensors file in its folder"),
+        ({"weight_map": {"a": "../model.safetensors"}}, "not a safetensors file in its folder"),
+        ({"weight_map": {"a": "/etc/passwd"}}, "not a safetensors file in its folder"),
+        ({"weight_map": {"a": "pytorch_model.bin"}}, "not a safetensors file in its folder"),
+        ({"weight_map": {"a": 3}}, "not a safetensors file in its folder"),
         ({"weight_map": {"a": "other.safetensors"}}, "lacks the shard other.safetensors"),
     ],
 )
@@ -222,9 +222,9 @@ HOSTILE = {
     "no header": (b"\x02\x00", "claims"),
     "an empty file": (b"", "claims"),
     "a list": ([], "not a JSON object"),
-    "no JSON": (struct.pack("<Q", 4) + b"{{{{", "usable"),
-    "no UTF-8": (struct.pack("<Q", 4) + b'{"\xff"', "usable"),
-    "a deep nest": (struct.pack("<Q", 200_000) + b"[" * 200_000, "usable"),
+    "no JSON": (struct.pack("<Q", 4) + b"{{{{", "readable"),
+    "no UTF-8": (struct.pack("<Q", 4) + b'{"\xff"', "readable"),
+    "a deep nest": (struct.pack("<Q", 200_000) + b"[" * 200_000, "readable"),
     "a key twice": (b'{"a":%s,"a":%s}' % ((json.dumps(entry(0, 8)).encode(),) * 2), "twice"),
     "an entry that is no object": ({"a": 3}, "not described"),
     "an entry without a place": ({"a": {"dtype": "F32", "shape": [2]}}, "not described"),
@@ -251,7 +251,7 @@ def test_hostile_headers(tmp_path, name):
         header = struct.pack("<Q", len(text)) + text + b"\0" * 8
     path = tmp_path / "model.safetensors"
     path.write_bytes(header)
-    with pytest.raises(LuoxiaError, match="no usable safetensors file") as caught:
+    with pytest.raises(LuoxiaError, match="not a readable safetensors file") as caught:
         read_header(path)
     assert word in str(caught.value) and "\n" not in str(caught.value)
 

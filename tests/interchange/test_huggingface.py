@@ -209,7 +209,7 @@ def test_nothing_is_written_over(tmp_path):
     llama = Decoder(TransformerConfig(20, width=8, layers=1, heads=2, activation="swiglu"))
     save_folder(llama, tmp_path / "a")  # empty: fine
     before = (tmp_path / "a" / "model.safetensors").read_bytes()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         save_folder(Decoder(llama.config), tmp_path / "a")
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
@@ -238,7 +238,7 @@ def test_a_folder_that_cannot_be_written(saved, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(LuoxiaError, match="cannot write"):
         save_folder(network, tmp_path / "file" / "ours")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         save_folder(network, tmp_path / "file")
 
 

@@ -102,7 +102,7 @@ def test_adapters_that_do_not_fit(saved, tmp_path):
     folder = save_adapter(network, tmp_path / "adapter")
     with pytest.raises(UsageError, match="already"):
         load_adapter(network, folder)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         save_adapter(network, folder)
     file = folder / "adapter_model.safetensors"
     good = load_file(file)

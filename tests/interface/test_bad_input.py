@@ -135,8 +135,8 @@ def test_one_image_cannot_be_scored(refused: Refusal, photos: Path) -> None:
         ("condition=concat", "condition=concat needs labeled data; use class folders or condition=none"),
         ("device=gpu", "device=gpu: must be auto, cpu, cuda, cuda:1 or mps"),
         ("config=no.yaml", "config=no.yaml cannot be read: No such file or directory"),
-        ("just words", "'just words' is no setting: write key=value, such as steps=1000"),
-        ("a-b=3", "'a-b=3' is no setting: write a_b=3"),
+        ("just words", "'just words' is not a setting; use key=value, such as steps=1000"),
+        ("a-b=3", "'a-b=3' is not a setting; use a_b=3"),
     ],
 )
 def test_a_wrong_setting_leaves_nothing_behind(
@@ -244,7 +244,7 @@ def test_samples_are_not_overwritten_unasked(
 ) -> None:
     for out in ("a.png", "a.npz", "many/"):
         assert luoxia_command("sample", run, "n=3", f"out={out}").exit_code == 0
-        sentence = f"out={out} is there already; choose another, or add overwrite=true"
+        sentence = f"out={out} already exists; choose another path or pass overwrite=true"
         assert refused(2, "sample", run, "n=2", f"out={out}") == sentence
         assert luoxia_command("sample", run, "n=2", f"out={out}", "overwrite=true").exit_code == 0
     assert len(list(Path("many").iterdir())) == 2
@@ -301,8 +301,8 @@ def test_a_run_that_is_none(refused: Refusal, here: Path, verb: str) -> None:
     write(here / "file", b"x")
     write(here / "folder" / "a.txt", b"x")
     assert refused(2, verb, "nowhere") == "run nowhere is not there"
-    assert refused(2, verb, "file") == "file is no run: it has no run.json"
-    assert refused(2, verb, "folder") == "folder is no run: it has no run.json"
+    assert refused(2, verb, "file") == "file is not a run folder (no run.json)"
+    assert refused(2, verb, "folder") == "folder is not a run folder (no run.json)"
 
 
 @pytest.mark.parametrize(

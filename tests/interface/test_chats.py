@@ -45,7 +45,7 @@ def test_forms_of_messages() -> None:
     for wrong, told in [
         ("a", "no list of messages but a string"),
         ([], "no list of messages"),
-        (["a"], "message 1, which is no object but a string"),
+        (["a"], "message 1, which is not an object but a string"),
         ([said[0], {"content": "b"}], "message 2 without a role"),
         ([{"role": "user", "content": None}], "message 1 without content"),
         (

@@ -50,14 +50,14 @@ def test_the_class_none_can_be_asked_for(luoxia_command: Command, refused: Refus
         found, label = sampled(luoxia_command, named, *words)
         assert (found.tolist(), label) == (labels, told)
     assert "label=: is empty" in refused(2, "sample", named, "label=", "out=b.npz")
-    assert "label=x is no class" in refused(2, "sample", named, "label=x", "out=b.npz")
+    assert "label=x is not a class" in refused(2, "sample", named, "label=x", "out=b.npz")
 
 
 def test_where_classes_are_numbers_a_number_is_a_name(named: Path) -> None:
     model = luoxia.load(named, device="cpu")
     model.classes = ("1", "2", "10")
     assert [model.labels(1, label).tolist() for label in ("1", 2, np.int64(10))] == [[0], [1], [2]]
-    with pytest.raises(luoxia.UsageError, match="label=0 is no class of this model; classes are 1, 2, 10"):
+    with pytest.raises(luoxia.UsageError, match="label=0 is not a class of this model; classes are 1, 2, 10"):
         model.labels(1, 0)
 
 

@@ -140,7 +140,7 @@ def test_what_cannot_be_exported_is_one_sentence(here, luoxia_command, refused, 
     save_model(here / "model")
     Path("taken").mkdir()
     Path("taken", "file").touch()
-    assert "taken is there already" in refused(2, "export", "model", "out=taken")
+    assert "taken already exists" in refused(2, "export", "model", "out=taken")
 
 
 # ------------------------------------------------------------------ damaged folders

@@ -31,7 +31,7 @@ def test_photos_that_are_named_as_samples_are_are_not_touched(
     before = contents(folder)
     for out in ("numbered", "numbered/"):
         assert NOT_OURS in refused(2, "sample", finished, "n=4", f"out={out}", "overwrite=true")
-        assert "is there already" in refused(2, "sample", finished, "n=4", f"out={out}")
+        assert "already exists" in refused(2, "sample", finished, "n=4", f"out={out}")
     assert contents(folder) == before
 
 
@@ -79,7 +79,7 @@ def test_the_picture_beside_is_no_exception(
     photo = (photos / "000.png").rename("photo.png")
     before = photo.read_bytes()
     words = (verb, finished, *([photo] if verb == "project" else []), "out=photo.npz")
-    told = "is what is read" if verb == "project" else "is there already"
+    told = "is what is read" if verb == "project" else "already exists"
     assert told in refused(2, *words)
     assert ("is what is read" if verb == "project" else NOT_OURS) in refused(2, *words, "overwrite=true")
     assert photo.read_bytes() == before and not Path("photo.npz").exists()
@@ -152,7 +152,7 @@ def test_text_is_labeled_and_replaced_only_while_nobody_changed_it(
     assert NOT_OURS in refused(2, *words, "overwrite=true")
     Path(name).unlink()
     assert luoxia_command(*words).exit_code == 0
-    assert "is there already" in refused(2, *words)
+    assert "already exists" in refused(2, *words)
     assert luoxia_command(*words, "overwrite=true").exit_code == 0
     if name == "a.txt":
         label = read_label(Path("a.txt.label.json"))

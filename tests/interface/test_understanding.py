@@ -88,7 +88,7 @@ def test_a_classifier_learns_what_decides(words, luoxia_command, refused):
     read = [json.loads(line) for line in Path("said.jsonl").read_text(encoding="utf-8").splitlines()]
     asked = [json.loads(line) for line in Path("words.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["label"] for row in read] == [row["kind"] for row in asked]
-    assert "said.csv is there already" in refused(2, "classify", "run", "pink", "out=said.csv")
+    assert "said.csv already exists" in refused(2, "classify", "run", "pink", "out=said.csv")
 
     report = Path("run/report.html").read_text(encoding="utf-8")
     assert "constant answer" in report and 'class="confusion"' in report and "tokens seen" in report

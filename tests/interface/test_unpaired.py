@@ -180,7 +180,7 @@ def test_what_cannot_be_translated_is_one_sentence(run, mixed, refused, sides):
     assert "holds no image" in refused(1, "translate", run, "empty", "out=x")
     Path("full").mkdir()
     Path("full/x.png").touch()
-    assert "is there already" in refused(2, "translate", run, mixed, "out=full")
+    assert "already exists" in refused(2, "translate", run, mixed, "out=full")
     assert "and cannot sample; use luoxia translate" in refused(2, "sample", run)
     assert not Path("x").exists() and not Path("x.png").exists()
 

@@ -381,7 +381,7 @@ def test_a_run_with_data_whose_path_is_no_text_is_recorded_and_found_again(tmp_p
     run.append("event", 0, 0.0, detail=os.fsdecode(b"data=p\xd5"))
     assert os.fsencode(json.loads((tmp_path / "run.json").read_text("utf-8"))["data"]) == b"p\xd5"
     assert [os.fsencode(record["detail"]) for record in run.records()] == [b"data=p\xd5"]
-    with pytest.raises(UsageError, match="the name is no text"):
+    with pytest.raises(UsageError, match="the name is not valid text"):
         Run.check_free(os.fsdecode(b"run\xd5"))
 
 

@@ -92,8 +92,8 @@ def test_bad_input_is_named(predictions):
     cases = [
         ((predicted[1:], true), {}, "399 predictions do not pair with 400"),
         (([], []), {}, "no predictions"),
-        (([5], [0]), {}, "prediction 5 is no class"),
-        (([0], [-1]), {}, "label -1 is no class"),
+        (([5], [0]), {}, "prediction 5 is not a class"),
+        (([0], [-1]), {}, "label -1 is not a class"),
         ((predicted, true), {"probabilities": probabilities[:, :4]}, "give a row an item"),
         ((predicted, true), {"probabilities": probabilities * 2}, "sum to 1"),
         ((predicted, true), {"probabilities": probabilities * np.nan}, "sum to 1"),

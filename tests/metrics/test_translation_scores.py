@@ -115,7 +115,7 @@ def test_bad_input_is_named(pairs, monkeypatch):
         measure_translation(["a", "b"], ["a", " "])
     with pytest.raises(LuoxiaError, match="single text"):
         measure_translation("abc", "abc")
-    with pytest.raises(UsageError, match="none of 13a"):
+    with pytest.raises(UsageError, match="choose from 13a"):
         measure_translation(*pairs, tokenize="spm")
     monkeypatch.setitem(sys.modules, "MeCab", None)
     with pytest.raises(UsageError, match=r"sacrebleu\[ja\]"):

@@ -37,7 +37,7 @@ class Penalty(Protocol):
     """What the adversarial objective needs of a penalty."""
 
     weight: float
-    """Γ or λ at present; the objective may change it as training goes on."""
+    """Γ or λ at present; the objective may change it during training."""
 
     @property
     def needs_fake(self) -> bool:

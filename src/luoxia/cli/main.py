@@ -240,7 +240,7 @@ def _imported(call: str) -> Any:
 
 
 def _parse(words: list[str], call: Callable[..., Any]) -> dict[str, Any]:
-    """The settings in ``key=value`` words; what the call itself has as an argument is no key of it."""
+    """The settings in ``key=value`` words; the arguments of the call itself are not keys."""
     from luoxia.core.settings import parse_settings, right_form
 
     own = [p.name for p in inspect.signature(call).parameters.values() if p.kind in ARGUMENTS]
@@ -248,13 +248,13 @@ def _parse(words: list[str], call: Callable[..., Any]) -> dict[str, Any]:
         if word in OPTIONS:
             raise UsageError(f"{word} stands after --, where nothing is an option: write it before that")
         if form := right_form(words[number:]):
-            raise UsageError(f"'{word}' is no setting: write {form}")
+            raise UsageError(f"'{word}' is not a setting; use {form}")
     settings = parse_settings(words)
     for key in settings:
         if key in own:
             raise UsageError(f"unknown key '{key}'")
         if not key.isidentifier() and call.__name__ != "sample":  # whose fields have names of any kind
-            raise UsageError(f"'{key}' is no key: write key=value")
+            raise UsageError(f"'{key}' is not a key; use key=value")
     return settings
 
 

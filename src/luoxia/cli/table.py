@@ -166,7 +166,7 @@ VERBS = (
         "verbs.ask:classify_word",
         (
             Word("run", "A text classifier's run, or its model folder."),
-            Word("text", "A text, or a file of them, one a line or row."),
+            Word("text", "A text, or a file with one text per line or row."),
         ),
         show=printing.print_classes,
         as_json=lambda rows: {"texts": rows},
@@ -178,7 +178,7 @@ VERBS = (
         "verbs.ask:embed_word",
         (
             Word("run", "A text embedder's run, or its model folder."),
-            Word("text", "A text, or a file of them, one a line or row."),
+            Word("text", "A text, or a file with one text per line or row."),
         ),
         show=printing.print_cosines,
         as_json=lambda cosines: {"similarity": cosines},

@@ -137,7 +137,7 @@ def lines_in(content: bytes, name: str, skips: Skips) -> tuple[Encoding, Iterato
     """The encoding of a small file's ``content``, and its lines as ``lines`` yields them.
 
     Raises:
-        Unusable: it is no text.
+        Unusable: it is not text.
     """
     encoding = inspect(_cut(io.BytesIO(content))).encoding()
     return encoding, lines_of(io.BytesIO(content), encoding, name, skips)
@@ -272,7 +272,7 @@ class _Bounded(_Raw):
 
 
 class _Narrowed(_Raw):
-    """UTF-16 or UTF-32 as UTF-8; what is no character becomes bytes that are not UTF-8, so a bad line."""
+    """UTF-16 or UTF-32 as UTF-8; an invalid character becomes bytes that are not UTF-8, and so a bad line."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.stream, self.pending = stream, b""

@@ -43,7 +43,7 @@ def parse_settings(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise UsageError(f"'{word}' is no setting: write key=value, such as steps=1000")
+            raise UsageError(f"'{word}' is not a setting; use key=value, such as steps=1000")
         first = dict(pairs).get(key := key.strip())
         if first is not None and key != "config":
             raise UsageError(f"{key}= is given twice, as {key}={first} and {key}={value}: give it once")
@@ -85,7 +85,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UsageError(f"config={path} must hold keys and values, one a line")
+        raise UsageError(f"config={path} must contain one key: value pair per line")
     settings = nest(content)
     if "use" in settings:
         raise UsageError(f"config={path} names a file of code as use: name it yourself, use=FILE.py")

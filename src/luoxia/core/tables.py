@@ -140,7 +140,7 @@ def read_table(content: bytes, name: str) -> Read:
 
     Raises:
         UsageError: two columns have one name.
-        Unusable: it is no text, or its header cannot be read.
+        Unusable: it is not text, or its header cannot be read.
         MissingExtraError: it is neither UTF-8 nor UTF-16, and charset-normalizer is not there.
     """
     skips = Skips()
@@ -187,7 +187,7 @@ def _has_blanks(lines: Sequence[str], separator: str) -> bool:
 
 
 def _quoting(lines: Sequence[str], separator: str, blanks: bool) -> Quoting:
-    """What quotation marks mean: as CSV has it, unless the rows tell otherwise; between tabs only if they tell."""
+    """What quotation marks mean: as in CSV, unless the rows show otherwise; between tabs only if they show it."""
     opening = re.compile(rf'(?:^|{re.escape(separator)})\s*"')
     opened = sum(bool(opening.search(line)) for line in lines)
     doubled = _fit(lines, separator, "doubled", blanks)
@@ -204,7 +204,7 @@ def _quoting(lines: Sequence[str], separator: str, blanks: bool) -> Quoting:
 
 
 def _written_quoted(lines: Sequence[str]) -> bool:
-    """Whether some cell between tabs holds a doubled quotation mark as CSV has it, or a column is quoted throughout."""
+    """Whether some cell between tabs holds a doubled quotation mark as in CSV, or a column is quoted throughout."""
     if any(re.search(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?=\t|$)', line) for line in lines):
         return True
     rows = [line.split("\t") for line in lines if line.strip()]

@@ -141,7 +141,7 @@ def _whole(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Annealed:
-    """A value that goes from ``start`` to ``end`` as training goes on, by half a cosine; written ``0.05..0.005``."""
+    """A value that goes from ``start`` to ``end`` during training, along half a cosine; written ``0.05..0.005``."""
 
     start: float
     end: float

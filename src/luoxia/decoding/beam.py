@@ -25,7 +25,7 @@ class Beams:
     best: int = 1  # texts returned for each prompt
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Check every value."""
         for name, right, wanted in (
             ("beams", self.beams >= 1, "1 or more"),
             ("max_tokens", self.max_tokens >= 1, "1 or more"),
@@ -34,7 +34,7 @@ class Beams:
             ("best", 1 <= self.best <= self.beams, f"1 to {self.beams}, the number of beams"),
         ):
             if not right:
-                raise UsageError(f"{name}={getattr(self, name)!r} has no meaning: give {wanted}")
+                raise UsageError(f"{name}={getattr(self, name)!r} is invalid: must be {wanted}")
 
     def penalty(self, tokens: int) -> float:
         """What the log-probability of so many tokens is divided by.
@@ -158,7 +158,7 @@ def _run(searches: list[_Search], steps: Steps, beams: int) -> None:
     impossible ones.
     """
     ids, totals = steps.prompts, [[0.0] for _ in searches]
-    many = beams * (1 + len(searches[0].ends))  # enough to go on with, if all the ends come first
+    many = beams * (1 + len(searches[0].ends))  # enough to continue, even if all the ends come first
     while True:
         width = len(totals[0])
         values, parents, tokens = _candidates(steps(ids), torch.tensor(totals), many)

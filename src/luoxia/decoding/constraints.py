@@ -1,6 +1,6 @@
 """What may be generated: JSON of a schema, texts of a grammar, one of several texts.
 
-A constraint says which tokens may come next and is told which one came. It knows tokens by their bytes, so that
+A constraint says which tokens may come next and learns which one came. It knows tokens by their bytes, so that
 it holds for any tokenizer, also where a character is spread over tokens.
 """
 

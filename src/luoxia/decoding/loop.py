@@ -34,7 +34,7 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Check every value."""
         for name, right, wanted in (
             ("max_tokens", self.max_tokens >= 1, "1 or more"),
             ("temperature", 0 <= self.temperature < math.inf, "0 (greedy) or more"),
@@ -46,7 +46,7 @@ class Decoding:
             ("seed", 0 <= self.seed < 2**64, "from 0 to 2^64 - 1"),
         ):
             if not right:
-                raise UsageError(f"{name}={getattr(self, name)!r} has no meaning: give {wanted}")
+                raise UsageError(f"{name}={getattr(self, name)!r} is invalid: must be {wanted}")
 
 
 class Options(TypedDict, total=False):

@@ -75,7 +75,7 @@ def check_free(out: Path, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not overwrite:
-        raise UsageError(f"out={out} is there already; choose another, or add overwrite=true")
+        raise UsageError(f"out={out} already exists; choose another path or pass overwrite=true")
     if not is_ours(out):
         raise UsageError(f"out={out} {NOT_OURS}: choose another, or remove it")
 
@@ -85,7 +85,7 @@ def _check_folder(out: Path, asked: str, overwrite: bool) -> None:
         if not any(out.iterdir()):
             return
         if not overwrite:
-            raise UsageError(f"out={asked} is there already; choose another, or add overwrite=true")
+            raise UsageError(f"out={asked} already exists; choose another path or pass overwrite=true")
         foreign = next((path for path in _files(out) if not is_ours(path)), None)
     except OSError as error:
         raise LuoxiaError(f"cannot read the folder out={asked}: {error.strerror}") from error

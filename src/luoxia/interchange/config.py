@@ -65,7 +65,7 @@ class Config:
             known = key in self._read or key in HARMLESS or key in harmless
             if not (known or _empty(value) or NEUTRAL.get(key) == value):
                 raise LuoxiaError(
-                    f"{self.path}: {key}={str(value)[:60]} is no setting of {of} that Luoxia knows, and may change "
+                    f"{self.path}: {key}={str(value)[:60]} is not a setting of {of} that Luoxia knows, and may change "
                     "what the model computes: remove the key if it does not"
                 )
 

@@ -83,7 +83,7 @@ def save_folder(
 def refuse_taken(path: Path) -> None:
     """Never write over what is there: stale shards beside new ones would be read."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path} is there already: choose a new folder, or remove it first")
+        raise UsageError(f"{path} already exists: choose a new folder, or remove it first")
 
 
 def their_tensors(network: Decoder | Encoder, family: Family, dtype: torch.dtype | None) -> dict[str, Tensor]:

@@ -72,7 +72,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a small file; ``LuoxiaError`` says what else it is."""
     try:
         if path.stat().st_size > LARGEST_JSON:
-            raise LuoxiaError(f"{path} is larger than {LARGEST_JSON:,} bytes, so it is no file of this kind")
+            raise LuoxiaError(
+                f"{path} is larger than {LARGEST_JSON:,} bytes, so it is not a file of this kind"
+            )
         content = json.loads(bytes_of(path))
     except OSError as error:
         raise LuoxiaError(f"cannot read {path}: {error.strerror or error}") from error
@@ -106,7 +108,7 @@ def _shards(folder: Path) -> list[Path]:
     for name in weights.values():
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise LuoxiaError(
-                f"{folder / INDEX} names {str(name)[:100]!r}, which is no safetensors file in its folder"
+                f"{folder / INDEX} names {str(name)[:100]!r}, which is not a safetensors file in its folder"
             )
         names.add(name)
     for name in sorted(names):
@@ -126,7 +128,7 @@ def read_header(file: Path) -> dict[str, Entry]:
     except OSError as error:
         raise LuoxiaError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise LuoxiaError(f"{file} is no usable safetensors file: {str(error)[:300]}") from error
+        raise LuoxiaError(f"{file} is not a readable safetensors file: {str(error)[:300]}") from error
 
 
 def _read_header(file: Path) -> dict[str, Entry]:

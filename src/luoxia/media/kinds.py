@@ -40,7 +40,7 @@ _OTHER = (
     "parquet arrow feather db sqlite pdf doc docx xls xlsx ppt pptx wav mp3 flac ogg m4a mid lock tmp part mat"
 )
 OTHER = frozenset(f".{ending}" for ending in _OTHER.split())
-"""Endings of what is no image: such files are not looked into."""
+"""Endings of files that are not images: they are not looked into."""
 SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"})
 TELLING = EXTENSIONS | UNREAD.keys() | OTHER
 """Endings that are believed."""

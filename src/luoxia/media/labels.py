@@ -141,5 +141,5 @@ def _from_nvlabs(text: str, where: str) -> Labels:
 def _pair(pair: Any) -> tuple[str, str | None]:
     name, label = pair
     if not isinstance(name, str):
-        raise TypeError("a file name is no text")
+        raise TypeError("a file name must be text")
     return name, _label(label)

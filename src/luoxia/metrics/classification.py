@@ -210,5 +210,5 @@ def _check(predicted: Ints, true: Ints, classes: int) -> None:
         wrong = labels[(labels < 0) | (labels >= classes)]
         if len(wrong):
             raise LuoxiaError(
-                f"{name} {wrong[0]} is no class: with {classes} classes, give 0 to {classes - 1}"
+                f"{name} {wrong[0]} is not a class: with {classes} classes, give 0 to {classes - 1}"
             )

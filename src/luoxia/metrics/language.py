@@ -19,7 +19,7 @@ from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
 from luoxia.metrics.score import LOWER, Score
 
 VERSION = 1  # raise it whenever a metric's value would change
-ROUND_OFF = 1e-2  # a negative log likelihood below minus this is no round-off of half precision
+ROUND_OFF = 1e-2  # a negative log likelihood below minus this is not round-off of half precision
 LARGEST = 709.0  # exp of more overflows
 NATS = LOWER("Surprise at a token of held-out text, in nats. It compares models of one tokenizer only.")
 PERPLEXITY = LOWER(
@@ -45,7 +45,7 @@ def measure_language(
         nll: for each of n documents, the negative log likelihoods (t,) in nats, -ln p(token | those before
             it), of every token that was predicted, the end of the text among them where the model predicts it.
         byte_counts: (n,) UTF-8 bytes that those tokens spell. A token that is given and not predicted, such
-            as the first of a window, counts on neither side; a special token is no bytes.
+            as the first of a window, counts on neither side; a special token has no bytes.
         tokenizer: its name, for the signature; with another one, perplexities do not compare.
         text: a name or digest of the text, for the signature.
         seed: draws the bootstrap.

@@ -63,7 +63,7 @@ class Corpus:
         return Corpus(self.tokens[:tokens], owners, int(owners[-1]) + 1 if len(owners) else 0)
 
     def select(self, texts: Ints) -> Corpus:
-        """Keep some texts, (k,) in rising order, numbered anew."""
+        """Keep some texts, (k,) in rising order, renumbered."""
         new = np.full(self.count, -1)
         new[texts] = np.arange(len(texts))
         owners = new[self.owners]

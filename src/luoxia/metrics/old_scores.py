@@ -37,7 +37,7 @@ _ALIASES = {"memorised": "copy", "memorized": "copy", "neighbour": "nn", "histog
 
 
 def old_meaning(name: str) -> Meaning:
-    """What a score of this name told; an empty meaning where the name is not known.
+    """The meaning of a score of this name; an empty one where the name is not known.
 
     >>> old_meaning("FD-effnet-lite0").better, old_meaning("class_histogram").better
     ('lower', 'lower')

@@ -147,7 +147,7 @@ def _chrf_row(hypothesis: str, reference: str) -> list[int]:
     row = []
     for n in range(1, CHARACTERS + 1):
         ours, theirs = _grams(hypothesis, n), _grams(reference, n)
-        # an order that the reference is too short for is no fault of the hypothesis
+        # an order that the reference is too short for does not count against the hypothesis
         row += [ours.total() if theirs else 0, theirs.total(), (ours & theirs).total()]
     return row
 
@@ -184,7 +184,7 @@ def _sacrebleu(
 
 def _bleu(tokenize: str, *, effective_order: bool = False) -> BLEU:
     if tokenize not in TOKENIZERS:
-        raise UsageError(f"tokenize is {tokenize!r}, which is none of {', '.join(TOKENIZERS)}: choose one")
+        raise UsageError(f"tokenize is {tokenize!r}, which is unknown; choose from {', '.join(TOKENIZERS)}")
     try:
         from sacrebleu import BLEU
     except ImportError as error:

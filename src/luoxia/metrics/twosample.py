@@ -1,4 +1,4 @@
-"""How well generated texts can be told from real ones by their characters: a classifier, and a divergence."""
+"""How well generated texts can be distinguished from real ones by their characters: a classifier, and a divergence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told_apart(fake: Sequence[str], real: Sequence[str], *, seed: int = 0) -> ND
 
     The classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv:1610.06545): a logistic regression learns
     on four fifths of the texts which are generated, and is asked about the rest, five times over. With as
-    many of one as of the other, a share of 0.5 says that they cannot be told apart, 1 that they always can.
+    many of one as of the other, a share of 0.5 means that they cannot be distinguished, 1 that they always can.
     """
     features = character_features([*fake, *real])
     if len(features) < features.shape[1]:  # a rotation into as many dimensions as texts changes no answer

@@ -52,12 +52,12 @@ def attend_packed(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor) -> Tensor:
 
 
 def products_are_faster(q: Tensor, k: Tensor, dropout: float) -> bool:
-    """Training in bfloat16 or with dropout on a CPU: the way back through its kernel takes thrice as long there."""
+    """Training in bfloat16 or with dropout on a CPU: its kernel's backward pass takes three times as long there."""
     return (
         q.device.type == "cpu"
         and q.requires_grad
         and (q.dtype == torch.bfloat16 or dropout > 0)
-        and q.shape[2] * k.shape[2] <= 512**2  # all weights are kept for the way back
+        and q.shape[2] * k.shape[2] <= 512**2  # all weights are kept for the backward pass
     )
 
 

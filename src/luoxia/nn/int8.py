@@ -13,7 +13,7 @@ from luoxia.nn.quantize import replace_linear
 from luoxia.nn.torch_private import int8_products
 
 FEW = 16
-"""Rows of input up to which torch's kernel is faster than making the matrix anew (2 cores with AVX-512)."""
+"""Rows of input up to which torch's kernel is faster than restoring the matrix (2 cores with AVX-512)."""
 BLOCK = 64
 """That kernel reads the columns in blocks, and beyond the end where they do not fill the last one."""
 

@@ -39,7 +39,7 @@ def rates(
     """θ^(-2i/d), the angle by which pair i turns a position (Su et al. 2021, arXiv:2104.09864, eq. 15); (d/2,) float64.
 
     A ``factor`` above 1 stretches the positions of a model that was trained on ``original`` of them: all pairs alike
-    (Chen et al. 2023, arXiv:2306.15595), or, as Llama 3.1 has it, wholly for the pairs that turned fewer than ``low``
+    (Chen et al. 2023, arXiv:2306.15595), or, as in Llama 3.1, wholly for the pairs that turned fewer than ``low``
     times in training, not at all for those that turned more than ``high`` times, and in between in proportion.
     """
     rate = theta ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)

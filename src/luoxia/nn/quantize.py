@@ -16,7 +16,7 @@ Make = Callable[[Tensor, Tensor | None], nn.Module]
 
 
 class OwnHead(nn.Module):
-    """The layer to the vocabulary, made anew; where it was tied, beside the embedding."""
+    """A new layer to the vocabulary; where it was tied, beside the embedding."""
 
     def __init__(self, linear: nn.Module, softcap: float, codebooks: int | None) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ def relu2(x: Tensor) -> Tensor:
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by the tanh formula (Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2), as GPT-2 has it."""
+    """GELU by the tanh formula (Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2), as in GPT-2."""
     return F.gelu(x, approximate="tanh")
 
 

@@ -79,7 +79,7 @@ class RunRecord:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, NaN when no line says so."""
+        """Seconds of training so far, NaN where no line has them."""
         known = [number(line.get("seconds")) for line in (*self.logs, *self.scores, *self.events)]
         return max((value for value in known if math.isfinite(value)), default=math.nan)
 
@@ -161,7 +161,7 @@ def items(value: object) -> list[Any]:
 
 
 def number(value: object) -> float:
-    """``value`` as a float; NaN if it is no number."""
+    """``value`` as a float; NaN if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:

@@ -76,7 +76,7 @@ class Run:
             return
         path = Path(out)
         if printable(out) != out:  # safetensors opens only paths that are text
-            raise UsageError(f"out={printable(out)}: the name is no text; choose another")
+            raise UsageError(f"out={printable(out)}: the name is not valid text; choose another")
         if path.exists() and not path.is_dir():
             raise UsageError(f"out={out} is a file; choose a folder")
         if path.is_dir() and any(path.iterdir()):
@@ -109,7 +109,7 @@ class Run:
         try:
             manifest = read_object(path / "run.json")
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise UsageError(f"{path} is no run: it has no run.json") from error
+            raise UsageError(f"{path} is not a run folder (no run.json)") from error
         except (OSError, ValueError) as error:
             raise LuoxiaError(f"{path}/run.json cannot be read: {error}") from error
         if isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:

@@ -21,7 +21,7 @@ def label_of(model: Any, record: ModelRecord, *, ema: bool = True) -> Label:
 def weights_digest(record: ModelRecord, *, ema: bool = True) -> str:
     """SHA-256 of ``model.safetensors``; "" where there is none.
 
-    Of weights in several files, that of their digests, one a line. With ``ema=False``, that of the manifest of the
+    Of weights in several files, that of their digests, one per line. With ``ema=False``, that of the manifest of the
     run's newest checkpoint, which lists its files.
     """
     if not ema and record.run is not None:
@@ -39,7 +39,7 @@ def parent(path: str | Path | None) -> tuple[Parent, ...]:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file; "" where it cannot be read a second time: a label is no reason to lose what was made."""
+    """SHA-256 of a file; "" where it cannot be read a second time: nothing is lost for want of a label."""
     try:
         return sha256_of(path)
     except OSError:

@@ -102,7 +102,7 @@ def no_larger_than(weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
 def usable(folder: Path) -> Iterator[None]:
     """Say in a sentence that a model folder is damaged: its files cannot be read, or do not fit each other.
 
-    Memory that ran out, and faults of our own, are told as what they are.
+    Memory that ran out and bugs of our own keep their own messages.
     """
     try:
         yield

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LARGEST = 2**31
 """No size of a network is above."""
 FOREIGN = {"bert": "text encoder"}
-"""What another toolkit's model is, by its ``model_type``; a language model where it is none of these."""
+"""What another toolkit's model is, by its ``model_type``; a language model if not listed."""
 
 
 @dataclass(frozen=True)

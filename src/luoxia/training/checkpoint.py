@@ -2,8 +2,9 @@
 
 ``step_000500/`` holds a safetensors file for each network, average and optimizer, ``state.json`` for scalars, and
 ``manifest.json`` with the SHA-256 of each. It is written beside, flushed to disk, renamed, and only then named in
-``LATEST``; so a process killed at any moment leaves the previous checkpoint in force. A checkpoint that is written anew
-(the same step after a roll-back or a signal) stands aside under a private name until its successor is in place.
+``LATEST``; so a process killed at any moment leaves the previous checkpoint in force. A checkpoint that is
+written again (the same step after a roll-back or a signal) stands aside under a private name until its successor is in
+place.
 
 Tensors that never change, those under adapters or in frozen layers, lie once beside all steps in ``FROZEN``.
 """

@@ -40,7 +40,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def latest_named(folder: Path) -> str:
-    """The name of the checkpoint in force, as ``LATEST`` has it; "" without."""
+    """The name of the checkpoint in force, from ``LATEST``; "" without."""
     latest = folder / "LATEST"
     return text_of(latest, "replace").strip() if latest.is_file() else ""
 

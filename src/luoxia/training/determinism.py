@@ -60,7 +60,7 @@ def deterministic(recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Have torch use deterministic kernels in here, if the recipe wants them on this device.
 
     ``deterministic=on`` is strict: an operation that has no such kernel is a ``LuoxiaError``. With ``auto`` torch
-    warns of it and goes on.
+    warns of it and continues.
     """
     if device.type == "cpu" or not wants_determinism(recipe, device):
         yield

@@ -219,7 +219,7 @@ class Loop:
                 raise
             if not self._write_failed:
                 self._write_failed = True
-                self.hooks.tell(f"{error}; training goes on, and other such files may be missing")
+                self.hooks.tell(f"{error}; training continues; other such files may be missing")
 
     def _report(self, findings: list[Finding]) -> None:
         for finding in findings:

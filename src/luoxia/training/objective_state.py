@@ -33,7 +33,7 @@ def collect(objective: Objective, world: World) -> dict[str, Tensor]:
 def restore(objective: Objective, saved: dict[str, Tensor], world: World) -> None:
     """Become what ``collect`` returned; ``KeyError`` or ``RuntimeError`` when it is another objective's.
 
-    In a world of another size a process goes on from that of the saved ones whose turn it is.
+    In a world of another size a process continues from one of the saved states, in turn.
     """
     if saved.keys() != objective.state.keys():
         raise KeyError(f"state {sorted(saved.keys() ^ objective.state.keys())}")

@@ -21,7 +21,7 @@ from luoxia.training.recipe import Recipe
 
 Kind = type[Recipe]
 FILE = re.compile(r"(.+\.py)(?::(.*))?", re.DOTALL)
-"""FILE.py or FILE.py:CLASS, as a person writes it, and as run.json of Luoxia 0.1.0 has it."""
+"""FILE.py or FILE.py:CLASS, as a person writes it, and as in run.json of Luoxia 0.1.0."""
 LOADED = "luoxia_recipes_"
 """How the modules begin that are made of such files."""
 
@@ -117,7 +117,7 @@ def _run(file: str, path: Path, code: bytes) -> ModuleType:
         exec(compile(code, path, "exec"), vars(module))
         for kind in vars(module).values():
             if _is_own(kind, module):
-                kind.model_rebuild(force=True)  # what is wrong with its fields is told now
+                kind.model_rebuild(force=True)  # errors in its fields come up now
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, LuoxiaError) or not isinstance(error, Exception | SystemExit):

@@ -29,7 +29,7 @@ class Progress:
         """Of a checkpoint.
 
         One without counts is of a run that was begun before anything was counted: it takes ``per_step`` for what a step
-        sees, and averages that move with ``every`` so many steps, from there on too, so that it goes on bit for bit.
+        sees, and averages that move with ``every`` so many steps, from there on too, so that it continues bit for bit.
         """
         progress = cls(step, state["seconds"], state["rollbacks"], state["lr_scale"])
         if "seen" in state:

@@ -49,14 +49,14 @@ class Optimizer(Config):
 
 
 class Schedule(Config):
-    """How the learning rate goes over the run, and when values such as ``0.05..0.005`` arrive at the second."""
+    """The learning-rate schedule, and when values such as ``0.05..0.005`` arrive at the second."""
 
     renamed: ClassVar[Mapping[str, str]] = {"images": "samples"}
 
     name: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
         "constant", description="constant, linear, cosine, or inverse_sqrt: by 1/√step after the warm-up"
     )
-    warmup: Whole = Field(0, ge=0, description="steps of linear warm-up")
+    warmup: Whole = Field(0, ge=0, description="warm-up steps (linear)")
     final: float = Field(0.0, ge=0, le=1, description="last learning rate, as a share of lr (linear, cosine)")
     samples: Whole = Field(
         0,
@@ -129,13 +129,13 @@ class Recipe(Config):
     budget: Annotated[Seconds | None, Unset] = Field(
         None, gt=0, description="training time such as 90s, 10m, 2h; without steps=, the only limit"
     )
-    batch: Whole = Field(64, ge=1, le=2**20, description="real images a phase and process")
+    batch: Whole = Field(64, ge=1, le=2**20, description="batch size per process")
     accumulate: Whole = Field(1, ge=1, description="batches that make one update, as if they were one batch")
     lr: float = Field(2e-4, gt=0, description="learning rate")
     seed: Seed = Field(0, description="seed of everything random")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the hardware has it"
+        "auto", description="auto: bf16 if the hardware supports it"
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile; auto: on CUDA, for long runs"
@@ -144,7 +144,7 @@ class Recipe(Config):
         "auto", description="on a GPU, kernels that give equal weights in equal runs; auto: by recipe"
     )
     shard: bool = Field(
-        False, description="with torchrun: weights and optimizer cut up over the processes (FSDP2)"
+        False, description="with torchrun: weights and optimizer sharded across processes (FSDP2)"
     )
     workers: Annotated[Whole, Field(ge=0, le=256)] | Literal["auto"] = Field(
         "auto",

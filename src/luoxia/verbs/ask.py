@@ -96,7 +96,7 @@ def export(model: Any, /, **settings: Any) -> Path:
 
 
 def _field(field: str | None) -> dict[str, str]:
-    """As the command line has it: there ``text=`` is the field."""
+    """As on the command line, where ``text=`` is the field."""
     return {} if field is None else {"text": field}
 
 

@@ -36,6 +36,12 @@ def load(
     text. ``use`` is the file of a recipe of one's own, which a model never names itself: see ``luoxia.use``.
     ``adapter``: a PEFT folder of LoRA adapters, which are merged into the weights of a Hugging Face folder. Several
     threads may use what is returned.
+
+    >>> import luoxia
+    >>> run = luoxia.train("gan", steps=2, batch=4, extractor="none", quiet=True)
+    >>> generator = luoxia.load(run, device="cpu")
+    >>> generator.sample(16, seed=0).shape
+    (16, 28, 28, 1)
     """
     place = named_path(path, "load")
     chosen: LoadSettings = LoadSettings.from_settings({"ema": ema, "device": device})

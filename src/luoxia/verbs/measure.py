@@ -38,6 +38,16 @@ def measure(
     ``device`` computes samples and features: auto, cpu, cuda, cuda:1 or mps.
     A run's scores are added to its records, and its report is written again. ``run`` may be a Hugging Face folder with
     a language model: it is scored on all text at ``data``. ``use`` is the file of a recipe of one's own.
+
+    >>> import luoxia
+    >>> from pathlib import Path
+    >>> rows = "".join(f"day {i},{('bad', 'good')[i % 2]}\\n" for i in range(40))
+    >>> _ = Path("days.csv").write_text("text,label\\n" + rows)
+    >>> tiny = {"layers": 1, "heads": 1, "width": 8, "batch": 64, "steps": 2}
+    >>> run = luoxia.train("classify-text", data="days.csv", label="label", **tiny, quiet=True)
+    >>> accuracy = luoxia.measure(run, quiet=True)["accuracy"]
+    >>> accuracy.heading, 0 <= accuracy.low <= accuracy.value <= accuracy.high <= 1
+    ('plausibility', True)
     """
     given = {"data": data, "against": against, "extractor": extractor, "n": n, "seed": seed, "device": device}
     settings = {key: value for key, value in {**given, "use": use}.items() if value is not None}

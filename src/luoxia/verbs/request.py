@@ -81,7 +81,7 @@ def require_more(run: Run, config: Any, state: Mapping[str, Any]) -> None:
 
 
 def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) -> Any:
-    """The config of a run, to go on with these settings; ``UsageError`` for one that cannot be changed."""
+    """The config of a run, continued with these settings; ``UsageError`` for one that cannot be changed."""
     run.refuse_links()
     recipe = recorded(run.manifest, run.path, tell)
     settings = recipe.current(nest(settings), warn_of_old_name)

@@ -31,6 +31,11 @@ def train(recipe: str | Recipe | type[Recipe], *, quiet: bool = False, **setting
     keys are written ``**{"ema.half_life": 5000}`` or ``ema={"half_life": 5000}``. Where ``out`` is a run of the same
     recipe and settings, it is continued (``resume="never"``: refused). ``UsageError`` for a wrong setting,
     ``luoxia.verbs.course.Interrupted`` when a signal stopped it (the run can be resumed).
+
+    >>> import luoxia
+    >>> run = luoxia.train("gan", steps=2, batch=4, extractor="none", out="digits", quiet=True)
+    >>> run.path.name, [record["event"] for record in run.records("event")][-1]
+    ('digits', 'finished')
     """
     with told_once():
         if "plan" in settings:
@@ -55,6 +60,12 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
 
     ``steps`` is the new total; ``budget`` the new total of training time. Other keys of the recipe stay as they are.
     A run of a recipe of one's own needs the file that holds it: ``use="mine.py"``.
+
+    >>> import luoxia
+    >>> run = luoxia.train("gan", steps=2, batch=4, extractor="none", quiet=True)
+    >>> run = luoxia.resume(run, steps=4, quiet=True)
+    >>> [record["step"] for record in run.records("log")][-1]
+    4
     """
     heard: list[str] = []
     with told_once():
@@ -77,6 +88,12 @@ def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -
     a quarter of its steps at half of its learning rate; ``gpt`` has defaults of its own. The tokenizer is the model's.
     Weights that fit by name and shape are carried over, what belongs to a class to the class of the same name; run.json
     lists the rest. ``UsageError`` where nothing fits.
+
+    >>> import luoxia, numpy as np
+    >>> base = luoxia.train("gan", steps=2, batch=4, extractor="none", quiet=True)
+    >>> np.savez("few.npz", images=luoxia.load(base).sample(40))
+    >>> luoxia.finetune(base, data="few.npz", steps=2, out="few", quiet=True).name
+    'few'
     """
     with told_once():
         recipe, tuned = tuned_settings(model, settings)

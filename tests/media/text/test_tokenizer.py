@@ -238,5 +238,5 @@ def test_bad_hugging_face_folders(tmp_path: Path) -> None:
     with pytest.raises(LuoxiaError, match="cannot be read"):
         Tokenizer.from_huggingface(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {}}')
-    with pytest.raises(LuoxiaError, match="is no tokenizer"):
+    with pytest.raises(LuoxiaError, match="is not a tokenizer"):
         Tokenizer.from_huggingface(tmp_path)

@@ -172,7 +172,7 @@ def test_the_class_is_found_too(classy: Path) -> None:
     found = generator.project(image, steps=2)
     assert found.label in range(10)
     assert generator.project(image, steps=2, label="4").label == 4
-    with pytest.raises(UsageError, match="label=40 is no class"):
+    with pytest.raises(UsageError, match="label=40 is not a class"):
         generator.project(image, label=40)
 
 

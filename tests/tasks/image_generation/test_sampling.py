@@ -80,7 +80,9 @@ def test_classes_by_name_number_and_in_turn(classy: Path) -> None:
 
 @pytest.mark.parametrize("label", ["seven", "10", "-1", ""])
 def test_a_class_that_is_none(classy: Path, label: str) -> None:
-    with pytest.raises(UsageError, match=rf"^label={label} is no class of this model; classes are 0, 1, 2"):
+    with pytest.raises(
+        UsageError, match=rf"^label={label} is not a class of this model; classes are 0, 1, 2"
+    ):
         luoxia.load(classy).sample(1, label=label)
 
 

@@ -217,7 +217,7 @@ def test_a_group_that_does_not_divide_the_batch_is_refused():
     ("settings", "told"),
     [
         ({"augment_p": "0.5"}, "augment_p= is for augment=ada"),
-        ({"augment": "adda"}, "'adda' is none of ada, color"),
+        ({"augment": "adda"}, "'adda' is unknown; choose from ada, color"),
         ({"augment": "ada", "augment_p": "1.5"}, "augment_p"),
         ({"ada_pipe": "abc"}, "ada_pipe"),
         ({"condition": "concat"}, "condition"),

@@ -211,7 +211,7 @@ def _orientation(image: Image.Image) -> int:
         return 1  # Pillow would decode the whole file to look for a late chunk
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # damaged EXIF data is no reason to lose the image
+    except Exception:  # an image with damaged EXIF data is used all the same
         return 1
 
 
@@ -281,7 +281,7 @@ def one_image(
 ) -> NDArray[np.uint8]:
     """One image, cut to the middle, as a data set's would be: uint8 (height, width, channels).
 
-    ``UsageError`` for what is no image.
+    ``UsageError`` for what is not an image.
     """
     try:
         return convert(content, Path(path).name, Conversion(height, width, channels, "center"))

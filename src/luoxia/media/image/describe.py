@@ -1,4 +1,4 @@
-"""What a source holds, told without decoding it."""
+"""What a source holds, without decoding it."""
 
 import os
 import warnings

@@ -96,8 +96,13 @@ def open_images(
         The data set; files that could not be used are listed in ``skipped``.
 
     Raises:
-        UsageError: a bad argument, nothing at ``path``, or something that is no data.
+        UsageError: a bad argument, nothing at ``path``, or something that is not data.
         LuoxiaError: no image can be used, or the cache cannot be written.
+
+    >>> import luoxia
+    >>> digits = luoxia.open_images()
+    >>> digits.images.shape, digits.labels[:3].tolist(), digits.skipped
+    ((5000, 28, 28, 1), [0, 0, 0], [])
     """
     request = Request.check(size, crop, channels)
     with warnings.catch_warnings():

@@ -37,7 +37,7 @@ class Look:
 
     digest: str
     header: Header | str
-    made: str | None = None  # why it is no data, where Luoxia made it
+    made: str | None = None  # why it is not data, where Luoxia made it
 
 
 def look_at_all(files: Files) -> dict[str, Look]:

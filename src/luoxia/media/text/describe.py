@@ -1,4 +1,4 @@
-"""What text there is at a path, told by reading it once."""
+"""What text there is at a path, found by reading it once."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _is_used(record: Record, name: str, target: str | None, skips: Skips) -> boo
 
 
 def _characters(record: Record) -> int:
-    """Those of all its texts, also within lists and objects; who speaks in a chat is no text."""
+    """Those of all its texts, also within lists and objects; who speaks in a chat does not count as text."""
     number, left = 0, list(record.values())
     while left:
         value = left.pop()

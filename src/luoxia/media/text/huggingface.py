@@ -68,11 +68,11 @@ class HuggingFaceTokenizer(Tokenizer):
         except MissingExtraError:
             raise
         except Exception as error:  # the library raises nothing more special
-            raise LuoxiaError(f"{path} is no tokenizer ({error}): copy it again") from error
+            raise LuoxiaError(f"{path} is not a tokenizer ({error}): copy it again") from error
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> HuggingFaceTokenizer:
-        """Make what ``to_json`` told of."""
+        """The tokenizer that ``to_json`` described."""
         return cls(stored["model"], stored["named"])
 
     def to_json(self) -> dict[str, Any]:

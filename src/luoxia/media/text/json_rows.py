@@ -42,7 +42,7 @@ def json_rows(file: EncodedFile, skips: Skips) -> Iterator[tuple[int, Record]]:
 
 
 def is_one_value(file: EncodedFile) -> bool:
-    """Whether a file is one value of JSON rather than one a line."""
+    """Whether a file is one JSON value rather than one per line."""
     head = list(islice((line for _, line in lines(file, Skips()) if line and line.strip()), 2))
     if not head:
         return False

@@ -72,7 +72,7 @@ class LearnedTokenizer(OwnTokenizer):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> LearnedTokenizer:
-        """Make what ``to_json`` told of."""
+        """The tokenizer that ``to_json`` described."""
         try:
             return cls(stored["model"], stored["specials"])
         except (MissingExtraError, KeyError, TypeError):

@@ -68,7 +68,7 @@ def as_text(record: Record, name: str) -> str:
 
     Raises:
         MissingError: it is absent, null, NaN or blank.
-        ValueError: it is no text. The message names the field and says why.
+        ValueError: it is not text. The message names the field and says why.
     """
     if name not in record:
         raise MissingError(f"no field '{name}'")

@@ -1,6 +1,6 @@
 """The measurement of generated texts, under three headings.
 
-Authenticity: can they be told from real ones (two-sample accuracy, trigram divergence). Plausibility: do they
+Authenticity: can they be distinguished from real ones (two-sample accuracy, trigram divergence). Plausibility: do they
 make sense as text (repetition, valid text, known words). Creativity: are they varied and new (distinct-n,
 self-BLEU, and the longest verbatim overlap with the training text: its mean, its maximum and how often it is a
 copy).

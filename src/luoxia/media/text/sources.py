@@ -122,7 +122,7 @@ class _Files(TextSource):
 
     def _plain(self, file: EncodedFile, skips: Skips) -> Iterator[Document]:
         label = self.folders.get(file.name)
-        waiting, began = "", False  # a text of nothing but space is no document
+        waiting, began = "", False  # a text of nothing but space is not a document
         for piece in blocks(file, skips):
             skips.used += piece.count("\n")
             if not began and not piece.strip():
@@ -256,7 +256,7 @@ def open_files(place: Path, skips: Skips) -> list[EncodedFile]:
     """The text files at ``place``, by name; those that cannot be used are noted.
 
     Raises:
-        UsageError: nothing is there, or the one file is no text.
+        UsageError: nothing is there, or the one file is not text.
         LuoxiaError: it cannot be read, or no file in the folder can be used.
     """
     try:

@@ -128,7 +128,7 @@ class Tokenizer:
             raise UsageError(f"unknown tokenizer '{kind}'{hint}")
         for name in specials:
             if name in SPECIALS or list(specials).count(name) > 1 or not name:
-                raise UsageError(f"the special token '{name}' is there already: give each name once")
+                raise UsageError(f"the special token '{name}' already exists: give each name once")
         if isinstance(texts, str):
             raise UsageError("a tokenizer learns from a list of texts, not from a single one")
         learned: Tokenizer = learners[kind].learn(map(whole_characters, texts), vocabulary, specials)
@@ -169,7 +169,7 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Tokenizer:
-        """Make what ``to_json`` told of."""
+        """The tokenizer that ``to_json`` described."""
         raise NotImplementedError
 
     def _encode(self, text: str) -> Ids:
@@ -213,7 +213,7 @@ class ByteTokenizer(OwnTokenizer):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ByteTokenizer:
-        """Make what ``to_json`` told of."""
+        """The tokenizer that ``to_json`` described."""
         return cls(stored["specials"])
 
     def _encode(self, text: str) -> Ids:
@@ -253,7 +253,7 @@ class CharacterTokenizer(OwnTokenizer):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> CharacterTokenizer:
-        """Make what ``to_json`` told of."""
+        """The tokenizer that ``to_json`` described."""
         return cls(stored["characters"], stored["specials"])
 
     def to_json(self) -> dict[str, Any]:

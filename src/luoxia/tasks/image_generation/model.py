@@ -86,6 +86,13 @@ class ImageGenerator:
         Image i is a pure function of (seed, i) and the controls. ``label``: a class by name or number, or None for all
         in turn. ``controls``: ``truncation`` and ``dtype``, and with styles ``mix``, ``mix_layers`` and ``noise``, as
         in ``luoxia.tasks.image_generation.styles.Controls``.
+
+        >>> import luoxia
+        >>> run = luoxia.train("gan", steps=2, batch=4, extractor="none", quiet=True)
+        >>> generator = luoxia.load(run)
+        >>> four, two = generator.sample(4, seed=7), generator.sample(2, seed=7)
+        >>> four.shape, bool((four[:2] == two).all())
+        ((4, 28, 28, 1), True)
         """
         return self._joined(self.stream(n, seed, label=label, **controls), n)
 

@@ -17,7 +17,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 """Images (n, c, h, w) and one target (1, c, h, w), both in [−1, 1] → how unlike they are (n,)."""
 
 CANDIDATES = 256
-"""Random latents of which the likest is gone on from."""
+"""Random latents; the search starts from the one nearest to the image."""
 SHOWN = 6
 """Images of the progress picture."""
 RATE = 0.1

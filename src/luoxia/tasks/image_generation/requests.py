@@ -36,7 +36,7 @@ def class_number(label: str | int, classes: Sequence[str]) -> int:
         return int(name)
     few = f"; classes are {', '.join(classes)}" if len(classes) <= 12 else ""
     hint = few or nearest(name, classes) or f"; classes are {', '.join(classes[:12])} …"
-    raise UsageError(f"label={name} is no class of this model{hint}")
+    raise UsageError(f"label={name} is not a class of this model{hint}")
 
 
 def needing_styles(mix: int | None, mix_layers: str | None, noise: str) -> str:

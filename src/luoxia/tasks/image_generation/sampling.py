@@ -16,7 +16,7 @@ from luoxia.tasks.record import ModelRecord
 VERBS = {"interpolate": "interpolate", "mix": "mix", "direction": "directions"}
 """Keys of ``sample`` → the verbs that do the same."""
 LARGE = 2**30
-"""Bytes of images from which on is told what will be written."""
+"""Bytes of samples from which on a message says what will be written."""
 
 
 def sample(record: ModelRecord, /, **settings: Any) -> Path:

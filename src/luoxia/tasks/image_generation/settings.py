@@ -44,7 +44,9 @@ class SampleSettings(Config):
     strength: float = Field(3.0, description="how far along direction, in standard deviations of the latents")
     interpolate: Whole = Field(0, ge=0, le=1000, description="frames between two latents; makes a GIF")
     columns: Annotated[Whole | None, Unset] = Field(None, ge=1, description="columns of the grid")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16 is faster if the hardware supports it"
+    )
     out: Annotated[str | None, Place] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

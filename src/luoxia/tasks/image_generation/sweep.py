@@ -1,4 +1,4 @@
-"""A setting found by trial: short trainings on the user's data, one for each value, and the best goes on."""
+"""A setting found by trial: short trainings on the user's data, one for each value, and the best is kept."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
 from luoxia.training.objective import Examples, Losses, Objective, Phase, Rng
 
 Judged = dict[str, tuple[Tensor, Tensor]]
-"""Side → the real and the generated images (n, c, h, w) of it that are told apart."""
+"""Side → the real and the generated images (n, c, h, w) of it that the discriminator compares."""
 
 
 @dataclass

@@ -160,7 +160,7 @@ class UnpairedRecipe(ImageRecipe):
 
 
 class CycleGAN(UnpairedRecipe):
-    """Two generators, there and back. Two discriminators on patches, and the way back must give the image again."""
+    """Two generators, there and back, two discriminators on patches: a reverse translation must restore the image."""
 
     name: ClassVar[str] = "cyclegan"
     title: ClassVar[str] = "unpaired translation of images, both ways"
@@ -168,7 +168,7 @@ class CycleGAN(UnpairedRecipe):
     presets: ClassVar[Presets] = {**SIZES, "zhu2017": {**PUBLISHED, "epochs": 200}}
     directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
 
-    cycle: float = Field(10.0, gt=0, description="weight λ of the way back")
+    cycle: float = Field(10.0, gt=0, description="weight λ of the cycle-consistency loss")
     identity: float = Field(
         0.5, ge=0, description="weight of leaving images of the target side alone, times cycle; 0: none"
     )

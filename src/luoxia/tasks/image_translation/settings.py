@@ -25,7 +25,9 @@ class TranslateImageSettings(Config):
         description="pixels a side above which an image is translated in tiles of this size",
     )
     ema: bool = Field(True, description="the averaged weights, or those of the last step")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is faster where the hardware has it")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16 is faster if the hardware supports it"
+    )
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE

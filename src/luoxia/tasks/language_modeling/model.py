@@ -33,6 +33,16 @@ class TextGenerator(TokenModel[Decoder]):
     """A decoder that writes. ``condition`` names the fields that tell it what; it has learned to do without them too.
 
     ``ends`` are the tokens that end a text; by default the tokenizer's own. ``chat`` is how it writes chats.
+
+    >>> import luoxia
+    >>> from pathlib import Path
+    >>> _ = Path("novel.txt").write_text("The cat sat on the mat. " * 200)
+    >>> tiny = {"context": 16, "layers": 1, "heads": 1, "width": 8, "batch": 2, "steps": 2, "score_samples": 0}
+    >>> run = luoxia.train("gpt", data="novel.txt", tokenizer="byte", **tiny, quiet=True)
+    >>> model = luoxia.load(run)
+    >>> texts = model.sample(2, seed=0, prompt="The", max_tokens=5)
+    >>> "".join(model.stream("The", seed=0, max_tokens=5)) == texts[0]
+    True
     """
 
     def __init__(
@@ -62,7 +72,7 @@ class TextGenerator(TokenModel[Decoder]):
 
     @checked(TextSettings, "n", "seed", "prompt")
     def sample(self, n: int = 1, seed: int = 0, **asked: Any) -> list[str]:
-        """N texts that go on from a prompt, which they leave out; text i is a function of (seed, i).
+        """N texts that continue a prompt, which they leave out; text i is a function of (seed, i).
 
         ``asked`` is that of ``completions``.
         """

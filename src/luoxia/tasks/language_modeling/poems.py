@@ -214,7 +214,7 @@ class Poem:
         self.begin().mask()
 
     def begin(self, prompt: str = "") -> Constraint:
-        """A fresh row, which goes on with the poem that ``prompt`` begins; UsageError where that breaks the form."""
+        """A fresh row, which continues the poem that ``prompt`` begins; UsageError where that breaks the form."""
         state: State | None = self.start()
         for byte in prompt.encode():
             state = state and self.step(state, byte)

@@ -18,7 +18,7 @@ class TextSettings(Config):
         "prompt", "n", "seed", "max_tokens", "temperature", "top_k", "top_p", "stop", "out", "device",
     )  # fmt: skip
 
-    prompt: str = Field("", description="what the text goes on from")
+    prompt: str = Field("", description="the text to continue")
     messages: Annotated[Any, Unset] = Field(
         None, description="a chat to answer: FILE.json, or JSON: a list of objects with role and content"
     )

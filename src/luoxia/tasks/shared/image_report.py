@@ -21,7 +21,7 @@ def grids(record: RunRecord) -> str:
 
 def translations(record: RunRecord) -> str:
     """Translations of the same images over time."""
-    return viewer(record, "The images are fixed: translated, and where the model knows the way back too.")
+    return viewer(record, "The images are fixed; the reverse translation is shown where the model has one.")
 
 
 def neighbors(record: RunRecord) -> str:

@@ -22,11 +22,11 @@ def _class_name(value: Any) -> Any:
 
 
 ClassName = BeforeValidator(_class_name)
-"""A class by name or number. The word none unsets it only where no class has that name, which the model knows."""
+"""A class by name or number. The word none resets it only where no class has that name, which the model knows."""
 
 
 class MeasureSettings(Config):
-    """The keys of ``luoxia measure`` for what is scored by itself."""
+    """The keys of ``luoxia measure`` for a task whose scores need no extractor."""
 
     data: Annotated[str | None, Place] = Field(None, description="other data to measure a run on")
     n: Annotated[Whole | None, Unset] = Field(None, ge=2, description="samples or examples, at most")

@@ -72,7 +72,7 @@ class TextRecipe(Recipe):
     )
     checkpoint_activations: bool = Field(
         False,
-        description="compute each layer again on the way back instead of keeping its inside: less memory",
+        description="recompute each layer in the backward pass instead of keeping its activations: less memory",
     )
     sample_every: Whole = 500
     ema: Average = Average(half_life=0)

@@ -13,7 +13,18 @@ from luoxia.tasks.shared.pooled_model import Floats, PooledModel
 
 
 class TextClassifier(PooledModel[SentenceClassifier]):
-    """Says of which of its ``classes`` a text is."""
+    """Assigns texts to its ``classes``.
+
+    >>> import luoxia
+    >>> from pathlib import Path
+    >>> rows = "".join(f"day {i},{('bad', 'good')[i % 2]}\\n" for i in range(40))
+    >>> _ = Path("days.csv").write_text("text,label\\n" + rows)
+    >>> tiny = {"layers": 1, "heads": 1, "width": 8, "batch": 64, "steps": 2}
+    >>> run = luoxia.train("classify-text", data="days.csv", label="label", **tiny, quiet=True)
+    >>> model = luoxia.load(run)
+    >>> model.classes, model.probabilities(["day 3", "day 4"]).shape
+    (('bad', 'good'), (2, 2))
+    """
 
     def __init__(
         self, network: SentenceClassifier, tokenizer: Tokenizer, *, classes: Sequence[str], **common: Any
@@ -32,6 +43,6 @@ class TextClassifier(PooledModel[SentenceClassifier]):
         return normalized
 
     def classify(self, texts: str | Sequence[str]) -> list[tuple[str, float]]:
-        """Texts → of each the likeliest class and its probability."""
+        """The likeliest class of each text, and its probability."""
         rows = self.probabilities(texts)
         return [(self.classes[row.argmax()], float(row.max())) for row in rows]

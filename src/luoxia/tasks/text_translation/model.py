@@ -13,7 +13,17 @@ from luoxia.tasks.text_translation.settings import TranslateSettings
 
 
 class Translator(TokenModel[EncoderDecoder]):
-    """An encoder–decoder that translates."""
+    """An encoder–decoder that translates.
+
+    >>> import luoxia
+    >>> from pathlib import Path
+    >>> for file, word in (("a.txt", "day"), ("b.txt", "Tag")):
+    ...     _ = Path(file).write_text("".join(f"{word} {i}\\n" for i in range(40)))
+    >>> tiny = {"layers": 1, "heads": 1, "width": 8, "batch": 64, "steps": 2}
+    >>> run = luoxia.train("translate", data="a.txt", against="b.txt", **tiny, quiet=True)
+    >>> len(luoxia.load(run).translate(["day 3", "day 4"], max_tokens=4))
+    2
+    """
 
     @checked(TranslateSettings, "beams", "alpha", "max_tokens")
     def translate(

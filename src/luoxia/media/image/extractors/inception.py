@@ -32,7 +32,7 @@ class Inception(Placed):
 
     ``weights`` is the published ``pt_inception-2015-12-05-6726825d.pth`` or a .safetensors file of the same
     keys; a missing or unfit file raises LuoxiaError. Images are resized as clean-fid does (Parmar et al.
-    2022, arXiv:2104.11222), so values differ from those of TensorFlow's resizer, and the signature says so.
+    2022, arXiv:2104.11222), so values differ from those of TensorFlow's resizer, as the signature records.
     """
 
     name = "inception"
@@ -66,7 +66,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises nearly any type on a file that is no pickle
+    except Exception as error:  # torch's unpickler raises nearly any type on a file that is not a pickle
         raise LuoxiaError(f"{path} is not a readable weights file: download {PUBLISHED} again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise LuoxiaError(f"{path} does not hold named tensors: use {PUBLISHED}")

@@ -80,7 +80,7 @@ class SelfTaught(Placed):
         """Load the cached network of this data set, or train it on ``device`` and cache it.
 
         ``images`` are uint8 (n, height, width, channels), ``labels`` (n,) non-negative integers. Training is
-        deterministic given ``seed`` and the number of threads. A damaged cache is detected and trained anew.
+        deterministic given ``seed`` and the number of threads. A damaged cache is detected and trained again.
         """
         targets = None if labels is None else np.asarray(labels, np.int64)
         if len(images) < 2:

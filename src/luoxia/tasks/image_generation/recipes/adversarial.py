@@ -113,7 +113,7 @@ class AdversarialRecipe(ImageRecipe):
     def _known_augmentations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in (*AUGMENTATIONS, "ada"):
-                raise ValueError(f"'{name}' is none of ada, {', '.join(AUGMENTATIONS)}")
+                raise ValueError(f"'{name}' is unknown; choose from ada, {', '.join(AUGMENTATIONS)}")
         return value
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ SMALL = 32
 
 
 class StyleGAN2(AdversarialRecipe):
-    """A style for every layer. Unset keys follow from the size of the images, as ``auto`` of the public code has it.
+    """A style for every layer. Unset keys follow from the size of the images, as in the public code's ``auto``.
 
     The networks are thinner than the published ones, for minutes on a CPU; ``preset=karras2020-cifar10``
     gives those for CIFAR-10.
@@ -73,7 +73,7 @@ class StyleGAN2(AdversarialRecipe):
         None,
         ge=1,
         le=2**20,
-        description="real images a phase and process; if unset 4096 / pixels, at most 32",
+        description="batch size per process; if unset 4096 / pixels, at most 32",
     )
     gamma: Annotated[AnnealableWeight | None, Unset] = Field(  # type: ignore[assignment]
         None, description="weight of R1 and R2; by image size and batch, as in r3gan, if unset"

@@ -123,7 +123,7 @@ class Generator(nn.Module):
     def encode(self, images: Tensor) -> list[Tensor]:
         """Five features of rising reach: the pixels, both downsampling convolutions, the first and the middle block.
 
-        The layers that CUT compares (Park et al. 2020, section 4.1); the last is what ``decode`` goes on from.
+        The layers that CUT compares (Park et al. 2020, section 4.1); the last is what ``decode`` starts from.
         """
         features = [fit(images)]
         x = self.stem(features[0])
