@@ -57,7 +57,7 @@ def test_it_learns(learned):
 
 def test_the_run_tells_what_was_settled(learned):
     config = json.loads((learned.path / "run.json").read_text())["config"]
-    assert config["group"] == 4 and config["width"] == 8 and config["size"] == "10"
+    assert config["minibatch_std_group"] == 4 and config["width"] == 8 and config["size"] == "10"
     assert config["path_weight"] == 0 and config["mixing"] == 0.5
 
 
