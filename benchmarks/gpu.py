@@ -376,7 +376,7 @@ def clocked(owner: Any, name: str, into: dict[str, float]) -> Iterator[None]:
 def end(asked: Any, device: Any) -> None:
     """A whole run of ``dcgan`` on the embedded digits, by what it does."""
     import luoxia
-    from luoxia.tasks.shared.image_training import ImageStage
+    from luoxia.tasks.shared.image_stage import ImageStage
     from luoxia.training import session
 
     rows = []

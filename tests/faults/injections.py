@@ -38,7 +38,7 @@ def poison_batches(first: int, last: int) -> None:
 
 def score_without_end(marker: str) -> None:
     """Let a quick score sample on and on, and say so by a file."""
-    from luoxia.tasks.image_generation.training import GeneratorStage
+    from luoxia.tasks.image_generation.stage import GeneratorStage
 
     def score(self):
         Path(marker).touch()
@@ -51,7 +51,7 @@ def score_without_end(marker: str) -> None:
 
 def sample_without_end(marker: str) -> None:
     """Let a sample grid be of more images than anyone waits for, and say so by a file."""
-    from luoxia.tasks.image_generation import training as images
+    from luoxia.tasks.image_generation import stage as images
 
     preview = images.GeneratorStage.preview
 

@@ -13,7 +13,7 @@ from luoxia.core.errors import LuoxiaError
 from luoxia.core.tensors import store
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.language_modeling import base_model as origin
-from luoxia.tasks.language_modeling import training as text
+from luoxia.tasks.language_modeling import stage as text
 from luoxia.training import session as base
 
 SMALL = {

@@ -122,7 +122,7 @@ def test_a_sheet_that_nothing_could_read_is_refused(refused: Refusal, finished: 
 def test_the_need_of_many_images_is_told_before_they_are_made(
     luoxia_command: Command, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luoxia.tasks.image_generation.sampling.LARGE", 1000)
+    monkeypatch.setattr("luoxia.tasks.image_generation.sample.LARGE", 1000)
     few, many = (luoxia_command("sample", finished, f"n={n}", f"out={n}.npz") for n in (2, 70))
     assert "images of 8 × 8 × 3: 0.0 GiB before they are packed" in many.stderr
     assert few.stderr == ""

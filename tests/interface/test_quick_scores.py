@@ -9,7 +9,7 @@ import pytest
 import luoxia
 from luoxia.core.order import spread
 from luoxia.metrics.score import Score
-from luoxia.tasks.language_modeling import training as text_session
+from luoxia.tasks.language_modeling import stage as text_session
 
 SMALL = {
     "layers": 1, "heads": 2, "width": 32, "context": 16, "score_samples": 0, "sample_every": 0, "device": "cpu",
@@ -77,7 +77,7 @@ def test_quick_scores_of_sentences_are_spread_and_signed(here: Path) -> None:
 
 def test_the_share_of_classes_is_of_all_samples(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of the first, which for a translator are those of the first held-out images."""
-    from luoxia.tasks.shared.image_training import ImageStage
+    from luoxia.tasks.shared.image_stage import ImageStage
 
     class Extractor:
         @staticmethod

@@ -12,14 +12,7 @@ from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import write_file
 from luoxia.formats import png
 from luoxia.formats.registry import read_label
-from luoxia.media.image.writer import (
-    enlarge,
-    grid,
-    write_folder,
-    write_gif,
-    write_grid,
-    write_npz,
-)
+from luoxia.media.image.writer import enlarge, grid, write_folder, write_gif, write_grid, write_npz
 from luoxia.provenance.label import Label
 
 LABEL = Label(recipe="dcgan", seed=3, data='落霞 & "quotes"', controls={"label": None})

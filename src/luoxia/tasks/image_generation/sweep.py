@@ -18,7 +18,7 @@ from luoxia.training.recipe import resolve
 from luoxia.training.session import Session
 
 if TYPE_CHECKING:
-    from luoxia.tasks.image_generation.training import GeneratorStage
+    from luoxia.tasks.image_generation.stage import GeneratorStage
 
 
 def settled_by_trial(

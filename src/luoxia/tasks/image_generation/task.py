@@ -39,11 +39,9 @@ class ImageGeneration(ImageTask):
     kind: ClassVar[str] = "image generator"
     recipes = (GAN, CGAN, DCGAN, WGAN, WGANGP, StyleGAN2, R3GAN, TransformerGAN)
     family = AdversarialRecipe
-    stage_names = (f"{HERE}.training:GeneratorStage",)
+    stage_names = (f"{HERE}.stage:GeneratorStage",)
     capabilities: ClassVar[Mapping[str, Capability]] = {
-        "sample": Capability(
-            SampleSettings, f"{HERE}.sampling:sample", "luoxia sample RUN n=16 out=grid.png"
-        ),
+        "sample": Capability(SampleSettings, f"{HERE}.sample:sample", "luoxia sample RUN n=16 out=grid.png"),
         "interpolate": Capability(
             InterpolateSettings,
             f"{HERE}.latents:interpolate",
@@ -57,9 +55,9 @@ class ImageGeneration(ImageTask):
             ProjectSettings, f"{HERE}.latents:project", "luoxia project RUN photo.jpg out=photo.npz"
         ),
         "export": Capability(
-            GeneratorExportSettings, f"{HERE}.exporting:export", "luoxia export RUN out=FILE.onnx"
+            GeneratorExportSettings, f"{HERE}.export:export", "luoxia export RUN out=FILE.onnx"
         ),
-        "measure": Capability(ImageMeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+        "measure": Capability(ImageMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:

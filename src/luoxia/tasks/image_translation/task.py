@@ -29,18 +29,18 @@ class ImageTranslation(ImageTask):
     inputs: ClassVar[tuple[str, ...]] = ("image",)
     recipes = (CycleGAN, CUT)
     family = UnpairedRecipe
-    stage_names = (f"{HERE}.training:UnpairedStage",)
+    stage_names = (f"{HERE}.stage:UnpairedStage",)
     sections = (Section("samples", "Samples", f"{REPORT}:translations"), *ImageTask.sections[1:])
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "translate": Capability(
             TranslateImageSettings,
-            f"{HERE}.translating:translate",
+            f"{HERE}.translate:translate",
             "luoxia translate RUN photos/ out=translated/",
         ),
         "export": Capability(
-            TranslatorExportSettings, f"{HERE}.exporting:export", "luoxia export RUN out=FILE.onnx"
+            TranslatorExportSettings, f"{HERE}.export:export", "luoxia export RUN out=FILE.onnx"
         ),
-        "measure": Capability(TwoSidedMeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+        "measure": Capability(TwoSidedMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
@@ -59,7 +59,7 @@ class ImageTranslation(ImageTask):
 
     def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
         """The data's sizes and channels, the other source from wherever the run is resumed, and epochs in steps."""
-        from luoxia.tasks.image_translation.training import split
+        from luoxia.tasks.image_translation.stage import split
 
         spec = data.spec
         settled: dict[str, Any] = {
@@ -84,7 +84,7 @@ class ImageTranslation(ImageTask):
         """An ``ImageTranslator``."""
         from luoxia.media.image.images import ImageSpec
         from luoxia.tasks.image_translation.model import ImageTranslator
-        from luoxia.tasks.image_translation.training import of_translators
+        from luoxia.tasks.image_translation.stage import of_translators
         from luoxia.tasks.loading import spec_of
 
         spec = spec_of(ImageSpec, record.config["spec"])

@@ -34,14 +34,12 @@ class LanguageModeling(TokenTask):
     quantizes: ClassVar[bool] = True
     recipes = (GPT,)
     family = GPT
-    stage_names = (f"{HERE}.training:LanguageStage",)
+    stage_names = (f"{HERE}.stage:LanguageStage",)
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
-        "sample": Capability(TextSettings, f"{HERE}.sampling:sample", 'luoxia sample RUN prompt="Once"'),
-        "export": Capability(
-            LanguageExportSettings, f"{HERE}.exporting:export", "luoxia export RUN out=FOLDER"
-        ),
-        "measure": Capability(MeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+        "sample": Capability(TextSettings, f"{HERE}.sample:sample", 'luoxia sample RUN prompt="Once"'),
+        "export": Capability(LanguageExportSettings, f"{HERE}.export:export", "luoxia export RUN out=FOLDER"),
+        "measure": Capability(MeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
@@ -73,8 +71,8 @@ class LanguageModeling(TokenTask):
         from luoxia.media.text.chat import ChatTemplate
         from luoxia.tasks.language_modeling.base_model import FOREIGN, learned_ends, load_adapted
         from luoxia.tasks.language_modeling.model import TextGenerator
-        from luoxia.tasks.language_modeling.training import alpha
-        from luoxia.tasks.shared.token_training import open_network
+        from luoxia.tasks.language_modeling.stage import alpha
+        from luoxia.tasks.shared.token_stage import open_network
 
         recipe: Any = record.recipe
 

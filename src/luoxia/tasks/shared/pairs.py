@@ -12,7 +12,7 @@ from luoxia.media.text.corpus import PairCorpus, open_pair_corpus
 from luoxia.media.text.pairs import PairDataset
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.shared.supervised import Examples, Indices, Supervision
-from luoxia.tasks.shared.token_training import base_tokenizer
+from luoxia.tasks.shared.token_stage import base_tokenizer
 
 if TYPE_CHECKING:
     from luoxia.runs.display import Display

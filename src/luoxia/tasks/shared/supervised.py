@@ -16,7 +16,7 @@ from luoxia.tasks.loading import load_model
 from luoxia.tasks.measuring import keep_scores, run_of
 from luoxia.tasks.record import ModelRecord, trained_config
 from luoxia.tasks.shared.settings import MeasureSettings
-from luoxia.tasks.shared.token_training import TokenStage
+from luoxia.tasks.shared.token_stage import TokenStage
 from luoxia.training.loop import QuickScore
 from luoxia.training.objective import Phase
 

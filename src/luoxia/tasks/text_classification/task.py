@@ -34,19 +34,17 @@ class TextClassification(TokenTask):
     key_scores: ClassVar[tuple[str, ...]] = ("accuracy", "macro F1")
     sections = (Section("confusion", "Confusion", f"{HERE}.report:confusion_matrix"),)
     family = ClassifyText
-    stage_names = (f"{HERE}.training:ClassificationStage",)
+    stage_names = (f"{HERE}.stage:ClassificationStage",)
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
-        "classify": Capability(
-            ClassifySettings, f"{HERE}.classifying:classify", 'luoxia classify RUN "a text"'
-        ),
-        "measure": Capability(MeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+        "classify": Capability(ClassifySettings, f"{HERE}.classify:classify", 'luoxia classify RUN "a text"'),
+        "measure": Capability(MeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
         """The texts that ``data`` names, with the classes that folders or ``label`` name."""
         from luoxia.media.text.corpus import open_labeled_corpus
-        from luoxia.tasks.shared.token_training import base_tokenizer
+        from luoxia.tasks.shared.token_stage import base_tokenizer
 
         if recipe.data is None:
             raise UsageError(
@@ -68,7 +66,7 @@ class TextClassification(TokenTask):
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """A ``TextClassifier``."""
-        from luoxia.tasks.shared.token_training import open_network
+        from luoxia.tasks.shared.token_stage import open_network
         from luoxia.tasks.text_classification.model import TextClassifier
 
         classes = record.config.get("classes", [])

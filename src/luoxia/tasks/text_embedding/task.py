@@ -34,13 +34,11 @@ class TextEmbedding(TokenTask):
     )
     key_scores: ClassVar[tuple[str, ...]] = ("retrieval@1", "MRR")
     family = EmbedText
-    stage_names = (f"{HERE}.training:EmbeddingStage",)
+    stage_names = (f"{HERE}.stage:EmbeddingStage",)
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
-        "embed": Capability(
-            EmbedSettings, f"{HERE}.embedding:embed", 'luoxia embed RUN "a text" out=FILE.npy'
-        ),
-        "measure": Capability(PairMeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+        "embed": Capability(EmbedSettings, f"{HERE}.embed:embed", 'luoxia embed RUN "a text" out=FILE.npy'),
+        "measure": Capability(PairMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
@@ -63,7 +61,7 @@ class TextEmbedding(TokenTask):
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """A ``TextEmbedder``."""
-        from luoxia.tasks.shared.token_training import open_network
+        from luoxia.tasks.shared.token_stage import open_network
         from luoxia.tasks.text_embedding.model import TextEmbedder
 
         return TextEmbedder(*open_network(record, weights), **common)

@@ -30,13 +30,13 @@ class TextTranslation(TokenTask):
     items: ClassVar[str] = "pairs"
     key_scores: ClassVar[tuple[str, ...]] = ("BLEU", "chrF")
     family = Translate
-    stage_names = (f"{HERE}.training:TranslationStage",)
+    stage_names = (f"{HERE}.stage:TranslationStage",)
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "translate": Capability(
-            TranslateSettings, f"{HERE}.translating:translate", 'luoxia translate RUN "a text"'
+            TranslateSettings, f"{HERE}.translate:translate", 'luoxia translate RUN "a text"'
         ),
-        "measure": Capability(PairMeasureSettings, f"{HERE}.measuring:measure", "luoxia measure RUN"),
+        "measure": Capability(PairMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
@@ -59,7 +59,7 @@ class TextTranslation(TokenTask):
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """A ``Translator``."""
-        from luoxia.tasks.shared.token_training import open_network
+        from luoxia.tasks.shared.token_stage import open_network
         from luoxia.tasks.text_translation.model import Translator
 
         return Translator(*open_network(record, weights), **common)

@@ -11,7 +11,7 @@ from luoxia.media.text.corpus import corpus_of
 from luoxia.media.text.sources import read_texts
 from luoxia.metrics.score import Measurement
 from luoxia.tasks.language_modeling.scores import prediction_scores, writing_scores
-from luoxia.tasks.language_modeling.training import held_out_name, longest_text, text_name
+from luoxia.tasks.language_modeling.stage import held_out_name, longest_text, text_name
 from luoxia.tasks.loading import load_model
 from luoxia.tasks.measuring import check_unchanged, keep_scores, run_of
 from luoxia.tasks.record import ModelRecord, trained_config

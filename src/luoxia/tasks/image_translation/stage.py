@@ -26,13 +26,7 @@ from luoxia.tasks.image_translation.model import ImageTranslator
 from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import UnpairedRecipe
-from luoxia.tasks.shared.image_training import (
-    ImageStage,
-    Indices,
-    Real,
-    make_reference,
-    write_neighbor_grid,
-)
+from luoxia.tasks.shared.image_stage import ImageStage, Indices, Real, make_reference, write_neighbor_grid
 from luoxia.training.objective import Phase, Rng, hashed
 
 ROWS = 8

@@ -7,7 +7,7 @@ from typing import Any
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.settings import PairMeasureSettings
 from luoxia.tasks.shared.supervised import measure_run
-from luoxia.tasks.text_translation.training import SUPERVISION
+from luoxia.tasks.text_translation.stage import SUPERVISION
 
 
 def measure(record: ModelRecord, /, *, quiet: bool = False, **settings: Any) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from luoxia.tasks.record import ModelRecord
-from luoxia.tasks.shared.settings import MeasureSettings
+from luoxia.tasks.shared.settings import PairMeasureSettings
 from luoxia.tasks.shared.supervised import measure_run
-from luoxia.tasks.text_classification.training import SUPERVISION
+from luoxia.tasks.text_embedding.stage import SUPERVISION
 
 
 def measure(record: ModelRecord, /, *, quiet: bool = False, **settings: Any) -> Any:
-    """Score a run; ``settings`` are those of ``MeasureSettings``."""
-    return measure_run(SUPERVISION, record, settings, MeasureSettings)
+    """Score a run; ``settings`` are those of ``PairMeasureSettings``."""
+    return measure_run(SUPERVISION, record, settings, PairMeasureSettings)

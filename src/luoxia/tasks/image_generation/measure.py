@@ -13,7 +13,7 @@ from luoxia.tasks.loading import load_model
 from luoxia.tasks.measuring import check_unchanged, keep_scores, run_of
 from luoxia.tasks.record import ModelRecord, trained_config
 from luoxia.tasks.shared.image_keys import ImageMeasureSettings
-from luoxia.tasks.shared.image_training import make_reference, write_neighbor_grid
+from luoxia.tasks.shared.image_stage import make_reference, write_neighbor_grid
 from luoxia.training.hardware import choose_device
 
 

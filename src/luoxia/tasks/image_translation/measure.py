@@ -9,12 +9,12 @@ import numpy as np
 from luoxia.core.errors import UsageError
 from luoxia.media.image.scores import ImageMeasurement
 from luoxia.runs.display import Display
-from luoxia.tasks.image_translation.training import evaluate, split
+from luoxia.tasks.image_translation.stage import evaluate, split
 from luoxia.tasks.loading import load_model
 from luoxia.tasks.measuring import check_unchanged, keep_scores, run_of
 from luoxia.tasks.record import ModelRecord, trained_config
 from luoxia.tasks.shared.image_keys import TwoSidedMeasureSettings
-from luoxia.tasks.shared.image_training import write_neighbor_grid
+from luoxia.tasks.shared.image_stage import write_neighbor_grid
 from luoxia.training.hardware import choose_device, choose_precision
 
 

@@ -16,7 +16,7 @@ from luoxia.media.image.writer import write_grid
 from luoxia.nn.transfer import freeze
 from luoxia.tasks.image_generation.model import ImageGenerator
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
-from luoxia.tasks.shared.image_training import ImageStage, Real
+from luoxia.tasks.shared.image_stage import ImageStage, Real
 from luoxia.training.objective import Batch, Objective, Phase, Rng
 
 GRID = 64

@@ -22,7 +22,7 @@ from luoxia.tasks.language_modeling.model import TextGenerator
 from luoxia.tasks.language_modeling.objective import TokenBatch
 from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.language_modeling.scores import prediction_scores, to_batch, writing_scores
-from luoxia.tasks.shared.token_training import TokenStage
+from luoxia.tasks.shared.token_stage import TokenStage
 from luoxia.training.loop import QuickScore
 from luoxia.training.objective import Objective, Phase, Rng
 
