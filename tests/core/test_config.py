@@ -211,7 +211,7 @@ def test_the_sentence_names_the_key(word: str, sentence: str) -> None:
 
 def test_a_key_like_no_other_lists_them_all() -> None:
     sentence = refusal("zzz=1")
-    assert sentence.startswith("unknown key 'zzz'; known are data, out, preset, steps")
+    assert sentence.startswith("unknown key 'zzz'; known are data, out, preset, init, steps")
     assert all(name in sentence for name in GAN.model_fields)
 
 

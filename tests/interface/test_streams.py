@@ -75,7 +75,7 @@ def test_a_terminal_that_is_closed_saves_the_training(words: tuple[str, ...], he
         os.setsid()
         fcntl.ioctl(follower, termios.TIOCSCTTY, 0)
 
-    endless = [*words[:-2], "steps=1_000_000", "out=run"]
+    endless = [*words[:-3], "steps=1_000_000", "log_every=1", "out=run"]
     process = start(*endless, stdin=follower, stdout=follower, stderr=follower, preexec_fn=own_terminal)
     os.close(follower)
     seen = b""
@@ -122,8 +122,8 @@ def test_records_that_fill_the_disk_are_told_of_once(
     assert (
         told
         == [
-            "cannot write run/metrics.jsonl: No space left on device; training goes on, "
-            "and other such files may be missing",
+            "cannot write run/metrics.jsonl: No space left on device; training continues; "
+            "other such files may be missing",
             "luoxia: cannot write run/metrics.jsonl: No space left on device",  # the end of the run, which must be kept
         ]
     )

@@ -173,7 +173,9 @@ def test_rules_that_are_not_there(letters, refused, here):
         "schema=nowhere.json cannot be read"
     )
     Path("rule").write_bytes(b"\xff\xfe\xff")
-    assert refused(2, "sample", letters, "grammar=rule") == "grammar=rule cannot be read: it is no UTF-8 text"
+    assert (
+        refused(2, "sample", letters, "grammar=rule") == "grammar=rule cannot be read: it is not UTF-8 text"
+    )
     assert "this tokenizer cannot write '，'" in refused(2, "sample", letters, "poem=五言")
     assert refused(2, "sample", letters, "poem=limerick").startswith("unknown form of verse 'limerick'")
     assert "poem= and grammar= exclude each other" in refused(

@@ -63,7 +63,7 @@ def test_bad_files_are_named_with_their_side(tmp_path):
     assert skip.name == "B: broken.png"
     with pytest.raises(UsageError, match="nothing at"):
         open_unpaired(a, tmp_path / "c")
-    with pytest.raises(UsageError, match=r"load=20 is smaller than size=24"):
+    with pytest.raises(UsageError, match=r"load_size=20 is smaller than size=24"):
         open_unpaired(a, b, load=(20, 20))
     write(tmp_path / "d" / "x.png", b"no image")
     with pytest.raises(LuoxiaError, match="can be used"):

@@ -146,7 +146,7 @@ def test_bad_training(kind: str, texts: list[str], vocabulary: int | None, messa
 
 
 def test_special_names_are_given_once() -> None:
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         Tokenizer.train("byte", specials=("<eos>",))
 
 
