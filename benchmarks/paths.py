@@ -1,8 +1,8 @@
 """Functions and files that a run's path and its config pass through in one ``sample`` and one ``measure``.
 
-Counted are the package's functions that are called with the run's path, something that holds it (a run, a record of a
-model) or its recipe among their arguments; beside them, how often config.json and run.json are opened. The same is
-counted of another checkout with ``--old``:
+Counted are the package's functions to which the run's path, something that holds it (a run, a record of a model) or
+its recipe is handed as an argument; methods of these things themselves are left out. Beside them stands how often
+config.json and run.json are opened. The same is counted of another checkout with ``--old``:
 
     python benchmarks/paths.py --old ../luoxia-of-before
 """
@@ -22,7 +22,7 @@ from typing import Any
 import common
 
 VERBS = {"sample": ("n=4", "out=four.png"), "measure": ("n=50",)}
-RUN = ("gan", "steps=2", "width=8", "extractor=self", "score_samples=50", "out=run", "device=cpu")
+RUN = ("gan", "steps=2", "width=8", "extractor=self", "score_samples=50", "out=trained-here", "device=cpu")
 HERE = Path(__file__).resolve().parent
 
 
@@ -44,23 +44,23 @@ def count(verb: str) -> dict[str, Any]:
     """Run a verb in this process and count."""
     import luoxia
 
-    package, run = str(Path(luoxia.__file__).parent), Path("run").resolve()
+    package, run = str(Path(luoxia.__file__).parent), Path("trained-here").resolve()
     functions: set[tuple[str, str]] = set()
     opened = {"config.json": 0, "run.json": 0}
 
     def profile(frame: Any, event: str, _: Any) -> None:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(package) and code.co_name[0] != "<":
-            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            names = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) - {"self", "cls"}
             if any(carries(frame.f_locals.get(name), run) for name in names):
                 functions.add((code.co_filename, code.co_qualname))
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and (name := Path(str(arguments[0])).name) in opened:
-            opened[name] += "r" in str(arguments[1] or "r") or not arguments[1]
+            opened[name] += arguments[1] is not None  # an opener of one's own opens a second time
 
     sys.addaudithook(heard)
-    sys.argv = ["luoxia", verb, "run", *VERBS[verb]]
+    sys.argv = ["luoxia", verb, "trained-here", *VERBS[verb]]
     sys.setprofile(profile)
     try:
         import_module("luoxia.__main__")  # which runs the command line
@@ -88,7 +88,7 @@ def carries(value: Any, run: Path, depth: int = 1) -> bool:
     )
     if not held:
         return False
-    return any(carries(held.get(name), run, 0) for name in ("path", "folder", "run", "recipe"))
+    return any(carries(held.get(name), run, 0) for name in ("path", "folder", "recipe"))
 
 
 def main() -> None:

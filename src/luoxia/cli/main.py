@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from inspect import Parameter
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,9 +127,12 @@ def _command(verb: Verb) -> Callable[..., None]:
         from luoxia.training.own import alone
 
         with _speaking(debug, as_json), alone():
+            words: list[Any]
             words, keys = _sorted_out(verb, given)
             if verb.check and words[0] is not None:
-                _imported(verb.check)(Path(words[0]))  # before torch is imported, and before the keys
+                words[0] = _imported(verb.check)(
+                    Path(words[0])
+                )  # before torch is imported, and the keys are read
             call = _imported(verb.plan if dry_run else verb.call)
             made = call(*words, **_parse(keys, call))
             if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":
@@ -236,7 +240,7 @@ def _sorted_out(verb: Verb, given: dict[str, Any]) -> tuple[list[str | None], li
 
 def _imported(call: str) -> Any:
     module, _, name = call.partition(":")
-    return getattr(import_module(f"luoxia.{module}"), name)
+    return attrgetter(name)(import_module(f"luoxia.{module}"))
 
 
 def _parse(words: list[str], call: Callable[..., Any]) -> dict[str, Any]:

@@ -43,10 +43,11 @@ class Verb:
 
     @property
     def check(self) -> str:
-        """What looks at its first word before all else, where that is a run or a model; MODULE:FUNCTION, or ""."""
+        """What opens its first word before all else, where that is a run or a model; MODULE:FUNCTION, or ""."""
         if self.words[0].name not in ("run", "model"):
             return ""
-        return f"verbs.request:require_{'run' if self.name in ('resume', 'measure') else 'model'}"
+        opens = {"resume": "runs.run:Run.open", "measure": "verbs.request:open_scored"}
+        return opens.get(self.name, "tasks.record:ModelRecord.open")
 
     def key_classes(self) -> list[Any]:
         """The classes whose keys it takes: its own, or those of every task, or medium, that can be asked."""

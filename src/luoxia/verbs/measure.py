@@ -12,7 +12,8 @@ from luoxia.core.devices import require_device
 from luoxia.core.errors import UsageError
 from luoxia.core.values import named_path
 from luoxia.runs.run import Run
-from luoxia.verbs.request import opened, require_data, require_run, using
+from luoxia.tasks.record import ModelRecord
+from luoxia.verbs.request import open_scored, opened, require_data, using
 
 
 @known_keys
@@ -54,11 +55,11 @@ def measure(
     return measured(None if run is None else named_path(run, "measure"), quiet=quiet, **settings)
 
 
-def measured(run: str | None, /, *, quiet: bool = False, **settings: Any) -> Any:
+def measured(run: str | ModelRecord | None, /, *, quiet: bool = False, **settings: Any) -> Any:
     """The same for the keys of the command line."""
     places = [settings.get(key) for key in ("data", "against")]
     if run is not None:
-        require_run(run)
+        run = open_scored(run)
         if not all(isinstance(place, str | os.PathLike | None) for place in places):
             raise UsageError("measure takes arrays as data= and against= only without a run")
         _check_places(*places)

@@ -27,28 +27,27 @@ RESUMABLE = (
 """What ``resume`` may change without making it another run."""
 
 
-def opened(path: str | PathLike[str], settings: Mapping[str, Any]) -> ModelRecord:
-    """The model at ``path``, after the file that the person names with ``use=`` has run.
+def opened(model: str | PathLike[str] | ModelRecord, settings: Mapping[str, Any]) -> ModelRecord:
+    """The model at a path, after the file that the person names with ``use=`` has run.
 
     ``UsageError`` where no model is there or the file cannot be used, and for a ``device`` that is not there.
     """
-    record = ModelRecord.open(Path(path))
+    record = model if isinstance(model, ModelRecord) else ModelRecord.open(Path(model))
     require_device(settings.get("device"))
     using(settings)
     return record
 
 
-def require_model(path: str | PathLike[str]) -> None:
-    """Say what is wrong where no model lies."""
-    ModelRecord.open(Path(path))
-
-
-def require_run(path: str | PathLike[str]) -> None:
-    """Say what is wrong where neither a run nor another toolkit's model lies."""
-    folder = Path(path)
-    alone = (folder / "config.json").exists() and not (folder / "run.json").exists()
-    if not (alone and ModelRecord.open(folder).is_foreign):
-        Run.open(folder)
+def open_scored(path: str | PathLike[str] | ModelRecord) -> ModelRecord:
+    """The model of a run, or of another toolkit's folder; ``UsageError`` for a model folder alone."""
+    if not isinstance(path, ModelRecord):
+        folder = Path(path)
+        if not any((folder / name).exists() for name in ("run.json", "config.json")):
+            Run.open(folder)  # which says what is missing
+        path = ModelRecord.open(folder)
+    if path.run is None and not path.is_foreign:
+        Run.open(path.path)
+    return path
 
 
 def using(settings: Mapping[str, Any]) -> dict[str, Any]:

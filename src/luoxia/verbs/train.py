@@ -80,7 +80,7 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
     return course.go_on(begun, config, quiet=quiet)
 
 
-def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Run:
+def finetune(model: str | Path | Run | ModelRecord, *, quiet: bool = False, **settings: Any) -> Run:
     """Train on other data, beginning with the weights of a run or of a Hugging Face folder, as a new run.
 
     ``luoxia.finetune("runs/gpt-1", data="letters/", lora=8)``, ``luoxia.finetune("runs/dcgan-1", data="own/",
@@ -101,10 +101,11 @@ def finetune(model: str | Path | Run, *, quiet: bool = False, **settings: Any) -
 
 
 def tuned_settings(
-    model: str | Path | Run, settings: dict[str, Any]
+    model: str | Path | Run | ModelRecord, settings: dict[str, Any]
 ) -> tuple[str | type[Recipe], dict[str, Any]]:
     """The recipe and the settings of a training that begins with a model's weights."""
-    record = opened(named_path(model, "finetune"), settings)
+    named = model if isinstance(model, ModelRecord) else named_path(model, "finetune")
+    record = opened(named, settings)
     return record.task.finetune(record, nest({key: settings[key] for key in settings if key != "use"}))
 
 
@@ -125,7 +126,7 @@ def plan(recipe: str | Recipe | type[Recipe], **settings: Any) -> dict[str, Any]
     return planning.plan(config, measured=how.plan == "measured")
 
 
-def plan_finetune(model: str | Path | Run, **settings: Any) -> dict[str, Any]:
+def plan_finetune(model: str | Path | Run | ModelRecord, **settings: Any) -> dict[str, Any]:
     """What ``finetune`` would do; see ``plan``."""
     how = {key: settings.pop(key) for key in ("plan",) if key in settings}
     recipe, tuned = tuned_settings(model, settings)
