@@ -135,7 +135,7 @@ VERBS = (
         "verbs.ask:project",
         (
             Word("run", "An image generator's run, or its model folder."),
-            Word("image", "An image file; its middle is cut to the generator's shape."),
+            Word("file", "An image file; its middle is cut to the generator's shape."),
         ),
         **_WRITTEN,
     ),
@@ -167,7 +167,7 @@ VERBS = (
         "verbs.ask:classify_word",
         (
             Word("run", "A text classifier's run, or its model folder."),
-            Word("text", "A text, or a file with one text per line or row."),
+            Word("what", "A text, or a file with one text per line or row."),
         ),
         show=printing.print_classes,
         as_json=lambda rows: {"texts": rows},
@@ -179,7 +179,7 @@ VERBS = (
         "verbs.ask:embed_word",
         (
             Word("run", "A text embedder's run, or its model folder."),
-            Word("text", "A text, or a file with one text per line or row."),
+            Word("what", "A text, or a file with one text per line or row."),
         ),
         show=printing.print_cosines,
         as_json=lambda cosines: {"similarity": cosines},

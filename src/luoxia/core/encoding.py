@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from luoxia.core.errors import MissingExtraError
+from luoxia.core.errors import LANGUAGE, MissingExtraError
 from luoxia.core.skips import Unusable
 
 HEAD_BYTES = 4096
@@ -187,7 +187,7 @@ def _guess(sample: bytes) -> str:
     try:
         from charset_normalizer import from_bytes
     except ImportError as error:
-        raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", "text") from error
+        raise MissingExtraError("text in another encoding than UTF-8 or UTF-16", LANGUAGE) from error
     for cut in range(4):  # the sample may end within a character
         matches = list(from_bytes(sample[: len(sample) - cut], cp_isolation=list(GUESSES)))
         if matches:

@@ -28,6 +28,10 @@ class ToldElsewhereError(LuoxiaError):
         self.exit_code = exit_code
 
 
+LANGUAGE = "text"
+"""The extra with what reads, scores and constrains text."""
+
+
 class MissingExtraError(LuoxiaError):
     """A feature needs packages that an optional extra installs."""
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.core.errors import LANGUAGE, LuoxiaError, MissingExtraError, UsageError
 
 
 class Constraint(Protocol):
@@ -229,7 +229,7 @@ def _llguidance() -> Any:
     try:
         import llguidance
     except ImportError as error:
-        raise MissingExtraError("a JSON schema or a grammar", "text") from error
+        raise MissingExtraError("a JSON schema or a grammar", LANGUAGE) from error
     return llguidance
 
 

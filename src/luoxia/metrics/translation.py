@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.core.errors import LuoxiaError, MissingExtraError, UsageError
+from luoxia.core.errors import LANGUAGE, LuoxiaError, MissingExtraError, UsageError
 from luoxia.metrics.intervals import Estimate, share
 from luoxia.metrics.ngrams import HAN, SPACELESS
 from luoxia.metrics.resampling import DRAWS, Indices, bootstrap
@@ -188,7 +188,7 @@ def _bleu(tokenize: str, *, effective_order: bool = False) -> BLEU:
     try:
         from sacrebleu import BLEU
     except ImportError as error:
-        raise MissingExtraError("BLEU", "text") from error
+        raise MissingExtraError("BLEU", LANGUAGE) from error
     try:
         return BLEU(tokenize=tokenize, effective_order=effective_order)
     except (ImportError, RuntimeError) as error:  # which of the two depends on sacreBLEU's version

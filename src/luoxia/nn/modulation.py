@@ -60,7 +60,7 @@ class StyledConv(nn.Module):
         return upfirdn(y, self.kernel, padding=(1, 1, 1, 1))
 
 
-class ToImage(nn.Module):
+class ToOutput(nn.Module):
     """A styled 1 × 1 convolution to the image's channels, without demodulation: float32 (n, channels, h, w)."""
 
     def __init__(self, inputs: int, channels: int, styles: int) -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
-from luoxia.nn.modulation import StyledConv, ToImage
+from luoxia.nn.modulation import StyledConv, ToOutput
 from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator, normalized, widths_at
 
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])).double() / 64
@@ -62,7 +62,7 @@ def test_styled_convolution_is_a_loop_over_samples(up, size):
 
 
 def test_contribution_to_the_image_is_a_loop_over_samples():
-    layer = ToImage(6, 3, 4).double()
+    layer = ToOutput(6, 3, 4).double()
     x, w = torch.randn(5, 6, 3, 3).double(), torch.randn(5, 4).double()
     expected = [F.conv2d(row[None], weight) for row, weight in zip(x, equation_3(layer, w), strict=True)]
     torch.testing.assert_close(layer(x, w), torch.cat(expected), rtol=1e-10, atol=1e-10)

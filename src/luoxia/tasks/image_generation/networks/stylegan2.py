@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
 from luoxia.nn.layers import center_crop, coarse, halvings
-from luoxia.nn.modulation import StyledConv, ToImage
+from luoxia.nn.modulation import StyledConv, ToOutput
 from luoxia.nn.resampling import separable, upsample
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -74,7 +74,7 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         self.first = StyledConv(inputs, outputs, styles, up=True)
         self.second = StyledConv(outputs, outputs, styles)
-        self.to_image = ToImage(outputs, channels, styles)
+        self.to_image = ToOutput(outputs, channels, styles)
         self.register_buffer("kernel", separable(), persistent=False)
 
     def forward(
@@ -123,7 +123,7 @@ class Generator(nn.Module):
         self.mapping = Mapping(latent, classes, styles, mapping_layers)
         self.constant = nn.Parameter(torch.randn(1, widths[0], *self.sizes[0]))
         self.first = StyledConv(widths[0], widths[0], styles)
-        self.to_image = ToImage(widths[0], shape[0], styles)
+        self.to_image = ToOutput(widths[0], shape[0], styles)
         self.blocks = nn.ModuleList(SynthesisBlock(i, o, shape[0], styles) for i, o in pairwise(widths))
         self.register_buffer("mean_w", torch.zeros(styles))
         self.register_buffer("constant_noise", torch.randn(1, self.noise_size))
@@ -167,7 +167,7 @@ class Generator(nn.Module):
 
     def latent_weights(self) -> Tensor:
         """What w is first multiplied by: the style matrices of all layers, one below the other (outputs, styles)."""
-        styled = [layer for layer in self.modules() if isinstance(layer, StyledConv | ToImage)]
+        styled = [layer for layer in self.modules() if isinstance(layer, StyledConv | ToOutput)]
         return torch.cat([layer.style.weight * layer.style.scale for layer in styled])
 
     def map(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
