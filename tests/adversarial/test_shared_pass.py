@@ -81,8 +81,8 @@ def test_the_joint_gradient_is_that_under_the_old_discriminator(recipe, loss, se
         def normal(self, *shape):
             return super().normal(*shape).double()
 
-    criticise = ours.critic
-    ours.critic = lambda *given: criticise(given[0].double(), *given[1:]).double()
+    criticize = ours.critic
+    ours.critic = lambda *given: criticize(given[0].double(), *given[1:]).double()
     total(ours.discriminator_losses(batch, Double(2))).backward()
     assert all(p.grad is None for p in ours.networks["generator"].parameters())
     with torch.no_grad():

@@ -20,7 +20,7 @@ class OnePass(Adversarial):
     _squares: tuple[Tensor, ...] = ()
     """‖∇D(x)‖² of the real and of the generated samples (n,), from the latest pass."""
 
-    def criticise(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+    def criticize(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """D's logits (n,) of real and of generated samples; keeps the squares of its slopes for ``penalized``."""
         labels = None if real.labels is None else real.labels.repeat(2)
         x = torch.cat([real.samples, fake.float()])

@@ -127,7 +127,7 @@ class Adversarial(Objective):
         with torch.set_grad_enabled(self.g_update != "fresh"):
             generated = self.generate(real, rng)
         fake = generated.detach().requires_grad_(self.g_update == "joint")
-        real_logits, fake_logits = self.criticise(real, fake, rng)
+        real_logits, fake_logits = self.criticize(real, fake, rng)
         real_sign, fake_sign = signs(self.loss, real_logits.detach(), fake_logits.detach())
         if self.ada is not None:
             self._signs.append(real_sign)
@@ -192,7 +192,7 @@ class Adversarial(Objective):
         logits: Tensor = self.networks["discriminator"](x, labels)
         return logits.float()
 
-    def criticise(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+    def criticize(self, real: Batch, fake: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
         """D's logits (n,) of real and of generated samples: in one pass, unless D has batch statistics."""
         if self.has_batch_statistics:
             return self.critic(real.samples, real.labels, rng), self.critic(fake, real.labels, rng)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -143,3 +143,10 @@ def _pair(pair: Any) -> tuple[str, str | None]:
     if not isinstance(name, str):
         raise TypeError("a file name must be text")
     return name, _label(label)
+
+
+def class_names(labels: Sequence[str | None]) -> list[str]:
+    """Return the sorted distinct names, by value where all are numbers; [] when unlabeled."""
+    names = {label for label in labels if label is not None}
+    numeric = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=lambda name: (int(name) if numeric else 0, name))

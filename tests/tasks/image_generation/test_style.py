@@ -40,10 +40,10 @@ def objective(**settings):
 def test_path_lengths_are_those_of_the_whole_jacobian():
     generator = objective().networks["generator"].double()
     w = generator.map(torch.randn(3, 4).double()).detach().requires_grad_()
-    found = path_lengths(generator.synthesise(w, "none"), w, Double(7))
+    found = path_lengths(generator.synthesize(w, "none"), w, Double(7))
     y = Double(7).normal(3, *SHAPE) / 8  # √(8 · 8)
     for row, direction, length in zip(w, y, found, strict=True):
-        jacobian = torch.autograd.functional.jacobian(lambda w: generator.synthesise(w[None], "none")[0], row)
+        jacobian = torch.autograd.functional.jacobian(lambda w: generator.synthesize(w[None], "none")[0], row)
         pulled = torch.einsum("chwld,chw->ld", jacobian, direction)
         assert length.item() == pytest.approx(math.sqrt((pulled**2).sum() / generator.layers), rel=1e-9)
 
@@ -64,7 +64,7 @@ def test_gradients_of_the_path_length_penalty_are_those_of_equation_4():
     for i in range(2):
         w = generator.map(z[i : i + 1])[0]
         jacobian = torch.autograd.functional.jacobian(
-            lambda w, i=i: generator.synthesise(w[None], noise[i : i + 1])[0], w, create_graph=True
+            lambda w, i=i: generator.synthesize(w[None], noise[i : i + 1])[0], w, create_graph=True
         )
         pulled = torch.einsum("chwld,chw->ld", jacobian, y[i])
         total = total + ((pulled.square().sum() / generator.layers).sqrt() - 0.7) ** 2 / 2

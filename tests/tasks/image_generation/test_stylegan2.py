@@ -226,7 +226,7 @@ def test_styles_mix_at_the_crossover():
     torch.testing.assert_close(w[0], other[0])
     torch.testing.assert_close(w[1], torch.cat([first[1, :3], other[1, 3:]]))
     torch.testing.assert_close(w[2], first[2])
-    torch.testing.assert_close(g.synthesise(g.map(z)), g(z))
+    torch.testing.assert_close(g.synthesize(g.map(z)), g(z))
 
 
 def test_mean_w_follows_training_alone():

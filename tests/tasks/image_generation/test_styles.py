@@ -40,7 +40,7 @@ def test_truncation_pulls_w_towards_its_mean(styled):
     network, labels = styled.network, styled.labels(4)
     z = styled.latents(4, 1)
     w = network.map(z, labels)
-    expected = network.synthesise(network.mean_w + 0.3 * (w - network.mean_w))
+    expected = network.synthesize(network.mean_w + 0.3 * (w - network.mean_w))
     found = styled.sample(4, seed=1, truncation=0.3).astype(int)
     assert np.abs(found - to_uint8(expected).numpy()).max() <= 1
     spread = [styled.sample(32, seed=1, truncation=t, label="a").std(0).mean() for t in (0.05, 0.5, 1.0)]
@@ -62,7 +62,7 @@ def test_two_seeds_mix_by_layers(styled):
         mixed = w.clone()
         mixed[:, list(chosen)] = second[:, list(chosen)]
         found = styled.sample(3, seed=1, label=0, mix=2, mix_layers=asked).astype(int)
-        assert np.abs(found - to_uint8(styled.network.synthesise(mixed)).numpy()).max() <= 1
+        assert np.abs(found - to_uint8(styled.network.synthesize(mixed)).numpy()).max() <= 1
 
 
 def test_noise_is_constant_random_or_none(styled):
@@ -72,7 +72,7 @@ def test_noise_is_constant_random_or_none(styled):
     assert np.array_equal(pictures["const"], styled.sample(4, seed=1))
     assert np.abs(pictures["const"] - pictures["random"]).max() > 3
     assert np.abs(pictures["const"] - pictures["none"]).max() > 3
-    expected = styled.network.synthesise(styled.network.map(styled.latents(4, 1), styled.labels(4)), "none")
+    expected = styled.network.synthesize(styled.network.map(styled.latents(4, 1), styled.labels(4)), "none")
     assert np.abs(pictures["none"] - to_uint8(expected).numpy()).max() <= 1
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from luoxia.core.skips import Skipped, Unusable
-from luoxia.media.class_names import class_names
 from luoxia.media.image.convert import Conversion, Header, Pixels, convert
 from luoxia.media.image.images import cached, fingerprint_of, plan
 from luoxia.media.image.plan import Request, Size
 from luoxia.media.image.ranges import in_words
 from luoxia.media.image.sources import Source, Survey, ignore_decoder_warnings, open_source
+from luoxia.media.labels import class_names
 
 MOST_COMMON = 10
 SHOWN = 32

@@ -18,11 +18,11 @@ from luoxia.core.errors import LuoxiaError
 from luoxia.core.names import many
 from luoxia.core.parallel import MEMORY, in_order
 from luoxia.core.skips import Skipped, Unusable
-from luoxia.media.class_names import class_names
 from luoxia.media.image.convert import Conversion, Header, Pixels, convert, decoded_bytes
 from luoxia.media.image.plan import Request, Size
 from luoxia.media.image.ranges import in_words
 from luoxia.media.image.sources import Source, Survey, ignore_decoder_warnings, open_source
+from luoxia.media.labels import class_names
 
 CACHE_VERSION = 1  # raise it when the rule in convert.py changes
 SMALL_PIXELS = 64 * 64  # images up to here decode faster in one thread: two would mostly wait for each other

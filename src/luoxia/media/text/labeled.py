@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from luoxia.core.cells import one_name_a_number
 from luoxia.core.errors import UsageError
-from luoxia.media.class_names import class_names
+from luoxia.media.labels import class_names
 from luoxia.media.text.buckets import BucketedBatches
 from luoxia.media.text.padded import padded
 from luoxia.media.text.ragged import Facts, Indices, Packed, Ragged, RaggedWriter, cached, in_chunks

@@ -37,7 +37,7 @@ class GeneratorModule(ExportModule):
         network: Any = self.network
         assert truncation is not None
         w = network.mean_w + truncation * (network.map(z, labels) - network.mean_w)
-        styled: Tensor = network.synthesise(w)
+        styled: Tensor = network.synthesize(w)
         return styled.clamp(-1, 1)
 
     def inputs(self, n: int, seed: int) -> dict[str, Tensor]:

@@ -118,7 +118,7 @@ class WSpace:
 
     def images(self, points: Tensor, labels: Tensor | None, noise: Tensor | NoiseName = "const") -> Tensor:
         """By the synthesis network."""
-        images: Tensor = self.network.synthesise(points, noise=noise)
+        images: Tensor = self.network.synthesize(points, noise=noise)
         return images
 
     def between(self, a: Tensor, b: Tensor, t: Tensor) -> Tensor:

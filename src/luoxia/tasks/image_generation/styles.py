@@ -20,7 +20,7 @@ NoiseName = Literal["const", "random", "none"]
 
 def has_styles(network: Any) -> bool:
     """Whether the network maps z to a style for each layer, from which it makes the image."""
-    return hasattr(network, "map") and hasattr(network, "synthesise")
+    return hasattr(network, "map") and hasattr(network, "synthesize")
 
 
 @dataclass(frozen=True)

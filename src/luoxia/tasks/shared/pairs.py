@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from luoxia.core.errors import UsageError
-from luoxia.core.names import absolute, many
 from luoxia.core.order import holdout_split
 from luoxia.media.text.alignment import PairSource, read_pairs
 from luoxia.media.text.corpus import PairCorpus, open_pair_corpus
@@ -14,15 +12,9 @@ from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.tasks.shared.supervised import Examples, Indices, Supervision
 from luoxia.tasks.shared.token_stage import base_tokenizer
 
-if TYPE_CHECKING:
-    from luoxia.runs.display import Display
-
 
 class PairSupervision(Supervision):
     """Pairs: the first side is the input, the second the target."""
-
-    needs: ClassVar[str]
-    """How the data is named, for a person who named none."""
 
     def open(self, recipe: Any, data: str | None, against: str | None) -> PairSource:
         """Two aligned files, or one of two columns."""
@@ -43,21 +35,8 @@ class PairSupervision(Supervision):
         return holdout_split(len(corpus), recipe.holdout, recipe.seed)
 
 
-def open_pairs(recipe: Any, needs: str, display: Display | None = None) -> PairCorpus:
-    """The pairs that ``data`` and ``against`` name; ``needs`` says how, for a person who named none."""
-    if recipe.data is None:
-        raise UsageError(f"{type(recipe).name} needs {needs}")
+def open_pairs(recipe: Any) -> PairCorpus:
+    """The pairs that ``data`` and ``against`` name."""
     return open_pair_corpus(
         recipe.data, recipe.against, base_tokenizer(recipe), recipe.vocabulary, recipe.allow_skipped
     )
-
-
-def settle_pairs(recipe: Any) -> dict[str, Any]:
-    """The other file, from wherever the run is resumed."""
-    return {} if recipe.against is None else {"against": absolute(recipe.against)}
-
-
-def describe_pairs(data: PairCorpus) -> str:
-    """Pairs and vocabulary."""
-    size = f"{data.tokenizer.kind}, {data.tokenizer.vocabulary:,} tokens in all"
-    return f"{many(len(data), 'pair')} ({size}), {data.source}"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from luoxia.core.errors import UsageError
+from luoxia.core.names import absolute, many
 from luoxia.tasks.base import Task
 from luoxia.tasks.shared.rules import Overfitting
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
 
 
 class TokenTask(Task):
@@ -25,6 +30,31 @@ class TokenTask(Task):
     def skipped(self, data: Any) -> str:
         """How many rows could not be used."""
         return str(data.data.skips.amount())
+
+
+class PairTask(TokenTask):
+    """A task on pairs of texts: two aligned files, or one of two columns."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    items: ClassVar[str] = "pairs"
+    needs: ClassVar[str]
+    """How the data is named, for a person who named none."""
+
+    def open(self, recipe: Any, display: Display | None = None) -> Any:
+        """The pairs that ``data`` and ``against`` name."""
+        from luoxia.tasks.shared.pairs import open_pairs
+
+        if recipe.data is None:
+            raise UsageError(f"{type(recipe).name} needs {self.needs}")
+        return open_pairs(recipe)
+
+    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
+        """The other file, from wherever the run is resumed."""
+        return {} if recipe.against is None else {"against": absolute(recipe.against)}
+
+    def describe(self, data: Any) -> str:
+        """Pairs and vocabulary."""
+        return f"{many(len(data), 'pair')} ({vocabulary(data)}), {data.source}"
 
 
 def vocabulary(data: Any) -> str:

@@ -7,28 +7,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.tasks.base import Capability
 from luoxia.tasks.shared.settings import PairMeasureSettings
-from luoxia.tasks.shared.token_task import TokenTask
+from luoxia.tasks.shared.token_task import PairTask
 from luoxia.tasks.text_embedding.recipes import EmbedText
 from luoxia.tasks.text_embedding.settings import EmbedSettings
 
 if TYPE_CHECKING:
-    from luoxia.runs.display import Display
     from luoxia.tasks.record import ModelRecord
-
-NEEDS = "data=FILE against=FILE_OF_THE_SAME_MEANING, or data=PAIRS.tsv"
 
 HERE = "luoxia.tasks.text_embedding"
 
 
-class TextEmbedding(TokenTask):
+class TextEmbedding(PairTask):
     """Which texts mean the same."""
 
     name: ClassVar[str] = "text embedding"
     kind: ClassVar[str] = "text embedder"
-    inputs: ClassVar[tuple[str, ...]] = ("text",)
     unit: ClassVar[str] = "pairs"
     recipes = (EmbedText,)
-    items: ClassVar[str] = "pairs"
+    needs: ClassVar[str] = "data=FILE against=FILE_OF_THE_SAME_MEANING, or data=PAIRS.tsv"
     sample_note: ClassVar[str] = (
         "Held-out texts; → the nearest answer of all, with its cosine; = the right one, with its rank."
     )
@@ -40,24 +36,6 @@ class TextEmbedding(TokenTask):
         "embed": Capability(EmbedSettings, f"{HERE}.embed:embed", 'luoxia embed RUN "a text" out=FILE.npy'),
         "measure": Capability(PairMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
-
-    def open(self, recipe: Any, display: Display | None = None) -> Any:
-        """The pairs that ``data`` and ``against`` name."""
-        from luoxia.tasks.shared.pairs import open_pairs
-
-        return open_pairs(recipe, NEEDS, display)
-
-    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
-        """The other file, from wherever the run is resumed."""
-        from luoxia.tasks.shared.pairs import settle_pairs
-
-        return settle_pairs(recipe)
-
-    def describe(self, data: Any) -> str:
-        """Pairs and vocabulary."""
-        from luoxia.tasks.shared.pairs import describe_pairs
-
-        return describe_pairs(data)
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """A ``TextEmbedder``."""

@@ -7,27 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.tasks.base import Capability
 from luoxia.tasks.shared.settings import PairMeasureSettings
-from luoxia.tasks.shared.token_task import TokenTask
+from luoxia.tasks.shared.token_task import PairTask
 from luoxia.tasks.text_translation.recipes import Translate
 from luoxia.tasks.text_translation.settings import TranslateSettings
 
 if TYPE_CHECKING:
-    from luoxia.runs.display import Display
     from luoxia.tasks.record import ModelRecord
-
-NEEDS = "data=FILE.en against=FILE.de, or data=PAIRS.tsv"
 
 HERE = "luoxia.tasks.text_translation"
 
 
-class TextTranslation(TokenTask):
+class TextTranslation(PairTask):
     """A sentence into its counterpart in another language."""
 
     name: ClassVar[str] = "text translation"
     kind: ClassVar[str] = "translator"
-    inputs: ClassVar[tuple[str, ...]] = ("text",)
     recipes = (Translate,)
-    items: ClassVar[str] = "pairs"
+    needs: ClassVar[str] = "data=FILE.en against=FILE.de, or data=PAIRS.tsv"
     key_scores: ClassVar[tuple[str, ...]] = ("BLEU", "chrF")
     family = Translate
     stage_names = (f"{HERE}.stage:TranslationStage",)
@@ -38,24 +34,6 @@ class TextTranslation(TokenTask):
         ),
         "measure": Capability(PairMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
-
-    def open(self, recipe: Any, display: Display | None = None) -> Any:
-        """The pairs that ``data`` and ``against`` name."""
-        from luoxia.tasks.shared.pairs import open_pairs
-
-        return open_pairs(recipe, NEEDS, display)
-
-    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
-        """The other file, from wherever the run is resumed."""
-        from luoxia.tasks.shared.pairs import settle_pairs
-
-        return settle_pairs(recipe)
-
-    def describe(self, data: Any) -> str:
-        """Pairs and vocabulary."""
-        from luoxia.tasks.shared.pairs import describe_pairs
-
-        return describe_pairs(data)
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """A ``Translator``."""

@@ -90,7 +90,7 @@ class SynthesisBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z → w (``map``) → a style for each layer → images (``synthesise``).
+    """z → w (``map``) → a style for each layer → images (``synthesize``).
 
     ``latent`` dimensions of z, ``styles`` of w. ``layers`` is how many styles an image takes: all convolutions and the
     last contribution to the image. ``mean_w`` (styles,) follows the w of training: truncation pulls towards it.
@@ -162,7 +162,7 @@ class Generator(nn.Module):
                 self.mean_w.lerp_(w[:, 0].mean(0).to(self.mean_w.dtype), 1 - MEAN_DECAY)
         if noise is None:
             noise = "random" if self.training else "const"
-        images = self.synthesise(w, noise)
+        images = self.synthesize(w, noise)
         return (images, w) if with_w else images
 
     def latent_weights(self) -> Tensor:
@@ -175,7 +175,7 @@ class Generator(nn.Module):
         w: Tensor = self.mapping(z, labels)
         return w[:, None].expand(-1, self.layers, -1)
 
-    def synthesise(self, w: Tensor, noise: Tensor | Noise = "const") -> Tensor:
+    def synthesize(self, w: Tensor, noise: Tensor | Noise = "const") -> Tensor:
         """W (n, layers, styles) → images (n, c, h, w), float32.
 
         ``noise``: (n, noise_size) or (1, noise_size) values of N(0, 1), or ``random`` (drawn here), ``const`` (always
