@@ -114,15 +114,6 @@ class Config(BaseModel):
         return found
 
     @classmethod
-    def check_keys(cls, settings: Mapping[str, Any]) -> None:
-        """``UsageError`` for an unknown key or a wrong value; what depends on several keys is not looked at."""
-        try:
-            cls.model_validate(dict(settings))
-        except ValidationError as error:
-            if error.errors()[0]["loc"]:
-                raise UsageError(sentence(cls, error)) from error
-
-    @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Any:
         """Build from nested settings; ``UsageError`` names the key, what is wrong and what would be right."""
         try:
