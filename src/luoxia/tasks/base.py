@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from luoxia.core.config import Config
 from luoxia.core.errors import UsageError
@@ -168,6 +168,32 @@ class Task:
         others = [c.example for name, c in self.capabilities.items() if name not in ("measure", "export")]
         instead = f"; use {others[0].replace('RUN', str(record.path))}" if others else ""
         raise UsageError(f"{record.path} is {article(self.kind)} and cannot {verb}{instead}")
+
+
+class Codec(Protocol):
+    """A model that turns samples into tokens on a grid, and tokens into samples.
+
+    What learns to generate tokens needs no more of it, whatever the medium.
+    """
+
+    codebooks: int
+    """Tokens at each place of the grid."""
+    vocabulary: int
+    """Values of a token: 0 to ``vocabulary`` − 1."""
+    fingerprint: str
+    """32 hexadecimal digits of its weights and quantizer: tokens are those of one fingerprint."""
+
+    def grid(self, *sides: int) -> tuple[int, ...]:
+        """The grid of a sample with these sides: (height, width) of an image."""
+        ...
+
+    def encode(self, samples: Any) -> torch.Tensor:
+        """Samples (n, …) → tokens (n, *grid, ``codebooks``), int64, the same in batches of any size."""
+        ...
+
+    def decode(self, tokens: torch.Tensor) -> Any:
+        """Tokens (n, *grid, ``codebooks``), int64 → samples (n, …), the same in batches of any size."""
+        ...
 
 
 def article(noun: str) -> str:
