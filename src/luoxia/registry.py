@@ -19,6 +19,7 @@ MEDIA = {
 """In the order in which they are asked whether they read a path; images take what no other does."""
 TASKS = {
     "image generation": "luoxia.tasks.image_generation.task:TASK",
+    "image synthesis": "luoxia.tasks.image_synthesis.task:TASK",
     "image translation": "luoxia.tasks.image_translation.task:TASK",
     "language modeling": "luoxia.tasks.language_modeling.task:TASK",
     "text translation": "luoxia.tasks.text_translation.task:TASK",

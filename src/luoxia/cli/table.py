@@ -147,6 +147,16 @@ VERBS = (
         **_WRITTEN,
     ),
     Verb(
+        "edit",
+        "Paint a part of a file: luoxia edit RUN photo.png mask=mask.png out=edited.png.",
+        "verbs.ask:edit",
+        (
+            Word("run", "The run of a model that edits, or its model folder."),
+            Word("file", "The file that is edited; it stays as it is."),
+        ),
+        **_WRITTEN,
+    ),
+    Verb(
         "translate",
         'Translate: luoxia translate runs/translate-1 "A man is walking." | lines.en out=lines.de; '
         "images: luoxia translate runs/cyclegan-1 photos/ out=translated/ direction=a2b.",

@@ -67,6 +67,7 @@ class Files(Protocol):
     path: Path
     images: list[str]  # sorted names of what is an image by its ending, or by its first bytes
     labels: list[str]  # names of the files that are called as in LABEL_FILES
+    texts: list[str]  # sorted names of .txt files, each of which may tell of the image beside it
     others: Counter[str]  # ending: files that are no images
     skipped: list[Skipped]  # what may hold samples and cannot be looked into
     unread: list[Skipped]  # images of formats that are not read, and what Luoxia made itself
@@ -140,6 +141,7 @@ class BaseFiles:
         self.path = path
         self.images: list[str] = []
         self.labels: list[str] = []
+        self.texts: list[str] = []
         self.others: Counter[str] = Counter()
         self.skipped: list[Skipped] = []
         self.unread: list[Skipped] = []
@@ -189,6 +191,9 @@ class BaseFiles:
             if ending not in EXTENSIONS:
                 self._hint(name)
                 self.others[ending or "none"] += 1
+                if ending == ".txt":
+                    self._called[name] = called
+                    self.texts.append(name)
                 return
             kind = self.images
         self._called[name] = called
@@ -213,6 +218,7 @@ class BaseFiles:
 
     def _sort(self) -> None:
         self.images.sort(key=self.called)
+        self.texts.sort(key=self.called)
 
 
 class FolderFiles(BaseFiles):

@@ -16,7 +16,7 @@ from luoxia.core.skips import Unusable
 from luoxia.core.tables import read_table
 from luoxia.media.files import Files
 
-NAME, LABEL, TEXT = "file_name", "label", "text"
+NAME, LABEL, TEXT, CAPTION = "file_name", "label", "text", "caption"
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Row:
     label: str | None = None
     text: str | None = None
     problem: str | None = None
+    caption: bool = False
+    """Whether it has a caption, too, which ``luoxia.media.image.captions`` reads."""
 
 
 @dataclass(frozen=True)
@@ -45,28 +47,47 @@ def read_labels(files: Files, name: str) -> Labels:
         UsageError: it is of a kind that is not read, or has no names of files.
         LuoxiaError: it is damaged.
     """
-    where = f"{name} in {files.path}"
-    kind = PurePosixPath(name).name.lower()
-    if kind == "metadata.parquet":
-        raise UsageError(f"{where} is not read: save it as metadata.csv with the columns {NAME} and {LABEL}")
-    try:
-        content = files.read(name)
-        text, page = decoded(content)
-        if page not in ("utf-8", "utf-8-sig", "utf-16"):
-            files.notes.append(f"{name} is not UTF-8: read as {page}")
-        if kind == "dataset.json":
-            return _from_nvlabs(text, where)
-        rows = list(_json_rows(text) if kind == "metadata.jsonl" else _table_rows(text, name, where))
-    except (Unusable, UnicodeDecodeError) as error:
-        raise LuoxiaError(f"{where} cannot be read ({error}): save it again as UTF-8 CSV") from error
+    if PurePosixPath(name).name.lower() == "dataset.json":
+        return _from_nvlabs(_text_of(files, name), f"{name} in {files.path}")
+    rows = read_rows(files, name)
     found = _labels(rows)
     columns = dict.fromkeys(column for _, row in rows if isinstance(row, dict) for column in row)
-    if not found.labeled and columns.keys() - {NAME, TEXT}:
+    if not found.labeled and columns.keys() - {NAME, TEXT, CAPTION}:
         files.notes.append(
             f"{name} gives no classes, for it has no column {LABEL} (it has {readable(', '.join(columns))}): if one of"
             f" these holds the classes, call it {LABEL}"
         )
     return found
+
+
+def read_rows(files: Files, name: str) -> list[tuple[int, Any]]:
+    """(number, cells by column) of each row of a metadata.csv, .tsv or .jsonl; no mapping where one cannot be read.
+
+    Raises what ``read_labels`` does.
+    """
+    where = f"{name} in {files.path}"
+    kind = PurePosixPath(name).name.lower()
+    if kind == "metadata.parquet":
+        raise UsageError(f"{where} is not read: save it as metadata.csv with the columns {NAME} and {LABEL}")
+    text = _text_of(files, name)
+    try:
+        return list(_json_rows(text) if kind == "metadata.jsonl" else _table_rows(text, name, where))
+    except Unusable as error:
+        raise _unreadable(where, error) from error
+
+
+def _text_of(files: Files, name: str) -> str:
+    try:
+        text, page = decoded(files.read(name))
+    except (Unusable, UnicodeDecodeError) as error:
+        raise _unreadable(f"{name} in {files.path}", error) from error
+    if page not in ("utf-8", "utf-8-sig", "utf-16"):
+        files.notes.append(f"{name} is not UTF-8: read as {page}")
+    return text
+
+
+def _unreadable(where: str, error: Exception) -> LuoxiaError:
+    return LuoxiaError(f"{where} cannot be read ({error}): save it again as UTF-8 CSV")
 
 
 def _labels(rows: list[tuple[int, Any]]) -> Labels:
@@ -86,7 +107,9 @@ def _row(number: int, row: Any) -> Row:
         label = _label(row.get(LABEL))
     except ValueError as reason:
         return Row(number, name.strip(), problem=f"its label is {reason}")
-    return Row(number, name.strip(), label, text if isinstance(text, str) else None)
+    return Row(
+        number, name.strip(), label, text if isinstance(text, str) else None, caption=bool(row.get(CAPTION))
+    )
 
 
 def _label(value: Any) -> str | None:
@@ -121,7 +144,7 @@ def _table_rows(text: str, name: str, where: str) -> Iterable[tuple[int, Any]]:
 
 
 def _column(name: str) -> str:
-    return name.lower() if name.lower() in (NAME, LABEL, TEXT) else name
+    return name.lower() if name.lower() in (NAME, LABEL, TEXT, CAPTION) else name
 
 
 def _from_nvlabs(text: str, where: str) -> Labels:

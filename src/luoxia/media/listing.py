@@ -1,16 +1,17 @@
 """Which files are samples, and which class each belongs to."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import inner, many, printable, same
 from luoxia.core.skips import Skipped
 from luoxia.media.files import Files
 from luoxia.media.kinds import SPREADSHEETS
-from luoxia.media.labels import NAME, Row, read_labels
+from luoxia.media.labels import NAME, Row, read_labels, read_rows
 
 SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 
@@ -48,8 +49,7 @@ def list_items(files: Files) -> Listing:
     """
     if not files.images:
         raise LuoxiaError(_no_images(files))
-    root = _common_folder([*files.images, *files.labels])
-    known = [name for name in files.labels if "/" not in name[len(root) :]]
+    root, known = _tables(files)
     if len(known) > 1:
         raise UsageError(f"{files.path} holds {_series(known)}, which may disagree: keep one of them")
     if known:
@@ -71,6 +71,29 @@ def list_items(files: Files) -> Listing:
     if SPLITS.issuperset(folder.lower() for folder in folders):
         raise UsageError(f"{files.path} holds the splits {_series(folders)}: give one of them as the data")
     return Listing("class folders", [Item(name, label=same(tops[name])) for name in files.images])
+
+
+def named_rows(files: Files) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(an image's name, cells by column) of each row of ``metadata.csv``, .tsv or .jsonl that names an image there.
+
+    Several rows may name one image. Raises what ``list_items`` does for a table that cannot be read.
+    """
+    root, known = _tables(files)
+    if len(known) != 1 or PurePosixPath(known[0]).name.lower() == "dataset.json":
+        return
+    names = _Names(files, root)
+    for _, row in read_rows(files, known[0]):
+        asked = row.get(NAME) if isinstance(row, Mapping) else None
+        if isinstance(asked, str) and asked.strip():
+            name, problem = names.find(asked.strip())
+            if problem is None:
+                yield name, row
+
+
+def _tables(files: Files) -> tuple[str, list[str]]:
+    """(the folder that holds everything, the files of labels that lie in it)."""
+    root = _common_folder([*files.images, *files.labels])
+    return root, [name for name in files.labels if "/" not in name[len(root) :]]
 
 
 def _note_elsewhere(files: Files, root: str) -> None:
@@ -166,6 +189,8 @@ def _from_table(files: Files, root: str, table: str) -> Listing | None:
     names, items, skipped = _Names(files, root), dict[str, Item](), list[Skipped]()
     for row in content.rows:
         name, problem = _verdict(row, title, names, items, content.labeled)
+        if problem == ANOTHER_CAPTION:
+            continue
         if problem is None:
             items[name] = Item(name, row.label, row.text)
         else:
@@ -183,6 +208,10 @@ def _from_table(files: Files, root: str, table: str) -> Listing | None:
     return Listing(title, [items[name] for name in sorted(items)], skipped)
 
 
+ANOTHER_CAPTION = "another caption"
+"""What a further row of an image is that says of it what the first does not; it is no fault."""
+
+
 def _verdict(
     row: Row, title: str, names: _Names, items: dict[str, Item], labeled: bool
 ) -> tuple[str, str | None]:
@@ -193,7 +222,10 @@ def _verdict(
         return name, f"unusable in {where}: {row.problem}"
     if problem:
         return name, f"named in {where}, {problem}"
-    if name in items:
+    if (first := items.get(name)) is not None:
+        same_label = (row.label or first.label) == first.label
+        if same_label and (row.caption or (row.text and row.text != first.text)):
+            return name, ANOTHER_CAPTION
         return name, f"named again in {where}"
     if labeled and row.label is None:
         return name, f"without a label in {where}"

@@ -42,6 +42,11 @@ def project(model: Any, file: str, /, **settings: Any) -> dict[str, Any]:
     return found
 
 
+def edit(model: Any, file: str, /, **settings: Any) -> Path:
+    """Paint a part of a ``file``, by ``mask=``, a text or both. Returns where it was written."""
+    return Path(ask("edit", model, file, **settings))
+
+
 def translate(
     model: Any, /, *, text: str | None = None, file: str | Path | None = None, **settings: Any
 ) -> Any:

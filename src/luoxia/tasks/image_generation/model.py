@@ -19,7 +19,7 @@ from luoxia.media.image.perceptual import Perceptual
 from luoxia.media.image.values import to_uint8
 from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.projection import Projection, project
-from luoxia.tasks.image_generation.requests import check_label, class_asked, class_number, no_styles
+from luoxia.tasks.image_generation.requests import check_label, no_styles
 from luoxia.tasks.image_generation.settings import (
     InterpolateSettings,
     MixSettings,
@@ -36,6 +36,7 @@ from luoxia.tasks.image_generation.spaces import (
     ways,
 )
 from luoxia.tasks.image_generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
+from luoxia.tasks.shared.classes import class_asked, class_number
 
 if TYPE_CHECKING:
     from luoxia.media.image.perceptual import Mapped

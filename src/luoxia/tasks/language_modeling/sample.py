@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from luoxia.core.errors import UsageError
-from luoxia.core.sections import flatten
-from luoxia.core.sentences import nearest
 from luoxia.tasks.language_modeling.settings import DECODING, TextSettings
 from luoxia.tasks.outputs import claimed
 from luoxia.tasks.record import ModelRecord
+from luoxia.tasks.shared.fields import sort_fields
 
 
 def sample(record: ModelRecord, /, **settings: Any) -> Path | Iterator[str] | list[str]:
@@ -21,7 +18,7 @@ def sample(record: ModelRecord, /, **settings: Any) -> Path | Iterator[str] | li
 
     ``settings`` are those of ``TextSettings``, and the fields of the model's condition.
     """
-    condition, others = _condition(settings, _fields(record))
+    condition, others = sort_fields(settings, _fields(record), TextSettings)
     chosen: TextSettings = TextSettings.from_settings(others)
     from luoxia.media.text.chat import read_messages
 
@@ -81,24 +78,3 @@ def _fields(record: ModelRecord) -> tuple[str, ...]:
     config = record.config.get("config")
     names = config.get("condition") if isinstance(config, dict) else None
     return tuple(map(str, names)) if isinstance(names, list) else ()
-
-
-def _condition(settings: dict[str, Any], known: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(what the fields say, all other settings): a field is a key, or condition.FIELD where a key has its name."""
-    keys = [field.alias or name for name, field in TextSettings.model_fields.items()]
-    given = dict(settings)
-    prefixed = given.pop("condition", {})
-    if not isinstance(prefixed, dict):
-        raise UsageError(f"condition={prefixed}: write condition.FIELD=VALUE, or FIELD=VALUE")
-    # The dot in the name of a field has made a section of it.
-    fields, prefixed = (
-        {unicodedata.normalize("NFC", key): value for key, value in flatten(nested).items()}
-        for nested in (given, prefixed)
-    )
-    said = {key: fields[key] for key in known if key in fields and key not in keys}
-    others = {key: value for key, value in fields.items() if key not in said}
-    for key in others:
-        if known and key not in keys:
-            hint = nearest(key, [*known, *keys]) or f"; the fields of this model are {', '.join(known)}"
-            raise UsageError(f"unknown key '{key}'{hint}")
-    return {**prefixed, **said}, others

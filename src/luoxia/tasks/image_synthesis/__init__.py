@@ -1,0 +1,1 @@
+"""Images from texts, classes and other conditions: by tokens of a codec, and by flow."""

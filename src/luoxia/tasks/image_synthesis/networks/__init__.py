@@ -1,0 +1,1 @@
+"""What turns conditions into vectors, and the networks that read them."""

@@ -1,0 +1,105 @@
+"""Image synthesis, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from luoxia.core.errors import UsageError
+from luoxia.core.names import many
+from luoxia.tasks.base import Capability, imported
+from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe, settled_shape
+from luoxia.tasks.image_synthesis.settings import EditSettings, SynthesisSampleSettings
+from luoxia.tasks.shared.image_keys import ImageMeasureSettings
+from luoxia.tasks.shared.image_task import ImageTask
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
+    from luoxia.tasks.record import ModelRecord
+    from luoxia.training.recipe import Recipe
+
+HERE = "luoxia.tasks.image_synthesis"
+
+
+class ImageSynthesis(ImageTask):
+    """Images from a text, a class, fields, or nothing."""
+
+    name: ClassVar[str] = "image synthesis"
+    kind: ClassVar[str] = "image synthesizer"
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    recipes: ClassVar[tuple[type[Recipe], ...]] = ()
+    family = SynthesisRecipe
+    capabilities: ClassVar[Mapping[str, Capability]] = {
+        "sample": Capability(
+            SynthesisSampleSettings,
+            f"{HERE}.sample:sample",
+            'luoxia sample RUN text="a red heart" out=grid.png',
+        ),
+        "edit": Capability(
+            EditSettings, f"{HERE}.edit:edit", "luoxia edit RUN FILE mask=mask.png out=edited.png"
+        ),
+        "measure": Capability(ImageMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
+    }
+
+    def stages(self, recipe: Any) -> tuple[type[Any], ...]:
+        """Those that the recipe names."""
+        return tuple(imported(name) for name in recipe.stage_names())
+
+    def open(self, recipe: Any, display: Display | None = None) -> Any:
+        """The images that a recipe names, and what is said of them."""
+        from luoxia.media.image.captions import captioned
+        from luoxia.media.image.images import open_images
+
+        progress = display.progress("decoding images") if display else None
+        images = open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
+        data = captioned(images, recipe.data)
+        _check_condition(recipe.condition, data)
+        return data
+
+    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
+        """The data's size and channels, and what the recipe makes of them."""
+        return {**settled_shape(data), **recipe.settled(data.spec)}
+
+    def describe(self, data: Any) -> str:
+        """Number, shape, classes and captions."""
+        spec = data.spec
+        classes = f", {len(data.classes)} classes" if data.classes else ""
+        captions = f", {many(data.captions.count(), 'caption')}" if data.captions.captioned else ""
+        shape = f"{spec.height} × {spec.width} × {spec.channels}"
+        return f"{many(len(data), 'image')} of {shape}{classes}{captions}, {data.source}"
+
+    def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
+        """An ``ImageSynthesizer``."""
+        import torch
+
+        from luoxia.media.image.images import ImageSpec
+        from luoxia.tasks.image_synthesis.model import ImageSynthesizer
+        from luoxia.tasks.image_synthesis.spec import ConditionSpec
+        from luoxia.tasks.loading import spec_of
+
+        spec = spec_of(ImageSpec, record.config["spec"])
+        conditions = spec_of(ConditionSpec, record.config["condition"])
+        recipe: Any = record.recipe
+        dtype = common.pop("dtype", torch.float32)
+        device = torch.device(common["device"])
+        generator = recipe.open_generator(record, weights, spec, conditions, device=device, dtype=dtype)
+        shape = (spec.height, spec.width, spec.channels)
+        return ImageSynthesizer(generator, conditions, shape=shape, defaults=recipe.defaults(), **common)
+
+
+def _check_condition(condition: str, data: Any) -> None:
+    """``UsageError`` for a condition of which the data says nothing."""
+    captions = data.captions
+    if condition in ("text", "both") and not (captions.captioned or any(captions.keywords)):
+        raise UsageError(
+            f"condition={condition} needs captions, and {data.source} has none: put a .txt beside each image, or a "
+            "column text into metadata.csv"
+        )
+    if condition in ("class", "both") and not (data.classes or captions.fields):
+        raise UsageError(
+            f"condition={condition} needs classes, and {data.source} has none: put the images into a folder a class, "
+            "or a column label into metadata.csv"
+        )
+
+
+TASK = ImageSynthesis()
