@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -144,10 +144,9 @@ def spec_for(
     )
     if not by_text:
         return spec
-    own = {"classes": spec.classes, "fields": spec.fields, "text_length": text_length}
     if encoder is not None:
-        return ConditionSpec(**own, text="encoder", encoder=encoder[0], encoder_width=encoder[1])
-    return ConditionSpec(**own, text="words", words=_table(data, train))
+        return replace(spec, text="encoder", encoder=encoder[0], encoder_width=encoder[1])
+    return replace(spec, text="words", words=_table(data, train))
 
 
 def _table(data: CaptionedImages, train: Indices) -> tuple[str, ...]:

@@ -148,11 +148,12 @@ class ImageSynthesizer:
         canvas = np.repeat(image[None], n, axis=0)
         height, width = self.shape[:2]
         for number, (top, left) in enumerate(windows(painted, height, width)):
-            place = np.s_[:, top : top + height, left : left + width]
-            known = Known(canvas[place], painted[place[1:]])
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            known = Known(canvas[:, rows, columns], painted[rows, columns])
             own = seed if number == 0 else hashed(seed, number)
-            canvas[place] = _joined(self._chunks(conditions, negative, own, settings, known), n, self.shape)
-            painted[place[1:]] = False
+            chunks = self._chunks(conditions, negative, own, settings, known)
+            canvas[:, rows, columns] = _joined(chunks, n, self.shape)
+            painted[rows, columns] = False
         return canvas
 
     def draw(self, conditions: ConditionBatch, seed: int = 0, **drawing: Any) -> Pixels:
