@@ -234,16 +234,16 @@ class ImageSynthesizer:
         """What is painted, (height, width) bool, of an image that fits."""
         self.check_edits()
         height, width, channels = self.shape
-        shape = getattr(image, "shape", ())
+        shape: tuple[int, ...] = getattr(image, "shape", ())
         fits = len(shape) == 3 and shape[0] >= height and shape[1] >= width and shape[2] == channels
         if not fits or image.dtype != np.uint8:
             raise UsageError(
                 f"edit needs an image of uint8 {self.shape} (height, width, channels) or larger, not {shown(image)}"
             )
         if mask is None:
-            return np.ones(shape[:2], np.bool_)
-        if getattr(mask, "shape", None) != shape[:2] or mask.dtype != np.bool_:
-            raise UsageError(f"mask must be bool {shape[:2]} (height, width), not {shown(mask)}")
+            return np.ones(image.shape[:2], np.bool_)
+        if getattr(mask, "shape", None) != image.shape[:2] or mask.dtype != np.bool_:
+            raise UsageError(f"mask must be bool {image.shape[:2]} (height, width), not {shown(mask)}")
         return np.array(mask)
 
 
