@@ -7,16 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from luoxia.formats import csv, gif, jsonl, md, mp4, npy, npz, png, txt
+from luoxia.formats import csv, flac, gif, jsonl, md, mp3, mp4, npy, npz, ogg, png, txt, wav
 from luoxia.provenance.label import Label
 
 IMAGE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+WAVE = np.sin(np.arange(4000) / 5)[:, None].astype(np.float32) * [0.5, 0.25]
 FRAMES = np.zeros((2, 16, 16, 3), np.uint8)
 
 WRITE: dict[str, Callable[[Label, Path], Path]] = {
     "a.png": lambda label, path: png.write(IMAGE, label, path),
     "a.gif": lambda label, path: gif.write(FRAMES, label, path),
     "a.mp4": lambda label, path: mp4.write(FRAMES, label, path),
+    "a.wav": lambda label, path: wav.write(WAVE, label, path, 8000),
+    "a.flac": lambda label, path: flac.write(WAVE, label, path, 8000),
+    "a.ogg": lambda label, path: ogg.write(WAVE, label, path, 8000),
+    "a.mp3": lambda label, path: mp3.write(WAVE, label, path, 8000),
     "a.npz": lambda label, path: npz.write({"z": np.zeros(3)}, label, path),
     "a.npy": lambda label, path: npy.write(np.zeros(3), label, path),
     "a.txt": lambda label, path: txt.write("one\ntwo\n", label, path),

@@ -16,11 +16,11 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from formats.carriers import IMAGE, WRITE
-from luoxia.core.errors import LuoxiaError
+from formats.carriers import IMAGE, WAVE, WRITE
+from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.files import to_json, write_file
-from luoxia.formats import jsonl, md, png, sidecar, txt
-from luoxia.formats.registry import MODULES, checked_label, is_ours, read_label
+from luoxia.formats import jsonl, md, mp3, png, sidecar, txt
+from luoxia.formats.registry import MODULES, checked_label, format_of, is_ours, read_label
 from luoxia.media.text.sources import read_texts
 from luoxia.provenance.label import FORMAT, InvalidLabelError, Label, Parent
 
@@ -39,6 +39,15 @@ NOTES = {
 }
 
 
+def needs(name: str) -> None:
+    """Skip what cannot be written here."""
+    package = {".mp4": "av", ".flac": "soundfile", ".ogg": "soundfile", ".mp3": "soundfile"}.get(
+        Path(name).suffix
+    )
+    if package:
+        pytest.importorskip(package)
+
+
 def test_every_format_has_a_case() -> None:
     assert {Path(name).suffix for name in WRITE} - {""} == MODULES.keys()
 
@@ -46,8 +55,7 @@ def test_every_format_has_a_case() -> None:
 @pytest.mark.parametrize("note", NOTES)
 @pytest.mark.parametrize("name", WRITE)
 def test_a_label_comes_back(name: str, note: str, tmp_path: Path) -> None:
-    if name.endswith("mp4"):
-        pytest.importorskip("av")
+    needs(name)
     label = replace(LABEL, note=NOTES[note], controls={NOTES[note][:99]: NOTES[note][:99], **LABEL.controls})
     path = WRITE[name](label, tmp_path / name)
     found = checked_label(path)
@@ -68,8 +76,7 @@ class Full(io.FileIO):
 def test_a_full_disk_leaves_nothing(
     name: str, broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name.endswith("mp4"):
-        pytest.importorskip("av")
+    needs(name)
     WRITE[name](LABEL, tmp_path / "old" / name)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     many = len(before)
@@ -323,8 +330,7 @@ def test_archives_and_images_that_would_fill_the_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", WRITE)
 def test_files_that_are_cut_or_altered_never_raise(name: str, tmp_path: Path) -> None:
-    if name.endswith("mp4"):
-        pytest.importorskip("av")
+    needs(name)
     data = WRITE[name](LABEL, tmp_path / name).read_bytes()
     path = tmp_path / name
     rng = np.random.default_rng(0)
@@ -363,3 +369,49 @@ def test_rows_with_damaged_labels_are_learned_as_a_persons_own(tmp_path: Path) -
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x", "luoxia": {"format": 99}}) + "\n")
     write_file(tmp_path / "b.txt", "one")
     assert not read_texts(tmp_path).skips.listed
+
+
+# ------------------------------------------------------------------ waves
+
+WAVES = ["a.wav", "a.flac", "a.ogg", "a.mp3"]
+
+
+@pytest.mark.parametrize("name", WAVES)
+def test_a_wave_that_was_changed_is_no_longer_ours(name: str, tmp_path: Path) -> None:
+    path = WRITE[name](replace(LABEL, note="落" * 50_000), tmp_path / name)
+    data = path.read_bytes()
+    altered = bytearray(data)
+    altered[2000 if name == "a.wav" else -300] ^= 1  # the samples come before the label, or after it
+    path.write_bytes(altered)
+    with pytest.raises(InvalidLabelError, match=f"{name} has a label of other content"):
+        checked_label(path)
+    path.write_bytes(data if name == "a.wav" else data[:-9])
+    assert is_ours(path) == (name == "a.wav")
+
+
+@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_other_programs_read_what_was_written(name: str, channels: int, tmp_path: Path) -> None:
+    av, soundfile = pytest.importorskip("av"), pytest.importorskip("soundfile")
+    wave = WAVE[:, :channels]
+    path = WRITE[name](replace(LABEL, note="x" * 200_000), tmp_path / name)
+    module = format_of(path)
+    module.write((wave[start : start + 700] for start in range(0, 4000, 700)), LABEL, path, 8000)  # type: ignore[attr-defined]
+    found, rate = soundfile.read(path, always_2d=True)
+    assert rate == 8000 and found.shape[1] == channels
+    if name != "a.mp3":  # which has a delay
+        assert len(found) == 4000
+        assert np.abs(found - wave).max() < (0.1 if name == "a.ogg" else 2**-15)
+    with av.open(str(path)) as container:
+        metadata = {**container.metadata, **container.streams[0].metadata}
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert abs(samples - 4000) < 2500
+    text = metadata.get("comment") or metadata.get("LUOXIA") or metadata["luoxia"]
+    assert json.loads(text).get("luoxia", json.loads(text))["recipe"] == "dcgan"
+
+
+def test_a_rate_that_a_format_cannot_hold(tmp_path: Path) -> None:
+    pytest.importorskip("soundfile")
+    with pytest.raises(UsageError, match=r"\.mp3 cannot hold 9,000 Hz"):
+        mp3.write(WAVE, LABEL, tmp_path / "a.mp3", 9000)
+    assert not list(tmp_path.iterdir())

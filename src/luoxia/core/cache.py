@@ -21,8 +21,6 @@ from typing import TypeVar
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.names import expanded
 
-KINDS = ("images", "looks", "texts", "tokenizers", "extractors")
-"""The folders of the cache."""
 NAME = re.compile(r"(self-)?[0-9a-f]{32}")
 """What an entry is called: a digest of what it was made from."""
 TEMPORARY_PREFIX = ".building-"
@@ -105,19 +103,20 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it holds, one of ``KINDS``."""
+        """What it holds: the folder of the cache that it lies in."""
         return self.path.parent.name
 
 
 def entries() -> list[Entry]:
     """All entries of the cache, the least recently used first; [] where there is no cache.
 
-    A person may have given a folder with other things in it as the cache: only what bears the name of an entry counts.
+    A person may have given a folder with other things in it as the cache: only what bears the name
+    and the mark of an entry counts.
     """
     found = []
-    for path in (path for kind in KINDS for path in (cache_folder() / kind).glob("*")):
+    for path in cache_folder().glob("*/*"):
         with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
-            if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            if NAME.fullmatch(path.name) and not path.is_symlink() and _is_marked(path):
                 size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
                 found.append(Entry(path, size, path.stat().st_mtime))
     return sorted(found, key=lambda entry: entry.used)
@@ -166,6 +165,13 @@ def publish(final: Path, build: Callable[[Path], None]) -> None:
 def mark(entry: Path) -> None:
     """Write into an entry what tells, here and to programs that keep copies of files, that it is one of a cache."""
     (entry / TAG).write_text(TAG_TEXT, "utf-8", newline="")
+
+
+def _is_marked(entry: Path) -> bool:
+    try:
+        return (entry / TAG).read_text("utf-8") == TAG_TEXT
+    except (OSError, ValueError):
+        return False
 
 
 def sweep(folder: Path, older_than: float = STALE_SECONDS) -> None:

@@ -1,23 +1,24 @@
-"""Where image files lie: a folder or a zip, each as a list of names and a bounded read.
+"""Where the files of samples lie: a folder or a zip, each as a list of names and a bounded read.
 
 Names are relative, with ``/`` between folders, and printable, whatever the archive or the disk calls a file.
 """
 
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.names import inner, printable
 from luoxia.core.regular import open_regular
 from luoxia.core.skips import Skipped, Unusable
-from luoxia.media.kinds import EXTENSIONS, HEAD_BYTES, TELLING, UNREAD, ending_by, ending_of
+from luoxia.media.kinds import HEAD_BYTES, IMAGES, Kinds, ending_of
 from luoxia.media.ours import made_on_disk
 
 LABEL_FILES = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet", "dataset.json")
-"""Names of the files that say which class an image has."""
+"""Names of the files that say which class a sample has."""
 _STEMS = (
     "metadata dataset label labels annotation annotations _annotations _annotations.coco caption captions class "
     "classes _classes list_attr_celeba train"
@@ -49,15 +50,15 @@ def stamp_of(path: Path) -> Stamp | None:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def is_image(file: Path) -> bool:
-    """Say whether a file is an image that is read: by its ending, or by its first bytes where that tells nothing."""
+def is_sample(file: Path, kinds: Kinds = IMAGES) -> bool:
+    """Say whether a file is read as one of ``kinds``: by its ending, or by its first bytes where that tells nothing."""
     ending = ending_of(file.name)
-    if ending not in TELLING:
+    if not kinds.tells(ending):
         try:
-            ending = ending_by(_content(file, HEAD_BYTES))
+            ending = kinds.by_head(_content(file, HEAD_BYTES))
         except Unusable:
             return False
-    return ending in EXTENSIONS
+    return ending in kinds.read
 
 
 class Files(Protocol):
@@ -65,17 +66,21 @@ class Files(Protocol):
 
     kind: str
     path: Path
-    images: list[str]  # sorted names of what is an image by its ending, or by its first bytes
+    kinds: Kinds  # which files are samples
+    samples: list[str]  # sorted names of what is one by its ending, or by its first bytes
     labels: list[str]  # names of the files that are called as in LABEL_FILES
-    texts: list[str]  # sorted names of .txt files, each of which may tell of the image beside it
-    others: Counter[str]  # ending: files that are no images
+    texts: list[str]  # sorted names of .txt files, each of which may tell of the sample beside it
+    others: Counter[str]  # ending: files that are no samples
     skipped: list[Skipped]  # what may hold samples and cannot be looked into
-    unread: list[Skipped]  # images of formats that are not read, and what Luoxia made itself
-    outside: set[str]  # images whose own names point out of the source
+    unread: list[Skipped]  # samples of formats that are not read, and what Luoxia made itself
+    outside: set[str]  # samples whose own names point out of the source
     notes: list[str]  # what a person should know of how the source was read
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; raise Unusable where it cannot be read or is too large."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Return a file to read and seek in, of any size on a disk; raise Unusable where it cannot be read."""
 
     def called(self, name: str) -> str:
         """Return what the disk or the archive calls a file."""
@@ -137,9 +142,10 @@ def _leads_back(folder: Path, top: Path) -> bool:
 class BaseFiles:
     """What folders, zips and single files have in common: the lists, and which file goes into which."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, kinds: Kinds = IMAGES):
         self.path = path
-        self.images: list[str] = []
+        self.kinds = kinds
+        self.samples: list[str] = []
         self.labels: list[str] = []
         self.texts: list[str] = []
         self.others: Counter[str] = Counter()
@@ -163,6 +169,14 @@ class BaseFiles:
         """Return what changes when a file does."""
         raise NotImplementedError
 
+    def read(self, name: str) -> bytes:
+        """Return the content of a file; raise Unusable where it cannot be read or is too large."""
+        raise NotImplementedError
+
+    def open(self, name: str) -> BinaryIO:
+        """Return a file to read and seek in; raise Unusable where it cannot be read, or an archive's is too large."""
+        return io.BytesIO(self.read(name))
+
     def close(self) -> None:
         """Let go of the source."""
 
@@ -180,22 +194,22 @@ class BaseFiles:
         else:
             ending = ending_of(name)
             reason: str | None = None
-            if ending not in TELLING:
+            if not self.kinds.tells(ending):
                 try:
-                    ending = ending_by(self._head(called)) or ending
+                    ending = self.kinds.by_head(self._head(called)) or ending
                 except Unusable as unusable:
                     reason = str(unusable)
-            if reason := reason or UNREAD.get(ending):
+            if reason := reason or self.kinds.unread.get(ending):
                 self.unread.append(Skipped(name, reason))
                 return
-            if ending not in EXTENSIONS:
+            if ending not in self.kinds.read:
                 self._hint(name)
                 self.others[ending or "none"] += 1
                 if ending == ".txt":
                     self._called[name] = called
                     self.texts.append(name)
                 return
-            kind = self.images
+            kind = self.samples
         self._called[name] = called
         kind.append(name)
         if outside:
@@ -217,7 +231,7 @@ class BaseFiles:
         return name
 
     def _sort(self) -> None:
-        self.images.sort(key=self.called)
+        self.samples.sort(key=self.called)
         self.texts.sort(key=self.called)
 
 
@@ -226,13 +240,13 @@ class FolderFiles(BaseFiles):
 
     kind = "folder"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, kinds: Kinds = IMAGES):
         """List the folder at ``path``.
 
         Raises:
             LuoxiaError: the folder cannot be listed.
         """
-        super().__init__(path)
+        super().__init__(path, kinds)
         for place, names in walk(path, self._made, self._unlistable):
             for name in names:
                 called = (place / name).relative_to(path).as_posix()
@@ -242,6 +256,10 @@ class FolderFiles(BaseFiles):
     def read(self, name: str) -> bytes:
         """Return the content of a file; raise Unusable where it cannot be read or is too large."""
         return _content(self.path / self.called(name))
+
+    def open(self, name: str) -> BinaryIO:
+        """Return a file of any size to read and seek in; raise Unusable where it cannot be read."""
+        return _opened(self.path / self.called(name))
 
     def stamp(self, name: str) -> Stamp | None:
         """Return what changes when a file does."""
@@ -268,14 +286,18 @@ class OneFile(BaseFiles):
 
     kind = "file"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, kinds: Kinds = IMAGES):
         """Take the file at ``path``."""
-        super().__init__(path)
-        self.images = [printable(path.name)]
+        super().__init__(path, kinds)
+        self.samples = [printable(path.name)]
 
     def read(self, name: str) -> bytes:
         """Return its content; raise Unusable where it cannot be read or is too large."""
         return _content(self.path)
+
+    def open(self, name: str) -> BinaryIO:
+        """Return it to read and seek in; raise Unusable where it cannot be read."""
+        return _opened(self.path)
 
     def stamp(self, name: str) -> Stamp | None:
         """Return what changes when the file does."""
@@ -289,6 +311,13 @@ def _content(path: Path, head: int | None = None) -> bytes:
             if head is not None:
                 return file.read(head)
             return at_most(file.read(MAX_FILE_BYTES + 1), MAX_FILE_BYTES)
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror or error}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_regular(path)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror or error}") from error
 

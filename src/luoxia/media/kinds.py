@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 ENDINGS = "png apng jpg jpeg jpe jfif webp avif gif bmp dib tif tiff ppm pgm pbm pnm tga jp2 j2k qoi pcx"
@@ -42,8 +44,6 @@ _OTHER = (
 OTHER = frozenset(f".{ending}" for ending in _OTHER.split())
 """Endings of files that are not images: they are not looked into."""
 SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"})
-TELLING = EXTENSIONS | UNREAD.keys() | OTHER
-"""Endings that are believed."""
 
 HEAD_BYTES = 256
 """How much of a file ``read_head`` wants."""
@@ -96,3 +96,31 @@ def why_unread(head: bytes) -> str | None:
     """What an image is that cannot be read, by its first bytes, and what to do with it; None where they do not tell."""
     ending = ending_by(head)
     return "TIFF of a kind that is not read: save it as PNG" if ending == ".tif" else UNREAD.get(ending)
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Which files hold samples of a medium: by their endings, or by their first bytes where an ending tells nothing."""
+
+    sample: str
+    """What one sample is called: image."""
+    read: frozenset[str]
+    """Endings, each with its dot, of the files that are read."""
+    unread: Mapping[str, str]
+    """Ending → why such a file is left out, and what to do."""
+    other: frozenset[str]
+    """Endings of files that are none: they are not looked into."""
+    by_head: Callable[[bytes], str]
+    """The ending that a file with these first ``HEAD_BYTES`` should have; "" where it holds no sample."""
+
+    @property
+    def one(self) -> str:
+        """A sample, with its article."""
+        return f"{'an' if self.sample[0] in 'aeiou' else 'a'} {self.sample}"
+
+    def tells(self, ending: str) -> bool:
+        """Whether this ending is believed."""
+        return ending in self.read or ending in self.unread or ending in self.other
+
+
+IMAGES = Kinds("image", EXTENSIONS, UNREAD, OTHER, ending_by)

@@ -1,4 +1,4 @@
-"""The files that name images and their classes: metadata.csv, .tsv and .jsonl, and NVlabs' dataset.json."""
+"""The files that name samples and their classes: metadata.csv, .tsv and .jsonl, and NVlabs' dataset.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME, LABEL, TEXT, CAPTION = "file_name", "label", "text", "caption"
 
 @dataclass(frozen=True)
 class Row:
-    """One image as it is named in such a file; ``problem`` where the row itself cannot be used."""
+    """One sample as it is named in such a file; ``problem`` where the row itself cannot be used."""
 
     number: int
     name: str
@@ -135,8 +135,8 @@ def _table_rows(text: str, name: str, where: str) -> Iterable[tuple[int, Any]]:
     columns = [_column(column) for column in table.columns]
     if NAME not in columns:
         raise UsageError(
-            f"{where} has no column {NAME} (it has {', '.join(columns) or 'none'}): name the column with the images'"
-            " names so"
+            f"{where} has no column {NAME} (it has {', '.join(columns) or 'none'}): name the column with the names of"
+            " the files so"
         )
     rows: list[Any] = [{_column(column): cell for column, cell in row.items()} for _, row in table.rows]
     broken = [(int(skip.name.rpartition(":")[2]), skip.reason) for skip in table.skips.listed]

@@ -29,7 +29,9 @@ class Item:
 class Listing:
     """The samples of a source, and what was left out."""
 
-    layout: str  # "images", "class folders", or the name of the file that has the labels
+    layout: (
+        str  # what the samples are ("images"), "class folders", or the name of the file that has the labels
+    )
     items: list[Item]
     skipped: list[Skipped] = field(default_factory=list)
 
@@ -39,17 +41,17 @@ def list_items(files: Files) -> Listing:
 
     A single folder that holds everything is looked through. Then, if there is a file of labels such as
     ``metadata.csv``, it names the samples and their classes. Otherwise, if there are at least two folders
-    with images and no image outside them, the folders are the classes. Otherwise the samples are all images,
-    without labels.
+    with samples and none outside them, the folders are the classes. Otherwise the samples have no labels.
 
     Raises:
         UsageError: the folders are splits such as ``train`` and ``test``, or the file of labels is of a kind that is
             not read, or there are two.
-        LuoxiaError: there is no image, the file of labels cannot be read, or none of its rows can be used.
+        LuoxiaError: there is no sample, the file of labels cannot be read, or none of its rows can be used.
     """
-    if not files.images:
-        raise LuoxiaError(_no_images(files))
+    if not files.samples:
+        raise LuoxiaError(_no_samples(files))
     root, known = _tables(files)
+    plain = f"{files.kinds.sample}s"
     if len(known) > 1:
         raise UsageError(f"{files.path} holds {_series(known)}, which may disagree: keep one of them")
     if known:
@@ -58,25 +60,25 @@ def list_items(files: Files) -> Listing:
             return listing
     elif files.labels:
         _note_elsewhere(files, root)
-    tops = {name: name[len(root) :].split("/")[0] for name in files.images if "/" in name[len(root) :]}
+    tops = {name: name[len(root) :].split("/")[0] for name in files.samples if "/" in name[len(root) :]}
     folders = sorted({same(top) for top in tops.values()})
     if known or len(folders) < 2:
-        return Listing("images", [Item(name) for name in files.images])
-    if stray := next((name for name in files.images if name not in tops), None):
+        return Listing(plain, [Item(name) for name in files.samples])
+    if stray := next((name for name in files.samples if name not in tops), None):
         files.notes.append(
-            f"its {len(folders):,} folders are no classes, for there are images outside them, such as {stray}: move"
+            f"its {len(folders):,} folders are no classes, for there are {plain} outside them, such as {stray}: move"
             " these into a folder of their class, or away"
         )
-        return Listing("images", [Item(name) for name in files.images])
+        return Listing(plain, [Item(name) for name in files.samples])
     if SPLITS.issuperset(folder.lower() for folder in folders):
         raise UsageError(f"{files.path} holds the splits {_series(folders)}: give one of them as the data")
-    return Listing("class folders", [Item(name, label=same(tops[name])) for name in files.images])
+    return Listing("class folders", [Item(name, label=same(tops[name])) for name in files.samples])
 
 
 def named_rows(files: Files) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(an image's name, cells by column) of each row of ``metadata.csv``, .tsv or .jsonl that names an image there.
+    """(a sample's name, cells by column) of each row of ``metadata.csv``, .tsv or .jsonl that names a sample there.
 
-    Several rows may name one image. Raises what ``list_items`` does for a table that cannot be read.
+    Several rows may name one sample. Raises what ``list_items`` does for a table that cannot be read.
     """
     root, known = _tables(files)
     if len(known) != 1 or PurePosixPath(known[0]).name.lower() == "dataset.json":
@@ -92,30 +94,34 @@ def named_rows(files: Files) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _tables(files: Files) -> tuple[str, list[str]]:
     """(the folder that holds everything, the files of labels that lie in it)."""
-    root = _common_folder([*files.images, *files.labels])
+    root = _common_folder([*files.samples, *files.labels])
     return root, [name for name in files.labels if "/" not in name[len(root) :]]
 
 
 def _note_elsewhere(files: Files, root: str) -> None:
     files.notes.append(
-        f"{files.labels[0]} is not read, for there are images outside its folder: move it to {files.path}/{root}, or"
-        " give its folder as the data"
+        f"{files.labels[0]} is not read, for there are {files.kinds.sample}s outside its folder: move it to"
+        f" {files.path}/{root}, or give its folder as the data"
     )
 
 
-def _no_images(files: Files) -> str:
-    others = files.others.total()
+def _no_samples(files: Files) -> str:
+    others, sample = files.others.total(), files.kinds.sample
     if files.skipped:
         first = files.skipped[0]
-        return f"{files.path} has no image within reach ({first.name} {first.reason}): check its permissions"
+        return (
+            f"{files.path} has no {sample} within reach ({first.name} {first.reason}): check its permissions"
+        )
     if files.unread:
         first = files.unread[0]
-        return f"{files.path} has no image that can be used; {first.name}: {first.reason}"
+        return f"{files.path} has no {sample} that can be used; {first.name}: {first.reason}"
     if files.others.keys() & SPREADSHEETS:
-        return f"{files.path} has no image, but a spreadsheet: save it as CSV"
+        return f"{files.path} has no {sample}, but a spreadsheet: save it as CSV"
     if others:
-        return f"{files.path} has no image among its {many(others, 'file')}: give a {files.kind} of images"
-    return f"{files.path} is empty: give a {files.kind} of images"
+        return (
+            f"{files.path} has no {sample} among its {many(others, 'file')}: give a {files.kind} of {sample}s"
+        )
+    return f"{files.path} is empty: give a {files.kind} of {sample}s"
 
 
 def _series(words: list[str]) -> str:
@@ -133,18 +139,18 @@ def _common_folder(names: Iterable[str]) -> str:
 
 
 class _Names:
-    """Finds images by the names that a table gives them."""
+    """Finds samples by the names that a table gives them."""
 
     def __init__(self, files: Files, root: str) -> None:
-        self._root = root
+        self._root, self._one = root, files.kinds.one
         self._zip = files.kind == "zip"
         self._place = Path(os.path.realpath(files.path))
-        self._exact = set(files.images)
-        self._by_form = _grouped(files.images, same)
-        self._by_case = _grouped(files.images, _folded)
+        self._exact = set(files.samples)
+        self._by_form = _grouped(files.samples, same)
+        self._by_case = _grouped(files.samples, _folded)
 
     def find(self, asked: str) -> tuple[str, str | None]:
-        """(the image's name, why it is none or None): the exact one, else the one that differs in form or case only."""
+        """(the sample's name, why it is none or None): the exact one, else one that differs in form or case only."""
         rest, outside = inner(asked)
         whole = self._root + rest
         if outside:
@@ -157,7 +163,7 @@ class _Names:
         for found in (self._by_form.get(same(whole), ()), self._by_case.get(_folded(whole), ())):
             if len(found) == 1:
                 return found[0], None
-        return whole, "but not there as an image"
+        return whole, f"but not there as {self._one}"
 
     def _within(self, asked: str, rest: str) -> str | None:
         """The name of an absolute path that lies in the folder after all, or that the zip too calls so."""
@@ -204,7 +210,7 @@ def _from_table(files: Files, root: str, table: str) -> Listing | None:
             else f"{table} in {files.path} has no rows: fill it in, or remove it"
         )
     mentioned = items.keys() | {skip.name for skip in skipped}
-    skipped += [Skipped(name, f"not named in {title}") for name in files.images if name not in mentioned]
+    skipped += [Skipped(name, f"not named in {title}") for name in files.samples if name not in mentioned]
     return Listing(title, [items[name] for name in sorted(items)], skipped)
 
 
@@ -215,7 +221,7 @@ ANOTHER_CAPTION = "another caption"
 def _verdict(
     row: Row, title: str, names: _Names, items: dict[str, Item], labeled: bool
 ) -> tuple[str, str | None]:
-    """(the image that a row names, why it cannot be used or None)."""
+    """(the sample that a row names, why it cannot be used or None)."""
     where = f"{title}, row {row.number}"
     name, problem = names.find(row.name) if row.name else (f"{title}:{row.number}", None)
     if row.problem:

@@ -13,11 +13,11 @@ from luoxia.core.errors import LuoxiaError
 from luoxia.core.names import inner
 from luoxia.core.skips import Skipped, Unusable
 from luoxia.media.files import MAX_FILE_BYTES, BaseFiles, Stamp, at_most, stamp_of
-from luoxia.media.kinds import HEAD_BYTES
+from luoxia.media.kinds import HEAD_BYTES, IMAGES, Kinds
 from luoxia.media.ours import made_folder
 
 MAX_ENTRIES = 1_000_000  # of one zip
-MAX_RATIO = 200  # unpacked over packed: images are compressed already, bombs reach 1,000
+MAX_RATIO = 200  # unpacked over packed: samples are compressed already, bombs reach 1,000
 FREE_BYTES = 2**20  # a blank BMP may shrink more than MAX_RATIO; below this size nobody is hurt
 
 
@@ -26,13 +26,13 @@ class ZipFiles(BaseFiles):
 
     kind = "zip"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, kinds: Kinds = IMAGES):
         """List the zip at ``path``.
 
         Raises:
             LuoxiaError: it is damaged, or has more than ``MAX_ENTRIES`` entries.
         """
-        super().__init__(path)
+        super().__init__(path, kinds)
         try:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:

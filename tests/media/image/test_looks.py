@@ -29,7 +29,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return whole(self, name)
 
         monkeypatch.setattr(kind, "read", noted)
-    monkeypatch.setattr("luoxia.media.image.looks.FRESH_NANOSECONDS", -1)
+    monkeypatch.setattr("luoxia.media.looks.FRESH_NANOSECONDS", -1)
     return names
 
 

@@ -85,6 +85,6 @@ def open_originals(path: str) -> Originals:
         files = ZipFiles(place) if zipfile.is_zipfile(place) else OneFile(place)
     else:
         raise UsageError(f"there is nothing at {path}: name an image, or a folder or zip of images")
-    if not files.images:
+    if not files.samples:
         raise LuoxiaError(f"{path} holds no image: name an image, or a folder or zip of images")
-    return Originals(files, files.images, single=files.kind == "file")
+    return Originals(files, files.samples, single=files.kind == "file")

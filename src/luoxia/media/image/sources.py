@@ -16,9 +16,10 @@ from luoxia.core.skips import Skipped
 from luoxia.media.files import Files, FolderFiles
 from luoxia.media.image.arrays import IDX_IMAGES, Arrays, find_idx, read_digits, read_idx, read_npz
 from luoxia.media.image.convert import Header, Payload, Pixels, read_header
-from luoxia.media.image.looks import Look, look_at_all
+from luoxia.media.image.looks import LOOKS
 from luoxia.media.kinds import SPREADSHEETS
 from luoxia.media.listing import Item, list_items
+from luoxia.media.looks import Look
 from luoxia.media.ours import SAMPLE, SHEET
 from luoxia.media.zips import ZipFiles
 
@@ -38,7 +39,7 @@ class FileSource:
 
     def __init__(self, title: str, files: Files):
         """Read every file once, and decide what the samples are; raises what ``list_items`` does."""
-        self._looks = look_at_all(files)
+        self._looks = LOOKS.at_all(files)
         _leave_out_ours(files, self._looks)
         listing = list_items(files)
         self.title = title
@@ -74,17 +75,17 @@ class FileSource:
         return Survey([look.header for look in looks], everything.hexdigest())
 
 
-def _leave_out_ours(files: Files, looks: Mapping[str, Look]) -> None:
+def _leave_out_ours(files: Files, looks: Mapping[str, Look[Header]]) -> None:
     """Take from the images the sheets that Luoxia made, and its samples unless there is nothing else."""
     others = any(look.made is None and isinstance(look.header, Header) for look in looks.values())
     kept = []
-    for name in files.images:
+    for name in files.samples:
         made = looks[name].made
         if made == SHEET or (made == SAMPLE and others):
             files.unread.append(Skipped(name, made))
         else:
             kept.append(name)
-    files.images = kept
+    files.samples = kept
 
 
 class ArraySource:

@@ -14,7 +14,7 @@ from luoxia.core.names import expanded
 from luoxia.core.reading import EncodedFile, Skips, blocks, kind_of
 from luoxia.core.skips import Skipped
 from luoxia.core.tables import SEPARATOR_NAMES
-from luoxia.media.files import is_image, walk
+from luoxia.media.files import is_sample, walk
 from luoxia.media.labels import LABEL
 from luoxia.media.text.chat import FIELDS
 from luoxia.media.text.chat import PLAIN as PLAIN_CHAT
@@ -66,7 +66,7 @@ def holds_text(path: str | os.PathLike[str]) -> bool:
         return place.is_file() and kind_of(place) in PLAIN | RECORDS
     text = False
     for file in _files(place):
-        if is_image(file):
+        if is_sample(file):
             return False
         text = text or kind_of(file) in PLAIN | RECORDS
     return text

@@ -1,0 +1,1 @@
+"""Sound files: reading, converting, batches, spectrograms, comparing."""
