@@ -181,6 +181,13 @@ def test_nothing_of_a_hostile_run_becomes_markup(tmp_path: Path) -> None:
         assert page.count("<script>") == 1 and "<img src=x" not in page and "<svg onload" not in page
 
 
+def test_steps_beyond_all_bounds_are_no_steps(tmp_path: Path) -> None:
+    page = write_report(
+        run_folder(tmp_path / "run", [log("a", 10), log("a", 1.7e308), log("b", 1.7e308)], {})
+    )
+    assert "10 steps" in page.read_text() and "2 lines of metrics.jsonl could not be read" in page.read_text()
+
+
 def test_a_notebook_shows_a_run_in_short(tmp_path: Path) -> None:
     for task in (None, Toy(), *registry.tasks()):
         shown = brief(hostile(tmp_path / f"run-{getattr(task, 'name', task)}"), task)

@@ -16,6 +16,8 @@ from luoxia.runs.reported import Reported, Unknown
 Line = dict[str, Any]
 """A line of metrics.jsonl. ``at`` is its step, counted on from stage to stage."""
 T = TypeVar("T")
+MOST_STEPS = 2**63
+"""No training has more steps; a line that names more is nobody's log."""
 
 
 class Sample(NamedTuple):
@@ -180,18 +182,19 @@ def flatten(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _read_lines(path: Path) -> tuple[list[Line], int]:
-    """The JSON objects with a finite step in ``path``, and how many complete lines are none."""
+    """The JSON objects with a step in ``path``, and how many complete lines are none."""
     lines: list[Line] = []
     unreadable = 0
     for raw in _text_of(path).split("\n"):
         line = mapping(_parse(raw))
         step = number(line.get("step"))
-        if math.isfinite(step):
+        known = abs(step) < MOST_STEPS  # of NaN: no
+        if known:
             lines.append({**line, "step": step})
         elif raw.strip():
             unreadable += 1
     # A last line without its newline is one that the trainer is still writing.
-    writing = bool(raw.strip()) and not math.isfinite(step)
+    writing = bool(raw.strip()) and not known
     return lines, unreadable - writing
 
 
