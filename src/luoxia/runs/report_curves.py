@@ -8,23 +8,6 @@ from luoxia.runs.charts import Chart, Mark, Point, Series, draw
 from luoxia.runs.report_scores import REAL, ReadScore, comparable
 from luoxia.runs.report_source import Line, RunRecord, mapping, number
 
-_LOSS_AIDS = {
-    "discriminator": "Good: a level band. Near 0 it tells everything apart and the generator learns nothing.",
-    "generator": "Good: level after the first steps. A steady climb means that the discriminator is winning; "
-    "these losses do not measure quality, the scores do.",
-}
-_PENALTY_AID = (
-    "Good: small and level. Growth by powers of ten means that the discriminator is getting too steep."
-)
-_LOGITS = {"train_logit": "trained on", "heldout_logit": "held-out", "fake_logit": "generated"}
-_SIGNS = {"real_sign": "real", "fake_sign": "generated"}
-_UNDRAWN = {"real_logit"}  # train_logit without the noise of training mode
-_STATISTICS = {
-    "diversity": "How different samples are from each other, as a share of real ones. Good: near 1. A fall towards 0 "
-    "means that they become alike.",
-    "train_nll": "Surprise at examples that were trained on. Good: falling, then level.",
-    "heldout_nll": "Surprise at examples that were not. Good: level in the end; a steady rise is overfitting.",
-}
 TIMES = {"steps": "step_seconds", "waiting for data": "data_seconds", "maintenance": "maintenance_seconds"}
 """The parts of a log line's time, and the keys that they lie under."""
 _LEGEND = (
@@ -39,7 +22,7 @@ def curves(record: RunRecord) -> str:
     scores = [_score_chart(name, scores) for name, scores in comparable(record).items() if len(scores) > 1]
     groups = {
         "Losses": _losses(record),
-        "Inside the networks": [*_networks(record), *_statistics(record)],
+        "Inside the networks": _networks(record),
         "Scores over time": scores,
         "Machine": _machinery(record),
     }
@@ -77,50 +60,33 @@ def _losses(record: RunRecord) -> list[Chart]:
             if line["stage"] == stage
         ]
         series = [Series(name, points) for name, points in collect(lines, phase).items()]
-        penalty = any(word in phase.lower() for word in ("r1", "r2", "penalty", "regular"))
-        aid = _PENALTY_AID if penalty else _LOSS_AIDS.get(phase, "Good: falling, then level, without jumps.")
+        aid = record.task.aids.get(phase, "Good: falling, then level, without jumps.")
         title = phase.capitalize() + (f" · {stage}" if len(record.stages) > 1 else "")
         charts.append(Chart(title, series, aid, log=_spans_decades(series)))
     return charts
 
 
 def _networks(record: RunRecord) -> list[Chart]:
-    """Gradient norms, and what the discriminator says of three kinds of samples."""
+    """Gradient norms, what the task draws together, and every other statistic by itself."""
     norms = [Series(phase, points) for phase, points in collect(record.logs, "gradients").items()]
-    said = collect(record.logs, "statistics")
-    logits = [Series(label, said[name]) for name, label in _LOGITS.items() if name in said]
-    signs = [Series(label, said[name]) for name, label in _SIGNS.items() if name in said]
-    return [
-        Chart(
-            "Gradient norms",
-            norms,
-            "Good: within a factor of ten, without a trend. Spikes precede NaN.",
-            log=True,
-        ),
-        Chart(
-            "The discriminator's logits",
-            logits,
-            "Good: held-out stays with the images trained on. These rising away from held-out is overfitting; "
-            "both far above generated means that the discriminator has won.",
-        ),
-        Chart(
-            "Mean sign of the logits",
-            signs,
-            "1 where all are called real, −1 where none is. Good: real above generated, and neither at its end: "
-            "there the discriminator is too strong.",
-        ),
-    ]
+    aid = "Good: within a factor of ten, without a trend. Spikes precede NaN."
+    return [Chart("Gradient norms", norms, aid, log=True), *_statistics(record)]
 
 
 def _statistics(record: RunRecord) -> list[Chart]:
-    drawn = {*_LOGITS, *_SIGNS, *_UNDRAWN}
-    return [
+    found, figures, aids = collect(record.logs, "statistics"), record.task.figures, record.task.aids
+    charts = [
         Chart(
-            name.replace("_", " ").capitalize(),
-            [Series(name, points)],
-            _STATISTICS.get(name, "Good: no jumps."),
+            figure.title,
+            [Series(label, found[name]) for name, label in figure.series.items() if name in found],
+            figure.aid,
         )
-        for name, points in collect(record.logs, "statistics").items()
+        for figure in figures
+    ]
+    drawn = {name for figure in figures for name in (*figure.series, *figure.instead_of)}
+    return charts + [
+        Chart(name.replace("_", " ").capitalize(), [Series(name, points)], aids.get(name, "Good: no jumps."))
+        for name, points in found.items()
         if name not in drawn
     ]
 

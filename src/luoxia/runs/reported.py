@@ -38,6 +38,19 @@ class Section:
         return drawn
 
 
+@dataclass(frozen=True)
+class Figure:
+    """Statistics of the log in one chart: ``series`` has the name of each for the legend.
+
+    ``aid`` tells how it is read. Those in ``instead_of`` are not drawn.
+    """
+
+    title: str
+    series: Mapping[str, str]
+    aid: str
+    instead_of: tuple[str, ...] = ()
+
+
 class Reported(Protocol):
     """What the report asks of a task; ``luoxia.tasks.base.Task`` is one."""
 
@@ -46,6 +59,8 @@ class Reported(Protocol):
     sample_note: ClassVar[str]
     key_scores: ClassVar[tuple[str, ...]]
     sections: ClassVar[tuple[Section, ...]]
+    figures: ClassVar[tuple[Figure, ...]]
+    aids: ClassVar[Mapping[str, str]]
 
     def data_rows(self, data: Mapping[str, Any]) -> list[tuple[str, object]]:
         """What the data card says besides what it says of all data: (title, value)."""
@@ -64,6 +79,8 @@ class Unknown:
     sample_note: ClassVar[str] = "Samples, always of the same seeds or inputs."
     key_scores: ClassVar[tuple[str, ...]] = ()
     sections: ClassVar[tuple[Section, ...]] = ()
+    figures: ClassVar[tuple[Figure, ...]] = ()
+    aids: ClassVar[Mapping[str, str]] = {}
 
     def data_rows(self, data: Mapping[str, Any]) -> list[tuple[str, object]]:
         """Nothing."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from luoxia.media.base import Medium
     from luoxia.runs.display import Display
-    from luoxia.runs.reported import Section
+    from luoxia.runs.reported import Figure, Section
     from luoxia.runs.run import Run
     from luoxia.tasks.record import ModelRecord
     from luoxia.training.distributed import World
@@ -81,6 +81,10 @@ class Task:
     """Scores that a report shows first; ``FD`` is FD-self, too."""
     sections: ClassVar[tuple[Section, ...]] = ()
     """Parts of a report that show what the frame does not, or in its place."""
+    figures: ClassVar[tuple[Figure, ...]] = ()
+    """Statistics that a report draws together."""
+    aids: ClassVar[Mapping[str, str]] = {}
+    """Phase or statistic → a sentence on how its curve is read."""
     rules: ClassVar[tuple[type[Rule], ...]] = ()
     """What the doctor looks for besides what ails every training."""
     capabilities: ClassVar[Mapping[str, Capability]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from luoxia.adversarial.report import AIDS, FIGURES
 from luoxia.adversarial.rules import RULES
 from luoxia.runs.reported import Section
 from luoxia.tasks.base import Task
@@ -19,6 +20,8 @@ class ImageTask(Task):
     unit: ClassVar[str] = "images"
     items: ClassVar[str] = "images"
     rules = RULES
+    figures = FIGURES
+    aids = AIDS
     key_scores: ClassVar[tuple[str, ...]] = (
         "FD", "FID", "KID", "precision", "coverage", "recall", "copy rate", "density", "cycle error",
     )  # fmt: skip

@@ -1,0 +1,33 @@
+"""How a report shows the game of a generator and a discriminator: what is drawn together, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from luoxia.runs.reported import Figure
+
+AIDS: Mapping[str, str] = {
+    "discriminator": "Good: a level band. Near 0 it tells everything apart and the generator learns nothing.",
+    "generator": "Good: level after the first steps. A steady climb means that the discriminator is winning; "
+    "these losses do not measure quality, the scores do.",
+    "penalty": "Good: small and level. Growth by powers of ten means that the discriminator is getting too steep.",
+    "diversity": "How different samples are from each other, as a share of real ones. Good: near 1. A fall towards 0 "
+    "means that they become alike.",
+}
+"""Phase or statistic → how its curve is read."""
+FIGURES = (
+    Figure(
+        "The discriminator's logits",
+        {"train_logit": "trained on", "heldout_logit": "held-out", "fake_logit": "generated"},
+        "Good: held-out stays with what was trained on. The latter rising away from held-out is overfitting; "
+        "both far above generated means that the discriminator has won.",
+        instead_of=("real_logit",),  # train_logit without the noise of training mode
+    ),
+    Figure(
+        "Mean sign of the logits",
+        {"real_sign": "real", "fake_sign": "generated"},
+        "1 where all are called real, −1 where none is. Good: real above generated, and neither at its end: "
+        "there the discriminator is too strong.",
+    ),
+)
+"""The statistics of ``Adversarial`` and of its kin."""
