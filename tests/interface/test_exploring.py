@@ -38,7 +38,7 @@ def test_a_projected_image_is_walked_from(luoxia_command: Command, photos: Path,
     assert label.note.startswith(f"distance {first['distance']:.6g}") and first["pixels"] > 0
     assert label.parents[0].sha256 == hashlib.sha256((photos / "003.png").read_bytes()).hexdigest()
     again = told(luoxia_command("project", run, photos / "004.png", "steps=2", "extractor=self", "--json"))
-    assert again["out"] == str(run / "generated" / "001.npz")
+    assert again["out"] == [str(run / "generated" / "001.npz")] and again["label"]["run"] == run.name
     assert again["extractor"] == "self"
     way = (
         "interpolate",

@@ -167,9 +167,9 @@ def test_text_is_labeled_and_replaced_only_while_nobody_changed_it(
 
 
 def test_a_text_comes_in_pieces_not_in_characters(letters: Path) -> None:
-    from luoxia.verbs.ask import sample
+    from luoxia.verbs.ask import ask
 
-    assert len(sample(str(letters), n=3, max_tokens=4)) == 3
+    assert len(ask("sample", str(letters), n=3, max_tokens=4)) == 3
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,7 @@ def test_a_word_that_is_also_a_file_is_never_guessed(
     for word, texts in count.items():
         result = luoxia_command("classify", "--json", "--", run, word)
         assert result.exit_code == 0, (word, result.stderr)
-        assert len(json.loads(result.stdout)["texts"]) == texts
+        assert len(json.loads(result.stdout)["items"]) == texts
 
 
 def test_python_says_which_it_is(answering: dict[str, Path]) -> None:
@@ -250,7 +250,8 @@ def test_python_says_which_it_is(answering: dict[str, Path]) -> None:
     assert [row["text"] for row in classify(run, text="hello.txt")] == ["hello.txt"]
     assert len(classify(run, file="hello.txt")) == len(classify(run, file=Path("hello.txt"))) == 2
     assert len(embed(embedder, file="hello.txt", against_file="hello.txt")) == 2
-    assert embed(embedder, text="/etc/passwd", against="/etc/passwd") == pytest.approx([1.0], abs=1e-5)
+    (row,) = embed(embedder, text="/etc/passwd", against="/etc/passwd")
+    assert row == {"text": "/etc/passwd", "against": "/etc/passwd", "cosine": pytest.approx(1.0, abs=1e-5)}
     assert isinstance(translate(str(answering["translate"]), text="hello.txt", max_tokens=2), str)
     for call in (classify, embed, translate):
         for both in ({}, {"text": "a", "file": "hello.txt"}):

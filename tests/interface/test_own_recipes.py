@@ -17,7 +17,7 @@ from luoxia.core.errors import OldNameWarning
 from luoxia.tasks.image_generation.recipes.gan import GAN
 from luoxia.tasks.menu import recorded
 from luoxia.training import own
-from luoxia.verbs import ask
+from luoxia.verbs.ask import ask
 
 MINE = """
 from luoxia.tasks.image_generation.recipes.gan import GAN
@@ -222,8 +222,8 @@ def test_what_is_not_a_path_cannot_be_used(mine: Path, wrong: object) -> None:
         lambda run: luoxia.resume(run, steps=3, use="mine.py", quiet=True),
         lambda run: luoxia.measure(run, n=10, use="mine.py", quiet=True),
         lambda run: luoxia.finetune(run, data=None, steps=1, use="mine.py", quiet=True),
-        lambda run: ask.sample(str(run), n=1, use="mine.py"),
-        lambda run: ask.directions(str(run), n=1, use="mine.py"),
+        lambda run: ask("sample", str(run), n=1, use="mine.py"),
+        lambda run: ask("directions", str(run), n=1, use="mine.py"),
     ],
 )
 def test_use_as_an_argument(mine: Path, call: Callable) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import luoxia
 from luoxia.formats.registry import read_label
-from luoxia.verbs.ask import sample
+from luoxia.verbs.ask import ask
 
 CORNERS = [
     (slice(1, 4), slice(1, 4)),
@@ -62,8 +62,9 @@ def test_the_run_tells_what_was_settled(learned):
 
 
 def test_the_terminal_knows_the_styles(learned, tmp_path):
-    plain = sample(str(learned.path), n=4, out=str(tmp_path / "plain.png"))
-    mixed = sample(
+    plain = ask("sample", str(learned.path), n=4, out=str(tmp_path / "plain.png"))
+    mixed = ask(
+        "sample",
         str(learned.path),
         n=4,
         mix=3,

@@ -91,10 +91,15 @@ def test_python_and_the_terminal_write_the_same(words, luoxia_command):
     assert rows[0]["luoxia"]["run"] == run.name and rows[1]["luoxia"]["index"] == 1
     asked = ("sample", run.path, "seed=3", "prompt=abc", "temperature=1")
     several = ["abc" + text for text in texts]
-    assert json.loads(luoxia_command(*asked, "n=2", "--json").stdout) == {"texts": several}
+    two = json.loads(luoxia_command(*asked, "n=2", "--json").stdout)
+    assert two["texts"] == several and "text" not in two
     assert luoxia_command(*asked, "n=2").stdout == "\n\n".join(several) + "\n"
     one = json.loads(luoxia_command(*asked, "--json").stdout)
-    assert one == {"text": several[0], "texts": several[:1]}
+    assert (one["text"], one["texts"]) == (several[0], several[:1])
+    assert {key: rows[0]["luoxia"][key] for key in ("run", "seed", "model")} == {
+        key: one["label"][key] for key in ("run", "seed", "model")
+    }
+    assert one["label"]["controls"]["prompt"] == "abc"
     ids = [model.tokenizer.encode("abcabc")]
     logits = model.logits(ids)
     assert logits.shape == (1, len(ids[0]), model.tokenizer.vocabulary)

@@ -69,7 +69,7 @@ def test_a_classifier_learns_what_decides(words, luoxia_command, refused):
     assert final_scores("run")["accuracy"] == 1, final_scores("run")
     label, probability = luoxia_command("classify", "run", "the very pig").stdout.split()
     assert label == "animal" and float(probability) > 0.8
-    said = json.loads(luoxia_command("classify", "run", "pink", "--json").stdout)["texts"]
+    said = json.loads(luoxia_command("classify", "run", "pink", "--json").stdout)["items"]
     model = luoxia.load("run")
     assert model.classes == ("animal", "color")
     assert said[0]["probabilities"] == dict(
@@ -131,7 +131,7 @@ def test_an_embedder_learns_what_means_the_same(numbers, luoxia_command, refused
     printed = luoxia_command("embed", "run", "0317", "against=zero three one seven").stdout
     assert float(printed) == pytest.approx(near, abs=1e-4)
     found = luoxia_command("embed", "run", "0317", "against=zero three one seven", "--json").stdout
-    assert json.loads(found)["similarity"] == [pytest.approx(near, abs=1e-6)]
+    assert json.loads(found)["items"][0]["cosine"] == pytest.approx(near, abs=1e-6)
 
     Path("lines.txt").write_text("0317\nfive five one two\n", encoding="utf-8")
     luoxia_command("embed", "run", "lines.txt", "out=vectors.npy")

@@ -141,7 +141,7 @@ def test_a_folder_of_everything(run, mixed, luoxia_command):
     result = luoxia_command("translate", run, mixed, "out=made", "--json")
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
-    assert told["out"] == "made" and told["translated"] == 6
+    assert len(told["out"]) == told["translated"] == 6 and told["label"]["run"] == Path(run).name
     assert [skip["name"] for skip in told["skipped"]] == ["broken.png"]
     written = {str(path.relative_to("made")) for path in Path("made").rglob("*.png")}
     assert written == {"gray.png", "clear.png", "more/photo.png", "tiny.png", "twin.png.png", "twin.jpg.png"}

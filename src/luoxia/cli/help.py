@@ -132,7 +132,7 @@ def _main(settings: Any) -> list[str]:
 
 def _key_classes(verb: Verb, words: Sequence[str]) -> list[Any]:
     """The classes whose keys a verb takes: of the task of the model that the first word names, or of every task."""
-    if words and verb.check and not verb.settings:
+    if words and verb.words[0].opens:
         from luoxia.tasks.record import ModelRecord
 
         try:

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from inspect import Parameter
 from operator import attrgetter
@@ -19,7 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from luoxia.cli import help, printing
-from luoxia.cli.table import VERBS, Verb, Word
+from luoxia.cli.table import ASK, VERBS, Verb, Word
 from luoxia.core import streams
 from luoxia.core.errors import LuoxiaError, OldNameWarning, ToldElsewhereError, UsageError
 from luoxia.core.names import printable
@@ -129,11 +130,10 @@ def _command(verb: Verb) -> Callable[..., None]:
         with _speaking(debug, as_json), alone():
             words: list[Any]
             words, keys = _sorted_out(verb, given)
-            if verb.check and words[0] is not None:
-                words[0] = _imported(verb.check)(
-                    Path(words[0])
-                )  # before torch is imported, and the keys are read
+            words = list(map(_opened, verb.words, words))  # before torch is imported, and the keys are read
             call = _imported(verb.plan if dry_run else verb.call)
+            if verb.call == ASK:
+                call = partial(call, verb.name)
             made = call(*words, **_parse(keys, call))
             if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":
                 _tell(verb, made, as_json, dry_run)  # under torchrun the main process speaks
@@ -145,6 +145,17 @@ def _command(verb: Verb) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _opened(word: Word, given: str | None) -> Any:
+    """What a word of the command line names, or the word as it is."""
+    if given is None:
+        return None
+    if word.either:
+        from luoxia.tasks.outputs import Word as TextOrFile
+
+        return TextOrFile(given)
+    return _imported(word.opens)(Path(given)) if word.opens else given
 
 
 def _parameters(verb: Verb) -> list[Parameter]:
@@ -257,8 +268,6 @@ def _parse(words: list[str], call: Callable[..., Any]) -> dict[str, Any]:
     for key in settings:
         if key in own:
             raise UsageError(f"unknown key '{key}'")
-        if not key.isidentifier() and call.__name__ != "sample":  # whose fields have names of any kind
-            raise UsageError(f"'{key}' is not a key; use key=value")
     return settings
 
 
@@ -267,9 +276,7 @@ ARGUMENTS = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 def _tell(verb: Verb, made: Any, as_json: bool, planned: bool) -> None:
     """Print what a verb returned."""
-    if isinstance(made, Path):
-        printing.print_json({"out": str(made)}) if as_json else printing.say(made)
-    elif planned:
+    if planned:
         printing.print_json(made) if as_json else printing.print_plan(made)
     elif as_json:
         printing.print_json(verb.as_json(made))

@@ -6,6 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from luoxia.core import streams
@@ -55,42 +57,74 @@ def print_run(run: Any) -> None:
     say(f"run:     {told['run']}\nsamples: {told['samples']}\nreport:  {told['report']}")
 
 
-def print_stream(pieces: Iterable[str]) -> None:
+def print_result(made: Any) -> None:
+    """What a verb made: a path, a text, texts, rows, or facts, of which the files that were skipped come first."""
+    if isinstance(made, str | Path):
+        say(made)
+    elif isinstance(made, dict):
+        _print_skipped(made.get("skipped", ()))
+        print_pairs({key: value for key, value in made.items() if key != "skipped"})
+    elif _are_rows(made):
+        for row in made:
+            say("\t".join(_answers(row)))
+    else:
+        _print_texts(made)
+
+
+def _are_rows(made: Any) -> bool:
+    return isinstance(made, list) and all(isinstance(row, dict) for row in made)
+
+
+GIVEN = ("text", "file", "against")
+"""What a row repeats of the request."""
+
+
+def _answers(row: dict[str, Any]) -> list[str]:
+    """The answers in a row, without what they are made up of."""
+    answers = [value for key, value in row.items() if key not in GIVEN and not isinstance(value, dict | list)]
+    return [f"{value:.4f}" if isinstance(value, float) else str(value) for value in answers]
+
+
+def _print_texts(pieces: Iterable[str]) -> None:
     """A text as it is written; of several, all with an empty line between."""
-    pieces = ["\n\n".join(pieces)] if isinstance(pieces, list) else pieces
-    for piece in pieces:
+    for piece in ["\n\n".join(pieces)] if isinstance(pieces, list) else pieces:
         say(piece, end="")
         if streams.reader_left():
             return
     say()
 
 
-def print_translation(made: Any) -> None:
-    """A translated text; or how many images were translated, where they are, and which files could not be."""
-    if isinstance(made, str):
-        say(made)
-        return
-    for skipped in made["skipped"][:SHOWN]:
-        say(f"skipped {skipped['name']}: {skipped['reason']}", err=True)
-    if len(made["skipped"]) > SHOWN:
-        say(f"skipped {len(made['skipped']) - SHOWN:,} more", err=True)
-    say(made["out"])
+def _print_skipped(skipped: Sequence[dict[str, str]]) -> None:
+    for one in skipped[:SHOWN]:
+        say(f"skipped {one['name']}: {one['reason']}", err=True)
+    if len(skipped) > SHOWN:
+        say(f"skipped {len(skipped) - SHOWN:,} more", err=True)
 
 
-def translation_as_json(made: Any) -> dict[str, Any]:
-    """The text, or what became of the images."""
-    return {"text": made} if isinstance(made, str) else dict(made)
+def result_as_json(made: Any) -> dict[str, Any]:
+    """One object: ``out`` and ``label`` of what was written, beside other facts; ``items``; texts and their label."""
+    if isinstance(made, Path):
+        return _written(made)
+    if isinstance(made, dict):
+        return made | (_written(Path(made["out"])) if "out" in made else {})
+    if _are_rows(made):
+        return {"items": made}
+    texts = made if isinstance(made, list) else ["".join(made)]
+    label = getattr(made, "label", None)
+    text = {} if isinstance(made, list) else {"text": texts[0]}
+    return {**text, "texts": texts, "label": None if label is None else label.as_dict()}
 
 
-def print_classes(rows: list[dict[str, Any]]) -> None:
-    """The class of each text and how sure it is."""
-    for row in rows:
-        say(f"{row['label']}\t{row['probability']:.3f}")
+def _written(out: Path) -> dict[str, Any]:
+    """The files that were written at a path, and the label that they carry, which in a folder is that of all."""
+    from luoxia.formats import registry, sidecar
 
-
-def print_cosines(cosines: list[float]) -> None:
-    """One a line."""
-    say("\n".join(f"{cosine:.4f}" for cosine in cosines))
+    found = sorted(file for file in out.rglob("*") if file.is_file()) if out.is_dir() else [out]
+    files = [file for file in found if not file.name.endswith(sidecar.SUFFIX)]
+    label = next((label for file in files if (label := registry.read_label(file))), None)
+    if label is not None and out.is_dir():
+        label = replace(label, index=None, sha256="")
+    return {"out": list(map(str, files)), "label": None if label is None else label.as_dict()}
 
 
 def print_scores(measurement: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, overload
 
 from luoxia.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from luoxia.provenance.label import Label
     from luoxia.tasks.record import ModelRecord
 
 
@@ -16,12 +18,66 @@ class Word(str):
     """A word of the command line, which may be a text or name a file."""
 
 
+class _Labeled:
+    """What is generated and goes into no file, with the label that it would carry in one."""
+
+    make_label: Callable[[], Label]
+
+    @property
+    def label(self) -> Label:
+        """Made when it is asked for, since that takes reading all weights."""
+        return self.make_label()
+
+
+class Text(_Labeled, str):
+    """A generated text."""
+
+    def __new__(cls, text: str, make_label: Callable[[], Label]) -> Self:
+        """``text``, which takes its label along."""
+        made = super().__new__(cls, text)
+        made.make_label = make_label
+        return made
+
+
+class Texts(_Labeled, list[str]):
+    """Several generated texts."""
+
+    def __init__(self, texts: Iterable[str], make_label: Callable[[], Label]) -> None:
+        super().__init__(texts)
+        self.make_label = make_label
+
+
+class Pieces(_Labeled, Iterator[str]):
+    """A generated text, piece by piece as it is written."""
+
+    def __init__(self, pieces: Iterable[str], make_label: Callable[[], Label]) -> None:
+        self._pieces = iter(pieces)
+        self.make_label = make_label
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+
+@overload
 def claimed(
     record: ModelRecord, out: str, wanted: tuple[str, ...] | None, overwrite: bool, *inputs: Path | None
-) -> Path:
-    """Where a verb that asks a model may write; see ``luoxia.formats.places.claim``."""
+) -> Path: ...
+@overload
+def claimed(
+    record: ModelRecord, out: None, wanted: tuple[str, ...] | None, overwrite: bool, *inputs: Path | None
+) -> None: ...
+def claimed(
+    record: ModelRecord,
+    out: str | None,
+    wanted: tuple[str, ...] | None,
+    overwrite: bool,
+    *inputs: Path | None,
+) -> Path | None:
+    """Where a verb that asks a model may write, None without ``out``; see ``luoxia.formats.places.claim``."""
     from luoxia.formats.places import claim
 
+    if out is None:
+        return None
     config = {} if record.run is None else record.run.manifest.get("config", {})
     learned = [Path(config[key]) for key in ("data", "against") if isinstance(config.get(key), str)]
     return claim(out, wanted, overwrite, inputs, learned)

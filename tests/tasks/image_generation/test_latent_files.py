@@ -14,7 +14,7 @@ from luoxia.formats.registry import read_label
 from luoxia.tasks.image_generation import latent_files
 from luoxia.tasks.image_generation.latent_files import read_points
 from luoxia.tasks.image_generation.model import ImageGenerator
-from luoxia.verbs.ask import interpolate
+from luoxia.verbs.ask import ask
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -66,7 +66,9 @@ def walked(run: Path, folder: Path, *labels: int | None, **settings: object) -> 
         own = {} if label is None else {"labels": np.array([label])}
         paths.append(str(folder / f"{number}.npz"))
         np.savez(paths[-1], z=np.full((1, 8), number + 1, np.float32), **own)
-    return interpolate(str(run), latents=",".join(paths), frames=2, out=str(folder / "a.gif"), **settings)
+    return ask(
+        "interpolate", str(run), latents=",".join(paths), frames=2, out=str(folder / "a.gif"), **settings
+    )
 
 
 def test_a_walk_through_several_classes_is_refused_by_name(classy: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from luoxia.tasks.image_generation.spaces import slerp
 def sample(*words: object) -> Path:
     result = CliRunner().invoke(app, ["sample", *map(str, words), "--json"])
     assert result.exit_code == 0, result.stderr
-    return Path(json.loads(result.stdout)["out"])
+    files = [Path(file) for file in json.loads(result.stdout)["out"]]
+    return files[0] if len(files) == 1 else files[0].parent
 
 
 # ------------------------------------------------------------------ the same seed, the same image

@@ -23,13 +23,8 @@ def classify(record: ModelRecord, what: str | Path, /, **settings: Any) -> Path 
     from luoxia.tasks.labeling import label_of, parent
     from luoxia.tasks.loading import load_model
 
-    out = (
-        None
-        if chosen.out is None
-        else claimed(
-            record, chosen.out, (".jsonl", ".csv"), chosen.overwrite, what if isinstance(what, Path) else None
-        )
-    )
+    read = what if isinstance(what, Path) else None
+    out = claimed(record, chosen.out, (".jsonl", ".csv"), chosen.overwrite, read)
     classifier = load_model(record, device=chosen.device)
     texts = texts_of(what, chosen.text)
     rows = [
@@ -43,7 +38,7 @@ def classify(record: ModelRecord, what: str | Path, /, **settings: Any) -> Path 
     ]
     if out is None:
         return rows
-    label = label_of(classifier, record).asked({}, parents=parent(what if isinstance(what, Path) else None))
+    label = label_of(classifier, record).asked({}, parents=parent(read))
     if out.suffix.lower() == ".csv":
         return csv.write(_as_table(rows), label, out)
     return jsonl.write(rows, label, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luoxia.core.errors import UsageError
 from luoxia.tasks.outputs import Word, claimed
@@ -11,14 +11,11 @@ from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.texts import resolved, texts_of
 from luoxia.tasks.text_embedding.settings import EmbedSettings
 
-if TYPE_CHECKING:
-    pass
-
 
 def embed(
     record: ModelRecord, what: str | Path, /, *, other: str | Path | None = None, **settings: Any
-) -> Path | list[float]:
-    """Where the embeddings were written, or the cosine of each text with its counterpart.
+) -> Path | list[dict[str, Any]]:
+    """Where the embeddings were written, or a row for each text: ``text``, ``against``, ``cosine``.
 
     The counterparts are ``other``, or what the word ``against`` names. ``settings`` are those of ``EmbedSettings``.
     """
@@ -32,18 +29,13 @@ def embed(
 
     if (chosen.out is None) == (other is None):
         raise UsageError('embed needs out=FILE.npy or out=FILE.npz, or else against="another text"')
-    out = (
-        None
-        if chosen.out is None
-        else claimed(
-            record, chosen.out, (".npy", ".npz"), chosen.overwrite, what if isinstance(what, Path) else None
-        )
-    )
+    read = what if isinstance(what, Path) else None
+    out = claimed(record, chosen.out, (".npy", ".npz"), chosen.overwrite, read)
     embedder = load_model(record, device=chosen.device)
     texts = texts_of(what, chosen.text)
     embeddings = embedder.embed(texts)
     if out is not None:
-        label = label_of(embedder, record).asked({}, parents=parent(what if isinstance(what, Path) else None))
+        label = label_of(embedder, record).asked({}, parents=parent(read))
         if out.suffix.lower() == ".npy":
             return npy.write(embeddings, label, out)
         import numpy as np
@@ -56,4 +48,5 @@ def embed(
             f"{what} holds {len(texts):,} texts and against= {len(others):,}: give as many of one as of the other"
         )
     cosines = (embeddings * embedder.embed(others)).sum(1)
-    return [float(value) for value in cosines]
+    rows = zip(texts, others, cosines, strict=True)
+    return [{"text": text, "against": other, "cosine": float(cosine)} for text, other, cosine in rows]

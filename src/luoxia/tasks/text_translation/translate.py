@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from luoxia.core.sections import flatten
-from luoxia.tasks.outputs import claimed
+from luoxia.provenance.label import Label
+from luoxia.tasks.outputs import Text, claimed
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.texts import resolved
 from luoxia.tasks.text_translation.settings import TranslateSettings
@@ -20,8 +21,7 @@ def translate(record: ModelRecord, what: str | Path, /, **settings: Any) -> Path
     chosen: TranslateSettings = TranslateSettings.from_settings(flatten(settings))
     what = resolved(what)
     read = what if isinstance(what, Path) else None
-
-    out = None if chosen.out is None else claimed(record, chosen.out, None, chosen.overwrite, read)
+    out = claimed(record, chosen.out, None, chosen.overwrite, read)
     from luoxia.formats import txt
     from luoxia.media.text.asked import texts_in
     from luoxia.tasks.labeling import label_of, parent
@@ -33,8 +33,11 @@ def translate(record: ModelRecord, what: str | Path, /, **settings: Any) -> Path
         lines, beams=chosen.beams, alpha=chosen.alpha, max_tokens=chosen.max_tokens
     )
     content = "\n".join(" ".join(line.splitlines()) for line in translations)
+
+    def label() -> Label:
+        request = {"beams": chosen.beams, "alpha": chosen.alpha, "max_tokens": chosen.max_tokens}
+        return label_of(translator, record).asked(request, parents=parent(read))
+
     if out is None:
-        return content
-    request = {"beams": chosen.beams, "alpha": chosen.alpha, "max_tokens": chosen.max_tokens}
-    label = label_of(translator, record).asked(request, parents=parent(read))
-    return txt.write(content + "\n", label, out, inline=chosen.label_inline == "end")
+        return Text(content, label)
+    return txt.write(content + "\n", label(), out, inline=chosen.label_inline == "end")
