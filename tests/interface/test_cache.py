@@ -65,6 +65,11 @@ def test_what_is_not_the_caches_is_never_removed(cache: Path) -> None:
     assert names() == []
 
 
+def test_a_kind_of_entry_need_not_be_known_here(cache: Path) -> None:
+    publish(cache / "spectra" / name(7), lambda folder: None)
+    assert name(7) in names() and manage()["spectra"] == f"1 entry, {len(TAG_TEXT)} B"
+
+
 def test_the_facts(cache: Path) -> None:
     assert manage() == {
         "folder": str(cache), "images": "2 entries, 2.0 KiB", "texts": "1 entry, 1000 B", "total": "3 entries, 2.9 KiB",

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from luoxia.core.errors import LuoxiaError
+from luoxia.core.files import flush
 from luoxia.core.names import expanded
+from luoxia.core.regular import bytes_of
 
 NAME = re.compile(r"(self-)?[0-9a-f]{32}")
 """What an entry is called: a digest of what it was made from."""
@@ -103,20 +105,20 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it holds: the folder of the cache that it lies in."""
+        """What it holds: the name of the folder that it lies in."""
         return self.path.parent.name
 
 
 def entries() -> list[Entry]:
     """All entries of the cache, the least recently used first; [] where there is no cache.
 
-    A person may have given a folder with other things in it as the cache: only what bears the name
-    and the mark of an entry counts.
+    A person may have given a folder with other things in it as the cache: only what bears the name and the mark of an
+    entry counts.
     """
     found = []
     for path in cache_folder().glob("*/*"):
         with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
-            if NAME.fullmatch(path.name) and not path.is_symlink() and _is_marked(path):
+            if NAME.fullmatch(path.name) and _is_marked(path) and not path.is_symlink():
                 size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
                 found.append(Entry(path, size, path.stat().st_mtime))
     return sorted(found, key=lambda entry: entry.used)
@@ -154,10 +156,10 @@ def publish(final: Path, build: Callable[[Path], None]) -> None:
             build(temporary)
             mark(temporary)
             for file in temporary.iterdir():
-                _flush(file)
-            _flush(temporary)
+                flush(file)
+            flush(temporary)
             _rename_unless_there(temporary, final)
-            _flush(final.parent)
+            flush(final.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -169,8 +171,8 @@ def mark(entry: Path) -> None:
 
 def _is_marked(entry: Path) -> bool:
     try:
-        return (entry / TAG).read_text("utf-8") == TAG_TEXT
-    except (OSError, ValueError):
+        return bytes_of(entry / TAG) == TAG_TEXT.encode()
+    except OSError:
         return False
 
 
@@ -195,16 +197,6 @@ def _rename_unless_there(temporary: Path, final: Path) -> None:
     except OSError:
         if not final.is_dir():
             raise
-
-
-def _flush(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":  # only POSIX can open a folder to flush it
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

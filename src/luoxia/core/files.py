@@ -212,7 +212,9 @@ def _flush_all(folder: Path) -> None:
 
 def flush(path: Path) -> None:
     """A file or the entries of a folder onto the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.is_dir() and os.name != "posix":  # only POSIX can open a folder to flush it
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
