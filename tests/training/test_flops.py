@@ -111,6 +111,13 @@ def test_nothing_is_counted_where_the_peak_is_unknown(tmp_path, monkeypatch):
         ("NVIDIA L40S", 362, 183, 91.6),
         ("NVIDIA GeForce RTX 4090", 165.2, 82.6, 82.6),
         ("Tesla T4", None, 8.1, 8.1),
+        ("Tesla V100-SXM2-16GB", None, 15.7, 15.7),
+        ("Tesla V100-PCIE-32GB", None, 14, 14),
+        ("NVIDIA GB200", 2500, 1250, 80),
+        ("NVIDIA GH200 480GB", 989.4, 494.7, 66.9),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None, None, None),
+        ("NVIDIA GeForce RTX 3090 Ti", None, None, None),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None, None, None),
         ("NVIDIA GeForce GTX 1080", None, None, None),
     ],
 )

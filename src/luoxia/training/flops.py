@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ Peak = dict[str, float]
 """Operations a second by number format, in units of 10¹²."""
 
 PEAKS: tuple[tuple[str, Peak], ...] = (
+    ("GB200", {"bf16": 2500, "tf32": 1250, "fp32": 80}),
     ("B200", {"bf16": 2250, "tf32": 1125, "fp32": 75}),
     ("H200 NVL", {"bf16": 835.5, "tf32": 417.5, "fp32": 60}),
     ("H200", {"bf16": 989.4, "tf32": 494.7, "fp32": 66.9}),
@@ -30,21 +32,34 @@ PEAKS: tuple[tuple[str, Peak], ...] = (
     ("L4", {"bf16": 121, "tf32": 60, "fp32": 30.3}),
     ("RTX 4090", {"bf16": 165.2, "tf32": 82.6, "fp32": 82.6}),
     ("RTX 3090", {"bf16": 71, "tf32": 35.6, "fp32": 35.6}),
+    ("V100 PCIE", {"fp32": 14}),
     ("V100", {"fp32": 15.7}),
     ("T4", {"fp32": 8.1}),
 )
-"""NVIDIA's datasheets and architecture whitepapers: dense matrices, accumulated in float32, at boost clock. A device is
-the first whose words are all in ``torch.cuda.get_device_name``."""
+"""Dense matrices, accumulated in float32, at boost clock (datasheets give those of sparse ones, twice as much).
+
+From NVIDIA's datasheets of each (nvidia.com/data-center; of GB200 and B200 that of Blackwell, nvdam.widen.net
+wwnsxrhm2w, and of HGX B200, an eighth), and for the RTX from the whitepapers on GA102 and Ada. A device is the first
+whose words are all in ``torch.cuda.get_device_name``.
+"""
+BESIDE = re.compile(r"NVIDIA|Tesla|GeForce|PCIe|PCIE|SXM\d|HBM\d\w?|\d+GB", re.ASCII)
+"""Words of a name that say nothing of the speed. Any other tells of a part of the device (MIG), or of its kin (Ti)."""
 
 
 def peak_flops(name: str, dtype: torch.dtype, *, tf32: bool) -> float | None:
     """What a device of this name computes at most, in operations a second; None where it is not in the table.
 
+    >>> peak_flops("NVIDIA H100 80GB HBM3", torch.bfloat16, tf32=True)
+    989400000000000.0
+    >>> peak_flops("NVIDIA A100-SXM4-40GB MIG 1g.5gb", torch.bfloat16, tf32=True)
+
     ``tf32``: whether float32 matrices and convolutions may be rounded to TF32, as PyTorch does by default in
     convolutions.
     """
     words = set(name.replace("-", " ").split())
-    formats: Peak = next((peak for known, peak in PEAKS if set(known.split()) <= words), {})
+    known = next((entry for entry in PEAKS if set(entry[0].split()) <= words), ("", {}))
+    unlike = [word for word in words - set(known[0].split()) if not BESIDE.fullmatch(word)]
+    formats: Peak = {} if unlike else known[1]
     if dtype == torch.bfloat16:
         peak = formats.get("bf16")
     else:
