@@ -11,8 +11,7 @@ import luoxia
 from luoxia.core.errors import LuoxiaError
 from luoxia.tasks.image_generation.recipes.gan import DCGAN
 from luoxia.tasks.language_modeling.recipes import GPT
-from luoxia.tasks.menu import RECIPES
-from luoxia.training.determinism import TABLE, WORKSPACE, deterministic, wants_determinism
+from luoxia.training.determinism import WORKSPACE, deterministic, wants_determinism
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -26,10 +25,6 @@ def state():
         torch.backends.cudnn.benchmark,
         os.environ.get(WORKSPACE),
     )
-
-
-def test_the_table_has_a_row_for_every_recipe():
-    assert list(TABLE) == list(RECIPES)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ class Recipe(Config):
     """Named configurations: name → the settings that it stands for. A key that is given replaces the preset's value."""
     per_run: ClassVar[tuple[str, ...]] = ()
     """Keys beside the common ones that say how a run reads and scores its data: a fine-tuning does not inherit them."""
+    deterministic_on_gpu: ClassVar[bool] = True
+    """What ``deterministic=auto`` means on a GPU: deterministic kernels there, for some more time a step."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
