@@ -90,7 +90,7 @@ def _metadata(file: BinaryIO, end: int) -> Iterator[tuple[bytes, bytes]]:
         for kind, start, stop in _boxes(file, meta + 4, meta_end):  # after version and flags
             if kind == b"keys":
                 file.seek(start + 8)
-                names = list(_names(file.read(min(stop - start - 8, MAX_BYTES))))
+                names = list(_names(file.read(min(max(0, stop - start - 8), MAX_BYTES))))
             elif kind == b"ilst":
                 for key, item, item_end in _boxes(file, start, stop):
                     number = int.from_bytes(key, "big")

@@ -15,10 +15,10 @@ from luoxia.formats.registry import is_ours
 RUN = frozenset(
     (
         "run.json", "metrics.jsonl", "report.html", "skipped.txt", "sweep.json", ".lock",
-        "model", "checkpoints", "samples", "scores",
+        "model", "checkpoints", "stages", "samples", "scores", "tensorboard", "wandb", "mlruns",
     )
 )  # fmt: skip
-"""What a run's folder holds of its own."""
+"""What a run's folder holds of its own, beside what is ``generated``."""
 NOT_OURS = "has no label of ours, or was changed since; overwrite=true replaces only what Luoxia made"
 
 
