@@ -43,7 +43,7 @@ def test_a_projected_image_is_walked_from(luoxia_command: Command, photos: Path,
     way = (
         "interpolate",
         run,
-        f"latents=three.npz,{again['out']}",
+        f"latents=three.npz,{again['out'][0]}",
         "frames=3",
         "closed=false",
         "out=walk.gif",

@@ -251,7 +251,7 @@ def test_python_says_which_it_is(answering: dict[str, Path]) -> None:
     assert len(classify(run, file="hello.txt")) == len(classify(run, file=Path("hello.txt"))) == 2
     assert len(embed(embedder, file="hello.txt", against_file="hello.txt")) == 2
     (row,) = embed(embedder, text="/etc/passwd", against="/etc/passwd")
-    assert row == {"text": "/etc/passwd", "against": "/etc/passwd", "cosine": pytest.approx(1.0, abs=1e-5)}
+    assert row == {"pair": ["/etc/passwd", "/etc/passwd"], "cosine": pytest.approx(1.0, abs=1e-5)}
     assert isinstance(translate(str(answering["translate"]), text="hello.txt", max_tokens=2), str)
     for call in (classify, embed, translate):
         for both in ({}, {"text": "a", "file": "hello.txt"}):

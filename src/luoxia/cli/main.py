@@ -152,9 +152,9 @@ def _opened(word: Word, given: str | None) -> Any:
     if given is None:
         return None
     if word.either:
-        from luoxia.tasks.outputs import Word as TextOrFile
+        from luoxia.tasks import outputs
 
-        return TextOrFile(given)
+        return outputs.Word(given)
     return _imported(word.opens)(Path(given)) if word.opens else given
 
 

@@ -75,13 +75,10 @@ def _are_rows(made: Any) -> bool:
     return isinstance(made, list) and all(isinstance(row, dict) for row in made)
 
 
-GIVEN = ("text", "file", "against")
-"""What a row repeats of the request."""
-
-
 def _answers(row: dict[str, Any]) -> list[str]:
-    """The answers in a row, without what they are made up of."""
-    answers = [value for key, value in row.items() if key not in GIVEN and not isinstance(value, dict | list)]
+    """The answers in a row, after what they are about, its first field, and without what they are made up of."""
+    _, *others = row.values()
+    answers = [value for value in others if not isinstance(value, dict | list)]
     return [f"{value:.4f}" if isinstance(value, float) else str(value) for value in answers]
 
 

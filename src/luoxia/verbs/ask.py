@@ -58,8 +58,8 @@ def embed(
 ) -> Any:
     """Embed a ``text``, or those in a ``file``: its lines, or a ``field`` of its rows.
 
-    Returns where the embeddings were written, or a row for each text with the ``cosine`` of it and its counterpart: the
-    text ``against``, or those in ``against_file``.
+    Returns where the embeddings were written, or a row with the ``cosine`` of each ``pair`` of a text and its
+    counterpart: the text ``against``, or those in ``against_file``.
     """
     what = input_of("embed", text, file)
     if against is not None or against_file is not None:

@@ -15,7 +15,7 @@ from luoxia.tasks.text_embedding.settings import EmbedSettings
 def embed(
     record: ModelRecord, what: str | Path, /, *, other: str | Path | None = None, **settings: Any
 ) -> Path | list[dict[str, Any]]:
-    """Where the embeddings were written, or a row for each text: ``text``, ``against``, ``cosine``.
+    """Where the embeddings were written, or a row for each ``pair`` of texts with its ``cosine``.
 
     The counterparts are ``other``, or what the word ``against`` names. ``settings`` are those of ``EmbedSettings``.
     """
@@ -49,4 +49,4 @@ def embed(
         )
     cosines = (embeddings * embedder.embed(others)).sum(1)
     rows = zip(texts, others, cosines, strict=True)
-    return [{"text": text, "against": other, "cosine": float(cosine)} for text, other, cosine in rows]
+    return [{"pair": [text, other], "cosine": float(cosine)} for text, other, cosine in rows]
