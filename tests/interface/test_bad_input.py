@@ -16,6 +16,7 @@ from click.testing import Result
 
 from luoxia.core import files
 from luoxia.core.errors import LuoxiaError
+from luoxia.runs.run import Run
 
 Command = Callable[..., Result]
 Refusal = Callable[..., str]
@@ -395,6 +396,14 @@ def test_a_run_that_never_reached_a_checkpoint(refused: Refusal, run: Path) -> N
     assert sentence.startswith(
         f"{run} ended before its first checkpoint; start again with: luoxia train gan "
     )
+
+
+def test_a_run_that_is_being_trained_is_left_alone(refused: Refusal, run: Path) -> None:
+    pytest.importorskip("fcntl")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    with Run.open(run).held():
+        assert "is being trained by another process" in refused(2, "resume", run, "steps=900")
+    assert before == {path: path.read_bytes() for path in before}
 
 
 # ------------------------------------------------------------------ damage

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ _PLACES = (
     "tensorboard", "wandb", "mlruns",
 )  # fmt: skip
 """What is written into, and must lie in the run's own folder."""
+_BEFORE, _FOLDERS_BEFORE = (
+    ("run.json", "metrics.jsonl", "skipped.txt", "sweep.json", ".lock"),
+    ("checkpoints", "stages"),
+)
+"""What a training writes before its first checkpoint."""
 
 
 class Run:
@@ -79,7 +85,7 @@ class Run:
             raise UsageError(f"out={printable(out)}: the name is not valid text; choose another")
         if path.exists() and not path.is_dir():
             raise UsageError(f"out={out} is a file; choose a folder")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(path.iterdir()) and not cls(path, {}).is_unbegun:
             again = f", or: luoxia resume {out}" if cls(path, {}).has_checkpoints else ""
             raise UsageError(f"out={out} already holds files; choose another folder{again}")
 
@@ -91,6 +97,9 @@ class Run:
                 return cls(_first_free(Path("runs"), recipe), {})
             cls.check_free(out)
             path = Path(out)
+            if (left := cls(path, {})).is_unbegun:
+                with left.held():
+                    left.discard_unbegun()
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise UsageError(f"out={out} is a file, or lies in one; choose a folder") from error
@@ -127,15 +136,22 @@ class Run:
         for place in (*self.path.glob("stages/*"), *self.path.glob("stages/*/*")):
             refuse_link(place)
 
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether the folder holds nothing but what a training left that ended before its first checkpoint."""
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return "run.json" in names and names <= {*_BEFORE, *_FOLDERS_BEFORE} and not self.has_checkpoints
+
     def discard_unbegun(self) -> None:
-        """Remove the folder of a training that failed before its first checkpoint: there is nothing to go on from."""
+        """Remove the folder of a training that ended before its first checkpoint: there is nothing to go on from."""
         with contextlib.suppress(OSError):
             if not self.path.name or self.has_checkpoints:
                 return
-            for name in ("run.json", "metrics.jsonl", "skipped.txt", "sweep.json", ".lock"):
+            for name in _BEFORE:
                 (self.path / name).unlink(missing_ok=True)
-            if self.checkpoints.is_dir():
-                self.checkpoints.rmdir()
+            for name in _FOLDERS_BEFORE:  # perhaps with half a checkpoint
+                if (self.path / name).is_dir() and not (self.path / name).is_symlink():
+                    shutil.rmtree(self.path / name)
             self.path.rmdir()
 
     @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,16 @@ def begin(config: Recipe, name: str | None, *, quiet: bool) -> Run:
         data = _open_together(config, world, display)
         _announce(config, data, display)
         run = _create_together(config, world)
-        try:
-            chosen = world.agree(lambda: task.try_out(config, run, data, world, display))
-            session = world.agree(lambda: settled_session(chosen, run, data, world, display))
-            session.start(command_line("train", name or _name_of(session), _given(config)))
-            return _go(session)
-        except BaseException:
-            if world.main:
-                run.discard_unbegun()
-            raise
+        with _held(run, world):
+            try:
+                chosen = world.agree(lambda: task.try_out(config, run, data, world, display))
+                session = world.agree(lambda: settled_session(chosen, run, data, world, display))
+                session.start(command_line("train", name or _name_of(session), _given(config)))
+                return _go(session)
+            except BaseException:
+                if world.main:
+                    run.discard_unbegun()
+                raise
     finally:
         leave_world()
 
@@ -56,12 +57,21 @@ def go_on(run: Run, config: Recipe, *, quiet: bool) -> Run:
     try:
         display.console.quiet = quiet or not world.main
         data = _open_together(config, world, display)
-        world.agree(lambda: _check_unfinished(run, config, data))
-        session = world.agree(lambda: Session(task, config, run, data, world, display))
-        session.restore()
-        return _go(session)
+        with _held(run, world):  # before anything in it is read, or put back to its last checkpoint
+            world.agree(lambda: _check_unfinished(run, config, data))
+            session = world.agree(lambda: Session(task, config, run, data, world, display))
+            session.restore()
+            return _go(session)
     finally:
         leave_world()
+
+
+@contextlib.contextmanager
+def _held(run: Run, world: World) -> Iterator[None]:
+    """Keep other trainings out of the run; ``UsageError`` where one is at work in it."""
+    with contextlib.ExitStack() as stack:
+        world.agree(lambda: stack.enter_context(run.held()) if world.main else None)
+        yield
 
 
 def settled_session(config: Recipe, run: Run, data: Any, world: World, display: Display) -> Session:
@@ -82,8 +92,7 @@ def _check_unfinished(run: Run, config: Recipe, data: Any) -> None:
 
 
 def _go(session: Session) -> Run:
-    with session.run.held() if session.world.main else contextlib.nullcontext():
-        finished = session.go()
+    finished = session.go()
     if not finished:
         if not session.world.main:
             raise ToldElsewhereError(Interrupted.exit_code)

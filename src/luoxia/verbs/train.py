@@ -178,10 +178,7 @@ def _begun(config: Recipe) -> Run | None:
     if config.out is None or config.resume == "never" or not (Path(config.out) / "run.json").is_file():
         return None
     run = Run.open(config.out)
-    if not run.has_checkpoints:
-        run.discard_unbegun()
-        return None
-    return run
+    return run if run.has_checkpoints else None
 
 
 def _continue(run: Run, changes: dict[str, Any], quiet: bool) -> Run:
