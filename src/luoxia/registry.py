@@ -21,6 +21,7 @@ TASKS = {
     "image generation": "luoxia.tasks.image_generation.task:TASK",
     "image synthesis": "luoxia.tasks.image_synthesis.task:TASK",
     "image translation": "luoxia.tasks.image_translation.task:TASK",
+    "image codec": "luoxia.tasks.image_codec.task:TASK",
     "language modeling": "luoxia.tasks.language_modeling.task:TASK",
     "text translation": "luoxia.tasks.text_translation.task:TASK",
     "text classification": "luoxia.tasks.text_classification.task:TASK",

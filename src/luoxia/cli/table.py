@@ -173,6 +173,22 @@ VERBS = (
         ),
     ),
     Verb(
+        "encode",
+        "Turn files into tokens: luoxia encode runs/image-codec-1 photos/ out=tokens.npz | out=FOLDER/.",
+        (
+            _model("A codec's run, or its model folder."),
+            Word("path", "A file of what it was trained on, or a folder or zip of them."),
+        ),
+    ),
+    Verb(
+        "decode",
+        "Turn tokens back into files: luoxia decode runs/image-codec-1 tokens.npz | FOLDER/ out=FOLDER/.",
+        (
+            _model("The run of the codec that encoded them, or its model folder."),
+            Word("path", "What encode wrote: FILE.npz, FILE.tok or a folder."),
+        ),
+    ),
+    Verb(
         "measure",
         "Score a run, or any images: luoxia measure RUN | luoxia measure data=A against=B.",
         (Word("run", "A run's folder.", optional=True, opens="verbs.request:open_scored"),),

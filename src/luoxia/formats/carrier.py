@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from luoxia.core.files import to_json
 from luoxia.formats.old_labels import is_old_label, updated
@@ -14,9 +16,9 @@ MAX_BYTES = 2**24
 """Bytes of a label at most."""
 
 
-def packed(label: Label) -> str:
-    """One line of JSON with the label under its key, for carriers that others write to, too."""
-    return to_json({KEY: label.as_dict()})
+def packed(label: Label, facts: Mapping[str, Any] | None = None) -> str:
+    """One line of JSON with the label under its key, beside ``facts``, for carriers that others write to, too."""
+    return to_json({**(facts or {}), KEY: label.as_dict()})
 
 
 def unpacked(text: bytes, *, ours: bool = False, claimed: bool = False) -> Label | None:

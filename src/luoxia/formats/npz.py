@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luoxia.core.files import staged
+from luoxia.core.errors import LuoxiaError
+from luoxia.core.files import parse_object, staged
 from luoxia.core.regular import open_regular
 from luoxia.formats.carrier import MAX_BYTES, packed, unpacked
 from luoxia.provenance.label import InvalidLabelError, Label
@@ -30,9 +33,14 @@ class Rows:
     pieces: Iterable[NDArray[Any]]
 
 
-def write(arrays: Mapping[str, NDArray[Any] | Rows], label: Label, path: Path) -> Path:
-    """Write named arrays, compressed, in this order."""
-    text = np.array(packed(label))
+def write(
+    arrays: Mapping[str, NDArray[Any] | Rows],
+    label: Label,
+    path: Path,
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write named arrays, compressed, in this order; ``facts``: JSON values that the header holds beside the label."""
+    text = np.array(packed(label, facts))
     with staged(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in {**arrays, HEADER: text}.items():
             rows = array if isinstance(array, Rows) else Rows(array.shape, array.dtype, [array])
@@ -63,6 +71,53 @@ def read_label(path: Path) -> Label | None:
             )  # four bytes a character; whatever the archive claims
     text = _text_of(content)
     return None if text is None else unpacked(text)
+
+
+def read(
+    path: Path, names: Collection[str], most: int = 2**30
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Those of the arrays ``names`` that a file has, and what its header says, {} without one.
+
+    Arrays hold numbers or texts and have at most ``most`` bytes; nothing is allocated by what the file claims.
+
+    Raises:
+        LuoxiaError: it cannot be read, or an array is damaged, too large, or holds Python objects.
+    """
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            held = {name for name in (*names, HEADER) if f"{name}.npy" in archive.namelist()}
+            arrays = {name: _array(archive, name, most) for name in held}
+        header = str(arrays.pop(HEADER)) if HEADER in arrays else "{}"
+        return arrays, parse_object(header)
+    except UNREADABLE as error:
+        told = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
+        raise LuoxiaError(f"{path} cannot be read: {told}") from error
+
+
+UNREADABLE = (
+    OSError, ValueError, EOFError, LookupError, MemoryError, OverflowError, RecursionError, RuntimeError, SyntaxError,
+    TypeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What a damaged or hostile file brings about."""
+
+
+def _array(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"its array {name} has a layout that is not known")
+        header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+        shape, fortran, dtype = header(member)
+        if dtype.kind not in "biufU":
+            raise ValueError(f"its array {name} holds neither numbers nor texts")
+        size = prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or size > most:
+            raise ValueError(f"its array {name} claims {size:,} bytes, and {most:,} are read at most")
+        content = member.read(size + 1)
+    if len(content) != size:
+        raise ValueError(f"its array {name} is cut short or damaged")
+    flat = np.frombuffer(content, dtype) if size else np.zeros(prod(shape), dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def is_intact(path: Path, label: Label) -> bool:

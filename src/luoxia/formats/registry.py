@@ -18,6 +18,7 @@ MODULES = {
     ".gif": "gif",
     ".npz": "npz",
     ".npy": "npy",
+    ".tok": "tok",
     ".mp4": "mp4",
     ".wav": "wav",
     ".flac": "flac",

@@ -13,7 +13,7 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded, printable
 from luoxia.core.skips import Skipped, Unusable
 from luoxia.media.files import Files, FolderFiles, OneFile
-from luoxia.media.image.convert import Conversion, Header, Pixels, convert
+from luoxia.media.image.convert import Conversion, Crop, Header, Pixels, convert
 from luoxia.media.image.looks import look_at
 from luoxia.media.image.ranges import Range, ranges_of
 from luoxia.media.image.sources import ignore_decoder_warnings
@@ -37,10 +37,12 @@ class Originals:
     def _why(called: str) -> str:
         return f"called {printable(called.partition(chr(0))[0])}, which lies outside: what is made of it would too"
 
-    def read(self, channels: int) -> Iterator[tuple[str, str, str, Pixels | str]]:
+    def read(
+        self, channels: int, size: tuple[int, int] | None = None, crop: Crop = "center"
+    ) -> Iterator[tuple[str, str, str, Pixels | str]]:
         """(name, the PNG to be written for it, its SHA-256, its pixels (h, w, channels) or why it has none), each.
 
-        The rule is that of data sets: ``luoxia.media.image.convert``, but for the size.
+        The rule is that of data sets: ``luoxia.media.image.convert``. ``size``: of all; None: each image's own.
         """
         for skip in self.skipped:
             yield skip.name, "", "", skip.reason
@@ -53,16 +55,22 @@ class Originals:
             for name, look in looks.items():
                 with warnings.catch_warnings():
                     ignore_decoder_warnings()
-                    pixels = self._pixels(name, look.header, channels, ranges)
+                    pixels = self._pixels(name, look.header, channels, ranges, size, crop)
                     yield name, self._targets[name], look.digest, pixels
 
     def _pixels(
-        self, name: str, header: Header | str, channels: int, ranges: tuple[Range, ...]
+        self,
+        name: str,
+        header: Header | str,
+        channels: int,
+        ranges: tuple[Range, ...],
+        size: tuple[int, int] | None,
+        crop: Crop,
     ) -> Pixels | str:
         if isinstance(header, str):
             return header
         try:
-            to = Conversion(header.height, header.width, channels, "center", ranges)
+            to = Conversion(*(size or (header.height, header.width)), channels, crop, ranges)
             return convert(self._files.read(name), name, to)
         except Unusable as reason:
             return str(reason)

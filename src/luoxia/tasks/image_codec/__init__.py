@@ -1,0 +1,1 @@
+"""Images into tokens on a grid, and back."""

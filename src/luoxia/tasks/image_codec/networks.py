@@ -1,0 +1,137 @@
+"""The networks of a codec of images: convolutions only, so that any height and width will do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from luoxia.nn.autoencoder import Autoencoder, Coded
+from luoxia.nn.quantizers import Quantizer
+
+GROUPS = 8
+"""Groups of a normalization at most."""
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(GROUPS if channels % GROUPS == 0 else 1, channels)
+
+
+class Block(nn.Module):
+    """x + conv(SiLU(conv(SiLU(norm(x))))), the last one 0 at the start."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) → the same shape."""
+        y: Tensor = x + self.second(F.silu(self.first(F.silu(self.norm(x)))))
+        return y
+
+
+class Encoder(nn.Module):
+    """Images (n, c, H, W), sides multiples of ``factor`` → latents (n, d, H / factor, W / factor)."""
+
+    def __init__(self, channels: int, widths: Sequence[int], blocks: int, latent: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, widths[0], 3, padding=1)]
+        for level, width in enumerate(widths):
+            if level:
+                layers.append(nn.Conv2d(widths[level - 1], width, 2, stride=2))
+            layers += [Block(width) for _ in range(blocks + (level == len(widths) - 1))]
+        self.layers = nn.Sequential(*layers)
+        self.last = nn.Sequential(_norm(widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], latent, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images in [−1, 1] → latents without bounds."""
+        latents: Tensor = self.last(self.layers(x))
+        return latents
+
+
+class Decoder(nn.Module):
+    """Codes (n, d, h, w) → images (n, c, h · factor, w · factor): the encoder, mirrored."""
+
+    def __init__(self, channels: int, widths: Sequence[int], blocks: int, latent: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(latent, widths[-1], 3, padding=1)]
+        for level in reversed(range(len(widths))):
+            width = widths[level]
+            layers += [Block(width) for _ in range(blocks + (level == len(widths) - 1))]
+            if level:
+                layers += [nn.Conv2d(width, 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
+        self.layers = nn.Sequential(*layers)
+        self.last = nn.Sequential(
+            _norm(widths[0]),
+            nn.SiLU(),
+            nn.Conv2d(widths[0], 4 * channels, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes → images, about in [−1, 1]."""
+        images: Tensor = self.last(self.layers(codes))
+        return images
+
+
+class ImageAutoencoder(Autoencoder):
+    """Images of any size: edges are repeated up to a multiple of ``factor``, and cut off again."""
+
+    memory_format = torch.channels_last
+
+    def __init__(self, channels: int, widths: Sequence[int], blocks: int, quantizer: Quantizer) -> None:
+        """``widths``: the channels at ½, ¼ … of the size, down to the grid's."""
+        super().__init__(
+            Encoder(channels, widths, blocks, quantizer.width),
+            quantizer,
+            Decoder(channels, widths, blocks, quantizer.width),
+        )
+        self.factor: int = 2 ** len(widths)
+
+    def forward(
+        self, x: Tensor, share: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Coded:
+        """Images (n, c, h, w) → the same again; see ``Autoencoder``."""
+        coded = super().forward(self.padded(x), share, generator)
+        return coded._replace(samples=coded.samples[..., : x.shape[2], : x.shape[3]])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images (n, c, h, w) → tokens (n, ⌈h / factor⌉, ⌈w / factor⌉, codebooks)."""
+        return super().encode(self.padded(x))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Images whose right and lower edges are repeated up to multiples of ``factor``."""
+        down, right = (-side % self.factor for side in x.shape[2:])
+        return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
+
+
+class Discriminator(nn.Module):
+    """Judges patches (Isola et al. 2017, arXiv:1611.07004, section 3.2), and shows what it sees in them."""
+
+    memory_format = torch.channels_last
+
+    def __init__(self, channels: int, width: int, depth: int = 2) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels, width, 3, padding=1))
+        ]
+        for level in range(depth):
+            wide = width << level
+            layers.append(nn.Conv2d(wide, 2 * wide, 4, stride=2, padding=1))
+        self.layers = nn.ModuleList(layers)
+        self.last = nn.Conv2d(width << depth, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Images (n, c, h, w) → features at ½, ¼ … of the size, and at last the logits (n, 1, h', w')."""
+        found = []
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            found.append(x)
+        return [*found, self.last(x)]

@@ -1,0 +1,82 @@
+"""Codecs of images, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from luoxia.core.names import many
+from luoxia.runs.reported import Section
+from luoxia.tasks.base import Capability
+from luoxia.tasks.image_codec.recipes import ImageCodecRecipe
+from luoxia.tasks.image_codec.rules import RULES
+from luoxia.tasks.image_codec.settings import CodecMeasureSettings, DecodeSettings, EncodeSettings
+from luoxia.tasks.shared.image_task import ImageTask
+
+if TYPE_CHECKING:
+    from luoxia.runs.display import Display
+    from luoxia.tasks.record import ModelRecord
+
+HERE = "luoxia.tasks.image_codec"
+
+
+class ImageCodecTask(ImageTask):
+    """Images into tokens on a grid, and back."""
+
+    name: ClassVar[str] = "image codec"
+    kind: ClassVar[str] = "image codec"
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    recipes = (ImageCodecRecipe,)
+    family = ImageCodecRecipe
+    stage_names = (f"{HERE}.stage:CodecStage",)
+    rules = RULES
+    key_scores: ClassVar[tuple[str, ...]] = (
+        "PSNR",
+        "rFD",
+        "pFD",
+        "PSNR over nearest",
+        "book use",
+        "perplexity",
+    )
+    sections = (Section("samples", "Originals and reconstructions", f"{HERE}.report:reconstructions"),)
+    capabilities: ClassVar[Mapping[str, Capability]] = {
+        "encode": Capability(
+            EncodeSettings, f"{HERE}.encode:encode", "luoxia encode RUN photos/ out=tokens.npz"
+        ),
+        "decode": Capability(
+            DecodeSettings, f"{HERE}.decode:decode", "luoxia decode RUN tokens.npz out=FOLDER/"
+        ),
+        "measure": Capability(CodecMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
+    }
+
+    def open(self, recipe: Any, display: Display | None = None) -> Any:
+        """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
+        from luoxia.media.image.images import open_images
+
+        progress = display.progress("decoding images") if display else None
+        return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
+
+    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
+        """The data's size and channels."""
+        spec = data.spec
+        return {"size": (spec.height, spec.width), "channels": spec.channels}
+
+    def describe(self, data: Any) -> str:
+        """Number and shape."""
+        spec = data.spec
+        return f"{many(len(data), 'image')} of {spec.height} × {spec.width} × {spec.channels}, {data.source}"
+
+    def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
+        """An ``ImageCodec``."""
+        from luoxia.media.image.images import ImageSpec
+        from luoxia.tasks.image_codec.model import ImageCodec
+        from luoxia.tasks.loading import spec_of
+
+        spec = spec_of(ImageSpec, record.config["spec"])
+        recipe: Any = record.recipe
+        network = recipe.build_autoencoder(spec)
+        network.load_state_dict(weights)
+        return ImageCodec(network, shape=(spec.height, spec.width, spec.channels), **common)
+
+
+TASK = ImageCodecTask()
