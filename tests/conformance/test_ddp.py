@@ -27,6 +27,7 @@ from luoxia.training.distributed import World, join_world, leave_world
 from luoxia.training.objective import Batch, Objective, Rng, hashed
 from luoxia.training.recipe import Recipe
 from luoxia.training.trainer import Trainer
+from pairs import a_discriminator, a_generator
 from processes import every, spawned, torchrun
 
 SHAPE = (1, 8, 8)
@@ -126,21 +127,21 @@ CASES = {
 def build(case):
     torch.manual_seed(0)
     if case.convolutions:
-        discriminator = dcgan.Discriminator(SHAPE, 4)
-        return mlp.Generator(LATENT, SHAPE, (16,)), spectrally_normalized(discriminator)
+        discriminator = a_discriminator(dcgan, SHAPE, 4)
+        return a_generator(mlp, LATENT, SHAPE, (16,)), spectrally_normalized(discriminator)
     settings = {"classes": case.classes}
     if case.family == "r3gan":
         settings |= {"max_channels": 8, "group": 4, "depth": 1}
-        return r3gan.Generator(LATENT, SHAPE, 4, **settings), r3gan.Discriminator(SHAPE, 4, **settings)
+        return a_generator(r3gan, LATENT, SHAPE, 4, **settings), a_discriminator(r3gan, SHAPE, 4, **settings)
     if case.family == "transformer":
         settings |= {"layers": 1, "heads": 2}
         return (
-            transformer_gan.Generator(LATENT, SHAPE, 8, **settings),
-            transformer_gan.Discriminator(SHAPE, 8, **settings),
+            a_generator(transformer_gan, LATENT, SHAPE, 8, **settings),
+            a_discriminator(transformer_gan, SHAPE, 8, **settings),
         )
     return (
-        mlp.Generator(LATENT, SHAPE, (16,), **settings),
-        mlp.Discriminator(SHAPE, (16, 8), projection=bool(case.classes), **settings),
+        a_generator(mlp, LATENT, SHAPE, (16,), **settings),
+        a_discriminator(mlp, SHAPE, (16, 8), projection=bool(case.classes), **settings),
     )
 
 

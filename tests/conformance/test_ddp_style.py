@@ -6,12 +6,13 @@ from test_ddp import GLOBAL, Rows, difference
 from luoxia.adversarial.ada.adaptive import Ada
 from luoxia.adversarial.losses import LOSSES
 from luoxia.adversarial.penalties import PENALTIES
-from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator
+from luoxia.tasks.image_generation.networks import stylegan2
 from luoxia.tasks.image_generation.style_objective import Style
 from luoxia.training.distributed import World
 from luoxia.training.objective import Batch, hashed
 from luoxia.training.recipe import Recipe
 from luoxia.training.trainer import Trainer
+from pairs import a_discriminator, a_generator
 from processes import spawned
 
 SHAPE = (3, 8, 8)
@@ -33,7 +34,10 @@ def everything(world):
     """Every phase of some steps (R1 and path lengths lazily, mixing, noise, ADA): weights, state, losses."""
     torch.manual_seed(0)
     sizes = {"width": 4, "max_channels": 6, "styles": 5, "mapping_layers": 2}
-    generator, discriminator = Generator(4, SHAPE, **sizes), Discriminator(SHAPE, group=2, **sizes)
+    generator, discriminator = (
+        a_generator(stylegan2, 4, SHAPE, **sizes),
+        a_discriminator(stylegan2, SHAPE, group=2, **sizes),
+    )
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith("strength"):

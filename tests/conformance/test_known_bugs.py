@@ -26,6 +26,7 @@ from luoxia.training.ema import EMA
 from luoxia.training.objective import Batch, Rng
 from luoxia.training.optimizers import make_optimizer
 from luoxia.training.trainer import Trainer
+from pairs import a_discriminator, a_generator
 
 WORLD = World(0, 1, torch.device("cpu"))
 SHAPE = (1, 8, 8)
@@ -57,10 +58,10 @@ def make_trainer(folder, **settings):
 def all_networks():
     for family in (mlp, dcgan, resnet):
         size = (8, 8) if family is mlp else 8
-        yield family.Generator(6, (3, 32, 32), size)
-        yield family.Discriminator((3, 32, 32), size)
+        yield a_generator(family, 6, (3, 32, 32), size)
+        yield a_discriminator(family, (3, 32, 32), size)
     for family in (dcgan, resnet):
-        yield family.Discriminator((3, 32, 32), 8, norm="batch")
+        yield a_discriminator(family, (3, 32, 32), 8, norm="batch")
 
 
 # ---------------------------------------------------------------------- penalties
@@ -309,7 +310,7 @@ def test_non_finite_gradients_do_not_poison_the_average(tmp_path):
 def test_optimizers_do_not_share_parameters():
     """One optimizer for both networks, or D's parameters in G's optimizer."""
     objective = Adversarial(
-        mlp.Generator(4, SHAPE, (8,)), mlp.Discriminator(SHAPE, (8,)), LOSSES["nonsaturating"]()
+        a_generator(mlp, 4, SHAPE, (8,)), a_discriminator(mlp, SHAPE, (8,)), LOSSES["nonsaturating"]()
     )
     seen = [
         {id(p) for g in make_optimizer(n, DCGAN().optimizer, 1e-3).param_groups for p in g["params"]}

@@ -12,6 +12,7 @@ from luoxia.tasks.image_generation.recipes.adversarial import PenaltyName
 from luoxia.training.objective import Batch, Rng
 from luoxia.training.optimizers import make_optimizer
 from luoxia.training.recipe import Optimizer
+from pairs import a_discriminator, a_generator
 
 SHAPE = (2, 3, 3)
 N = 5
@@ -224,7 +225,7 @@ def test_float32_inside_autocast(name, given, batch):
 
 
 def adversarial(critic, name, every=1, generator=None, **settings):
-    generator = generator or mlp.Generator(4, SHAPE, (8,), classes=settings.pop("classes", 0))
+    generator = generator or a_generator(mlp, 4, SHAPE, (8,), classes=settings.pop("classes", 0))
     return Adversarial(
         generator,
         critic,
@@ -253,12 +254,12 @@ def test_float32_inside_autocast_through_the_objective(name, batch):
 def test_conditional_convolutional_critic(name, projection):
     """Each sample is judged under its own label, in float32 as in float64, alone as in a batch."""
     torch.manual_seed(0)
-    critic = dcgan.Discriminator((1, 8, 8), 4, classes=3, projection=projection, norm="layer")
+    critic = a_discriminator(dcgan, (1, 8, 8), 4, classes=3, projection=projection, norm="layer")
     nn.init.normal_(critic.critic.linear.weight)
     real, fake, labels = torch.randn(4, 1, 8, 8), torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1])
     found = total(name, 1.0, critic, real, fake, labels, Rng(2))
     found_gradients = gradients(found, critic)
-    exact = dcgan.Discriminator((1, 8, 8), 4, classes=3, projection=projection, norm="layer").double()
+    exact = a_discriminator(dcgan, (1, 8, 8), 4, classes=3, projection=projection, norm="layer").double()
     exact.load_state_dict(critic.state_dict())
     alpha = Rng(2).uniform(4, 1, 1, 1).double()
     points = {"gp": alpha * real + (1 - alpha) * fake, "r1": real.double(), "r2": fake.double()}[name]
@@ -300,7 +301,7 @@ def test_input_gradients_are_those_of_each_sample_alone(batch):
 def test_lazy_gain(name, every, batch):
     """A penalty every k steps weighs k times as much; at k = 1 it joins D's loss unchanged."""
     torch.manual_seed(0)
-    critic, generator = make(Smooth), mlp.Generator(4, SHAPE, (8,))
+    critic, generator = make(Smooth), a_generator(mlp, 4, SHAPE, (8,))
     real = Batch(batch[0])
     eager, lazy = (adversarial(critic, name, every=k, generator=generator) for k in (1, every))
     once, rare = (sum(o.lazy_penalties(real, Rng(1)).values()) for o in (eager, lazy))

@@ -20,18 +20,19 @@ from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, st
 from luoxia.tasks.image_translation.export_module import TranslatorModule
 from luoxia.tasks.image_translation.model import ImageTranslator
 from luoxia.tasks.image_translation.networks import cyclegan
+from pairs import a_generator
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "mlp": lambda: mlp.Generator(4, (1, 6, 8), (8, 16, 8)),
-    "dcgan": lambda: dcgan.Generator(4, (3, 20, 16), 4, refine=True, classes=3),
-    "dcgan of the paper": lambda: dcgan.Generator(4, (4, 16, 16), 4),
-    "resnet": lambda: resnet.Generator(4, (3, 18, 16), 4),
-    "r3gan": lambda: r3gan.Generator(4, (3, 16, 16), 8, max_channels=8, depth=1, group=4, classes=3),
-    "transformer-gan": lambda: transformer_gan.Generator(4, (3, 8, 12), 8, layers=1, heads=2, classes=3),
-    "stylegan2": lambda: stylegan2.Generator(
-        8, (3, 8, 8), 4, max_channels=8, styles=8, mapping_layers=2, classes=3
+    "mlp": lambda: a_generator(mlp, 4, (1, 6, 8), (8, 16, 8)),
+    "dcgan": lambda: a_generator(dcgan, 4, (3, 20, 16), 4, refine=True, classes=3),
+    "dcgan of the paper": lambda: a_generator(dcgan, 4, (4, 16, 16), 4),
+    "resnet": lambda: a_generator(resnet, 4, (3, 18, 16), 4),
+    "r3gan": lambda: a_generator(r3gan, 4, (3, 16, 16), 8, max_channels=8, depth=1, group=4, classes=3),
+    "transformer-gan": lambda: a_generator(transformer_gan, 4, (3, 8, 12), 8, layers=1, heads=2, classes=3),
+    "stylegan2": lambda: a_generator(
+        stylegan2, 8, (3, 8, 8), 4, max_channels=8, styles=8, mapping_layers=2, classes=3
     ),
 }
 
@@ -77,7 +78,10 @@ def test_onnxruntime_gives_the_generators_images(kind: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("resize", [False, True])
 def test_onnxruntime_gives_the_translators_images_at_any_size(resize: bool, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    ways = {way: cyclegan.Generator(3, 4, 2, resize=resize) for way in ("a2b", "b2a")}
+    ways = {
+        way: cyclegan.Generator(cyclegan.GeneratorConfig(channels=3, width=4, blocks=2, resize=resize))
+        for way in ("a2b", "b2a")
+    }
     with torch.no_grad():
         for weight in ways["b2a"].parameters():
             weight.copy_(0.3 * torch.randn_like(weight))

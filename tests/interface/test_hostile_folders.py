@@ -266,10 +266,24 @@ def test_a_training_that_never_began_leaves_no_sweep(here: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "value"),
     [
-        (("config", "width"), 10**9),
-        (("config", "width"), 10**400),
-        (("config", "latent"), 1e308),
-        (("config", "depth"), 1),
+        (("network",), []),
+        (("network", "class"), "os:system"),
+        (("network", "class"), ["mlp"]),
+        (("network", "sizes"), None),
+        (("network", "evil"), 1),
+        (("network", "sizes", "width"), 10**9),
+        (("network", "sizes", "width"), 2**22),
+        (("network", "sizes", "width"), 10**400),
+        (("network", "sizes", "width"), -1),
+        (("network", "sizes", "width"), 0),
+        (("network", "sizes", "width"), True),
+        (("network", "sizes", "width"), "8"),
+        (("network", "sizes", "latent"), 1e308),
+        (("network", "sizes", "latent"), [[]]),
+        (("network", "sizes", "shape"), [1, 2**22, 2**22]),
+        (("network", "sizes", "shape"), [1] * 1000),
+        (("network", "sizes", "shape"), {"a": 10**400}),
+        (("network", "sizes", "depth"), 1),
         (("spec", "height"), 10**400),
         (("spec", "height"), "x"),
         (("spec", "channels"), None),
@@ -296,7 +310,7 @@ def test_a_network_of_any_depth_is_not_built(here: Path) -> None:
     run = luoxia.train(
         "gpt", data="words.txt", steps=1, layers=1, sample_every=0, quiet=True, device="cpu", **small
     )
-    changed(run.model / "config.json", ("config", "layers"), 1024)
+    changed(run.model / "config.json", ("network", "sizes", "layers"), 2**20)
     with pytest.raises(LuoxiaError, match="larger than the weights"):
         luoxia.load(run.path)
 

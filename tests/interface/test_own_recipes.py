@@ -19,7 +19,8 @@ from luoxia.tasks.menu import recorded
 from luoxia.training import own
 from luoxia.verbs.ask import ask
 
-MINE = """
+PLAIN = """
+from luoxia.tasks.image_generation.networks.mlp import Generator
 from luoxia.tasks.image_generation.recipes.gan import GAN
 
 class Mine(GAN):
@@ -27,6 +28,13 @@ class Mine(GAN):
     latent: int = 4
     extractor: str = "none"
     score_samples: int = 20
+"""
+MINE = f"""{PLAIN}
+    def build_generator(self, data):
+        return Own(super().build_generator(data).config)
+
+class Own(Generator):
+    pass
 """
 EVIL = "import pathlib\npathlib.Path(r'{}').touch()\n" + MINE.replace("Mine", "Evil")
 TINY = {"size": 8, "device": "cpu", "quiet": True, "steps": 2}
@@ -337,3 +345,22 @@ def test_a_file_from_before_finds_what_it_imports_and_hears_of_the_place_of_now(
 def test_what_a_recipe_is_made_of_costs_no_torch() -> None:
     code = "import sys; from luoxia.recipes import *; assert ImageGAN and GPT and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_network_of_luoxia_needs_no_file(here: Path, refused: Callable) -> None:
+    """Unless it was changed: then what the file does to it is needed again."""
+    changed = (
+        PLAIN
+        + """
+    def build_generator(self, data):
+        network = super().build_generator(data)
+        network.layers[1] = __import__("torch").nn.GELU()
+        return network
+"""
+    )
+    for name, text in (("plain", PLAIN), ("changed", changed)):
+        (here / f"{name}.py").write_text(text)
+        with own.alone():
+            luoxia.train(f"{name}.py:Mine", out=name, **TINY)
+    assert luoxia.load("plain").details.recipe == "Mine"
+    assert "use=PATH/changed.py" in refused(2, "sample", "changed", "out=a.png")

@@ -22,6 +22,7 @@ from luoxia.tasks.image_generation.styles import Controls
 from luoxia.tasks.image_translation.model import ImageTranslator
 from luoxia.tasks.image_translation.networks import cyclegan
 from luoxia.tasks.language_modeling.model import TextGenerator
+from pairs import a_generator
 
 
 class Counted(nn.Module):
@@ -42,7 +43,7 @@ class Counted(nn.Module):
 @pytest.fixture(scope="module")
 def styled() -> ImageGenerator:
     torch.manual_seed(1)
-    network = stylegan2.Generator(6, (3, 16, 16), 4, max_channels=8, styles=8, mapping_layers=2)
+    network = a_generator(stylegan2, 6, (3, 16, 16), 4, max_channels=8, styles=8, mapping_layers=2)
     network.mean_w.normal_()
     return ImageGenerator(network, classes=(), details=Label(), shape=(16, 16, 3))
 
@@ -80,7 +81,9 @@ def test_threads_share_a_writer(writer: TextGenerator) -> None:
 
 def test_threads_share_a_translator_of_images() -> None:
     torch.manual_seed(0)
-    networks = cyclegan.ModuleGroup({"a2b": cyclegan.Generator(3, 4, blocks=1)})
+    networks = cyclegan.ModuleGroup(
+        {"a2b": cyclegan.Generator(cyclegan.GeneratorConfig(channels=3, width=4, blocks=1))}
+    )
     translator = ImageTranslator(networks, channels=3, details=Label())
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 

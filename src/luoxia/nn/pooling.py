@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luoxia.nn.linear import LastLayer
 from luoxia.nn.transformer import Encoder
+from luoxia.nn.transformer_config import TransformerConfig
 
 
 def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
@@ -19,11 +22,11 @@ def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
 class SentenceEncoder(nn.Module):
     """A text as a point of the unit sphere (Reimers & Gurevych 2019, arXiv:1908.10084, section 3: mean pooling)."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.config = encoder.config
-        self.columns = encoder.config.width
+        self.config = config
+        self.encoder = Encoder(config)
+        self.columns = config.width
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Ids (n, t), mask (n, t) bool, True = real token → embeddings (n, width) of length 1, float32."""
@@ -37,16 +40,24 @@ class ClassHead(LastLayer):
     """As in ``layers.ClassVectors``."""
 
 
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Sizes of a classifier: its encoder's, and the number of classes."""
+
+    encoder: TransformerConfig
+    classes: int
+
+
 class SentenceClassifier(nn.Module):
     """Logits of classes: dropout and a linear head on the mean state, which start at 0 for every class."""
 
-    def __init__(self, encoder: Encoder, classes: int) -> None:
+    def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.config = encoder.config
-        self.columns = classes
-        self.dropout = nn.Dropout(encoder.config.dropout)
-        self.head = ClassHead(encoder.config.width, classes)
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        self.columns = config.classes
+        self.dropout = nn.Dropout(config.encoder.dropout)
+        self.head = ClassHead(config.encoder.width, config.classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

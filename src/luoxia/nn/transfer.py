@@ -13,10 +13,10 @@ from luoxia.core.errors import UsageError
 
 
 @runtime_checkable
-class Staged(Protocol):
+class Layered(Protocol):
     """A discriminator that can be frozen in part."""
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """Its blocks in the order in which an image passes them, without the last layer, which gives the logit."""
         ...
 
@@ -118,13 +118,13 @@ def freeze(discriminator: nn.Module, blocks: int) -> None:
     """
     if blocks == 0:
         return
-    if not isinstance(discriminator, Staged):
+    if not isinstance(discriminator, Layered):
         raise UsageError(
-            f"freeze_d={blocks} needs a discriminator with a method stages(), "
+            f"freeze_d={blocks} needs a discriminator with a method lower_layers(), "
             f"which {type(discriminator).__name__} lacks"
         )
-    stages = discriminator.stages()
-    if blocks > len(stages):
-        raise UsageError(f"freeze_d={blocks}: this discriminator has {len(stages)} blocks that can be frozen")
-    for stage in stages[:blocks]:
-        stage.requires_grad_(False)
+    lower = discriminator.lower_layers()
+    if blocks > len(lower):
+        raise UsageError(f"freeze_d={blocks}: this discriminator has {len(lower)} blocks that can be frozen")
+    for layer in lower[:blocks]:
+        layer.requires_grad_(False)

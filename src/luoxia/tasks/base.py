@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from luoxia.training.stage import Stage
 
 
+Network = Any
+"""MODULE:CLASS of a network, or the class."""
+
+
 def imported(name: str) -> Any:
     """What MODULE:NAME names. Tasks name their heavy parts so, and stay light themselves."""
     module, _, attribute = name.partition(":")
@@ -89,6 +93,8 @@ class Task:
     """What the doctor looks for besides what ails every training."""
     capabilities: ClassVar[Mapping[str, Capability]] = {}
     """Verb → what it asks."""
+    networks: ClassVar[Mapping[str, Network]] = {}
+    """What its model folders may hold: name in config.json → class, whose only argument ``config`` are its sizes."""
     quantizes: ClassVar[bool] = False
     """Whether its models can be loaded with ``quantize=``."""
     media: ClassVar[Mapping[str, Medium]] = {}
@@ -124,6 +130,12 @@ class Task:
     def recipe_record(self, recipe: Recipe) -> dict[str, Any]:
         """What run.json and config.json say of a recipe."""
         return own.record(type(recipe))
+
+    def network_record(self, network: torch.nn.Module) -> dict[str, Any]:
+        """What config.json says of a trained network, so that it can be built without its recipe."""
+        from luoxia.tasks.networks import record_of
+
+        return record_of(self.networks, network)
 
     # ------------------------------------------------------------------ the report
 

@@ -1,27 +1,21 @@
-"""Building networks from files that may be anybody's: sizes are bounded, and damage is one sentence."""
+"""Opening trained models, whose files may be anybody's: damage is one sentence."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.tasks.base import article
-from luoxia.tasks.record import LARGEST, ModelRecord
+from luoxia.tasks.networks import no_larger_than
+from luoxia.tasks.record import ModelRecord
 from luoxia.training.hardware import choose_device
-
-SLACK = 10_000
-"""Numbers that a network may have more than twice its weights."""
-Spec = TypeVar("Spec")
-
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -53,8 +47,8 @@ def load_model(
         )
     # a network is built with weights that are then replaced
     with usable(record.folder), torch.random.fork_rng(devices=[]):
-        last = record.task.stages(record.recipe)[-1]
-        weights = record.weights("" if ema else last.network)
+        record.check()
+        weights = record.weights("" if ema else record.task.stages(record.recipe)[-1].network)
         with no_larger_than(weights):
             return record.task.load(record, weights, details=record.details, device=place, **common)
 
@@ -67,35 +61,6 @@ def precision_of(dtype: str | torch.dtype | None, quantize: str | None) -> dict[
     if quantize not in (None, "int8"):
         raise UsageError(f"quantize={quantize}: must be int8")
     return {key: value for key, value in (("dtype", chosen), ("quantize", quantize)) if value is not None}
-
-
-def spec_of(kind: type[Spec], told: Mapping[str, Any]) -> Spec:
-    """The ``kind`` of dataclass that a part of config.json tells of; ``ValueError`` where it cannot be one."""
-    if any(isinstance(value, int) and abs(value) > LARGEST for value in told.values()):
-        raise ValueError("config.json is damaged: it tells of sizes that no network has")
-    return TypeAdapter(kind).validate_python(told)
-
-
-@contextlib.contextmanager
-def no_larger_than(weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    """Networks built in here may have twice the numbers of ``weights``, which are to be loaded, and no more.
-
-    ``config.json`` may ask for any size; what is asked for is refused before it is filled.
-    """
-    left, here = 2 * sum(tensor.numel() for tensor in weights.values()) + SLACK, threading.get_ident()
-
-    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
-        nonlocal left
-        if parameter is not None and threading.get_ident() == here:
-            left -= parameter.numel()
-            if left < 0:
-                raise ValueError("config.json asks for a network that is larger than the weights")
-
-    hook = torch.nn.modules.module.register_module_parameter_registration_hook(count)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 @contextlib.contextmanager

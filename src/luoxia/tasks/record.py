@@ -97,6 +97,11 @@ class ModelRecord:
         """The class of the recipe that it was trained by; no code is imported for it."""
         return recorded(self.config, self.folder, warn)
 
+    def check(self) -> None:
+        """``ValueError`` where config.json is damaged."""
+        if wrong := problem("config.json", self.config):
+            raise ValueError(f"config.json is damaged: {wrong}")
+
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe that it was trained by, with its settings.
@@ -104,8 +109,7 @@ class ModelRecord:
         Raises:
             ValueError: config.json is damaged.
         """
-        if wrong := problem("config.json", self.config):
-            raise ValueError(f"config.json is damaged: {wrong}")
+        self.check()
         from luoxia.runs.display import Display
 
         recipe: Recipe = self.recipe_kind(Display().tell).from_settings(self.config["config"])
@@ -117,7 +121,7 @@ class ModelRecord:
     @property
     def details(self) -> Label:
         """Where a sample of it comes from; the path of a file of recipes stays private."""
-        name = type(self.recipe).name or type(self.recipe).__name__
+        name = self.config["recipe"].rpartition(":")[2]  # Luoxia 0.1.0 wrote PATH/FILE.py:CLASS
         return Label(recipe=name, **{key: self.config[key] for key in ("run", "step", "data")})
 
     def weights(self, network: str = "") -> dict[str, torch.Tensor]:

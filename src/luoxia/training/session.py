@@ -306,6 +306,7 @@ class Session:
             "data": self.data.fingerprint,
             "run": self.run.name,
             "step": self.trainer.progress.step,
+            **self.task.network_record(self.stage.exported()),
             **self.stage.describe_model(),
         }
         store(tensors, folder / "model.safetensors")

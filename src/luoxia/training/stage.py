@@ -142,13 +142,17 @@ class Stage:
 
     # ------------------------------------------------------------------ what it leaves
 
+    def exported(self) -> nn.Module:
+        """The network of the model folder, as it is built again there."""
+        return self.context.eval_model(self.network)
+
     def weights(self) -> dict[str, torch.Tensor]:
-        """What the model folder holds of the network."""
-        state: dict[str, torch.Tensor] = self.context.eval_model(self.network).state_dict()
+        """Those of the network of the model folder."""
+        state: dict[str, torch.Tensor] = self.exported().state_dict()
         return state
 
     def describe_model(self) -> dict[str, Any]:
-        """What ``luoxia.load`` needs besides the weights and the recipe, for config.json."""
+        """What ``luoxia.load`` needs besides the network, for config.json."""
         return {}
 
     def write_model(self, folder: Path) -> None:
@@ -202,6 +206,10 @@ class Trainable(Reported, Protocol):
 
     def recipe_record(self, recipe: Any) -> dict[str, Any]:
         """What run.json and config.json say of the recipe."""
+        ...
+
+    def network_record(self, network: nn.Module) -> dict[str, Any]:
+        """What config.json says of the network that a stage leaves."""
         ...
 
     def load_base(self, stage: Stage, objective: Objective) -> dict[str, Any]:

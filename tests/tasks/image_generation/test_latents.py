@@ -19,12 +19,13 @@ from luoxia.tasks.image_generation.networks import dcgan, mlp, r3gan, resnet, st
 from luoxia.tasks.image_generation.projection import _Noise, project
 from luoxia.tasks.image_generation.spaces import WSpace, factorized, space_of, walk
 from luoxia.tasks.image_generation.styles import Controls, layers_of
+from pairs import a_generator
 
 
 @pytest.fixture(scope="module")
 def styled() -> ImageGenerator:
     torch.manual_seed(1)
-    network = stylegan2.Generator(6, (3, 16, 16), 4, max_channels=8, styles=8, mapping_layers=2)
+    network = a_generator(stylegan2, 6, (3, 16, 16), 4, max_channels=8, styles=8, mapping_layers=2)
     network.mean_w.normal_()
     return ImageGenerator(network, classes=(), details=Label())
 
@@ -32,7 +33,7 @@ def styled() -> ImageGenerator:
 @pytest.fixture(scope="module")
 def plain_z() -> ImageGenerator:
     torch.manual_seed(2)
-    network = dcgan.Generator(5, (1, 12, 8), 4).train()
+    network = a_generator(dcgan, 5, (1, 12, 8), 4).train()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=0.5)
@@ -123,12 +124,12 @@ def test_the_first_direction_changes_the_first_layer_most(plain_z: ImageGenerato
 @pytest.mark.parametrize(
     ("network", "inputs"),
     [
-        (mlp.Generator(4, (1, 6, 8), (8, 8, 8), classes=3), 4),
-        (resnet.Generator(4, (3, 16, 16), 4, classes=3), 4),
-        (dcgan.Generator(4, (3, 16, 16), 4, classes=3), 4),
-        (r3gan.Generator(4, (3, 16, 16), 8, max_channels=8, depth=1, group=4, classes=3), 4),
-        (transformer_gan.Generator(4, (3, 8, 8), 8, layers=1, heads=2, classes=3), 4),
-        (stylegan2.Generator(4, (3, 16, 16), 4, max_channels=8, styles=6, mapping_layers=1), 6),
+        (a_generator(mlp, 4, (1, 6, 8), (8, 8, 8), classes=3), 4),
+        (a_generator(resnet, 4, (3, 16, 16), 4, classes=3), 4),
+        (a_generator(dcgan, 4, (3, 16, 16), 4, classes=3), 4),
+        (a_generator(r3gan, 4, (3, 16, 16), 8, max_channels=8, depth=1, group=4, classes=3), 4),
+        (a_generator(transformer_gan, 4, (3, 8, 8), 8, layers=1, heads=2, classes=3), 4),
+        (a_generator(stylegan2, 4, (3, 16, 16), 4, max_channels=8, styles=6, mapping_layers=1), 6),
     ],
 )
 def test_only_what_meets_the_latent_is_factorized(network: torch.nn.Module, inputs: int) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from luoxia.nn.grouped import GroupedConv2d
 from luoxia.tasks.image_generation.networks import r3gan
+from pairs import a_discriminator, a_generator
 
 LATENT = 6
 
@@ -19,7 +20,9 @@ def count(network):
 
 def pair(shape, width=4, **settings):
     settings = {"max_channels": 12, "group": 4, **settings}
-    return r3gan.Generator(LATENT, shape, width, **settings), r3gan.Discriminator(shape, width, **settings)
+    return a_generator(r3gan, LATENT, shape, width, **settings), a_discriminator(
+        r3gan, shape, width, **settings
+    )
 
 
 def scramble(network):
@@ -36,8 +39,8 @@ def scramble(network):
 @pytest.mark.parametrize("classes", [0, 10])
 def test_the_published_configuration_has_21_million_parameters_a_side(classes):
     """768 channels at four stages of two blocks: 1 × 1 to 1,536, 3 × 3 in 96 groups of 16, back."""
-    generator = r3gan.Generator(64, (3, 32, 32), classes=classes)
-    discriminator = r3gan.Discriminator((3, 32, 32), classes=classes)
+    generator = a_generator(r3gan, 64, (3, 32, 32), classes=classes)
+    discriminator = a_discriminator(r3gan, (3, 32, 32), classes=classes)
     block = 768 * 1536 + 1536 + 1536 * 16 * 9 + 1536 + 1536 * 768
     basis, image = 768 * 4 * 4, 3 * 768
     if classes:
@@ -52,8 +55,8 @@ def test_the_published_configuration_has_21_million_parameters_a_side(classes):
 @pytest.mark.parametrize("depth", [1, 3])
 def test_weights_start_with_the_spread_of_the_paper(depth):
     torch.manual_seed(0)
-    generator = r3gan.Generator(64, (3, 32, 32), 64, max_channels=64, depth=depth, classes=5)
-    discriminator = r3gan.Discriminator((3, 32, 32), 64, max_channels=64, depth=depth, classes=5)
+    generator = a_generator(r3gan, 64, (3, 32, 32), 64, max_channels=64, depth=depth, classes=5)
+    discriminator = a_discriminator(r3gan, (3, 32, 32), 64, max_channels=64, depth=depth, classes=5)
     gain = math.sqrt(2 / 1.04) * (4 * depth) ** -0.25
     for block in (
         m for net in (generator, discriminator) for m in net.modules() if isinstance(m, r3gan.Block)

@@ -11,6 +11,7 @@ from luoxia.media.image.images import ImageSpec
 from luoxia.nn.layers import center_crop, coarse, halvings, normalization, spectrally_normalized
 from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
 from luoxia.tasks.image_generation.recipes.gan import DCGAN, GAN
+from pairs import a_discriminator, a_generator
 
 FAMILIES = {"mlp": mlp, "dcgan": dcgan, "resnet": resnet}
 SIZES = [(28, 28), (32, 32), (48, 64), (50, 50), (64, 64), (128, 128)]
@@ -22,7 +23,9 @@ def pair(family, shape, **settings):
     module = FAMILIES[family]
     width = (8, 8) if family == "mlp" else 4
     both = {k: v for k, v in settings.items() if k in ("classes", "dropout")}
-    return module.Generator(LATENT, shape, width, **both), module.Discriminator(shape, width, **settings)
+    return a_generator(module, LATENT, shape, width, **both), a_discriminator(
+        module, shape, width, **settings
+    )
 
 
 def count(network):
@@ -144,7 +147,7 @@ def test_dcgan_starts_as_the_paper_says():
 
 def test_published_resnet_discriminator():
     """CIFAR-10 (WGAN-GP, appendix F): four blocks of 128, two of them halving, mean pool, one output."""
-    discriminator = resnet.Discriminator((3, 32, 32), 128)
+    discriminator = a_discriminator(resnet, (3, 32, 32), 128)
     conv = lambda i, o, k: i * o * k * k + o  # noqa: E731
     first = conv(3, 128, 3) + conv(128, 128, 3) + conv(3, 128, 1)
     other = 2 * conv(128, 128, 3)
@@ -158,7 +161,7 @@ def test_published_resnet_discriminator():
 
 def test_published_resnet_generator():
     """4 × 4 × 128 and three doubling blocks for 32 × 32."""
-    generator = resnet.Generator(128, (3, 32, 32), 128)
+    generator = a_generator(resnet, 128, (3, 32, 32), 128)
     block = 2 * (128 * 128 * 9 + 128) + (128 * 128 + 128) + 2 * 2 * 128
     assert count(generator) == 128 * 2048 + 2048 + 3 * block + 2 * 128 + 128 * 3 * 9 + 3
 
@@ -243,7 +246,7 @@ def test_evaluation_leaves_spectral_norm_alone():
 @pytest.mark.parametrize("family", ["dcgan", "resnet"])
 def test_norms_of_the_discriminator(family):
     def kinds(norm):
-        network = FAMILIES[family].Discriminator((3, 32, 32), 4, norm=norm)
+        network = a_discriminator(FAMILIES[family], (3, 32, 32), 4, norm=norm)
         return {type(m) for m in network.modules()} & {nn.BatchNorm2d, nn.GroupNorm}
 
     assert kinds("none") == set() and kinds("batch") == {nn.BatchNorm2d} and kinds("layer") == {nn.GroupNorm}

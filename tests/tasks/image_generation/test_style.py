@@ -9,7 +9,7 @@ import torch
 from luoxia.adversarial.losses import LOSSES
 from luoxia.core.errors import UsageError
 from luoxia.media.image.images import ImageSpec
-from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator
+from luoxia.tasks.image_generation.networks import stylegan2
 from luoxia.tasks.image_generation.recipes.r3gan import gamma_for
 from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
 from luoxia.tasks.image_generation.style_objective import LENGTH_DECAY, Style, path_lengths
@@ -17,6 +17,7 @@ from luoxia.tasks.menu import find
 from luoxia.training.distributed import World
 from luoxia.training.objective import Batch, Rng
 from luoxia.training.trainer import Trainer
+from pairs import a_discriminator, a_generator
 
 SHAPE = (2, 8, 8)
 SIZES = {"width": 3, "max_channels": 4, "styles": 3}
@@ -32,8 +33,8 @@ class Double(Rng):
 
 def objective(**settings):
     torch.manual_seed(torch.seed() % 2**31)
-    generator = Generator(4, SHAPE, mapping_layers=1, **SIZES)
-    discriminator = Discriminator(SHAPE, group=2, **SIZES)
+    generator = a_generator(stylegan2, 4, SHAPE, mapping_layers=1, **SIZES)
+    discriminator = a_discriminator(stylegan2, SHAPE, group=2, **SIZES)
     return Style(generator, discriminator, LOSSES["nonsaturating"](), **settings)
 
 

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 
 from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
 from luoxia.nn.modulation import StyledConv, ToOutput
-from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator, Generator, normalized, widths_at
+from luoxia.tasks.image_generation.networks import stylegan2
+from luoxia.tasks.image_generation.networks.stylegan2 import normalized, widths_at
+from pairs import a_discriminator, a_generator
 
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])).double() / 64
 
@@ -138,8 +140,8 @@ def test_minibatch_spread_is_the_papers():
 )
 def test_published_configurations_have_their_size(size, width, layers, classes, generator, discriminator):
     with torch.device("meta"):
-        g = Generator(512, (3, size, size), width, mapping_layers=layers, classes=classes)
-        d = Discriminator((3, size, size), width, classes=classes)
+        g = a_generator(stylegan2, 512, (3, size, size), width, mapping_layers=layers, classes=classes)
+        d = a_discriminator(stylegan2, (3, size, size), width, classes=classes)
     assert sum(p.numel() for p in g.parameters()) == generator
     assert sum(p.numel() for p in d.parameters()) == discriminator
     assert g.layers == 2 * math.log2(size) - 2
@@ -154,9 +156,9 @@ SHAPES = [(1, 28, 28), (3, 32, 32), (4, 17, 40), (2, 48, 33), (3, 64, 32)]
 
 def small(shape, classes=0, **settings):
     torch.manual_seed(1)
-    g = Generator(6, shape, 4, max_channels=16, styles=8, mapping_layers=2, classes=classes)
-    d = Discriminator(
-        shape, 4, max_channels=16, styles=8, mapping_layers=2, classes=classes, group=2, **settings
+    g = a_generator(stylegan2, 6, shape, 4, max_channels=16, styles=8, mapping_layers=2, classes=classes)
+    d = a_discriminator(
+        stylegan2, shape, 4, max_channels=16, styles=8, mapping_layers=2, classes=classes, group=2, **settings
     )
     with torch.no_grad():
         for name, p in g.named_parameters():

@@ -8,15 +8,15 @@ from luoxia.core.errors import UsageError
 from luoxia.media.image.values import to_uint8
 from luoxia.provenance.label import Label
 from luoxia.tasks.image_generation.model import ImageGenerator
-from luoxia.tasks.image_generation.networks import dcgan
-from luoxia.tasks.image_generation.networks.stylegan2 import Generator
+from luoxia.tasks.image_generation.networks import dcgan, stylegan2
 from luoxia.tasks.image_generation.styles import layers_of
+from pairs import a_generator
 
 
 @pytest.fixture(scope="module")
 def styled():
     torch.manual_seed(3)
-    network = Generator(5, (3, 16, 16), 4, max_channels=8, styles=6, mapping_layers=2, classes=2)
+    network = a_generator(stylegan2, 5, (3, 16, 16), 4, max_channels=8, styles=6, mapping_layers=2, classes=2)
     with torch.no_grad():
         network.mean_w.normal_()
         for name, parameter in network.named_parameters():
@@ -94,7 +94,7 @@ def test_layers_that_are_not_there(asked):
 
 
 def test_what_other_generators_lack():
-    plain = ImageGenerator(dcgan.Generator(4, (1, 8, 8), 4), classes=(), details=Label())
+    plain = ImageGenerator(a_generator(dcgan, 4, (1, 8, 8), 4), classes=(), details=Label())
     for controls in ({"mix": 1}, {"noise": "none"}):
         with pytest.raises(UsageError, match=r"needs a model with styles"):
             plain.sample(2, **controls)

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from luoxia.adversarial.penalties import ZeroCentered
-from luoxia.tasks.image_generation.networks.transformer_gan import Discriminator, Generator
+from luoxia.tasks.image_generation.networks import transformer_gan
 from luoxia.training.objective import Rng
+from pairs import a_discriminator, a_generator
 
 LATENT, WIDTH, HEADS = 5, 8, 2
 PATCH, ODD = 4, 3
@@ -17,7 +18,9 @@ PATCH, ODD = 4, 3
 
 def pair(shape, classes=0, layers=2, patch=PATCH):
     own = {"layers": layers, "heads": HEADS, "patch": patch, "classes": classes}
-    return Generator(LATENT, shape, WIDTH, **own), Discriminator(shape, WIDTH, **own)
+    return a_generator(transformer_gan, LATENT, shape, WIDTH, **own), a_discriminator(
+        transformer_gan, shape, WIDTH, **own
+    )
 
 
 def scramble(network):

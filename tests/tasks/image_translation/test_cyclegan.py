@@ -8,7 +8,9 @@ from luoxia.nn.fused_ops import Reflected
 from luoxia.tasks.image_translation.networks.cut import ContrastiveGenerator
 from luoxia.tasks.image_translation.networks.cyclegan import (
     Discriminator,
+    DiscriminatorConfig,
     Generator,
+    GeneratorConfig,
     InstanceNorm,
     ModuleGroup,
 )
@@ -32,10 +34,10 @@ def test_the_published_configurations_have_the_published_sizes():
         + 64
         + 128
     )
-    assert count(Generator(3)) == ends + 9 * residual == 11_378_179
-    assert count(Generator(3, blocks=6)) == ends + 6 * residual == 7_837_699
+    assert count(Generator(GeneratorConfig(channels=3))) == ends + 9 * residual == 11_378_179
+    assert count(Generator(GeneratorConfig(channels=3, blocks=6))) == ends + 6 * residual == 7_837_699
     patch = sum(layer(*shape, 4) for shape in ((3, 64), (64, 128), (128, 256), (256, 512), (512, 1)))
-    assert count(Discriminator(3)) == patch == 2_764_737
+    assert count(Discriminator(DiscriminatorConfig(channels=3))) == patch == 2_764_737
 
 
 # ---------------------------------------------------------------------- by hand, in float64
@@ -128,13 +130,13 @@ def lively(network):
 @pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_generator_is_the_papers_figure(images, training, resize):
-    network = lively(Generator(3, width=4, blocks=2, resize=resize)).train(training)
+    network = lively(Generator(GeneratorConfig(channels=3, width=4, blocks=2, resize=resize))).train(training)
     torch.testing.assert_close(network(images), generated(network, images), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize(("patch", "side"), [(16, 16), (34, 20), (70, 32)])
 def test_a_discriminator_judges_patches(patch, side, monkeypatch):
-    network = lively(Discriminator(3, width=4, patch=patch))
+    network = lively(Discriminator(DiscriminatorConfig(channels=3, width=4, patch=patch)))
     x = torch.rand(2, 3, side, side, dtype=torch.float64, requires_grad=True)
     logits = network(x)
     torch.testing.assert_close(logits, judged(network, x))
@@ -149,14 +151,14 @@ def test_a_discriminator_judges_patches(patch, side, monkeypatch):
 @pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("size", [(8, 8), (4, 5), (13, 22), (9, 31)])
 def test_any_size_comes_back(size, resize):
-    network = Generator(1, width=2, blocks=1, resize=resize)
+    network = Generator(GeneratorConfig(channels=1, width=2, blocks=1, resize=resize))
     assert network(torch.rand(1, 1, *size)).shape == (1, 1, *size)
 
 
 @pytest.mark.parametrize("resize", [False, True])
 def test_what_a_pixel_depends_on_is_within_reach(monkeypatch, resize):
     torch.manual_seed(0)
-    network = lively(Generator(1, width=8, blocks=2, resize=resize))
+    network = lively(Generator(GeneratorConfig(channels=1, width=8, blocks=2, resize=resize)))
     monkeypatch.setattr(InstanceNorm, "forward", lambda self, x: 0.1 * x)
     x = torch.rand(1, 1, 120, 120, dtype=torch.float64, requires_grad=True)
     max_channels = 0
@@ -175,7 +177,12 @@ def test_reflection_and_its_gradient():
 
 
 def test_networks_together_take_an_input_each():
-    both = ModuleGroup({"a2b": Generator(1, 2, 1), "b2a": Generator(1, 2, 1)})
+    both = ModuleGroup(
+        {
+            "a2b": Generator(GeneratorConfig(channels=1, width=2, blocks=1)),
+            "b2a": Generator(GeneratorConfig(channels=1, width=2, blocks=1)),
+        }
+    )
     a, b = torch.rand(2, 1, 8, 8), torch.rand(3, 1, 12, 8)
     made_b, made_a = both(a, b)
     assert torch.equal(made_b, both["a2b"](a)) and torch.equal(made_a, both["b2a"](b))
@@ -185,7 +192,7 @@ def test_networks_together_take_an_input_each():
 
 
 def test_cut_compares_five_layers_at_the_same_places():
-    network = ContrastiveGenerator(Generator(3, width=4, blocks=3), dimensions=16).double()
+    network = ContrastiveGenerator(GeneratorConfig(channels=3, width=4, blocks=3), dimensions=16).double()
     x = torch.rand(2, 3, 14, 18, dtype=torch.float64)
     pixels = network.pixels(x)
     maps = network.a2b.encode(x)

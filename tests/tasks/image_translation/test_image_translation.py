@@ -8,13 +8,13 @@ from luoxia.core.errors import UsageError
 from luoxia.provenance.label import Label
 from luoxia.tasks.image_translation import tiles
 from luoxia.tasks.image_translation.model import ImageTranslator
-from luoxia.tasks.image_translation.networks.cyclegan import Generator, ModuleGroup
+from luoxia.tasks.image_translation.networks.cyclegan import Generator, GeneratorConfig, ModuleGroup
 
 
 def lively(channels=3, blocks=1):
     """A network whose result depends on its input."""
     torch.manual_seed(3)
-    network = Generator(channels, width=4, blocks=blocks)
+    network = Generator(GeneratorConfig(channels=channels, width=4, blocks=blocks))
     for p in network.parameters():
         torch.nn.init.normal_(p, 0, 0.15)
     return network

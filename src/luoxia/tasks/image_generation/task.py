@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.core.names import many
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP
 from luoxia.tasks.image_generation.recipes.r3gan import R3GAN
@@ -40,6 +40,14 @@ class ImageGeneration(ImageTask):
     recipes = (GAN, CGAN, DCGAN, WGAN, WGANGP, StyleGAN2, R3GAN, TransformerGAN)
     family = AdversarialRecipe
     stage_names = (f"{HERE}.stage:GeneratorStage",)
+    networks: ClassVar[Mapping[str, Network]] = {
+        "mlp": f"{HERE}.networks.mlp:Generator",
+        "dcgan": f"{HERE}.networks.dcgan:Generator",
+        "resnet": f"{HERE}.networks.resnet:Generator",
+        "stylegan2": f"{HERE}.networks.stylegan2:Generator",
+        "r3gan": f"{HERE}.networks.r3gan:Generator",
+        "transformer-gan": f"{HERE}.networks.transformer_gan:Generator",
+    }
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(SampleSettings, f"{HERE}.sample:sample", "luoxia sample RUN n=16 out=grid.png"),
         "interpolate": Capability(
@@ -90,11 +98,10 @@ class ImageGeneration(ImageTask):
         """An ``ImageGenerator``."""
         from luoxia.media.image.images import ImageSpec
         from luoxia.tasks.image_generation.model import ImageGenerator
-        from luoxia.tasks.loading import spec_of
+        from luoxia.tasks.networks import network_of, spec_of
 
         spec = spec_of(ImageSpec, record.config["spec"])
-        recipe: Any = record.recipe
-        network = recipe.build_generator(spec)
+        network = network_of(record, weights, lambda recipe: recipe.build_generator(spec))
         network.load_state_dict(weights)
         classes, shape = record.config.get("classes", ()), (spec.height, spec.width, spec.channels)
         return ImageGenerator(network, classes=tuple(classes), shape=shape, **common)

@@ -15,7 +15,7 @@ from luoxia.training.recipe import Average, Illness, Presets, Schedule
 if TYPE_CHECKING:
     from luoxia.media.image.images import ImageSpec
     from luoxia.tasks.image_translation import objective as unpaired
-    from luoxia.tasks.image_translation.networks.cyclegan import Discriminator, Generator, ModuleGroup
+    from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup, Translators, TranslatorsConfig
     from luoxia.tasks.image_translation.objective import Unpaired
 
 PATCHES = (16, 34, 70)
@@ -124,21 +124,32 @@ class UnpairedRecipe(ImageRecipe):
         """D may learn at its own rate."""
         return {} if self.d_lr is None else {"discriminators": self.d_lr}
 
-    def translator(self, data: ImageSpec) -> Generator:
-        """The network of one direction."""
-        from luoxia.tasks.image_translation.networks.cyclegan import Generator
-
-        return Generator(data.channels, self.width, self.blocks, resize=self.upsample == "resize")
-
-    def translators(self, data: ImageSpec) -> ModuleGroup:
+    def translators(self, data: ImageSpec) -> Translators:
         """What a model holds: a network for each direction."""
-        from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
+        from luoxia.tasks.image_translation.networks.cyclegan import Translators
 
-        return ModuleGroup({direction: self.translator(data) for direction in self.directions})
+        return Translators(self.sizes(data))
+
+    def sizes(self, data: ImageSpec) -> TranslatorsConfig:
+        """Those of the networks that translate."""
+        from luoxia.tasks.image_translation.networks.cyclegan import TranslatorsConfig
+
+        return TranslatorsConfig(
+            channels=data.channels,
+            width=self.width,
+            blocks=self.blocks,
+            resize=self.upsample == "resize",
+            directions=self.directions,
+        )
 
     def discriminators(self, data: ImageSpec, *sides: str) -> ModuleGroup:
         """A judge of each side, of patches no larger than the image."""
-        from luoxia.tasks.image_translation.networks.cyclegan import SMALLEST, Discriminator, ModuleGroup
+        from luoxia.tasks.image_translation.networks.cyclegan import (
+            SMALLEST,
+            Discriminator,
+            DiscriminatorConfig,
+            ModuleGroup,
+        )
 
         side = min(data.height, data.width)
         suiting = [min(PATCHES), *(p for p in PATCHES if p <= side * 5 // 4)]
@@ -149,10 +160,8 @@ class UnpairedRecipe(ImageRecipe):
                 f"size={side} is too small for patch={patch}, which needs {least} pixels: raise size= or lower patch="
             )
 
-        def judge() -> Discriminator:
-            return Discriminator(data.channels, self.d_width, patch)
-
-        return ModuleGroup({side: judge() for side in sides})
+        config = DiscriminatorConfig(channels=data.channels, width=self.d_width, patch=patch)
+        return ModuleGroup({side: Discriminator(config) for side in sides})
 
     def build(self, data: ImageSpec) -> Unpaired:
         """The objective on crops of the data's size."""
@@ -216,7 +225,7 @@ class CUT(UnpairedRecipe):
         from luoxia.tasks.image_translation.objective import CUT
 
         return CUT(
-            ContrastiveGenerator(self.translator(data)),
+            ContrastiveGenerator(self.sizes(data)),
             self.discriminators(data, "b"),
             LOSSES[self.loss](),
             nce=self.nce,

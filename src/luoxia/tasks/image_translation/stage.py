@@ -23,7 +23,7 @@ from luoxia.media.image.writer import write_grid
 from luoxia.metrics.intervals import mean
 from luoxia.metrics.score import Score
 from luoxia.tasks.image_translation.model import ImageTranslator
-from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup
+from luoxia.tasks.image_translation.networks.cyclegan import ModuleGroup, Translators
 from luoxia.tasks.image_translation.objective import UnpairedBatch
 from luoxia.tasks.image_translation.recipes import UnpairedRecipe
 from luoxia.tasks.shared.image_stage import ImageStage, Indices, Real, make_reference, write_neighbor_grid
@@ -78,10 +78,8 @@ class UnpairedStage(ImageStage):
 
     def model(self) -> ImageTranslator:
         """What is sampled and measured, in the precision of training."""
-        networks: Any = self.context.eval_model(self.network)
-        own = ModuleGroup({way: copy.deepcopy(getattr(networks, way)) for way in self.recipe.directions})
         return ImageTranslator(
-            own,
+            copy.deepcopy(self.exported()),
             channels=self.data.spec.channels,
             details=self.context.details(),
             device=self.world.device,
@@ -128,9 +126,12 @@ class UnpairedStage(ImageStage):
 
     # ------------------------------------------------------------------ the model folder
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Those of the translators, without what only training needs."""
-        return of_translators(super().weights())
+    def exported(self) -> ModuleGroup:
+        """The translators, without what only training needs."""
+        trained: Any = self.context.eval_model(self.network)
+        networks = {way: getattr(trained, way) for way in self.recipe.directions}
+        sizes = getattr(trained, "config", None)  # networks of one's own may have none
+        return ModuleGroup(networks) if sizes is None else Translators(sizes, networks)
 
     def describe_model(self) -> dict[str, Any]:
         """The size that was trained on, and the directions."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luoxia.core.errors import UsageError
 from luoxia.core.names import absolute, many
 from luoxia.runs.reported import Section
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN, UnpairedRecipe
 from luoxia.tasks.image_translation.settings import TranslateImageSettings, TranslatorExportSettings
 from luoxia.tasks.shared.image_keys import TwoSidedMeasureSettings
@@ -30,6 +30,7 @@ class ImageTranslation(ImageTask):
     recipes = (CycleGAN, CUT)
     family = UnpairedRecipe
     stage_names = (f"{HERE}.stage:UnpairedStage",)
+    networks: ClassVar[Mapping[str, Network]] = {"cyclegan": f"{HERE}.networks.cyclegan:Translators"}
     sections = (Section("samples", "Samples", f"{REPORT}:translations"), *ImageTask.sections[1:])
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "translate": Capability(
@@ -85,11 +86,10 @@ class ImageTranslation(ImageTask):
         from luoxia.media.image.images import ImageSpec
         from luoxia.tasks.image_translation.model import ImageTranslator
         from luoxia.tasks.image_translation.stage import of_translators
-        from luoxia.tasks.loading import spec_of
+        from luoxia.tasks.networks import network_of, spec_of
 
         spec = spec_of(ImageSpec, record.config["spec"])
-        recipe: Any = record.recipe
-        networks = recipe.translators(spec)
+        networks = network_of(record, weights, lambda recipe: recipe.translators(spec))
         networks.load_state_dict(of_translators(weights))
         return ImageTranslator(networks, channels=spec.channels, **common)
 

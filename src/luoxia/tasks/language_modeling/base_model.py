@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from luoxia.provenance.label import Label
 from luoxia.tasks.base import article
 from luoxia.tasks.language_modeling.encoder import TextEncoder
 from luoxia.tasks.language_modeling.model import TextGenerator
-from luoxia.tasks.loading import no_larger_than, usable
+from luoxia.tasks.loading import usable
+from luoxia.tasks.networks import no_larger_than
 from luoxia.tasks.record import ModelRecord
 
 FOREIGN = "huggingface"
@@ -178,10 +180,10 @@ def write_adapter(network: Decoder, base: BaseModel, path: str, model: Path) -> 
     save_adapter(network, model / ADAPTER, kind, path)
 
 
-def load_adapted(network: Decoder, weights: dict[str, Any], rank: int, alpha: float) -> None:
-    """Take over weights with or without adapters beside them, and make one of both."""
+def load_adapted(network: Decoder, weights: dict[str, Any], sizes: Callable[[], tuple[int, float]]) -> None:
+    """Take over weights with or without adapters beside them, whose rank and α are ``sizes``, and make one of both."""
     if any(name.endswith(".base.weight") for name in weights):
-        add_lora(network, rank, alpha)
+        add_lora(network, *sizes())
     network.load_state_dict(weights)
     if any(True for _ in adapters(network)):
         fold(network)

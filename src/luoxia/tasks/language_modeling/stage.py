@@ -17,6 +17,7 @@ from luoxia.media.text.spec import TextSpec
 from luoxia.metrics.score import Score
 from luoxia.nn.lora import add_lora, merged_state
 from luoxia.nn.transfer import load_matching
+from luoxia.nn.transformer import Decoder
 from luoxia.tasks.language_modeling.base_model import BaseModel, copy_foreign, write_adapter
 from luoxia.tasks.language_modeling.model import TextGenerator
 from luoxia.tasks.language_modeling.objective import TokenBatch
@@ -155,13 +156,22 @@ class LanguageStage(TokenStage):
 
     # ------------------------------------------------------------------ the model folder
 
+    def exported(self) -> torch.nn.Module:
+        """The decoder without adapters, which are in its weights: where there are some, only its form."""
+        network = super().exported()
+        if not self.recipe.lora:
+            return network
+        assert isinstance(network, Decoder)
+        with torch.device("meta"):
+            return Decoder(network.config)
+
     def weights(self) -> dict[str, torch.Tensor]:
         """The adapters merged."""
         return merged_state(self.context.eval_model(self.network))
 
     def describe_model(self) -> dict[str, Any]:
-        """What the network's form needs."""
-        return {"spec": asdict(self.spec)}
+        """The vocabulary, and the fields that texts are asked for by."""
+        return {"spec": asdict(self.spec), "condition": list(self.recipe.condition)}
 
     def write_model(self, folder: Path) -> None:
         """The tokenizer, the adapters, what another toolkit must be given back."""
@@ -205,6 +215,11 @@ def text_name(corpus: LanguageCorpus[Any]) -> str:
 def alpha(recipe: GPT) -> float:
     """The adapters count α / rank times."""
     return 2.0 * recipe.lora if recipe.lora_alpha is None else recipe.lora_alpha
+
+
+def adapters_of(recipe: Any) -> tuple[int, float]:
+    """Rank and α of the adapters that a run trains."""
+    return recipe.lora, alpha(recipe)
 
 
 def longest_text(recipe: GPT) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luoxia.core.errors import UsageError
 from luoxia.core.names import many
 from luoxia.core.sections import merge
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.language_modeling.settings import LanguageExportSettings, TextSettings
 from luoxia.tasks.shared.settings import MeasureSettings
@@ -35,6 +35,7 @@ class LanguageModeling(TokenTask):
     recipes = (GPT,)
     family = GPT
     stage_names = (f"{HERE}.stage:LanguageStage",)
+    networks: ClassVar[Mapping[str, Network]] = {"decoder": "luoxia.nn.transformer:Decoder"}
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(TextSettings, f"{HERE}.sample:sample", 'luoxia sample RUN prompt="Once"'),
@@ -71,21 +72,23 @@ class LanguageModeling(TokenTask):
         from luoxia.media.text.chat import ChatTemplate
         from luoxia.tasks.language_modeling.base_model import FOREIGN, learned_ends, load_adapted
         from luoxia.tasks.language_modeling.model import TextGenerator
-        from luoxia.tasks.language_modeling.stage import alpha
+        from luoxia.tasks.language_modeling.stage import adapters_of
         from luoxia.tasks.shared.token_stage import open_network
 
-        recipe: Any = record.recipe
-
         def fill(network: Any, weights: dict[str, Any]) -> None:
-            load_adapted(network, weights, recipe.lora, alpha(recipe))
+            load_adapted(network, weights, lambda: adapters_of(record.recipe))
 
+        condition = record.config.get("condition")
+        if condition is None:  # in no folder of before 0.2
+            recipe: Any = record.recipe
+            condition = recipe.condition
         network, tokenizer = open_network(record, weights, fill)
         return TextGenerator(
             network,
             tokenizer,
             ends=learned_ends(record.folder, tokenizer),
             chat=ChatTemplate.of(record.folder / FOREIGN),
-            condition=recipe.condition,
+            condition=condition,
             **common,
         )
 

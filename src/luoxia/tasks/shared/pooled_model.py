@@ -38,7 +38,7 @@ class PooledModel(TokenModel[PoolingT]):
         for number, text in enumerate(listed, 1):
             if not text.strip():
                 raise UsageError(f"text {number} is empty: give one that says something, or leave it out")
-        context = self.network.config.context
+        context = self.network.encoder.config.context
         ragged = Ragged.of(self.tokenizer.encode_batch(listed))
         order = np.argsort(-ragged.lengths, kind="stable")  # like lengths together: less padding
         marks = len(self.tokenizer.prefix) + len(self.tokenizer.suffix)

@@ -13,7 +13,7 @@ import torch
 from luoxia.media.text.spec import TextSpec
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.nn.transformer_config import TransformerConfig
-from luoxia.tasks.loading import spec_of
+from luoxia.tasks.networks import network_of, spec_of
 from luoxia.tasks.record import ModelRecord
 from luoxia.training.stage import Stage
 
@@ -76,7 +76,6 @@ def open_network(
     spec = spec_of(TextSpec, record.config["spec"])
     if spec.shape is not None:
         spec_of(TransformerConfig, spec.shape)
-    recipe: Any = record.recipe
-    network = recipe.build_generator(spec)
+    network = network_of(record, weights, lambda recipe: recipe.build_generator(spec))
     fill(network, weights)
     return network, Tokenizer.load(record.folder)

@@ -12,7 +12,7 @@ from luoxia.tasks.shared.token_recipe import TextRecipe
 from luoxia.training.recipe import Optimizer, Schedule
 
 if TYPE_CHECKING:
-    from luoxia.nn.transformer import Encoder
+    from luoxia.nn.transformer_config import TransformerConfig
 
 
 class Understanding(TextRecipe):
@@ -37,8 +37,6 @@ class Understanding(TextRecipe):
     optimizer: Optimizer = Optimizer(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
     schedule: Schedule = Schedule(name="linear", final=0.05)
 
-    def encoder(self, vocabulary: int) -> Encoder:
-        """The network below the pooling."""
-        from luoxia.nn.transformer import Encoder
-
-        return Encoder(self.modern(vocabulary, self.max_length))
+    def encoder(self, vocabulary: int) -> TransformerConfig:
+        """Sizes of the network below the pooling."""
+        return self.modern(vocabulary, self.max_length)

@@ -40,9 +40,9 @@ class ClassifyText(Understanding):
 
     def build_generator(self, data: TextSpec) -> Any:
         """Encoder and head."""
-        from luoxia.nn.pooling import SentenceClassifier
+        from luoxia.nn.pooling import ClassifierConfig, SentenceClassifier
 
-        return SentenceClassifier(self.encoder(data.vocabulary), data.classes)
+        return SentenceClassifier(ClassifierConfig(self.encoder(data.vocabulary), data.classes))
 
     def build(self, data: TextSpec) -> Classification:
         """The class of each text."""

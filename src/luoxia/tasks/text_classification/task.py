@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luoxia.core.errors import UsageError
 from luoxia.core.names import many
 from luoxia.runs.reported import Section
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.shared.settings import MeasureSettings
 from luoxia.tasks.shared.token_task import TokenTask, vocabulary
 from luoxia.tasks.text_classification.recipes import ClassifyText
@@ -35,6 +35,9 @@ class TextClassification(TokenTask):
     sections = (Section("confusion", "Confusion", f"{HERE}.report:confusion_matrix"),)
     family = ClassifyText
     stage_names = (f"{HERE}.stage:ClassificationStage",)
+    networks: ClassVar[Mapping[str, Network]] = {
+        "sentence classifier": "luoxia.nn.pooling:SentenceClassifier"
+    }
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "classify": Capability(ClassifySettings, f"{HERE}.classify:classify", 'luoxia classify RUN "a text"'),

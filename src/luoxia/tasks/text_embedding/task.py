@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.shared.settings import PairMeasureSettings
 from luoxia.tasks.shared.token_task import PairTask
 from luoxia.tasks.text_embedding.recipes import EmbedText
@@ -31,6 +31,7 @@ class TextEmbedding(PairTask):
     key_scores: ClassVar[tuple[str, ...]] = ("retrieval@1", "MRR")
     family = EmbedText
     stage_names = (f"{HERE}.stage:EmbeddingStage",)
+    networks: ClassVar[Mapping[str, Network]] = {"sentence encoder": "luoxia.nn.pooling:SentenceEncoder"}
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "embed": Capability(EmbedSettings, f"{HERE}.embed:embed", 'luoxia embed RUN "a text" out=FILE.npy'),

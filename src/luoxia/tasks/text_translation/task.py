@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.shared.settings import PairMeasureSettings
 from luoxia.tasks.shared.token_task import PairTask
 from luoxia.tasks.text_translation.recipes import Translate
@@ -27,6 +27,7 @@ class TextTranslation(PairTask):
     key_scores: ClassVar[tuple[str, ...]] = ("BLEU", "chrF")
     family = Translate
     stage_names = (f"{HERE}.stage:TranslationStage",)
+    networks: ClassVar[Mapping[str, Network]] = {"encoder-decoder": "luoxia.nn.transformer:EncoderDecoder"}
 
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "translate": Capability(

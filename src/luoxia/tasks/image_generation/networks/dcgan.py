@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from luoxia.nn.layers import ClassInput, ClassPlane, Critic, center_crop, coarse, halvings, normalization
+from luoxia.tasks.image_generation.networks.config import ClassicConfig
 
-Shape = tuple[int, int, int]  # channels, height, width
+
+@dataclass(frozen=True, kw_only=True)
+class DCGANConfig(ClassicConfig):
+    """Sizes of both networks."""
+
+    width: int = 64  # channels at the finest level
+    norm: str = "none"  # in D: none, batch or layer
+    refine: bool = False  # whether G ends in two convolutions and a sub-pixel layer
 
 
 def channels_at(level: int, width: int) -> int:
@@ -50,26 +59,15 @@ class Generator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Shape,
-        width: int = 64,
-        *,
-        classes: int = 0,
-        embedding: int = 32,
-        dropout: float = 0.0,
-        refine: bool = False,
-    ) -> None:
+    def __init__(self, config: DCGANConfig) -> None:
         super().__init__()
-        self.latent = latent
-        self.classes = classes
-        self.size = shape[1:]
+        self.config = config
+        self.latent, self.classes, self.size = config.latent, config.classes, config.shape[1:]
         levels = halvings(*self.size)
-        widths = [channels_at(level, width) for level in range(levels, 0, -1)]
+        widths = [channels_at(level, config.width) for level in range(levels, 0, -1)]
         self.coarse = (widths[0], *coarse(*self.size, levels))
-        self.condition = ClassInput(classes, embedding)
-        self.project = nn.Linear(latent + self.condition.features, math.prod(self.coarse), bias=False)
+        self.condition = ClassInput(config.classes, config.embedding)
+        self.project = nn.Linear(self.latent + self.condition.features, math.prod(self.coarse), bias=False)
         self.activate = nn.Sequential(nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         layers: list[nn.Module] = []
         for i, o in pairwise(widths):
@@ -78,10 +76,9 @@ class Generator(nn.Module):
                 nn.BatchNorm2d(o),
                 nn.ReLU(inplace=True),
             ]
-            layers += [nn.Dropout2d(dropout)] if dropout else []
-        self.layers = nn.Sequential(
-            *layers, *(refining if refine else transposed)(width, shape[0]), nn.Tanh()
-        )
+            layers += [nn.Dropout2d(config.g_dropout)] if config.g_dropout else []
+        last = refining if config.refine else transposed
+        self.layers = nn.Sequential(*layers, *last(config.width, config.shape[0]), nn.Tanh())
         initialize(self)
 
     def latent_weights(self) -> Tensor:
@@ -100,33 +97,26 @@ class Discriminator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(
-        self,
-        shape: Shape,
-        width: int = 64,
-        *,
-        classes: int = 0,
-        projection: bool = False,
-        norm: str = "none",
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: DCGANConfig) -> None:
         super().__init__()
-        levels = halvings(*shape[1:], smallest=3)  # once more than the generator where 7 × 7 pixels are left
-        self.condition = ClassPlane(0 if projection else classes, *shape[1:])
-        channels = shape[0] + self.condition.channels
+        self.config = config
+        colors, size = config.shape[0], config.shape[1:]
+        levels = halvings(*size, smallest=3)  # once more than the generator where 7 × 7 pixels are left
+        self.condition = ClassPlane(0 if config.projection else config.classes, *size)
+        channels = colors + self.condition.channels
         layers: list[nn.Module] = []
         for level in range(1, levels + 1):
-            o = channels_at(level, width)
-            layers.append(nn.Conv2d(channels, o, 4, 2, 1, bias=norm == "none" or level == 1))
-            layers.append(normalization(norm if level > 1 else "none", o))  # none at the input: section 3
-            layers += [nn.LeakyReLU(0.2, inplace=True), nn.Dropout2d(dropout)]
+            o, norm = channels_at(level, config.width), config.norm if level > 1 else "none"
+            layers.append(nn.Conv2d(channels, o, 4, 2, 1, bias=norm == "none"))
+            layers.append(normalization(norm, o))  # none at the input: section 3
+            layers += [nn.LeakyReLU(0.2, inplace=True), nn.Dropout2d(config.dropout)]
             channels = o
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        rows, columns = shape[1] // 2**levels, shape[2] // 2**levels
-        self.critic = Critic(channels * rows * columns, classes if projection else 0)
+        left = math.prod(side // 2**levels for side in size)
+        self.critic = Critic(channels * left, config.classes if config.projection else 0)
         initialize(self)
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """Each convolution with its norm, LeakyReLU and dropout, from the image on."""
         return [self.layers[start : start + 4] for start in range(0, len(self.layers) - 1, 4)]
 

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from luoxia.nn.layers import ClassInput, Critic
+from luoxia.tasks.image_generation.networks.config import ClassicConfig
 
-Shape = tuple[int, int, int]  # channels, height, width
+
+@dataclass(frozen=True, kw_only=True)
+class MLPConfig(ClassicConfig):
+    """Sizes of both networks."""
+
+    hidden: tuple[int, ...] = (256, 512, 1024)  # of G; D has them in reverse
 
 
 class Generator(nn.Module):
     """z (latent) → 256 → 512 → 1024 → pixels; ReLU between, tanh at the end."""
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Shape,
-        hidden: Sequence[int] = (256, 512, 1024),
-        *,
-        classes: int = 0,
-        embedding: int = 32,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: MLPConfig) -> None:
         super().__init__()
-        self.latent = latent
-        self.shape = shape
-        self.classes = classes
-        self.condition = ClassInput(classes, embedding)
-        widths = [latent + self.condition.features, *hidden]
+        self.config = config
+        self.latent, self.shape, self.classes = config.latent, config.shape, config.classes
+        self.condition = ClassInput(config.classes, config.embedding)
+        widths = [config.latent + self.condition.features, *config.hidden]
         layers: list[nn.Module] = []
         for i, o in pairwise(widths):
-            layers += [nn.Linear(i, o), nn.ReLU(inplace=True), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(shape)), nn.Tanh())
+            layers += [nn.Linear(i, o), nn.ReLU(inplace=True), nn.Dropout(config.g_dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(self.shape)), nn.Tanh())
 
     def latent_weights(self) -> Tensor:
         """What z is first multiplied by: (outputs, latent)."""
@@ -51,26 +47,18 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Pixels → 1024 → 512 → 256 → one logit; LeakyReLU between (ReLU kills the generator's gradient)."""
 
-    def __init__(
-        self,
-        shape: Shape,
-        hidden: Sequence[int] = (1024, 512, 256),
-        *,
-        classes: int = 0,
-        projection: bool = False,
-        embedding: int = 32,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: MLPConfig) -> None:
         super().__init__()
-        self.condition = ClassInput(0 if projection else classes, embedding)
-        widths = [math.prod(shape) + self.condition.features, *hidden]
+        self.config = config
+        self.condition = ClassInput(0 if config.projection else config.classes, config.embedding)
+        widths = [math.prod(config.shape) + self.condition.features, *reversed(config.hidden)]
         layers: list[nn.Module] = []
         for i, o in pairwise(widths):
-            layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True), nn.Dropout(dropout)]
+            layers += [nn.Linear(i, o), nn.LeakyReLU(0.2, inplace=True), nn.Dropout(config.dropout)]
         self.layers = nn.Sequential(*layers)
-        self.critic = Critic(widths[-1], classes if projection else 0)
+        self.critic = Critic(widths[-1], config.classes if config.projection else 0)
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """Each layer with its LeakyReLU and dropout, from the pixels on."""
         return [self.layers[start : start + 3] for start in range(0, len(self.layers), 3)]
 

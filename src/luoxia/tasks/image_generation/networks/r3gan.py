@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -17,13 +18,22 @@ from torch import Tensor, nn
 from luoxia.nn.grouped import GroupedConv2d
 from luoxia.nn.layers import ClassVectors, center_crop, coarse, halvings
 from luoxia.nn.resampling import downsample, separable, upsample
-
-Shape = tuple[int, int, int]  # channels, height, width
+from luoxia.tasks.image_generation.networks.config import PairConfig
 
 SLOPE = 0.2
 EXPANSION = 2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
 """What LeakyReLU takes away from the root mean square (He et al. 2015, arXiv:1502.01852, eq. 15)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class R3GANConfig(PairConfig):
+    """Sizes of both networks."""
+
+    width: int = 768  # channels at the finest level; each coarser one has twice as many
+    max_channels: int = 768  # of a level
+    depth: int = 2  # residual blocks of a level
+    group: int = 16  # channels of a group in the 3 × 3 convolutions
 
 
 def widths_of(halved: int, finest: int, max_channels: int) -> list[int]:
@@ -137,38 +147,26 @@ class Classes(nn.Module):
 class Generator(nn.Module):
     """z → a learned map times what a linear layer makes of z → blocks, bilinear ↑2, blocks, … → 1 × 1 to the image.
 
-    No tanh at the end. ``width``: channels of the finest stage; each coarser one has twice as many, at most
-    ``max_channels``.
+    No tanh at the end.
     """
 
     memory_format = torch.channels_last
 
     kernel: Tensor
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Shape,
-        width: int = 768,
-        *,
-        max_channels: int = 768,
-        depth: int = 2,
-        group: int = 16,
-        classes: int = 0,
-    ) -> None:
+    def __init__(self, config: R3GANConfig) -> None:
         super().__init__()
-        self.latent = latent
-        self.classes = classes
-        self.size = shape[1:]
+        self.config, latent, classes = config, config.latent, config.classes
+        self.latent, self.classes, self.size = latent, classes, config.shape[1:]
         halved = halvings(*self.size)
-        widths = widths_of(halved, width, max_channels)[::-1]
+        widths = widths_of(halved, config.width, config.max_channels)[::-1]
         self.embed = Classes(classes, latent) if classes else None
         self.basis = nn.Parameter(torch.randn(widths[0], *coarse(*self.size, halved)))
         self.weigh = nn.Linear(2 * latent if classes else latent, widths[0], bias=False)
         draw(self.weigh)
         self.widen = between(widths)  # before ↑2, where there are fewest pixels
-        self.levels = levels_of(widths, depth, group, coarsest=0)
-        self.to_image = Pointwise(widths[-1], shape[0])
+        self.levels = levels_of(widths, config.depth, config.group, coarsest=0)
+        self.to_image = Pointwise(widths[-1], config.shape[0])
         self.register_buffer("kernel", separable(), persistent=False)
 
     def latent_weights(self) -> Tensor:
@@ -197,31 +195,24 @@ class Discriminator(nn.Module):
 
     kernel: Tensor
 
-    def __init__(
-        self,
-        shape: Shape,
-        width: int = 768,
-        *,
-        max_channels: int = 768,
-        depth: int = 2,
-        group: int = 16,
-        classes: int = 0,
-    ) -> None:
+    def __init__(self, config: R3GANConfig) -> None:
         super().__init__()
-        halved = halvings(*shape[1:])
-        widths = widths_of(halved, width, max_channels)
-        self.from_image = Pointwise(shape[0], widths[0])
-        self.levels = levels_of(widths, depth, group, coarsest=halved)
+        self.config, classes = config, config.classes
+        channels, size = config.shape[0], config.shape[1:]
+        halved = halvings(*size)
+        widths = widths_of(halved, config.width, config.max_channels)
+        self.from_image = Pointwise(channels, widths[0])
+        self.levels = levels_of(widths, config.depth, config.group, coarsest=halved)
         self.widen = between(widths)
         last = widths[-1]
-        self.basis = nn.Parameter(torch.empty(last, *coarse(*shape[1:], halved)))
+        self.basis = nn.Parameter(torch.empty(last, *coarse(*size, halved)))
         self.judge = nn.Linear(last, last if classes else 1, bias=False)
         self.embed = Classes(classes, last, gain=last**-0.5) if classes else None
         nn.init.normal_(self.basis, 0.0, self.basis[0].numel() ** -0.5)
         draw(self.judge)
         self.register_buffer("kernel", separable(), persistent=False)
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """The blocks of each size with the layer before them, from the image on."""
         return [nn.ModuleList(pair) for pair in zip([self.from_image, *self.widen], self.levels, strict=True)]
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.nn.layers import ClassInput, ClassPlane, Critic, center_crop, coarse, halvings, normalization
+from luoxia.tasks.image_generation.networks.config import ClassicConfig
 
-Shape = tuple[int, int, int]  # channels, height, width
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig(ClassicConfig):
+    """Sizes of both networks."""
+
+    width: int = 128  # channels
+    norm: str = "none"  # in D: none, batch or layer
 
 
 class UpBlock(nn.Module):
@@ -56,30 +66,21 @@ class Generator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Shape,
-        width: int = 128,
-        *,
-        classes: int = 0,
-        embedding: int = 32,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.latent = latent
-        self.classes = classes
-        self.size = shape[1:]
+        self.config, width = config, config.width
+        self.latent, self.classes, self.size = config.latent, config.classes, config.shape[1:]
         levels = halvings(*self.size)
         self.coarse = (width, *coarse(*self.size, levels))
-        self.condition = ClassInput(classes, embedding)
-        self.project = nn.Linear(latent + self.condition.features, width * self.coarse[1] * self.coarse[2])
+        self.condition = ClassInput(config.classes, config.embedding)
+        self.project = nn.Linear(self.latent + self.condition.features, math.prod(self.coarse))
         blocks: list[nn.Module] = []
         for _ in range(levels):
-            blocks += [UpBlock(width, width)] + ([nn.Dropout2d(dropout)] if dropout else [])
+            blocks += [UpBlock(width, width)]
+            blocks += [nn.Dropout2d(config.g_dropout)] if config.g_dropout else []
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.BatchNorm2d(width)
-        self.to_image = nn.Conv2d(width, shape[0], 3, padding=1)
+        self.to_image = nn.Conv2d(width, config.shape[0], 3, padding=1)
 
     def latent_weights(self) -> Tensor:
         """What z is first multiplied by: (outputs, latent)."""
@@ -97,29 +98,22 @@ class Discriminator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(
-        self,
-        shape: Shape,
-        width: int = 128,
-        *,
-        classes: int = 0,
-        projection: bool = False,
-        norm: str = "none",
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.condition = ClassPlane(0 if projection else classes, *shape[1:])
-        downs = halvings(*shape[1:], smallest=7)
-        channels = shape[0] + self.condition.channels
+        self.config, width = config, config.width
+        colors, size = config.shape[0], config.shape[1:]
+        self.condition = ClassPlane(0 if config.projection else config.classes, *size)
+        downs = halvings(*size, smallest=7)
+        channels = colors + self.condition.channels
         blocks: list[nn.Module] = []
         for i in range(downs + 2):
-            blocks.append(DownBlock(channels, width, down=i < downs, norm=norm, first=i == 0))
-            blocks += [nn.Dropout2d(dropout)] if dropout else []
+            blocks.append(DownBlock(channels, width, down=i < downs, norm=config.norm, first=i == 0))
+            blocks += [nn.Dropout2d(config.dropout)] if config.dropout else []
             channels = width
         self.blocks = nn.Sequential(*blocks)
-        self.critic = Critic(width, classes if projection else 0)
+        self.critic = Critic(width, config.classes if config.projection else 0)
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """The residual blocks, from the image on."""
         return [block for block in self.blocks if isinstance(block, DownBlock)]
 

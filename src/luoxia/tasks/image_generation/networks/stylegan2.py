@@ -6,6 +6,7 @@ For any size and shape of image: both sides halve, rounded up, until the shorter
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -16,13 +17,25 @@ from luoxia.nn.equalized import EqualConv, EqualLinear, MinibatchSpread
 from luoxia.nn.layers import center_crop, coarse, halvings
 from luoxia.nn.modulation import StyledConv, ToOutput
 from luoxia.nn.resampling import separable, upsample
+from luoxia.tasks.image_generation.networks.config import PairConfig
 
-Shape = tuple[int, int, int]  # channels, height, width
 Noise = Literal["random", "const", "none"]
 
 MAPPING_LR = 0.01
 MEAN_DECAY = 0.995
 """Share of the old mean of w that a batch leaves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleGAN2Config(PairConfig):
+    """Sizes of both networks."""
+
+    width: int = 64  # channels at the finest level: they double at each halving
+    max_channels: int = 512  # of a level
+    styles: int = 512  # dimensions of w
+    mapping_layers: int = 8  # from z to w
+    d_mapping_layers: int = 8  # from a class to what D compares with
+    group: int = 4  # images whose spread D is shown; 0 = none
 
 
 def widths_at(levels: int, width: int, max_channels: int) -> list[int]:
@@ -101,30 +114,21 @@ class Generator(nn.Module):
     mean_w: Tensor
     constant_noise: Tensor
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Shape,
-        width: int = 64,
-        *,
-        max_channels: int = 512,
-        styles: int = 512,
-        mapping_layers: int = 8,
-        classes: int = 0,
-    ) -> None:
+    def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
-        self.latent, self.classes, self.size = latent, classes, shape[1:]
+        self.config, channels, styles = config, config.shape[0], config.styles
+        self.latent, self.classes, self.size = config.latent, config.classes, config.shape[1:]
         levels = halvings(*self.size)
-        widths = widths_at(levels, width, max_channels)
+        widths = widths_at(levels, config.width, config.max_channels)
         self.sizes = [coarse(*self.size, levels)]
         for _ in range(levels):
             self.sizes.append((2 * self.sizes[-1][0], 2 * self.sizes[-1][1]))
         self.layers = 2 * levels + 2
-        self.mapping = Mapping(latent, classes, styles, mapping_layers)
+        self.mapping = Mapping(self.latent, self.classes, styles, config.mapping_layers)
         self.constant = nn.Parameter(torch.randn(1, widths[0], *self.sizes[0]))
         self.first = StyledConv(widths[0], widths[0], styles)
-        self.to_image = ToOutput(widths[0], shape[0], styles)
-        self.blocks = nn.ModuleList(SynthesisBlock(i, o, shape[0], styles) for i, o in pairwise(widths))
+        self.to_image = ToOutput(widths[0], channels, styles)
+        self.blocks = nn.ModuleList(SynthesisBlock(i, o, channels, styles) for i, o in pairwise(widths))
         self.register_buffer("mean_w", torch.zeros(styles))
         self.register_buffer("constant_noise", torch.randn(1, self.noise_size))
 
@@ -231,31 +235,23 @@ class Discriminator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(
-        self,
-        shape: Shape,
-        width: int = 64,
-        *,
-        max_channels: int = 512,
-        styles: int = 512,
-        mapping_layers: int = 8,
-        classes: int = 0,
-        group: int = 4,
-    ) -> None:
+    def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
-        levels = math.ceil(math.log2(max(2, min(shape[1:]) / 4)))
-        widths = widths_at(levels, width, max_channels)[::-1]
+        self.config, classes, styles, group = config, config.classes, config.styles, config.group
+        channels, size = config.shape[0], config.shape[1:]
+        levels = math.ceil(math.log2(max(2, min(size) / 4)))
+        widths = widths_at(levels, config.width, config.max_channels)[::-1]
         last = widths[-1]
-        self.from_image = EqualConv(shape[0], widths[0], 1)
+        self.from_image = EqualConv(channels, widths[0], 1)
         self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in pairwise(widths)))
         self.spread = MinibatchSpread(group) if group else nn.Identity()
         self.group = group
         self.last = EqualConv(last + bool(group), last, 3)
-        self.features = EqualLinear(last * math.prod(coarse(*shape[1:], levels)), last, activate=True)
-        self.mapping = Mapping(0, classes, styles, mapping_layers) if classes else None
+        self.features = EqualLinear(last * math.prod(coarse(*size, levels)), last, activate=True)
+        self.mapping = Mapping(0, classes, styles, config.d_mapping_layers) if classes else None
         self.logits = EqualLinear(last, styles if classes else 1)
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """The first layer and each residual block, from the image on."""
         return [self.from_image, *self.blocks]
 

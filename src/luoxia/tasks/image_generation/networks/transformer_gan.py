@@ -8,6 +8,7 @@ convolution but the patch embedding.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -21,8 +22,17 @@ from luoxia.nn.linear import Linear
 from luoxia.nn.stack import ModulatedBlock, Stack
 from luoxia.nn.transformer import initialize
 from luoxia.nn.transformer_config import TransformerConfig
+from luoxia.tasks.image_generation.networks.config import PairConfig
 
-Image = tuple[int, int, int]  # channels, height, width
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerGANConfig(PairConfig):
+    """Sizes of both networks."""
+
+    width: int = 96  # of both Transformers
+    layers: int = 4  # of each
+    heads: int = 4
+    patch: int = 4  # pixels of a patch's side
 
 
 def form(width: int, layers: int, heads: int, init: Literal["xavier", "zero"]) -> TransformerConfig:
@@ -40,32 +50,21 @@ def patches(height: int, width: int, patch: int) -> tuple[int, int]:
 class Generator(nn.Module):
     """z → a style for every layer, and a first shift of the learned patches → a Transformer → pixels of each patch."""
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Image,
-        width: int = 96,
-        *,
-        layers: int = 4,
-        heads: int = 4,
-        patch: int = 4,
-        classes: int = 0,
-    ) -> None:
+    def __init__(self, config: TransformerGANConfig) -> None:
         super().__init__()
-        self.latent = latent
-        self.classes = classes
-        self.patch = patch
-        self.shape = shape
-        self.grid = patches(*shape[1:], patch)
-        self.condition = ClassInput(classes, width)
-        self.style = nn.Sequential(
-            Linear(latent + self.condition.features, width), nn.GELU(), Linear(width, width)
-        )
+        self.config, width = config, config.width
+        self.latent, self.classes, self.patch, self.shape = (
+            config.latent, config.classes, config.patch, config.shape,
+        )  # fmt: skip
+        self.grid = patches(*self.shape[1:], self.patch)
+        self.condition = ClassInput(self.classes, width)
+        inputs = self.latent + self.condition.features
+        self.style = nn.Sequential(Linear(inputs, width), nn.GELU(), Linear(width, width))
         self.shift = Linear(width, width)
         self.positions = nn.Parameter(torch.empty(math.prod(self.grid), width))
-        inner = form(width, layers, heads, "xavier")
-        self.stack = Stack(inner, layers, block=ModulatedBlock)
-        self.to_pixels = Linear(width, shape[0] * patch**2)
+        inner = form(width, config.layers, config.heads, "xavier")
+        self.stack = Stack(inner, config.layers, block=ModulatedBlock)
+        self.to_pixels = Linear(width, self.shape[0] * self.patch**2)
         initialize(self, inner)
         nn.init.normal_(self.positions)
 
@@ -97,30 +96,22 @@ class Discriminator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(
-        self,
-        shape: Image,
-        width: int = 96,
-        *,
-        layers: int = 4,
-        heads: int = 4,
-        patch: int = 4,
-        classes: int = 0,
-    ) -> None:
+    def __init__(self, config: TransformerGANConfig) -> None:
         super().__init__()
+        self.config, width, patch, shape = config, config.width, config.patch, config.shape
         rows, columns = patches(*shape[1:], patch)
         around = patch // 2
         right, below = columns * patch - shape[2], rows * patch - shape[1]
         self.margin = (around, around + right, around, around + below)
         self.embed = nn.Conv2d(shape[0], width, patch + 2 * around, patch)
         self.positions = nn.Parameter(torch.empty(rows * columns, width))
-        inner = form(width, layers, heads, "zero")  # each layer starts as the identity, as in the generator
-        self.stack = Stack(inner, layers)
-        self.critic = Critic(width, classes)
+        inner = form(width, config.layers, config.heads, "zero")  # layers start as the identity, as in G
+        self.stack = Stack(inner, config.layers)
+        self.critic = Critic(width, config.classes)
         initialize(self.stack, inner)
         nn.init.normal_(self.positions, 0.0, 0.02)
 
-    def stages(self) -> list[nn.Module]:
+    def lower_layers(self) -> list[nn.Module]:
         """The patch embedding, then each layer."""
         return [self.embed, *self.stack.layers]
 

@@ -215,5 +215,7 @@ class AdversarialRecipe(ImageRecipe):
         """The network images, labels → logits."""
         raise NotImplementedError(f"{type(self).__name__} must define build_discriminator()")
 
-    def _classes(self, data: ImageSpec) -> int:
-        return 0 if self.condition == "none" else data.classes
+    def _of_data(self, data: ImageSpec) -> dict[str, Any]:
+        """What the data decides of both networks' sizes: see ``networks.config.PairConfig``."""
+        classes = 0 if self.condition == "none" else data.classes
+        return {"shape": data.shape, "classes": classes}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from luoxia.media.image.images import ImageSpec
+    from luoxia.tasks.image_generation.networks.config import ClassicConfig
 
 NetworkName = Literal["mlp", "dcgan", "resnet"]
 NormName = Literal["none", "batch", "layer"]
@@ -54,32 +55,36 @@ class ImageGAN(AdversarialRecipe):
 
     def build_generator(self, data: ImageSpec) -> nn.Module:
         """z, labels → images."""
-        own: dict[str, Any] = {"refine": self.refine} if self.network == "dcgan" else {}
-        size = self._hidden() if self.network == "mlp" else self.width
-        network: nn.Module = self._family().Generator(
-            self.latent, data.shape, size, classes=self._classes(data), dropout=self.g_dropout, **own
-        )
+        family, config = self._family(data)
+        network: nn.Module = family.Generator(config)
         return network
 
     def build_discriminator(self, data: ImageSpec) -> nn.Module:
         """Images, labels → logits."""
         from luoxia.nn.layers import spectrally_normalized
 
-        own: dict[str, Any] = {"norm": self.d_norm} if self.network != "mlp" else {}
-        size = self._hidden()[::-1] if self.network == "mlp" else self.width
-        projection = self.condition == "projection"
-        network: nn.Module = self._family().Discriminator(
-            data.shape, size, classes=self._classes(data), projection=projection, dropout=self.dropout, **own
-        )
+        family, config = self._family(data)
+        network: nn.Module = family.Discriminator(config)
         return spectrally_normalized(network) if self.spectral_norm else network
 
-    def _family(self) -> Any:
+    def _family(self, data: ImageSpec) -> tuple[Any, ClassicConfig]:
+        """The module of both networks, and their sizes."""
         from luoxia.tasks.image_generation.networks import dcgan, mlp, resnet
 
-        return {"mlp": mlp, "dcgan": dcgan, "resnet": resnet}[self.network]
-
-    def _hidden(self) -> tuple[int, int, int]:
-        return 4 * self.width, 8 * self.width, 16 * self.width
+        common: dict[str, Any] = {
+            **self._of_data(data),
+            "latent": self.latent,
+            "projection": self.condition == "projection",
+            "dropout": self.dropout,
+            "g_dropout": self.g_dropout,
+        }
+        if self.network == "mlp":
+            hidden = (4 * self.width, 8 * self.width, 16 * self.width)
+            return mlp, mlp.MLPConfig(**common, hidden=hidden)
+        common |= {"width": self.width, "norm": self.d_norm}
+        if self.network == "resnet":
+            return resnet, resnet.ResNetConfig(**common)
+        return dcgan, dcgan.DCGANConfig(**common, refine=self.refine)
 
 
 class GAN(ImageGAN):

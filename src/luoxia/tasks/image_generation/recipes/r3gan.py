@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from luoxia.adversarial.objective import Adversarial
     from luoxia.media.image.images import ImageSpec
+    from luoxia.tasks.image_generation.networks.r3gan import R3GANConfig
 
 
 def gamma_for(height: int, width: int, batch: int) -> float:
@@ -111,19 +112,16 @@ class R3GAN(Relativistic):
         """Z, labels → images."""
         from luoxia.tasks.image_generation.networks.r3gan import Generator
 
-        return Generator(self.latent, data.shape, self.width, **self._form(data))
+        return Generator(self._config(data))
 
     def build_discriminator(self, data: ImageSpec) -> nn.Module:
         """Images, labels → logits."""
         from luoxia.tasks.image_generation.networks.r3gan import Discriminator
 
-        return Discriminator(data.shape, self.width, **self._form(data))
+        return Discriminator(self._config(data))
 
-    def _form(self, data: ImageSpec) -> dict[str, int]:
-        classes = self._classes(data)
-        return {
-            "max_channels": self.max_channels,
-            "depth": self.depth,
-            "group": self.group,
-            "classes": classes,
-        }
+    def _config(self, data: ImageSpec) -> R3GANConfig:
+        from luoxia.tasks.image_generation.networks.r3gan import R3GANConfig
+
+        sizes = {name: getattr(self, name) for name in ("latent", "width", "max_channels", "depth", "group")}
+        return R3GANConfig(**self._of_data(data), **sizes)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from luoxia.adversarial.objective import Adversarial
     from luoxia.media.image.images import ImageSpec
+    from luoxia.tasks.image_generation.networks.stylegan2 import StyleGAN2Config
 
 SMALL = 32
 """Pixels up to which paths and mixing are left out, as in the published configuration for CIFAR-10."""
@@ -124,19 +125,24 @@ class StyleGAN2(AdversarialRecipe):
         """z, labels → images."""
         from luoxia.tasks.image_generation.networks.stylegan2 import Generator
 
-        return Generator(self.latent, data.shape, mapping_layers=self.mapping_layers, **self._sizes(data))
+        return Generator(self._config(data))
 
     def build_discriminator(self, data: ImageSpec) -> nn.Module:
         """Images, labels → logits."""
         from luoxia.tasks.image_generation.networks.stylegan2 import Discriminator
 
-        group = self.model_copy(update=self.settled(data)).minibatch_std_group
-        return Discriminator(data.shape, group=group or 0, **self._sizes(data))
+        return Discriminator(self._config(data))
 
-    def _sizes(self, data: ImageSpec) -> dict[str, Any]:
-        return {
-            "width": self.width,
-            "max_channels": max(self.max_channels, self.width),
-            "styles": self.styles,
-            "classes": self._classes(data),
-        }
+    def _config(self, data: ImageSpec) -> StyleGAN2Config:
+        from luoxia.tasks.image_generation.networks.stylegan2 import StyleGAN2Config
+
+        group = self.model_copy(update=self.settled(data)).minibatch_std_group
+        return StyleGAN2Config(
+            **self._of_data(data),
+            latent=self.latent,
+            width=self.width,
+            max_channels=max(self.max_channels, self.width),
+            styles=self.styles,
+            mapping_layers=self.mapping_layers,
+            group=group or 0,
+        )

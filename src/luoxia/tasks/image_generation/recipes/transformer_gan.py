@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from luoxia.media.image.images import ImageSpec
+    from luoxia.tasks.image_generation.networks.transformer_gan import TransformerGANConfig
 
 TOKENS = 16
 """Patches, about, that an image is cut into."""
@@ -57,15 +58,18 @@ class TransformerGAN(Relativistic):
         """z, labels → images."""
         from luoxia.tasks.image_generation.networks.transformer_gan import Generator
 
-        return Generator(self.latent, data.shape, self.width, **self._form(data))
+        return Generator(self._config(data))
 
     def build_discriminator(self, data: ImageSpec) -> nn.Module:
         """Images, labels → logits."""
         from luoxia.tasks.image_generation.networks.transformer_gan import Discriminator
 
-        return Discriminator(data.shape, self.width, **self._form(data))
+        return Discriminator(self._config(data))
 
-    def _form(self, data: ImageSpec) -> dict[str, int]:
-        patch = self.patch or self.settled(data)["patch"]
-        sizes = {"layers": self.layers, "heads": self.heads, "patch": patch}
-        return {**sizes, "classes": self._classes(data)}
+    def _config(self, data: ImageSpec) -> TransformerGANConfig:
+        from luoxia.tasks.image_generation.networks.transformer_gan import TransformerGANConfig
+
+        sizes = {name: getattr(self, name) for name in ("latent", "width", "layers", "heads")}
+        return TransformerGANConfig(
+            **self._of_data(data), **sizes, patch=self.patch or self.settled(data)["patch"]
+        )

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luoxia.tasks.image_translation.networks.cyclegan import STRIDE, Generator, fit
+from luoxia.tasks.image_translation.networks.cyclegan import STRIDE, Generator, GeneratorConfig, fit
 
 
 class ContrastiveGenerator(nn.Module):
@@ -19,12 +19,13 @@ class ContrastiveGenerator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(self, a2b: Generator, dimensions: int = 256) -> None:
+    def __init__(self, config: GeneratorConfig, dimensions: int = 256) -> None:
         super().__init__()
-        self.a2b = a2b
+        self.config = config
+        self.a2b = Generator(config)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(c, dimensions), nn.ReLU(), nn.Linear(dimensions, dimensions))
-            for c in a2b.feature_channels
+            for c in self.a2b.feature_channels
         )
         for layer in self.heads.modules():
             if isinstance(layer, nn.Linear):

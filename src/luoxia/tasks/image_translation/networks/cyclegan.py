@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,6 +74,16 @@ class ResidualBlock(nn.Module):
         return x + residual
 
 
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """Sizes of the network of one direction."""
+
+    channels: int  # of the images
+    width: int = 64  # channels at full size
+    blocks: int = 9  # residual
+    resize: bool = False  # whether it doubles by repeating pixels and convolving
+
+
 class Generator(nn.Module):
     """Image → image: c7s1-64, d128, d256, 6 or 9 × R256, u128, u64, c7s1-3, tanh (section 7.2).
 
@@ -81,15 +94,16 @@ class Generator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(self, channels: int, width: int = 64, blocks: int = 9, *, resize: bool = False) -> None:
+    def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
+        self.config, channels, width, resize = config, config.channels, config.width, config.resize
         widths = (width, 2 * width, 4 * width)
         self.stem = nn.Sequential(Convolution(channels, width, 7), InstanceNorm(), nn.ReLU(inplace=True))
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv2d(i, 2 * i, 3, 2, 1), InstanceNorm(), nn.ReLU(inplace=True))
             for i in widths[:2]
         )
-        self.blocks = nn.ModuleList(ResidualBlock(widths[2]) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(widths[2]) for _ in range(config.blocks))
         up = [
             layer
             for i in (widths[2], widths[1])
@@ -97,7 +111,7 @@ class Generator(nn.Module):
         ]
         self.up = nn.Sequential(*up, Convolution(width, channels, 7), nn.Tanh())
         self.resize = resize
-        self.middle = blocks // 2 + 1
+        self.middle = config.blocks // 2 + 1
         """Residual blocks of the encoder: up to the one after the middle."""
         self.feature_channels = (channels, widths[1], widths[2], widths[2], widths[2])
         """Channels of what ``encode`` returns."""
@@ -159,6 +173,15 @@ PATCHES = {16: 1, 34: 2, 70: 3}
 """Side of the patch that one logit sees → stride-2 convolutions."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """Sizes of the judge of one side."""
+
+    channels: int  # of the images
+    width: int = 64  # channels at half size
+    patch: int = 70  # side of what a logit sees, of ``PATCHES``
+
+
 class Discriminator(nn.Module):
     """Image → a logit for each patch: C64-C128-C256-C512, 4 × 4 convolutions, LeakyReLU 0.2 (section 7.2).
 
@@ -168,11 +191,12 @@ class Discriminator(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(self, channels: int, width: int = 64, patch: int = 70) -> None:
+    def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
-        halvings = PATCHES[patch]
-        widths = [width << level for level in range(halvings + 1)]
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        self.config, halvings = config, PATCHES[config.patch]
+        widths = [config.width << level for level in range(halvings + 1)]
+        first = nn.Conv2d(config.channels, config.width, 4, 2, 1)
+        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2, inplace=True)]
         for level, inputs in enumerate(widths[:-1], 1):
             stride = 2 if level < halvings else 1
             layers += [
@@ -195,3 +219,18 @@ class ModuleGroup(nn.ModuleDict):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """An input for each → a result of each."""
         return tuple(network(x) for network, x in zip(self.values(), inputs, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorsConfig(GeneratorConfig):
+    """Sizes of a network for each direction."""
+
+    directions: tuple[str, ...]  # of a2b and b2a
+
+
+class Translators(ModuleGroup):
+    """What a model holds: a generator for each direction, new or one of ``networks``."""
+
+    def __init__(self, config: TranslatorsConfig, networks: Mapping[str, nn.Module] | None = None) -> None:
+        super().__init__(networks or {direction: Generator(config) for direction in config.directions})
+        self.config = config
