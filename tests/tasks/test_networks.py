@@ -95,9 +95,7 @@ def test_every_network_of_a_table_takes_sizes_that_json_keeps(task: str) -> None
     from dataclasses import fields, is_dataclass
     from typing import get_type_hints
 
-    table = registry.task(task).networks
-    assert table
-    for place in table.values():
+    for place in registry.task(task).networks.values():
         sizes = get_type_hints(imported(place).__init__)["config"]
         assert is_dataclass(sizes) and fields(sizes)
         assert sizes.__dataclass_params__.frozen  # type: ignore[attr-defined]

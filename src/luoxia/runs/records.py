@@ -47,7 +47,7 @@ class Model(TypedDict):
     data: str
     spec: NotRequired[dict[str, Any]]
     classes: NotRequired[list[str]]
-    condition: NotRequired[list[str]]
+    fields: NotRequired[list[str]]
 
 
 class Line(TypedDict):

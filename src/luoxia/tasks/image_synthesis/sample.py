@@ -46,7 +46,8 @@ def sample(record: ModelRecord, /, **settings: Any) -> Path:
 
 def spec_in(record: ModelRecord) -> ConditionSpec:
     """What the model of a record can be asked for."""
-    from luoxia.tasks.loading import spec_of, usable
+    from luoxia.tasks.loading import usable
+    from luoxia.tasks.networks import spec_of
 
     with usable(record.folder):
         return spec_of(ConditionSpec, record.config["condition"])

@@ -75,7 +75,7 @@ class ImageSynthesis(ImageTask):
         from luoxia.media.image.images import ImageSpec
         from luoxia.tasks.image_synthesis.model import ImageSynthesizer
         from luoxia.tasks.image_synthesis.spec import ConditionSpec
-        from luoxia.tasks.loading import spec_of
+        from luoxia.tasks.networks import spec_of
 
         spec = spec_of(ImageSpec, record.config["spec"])
         conditions = spec_of(ConditionSpec, record.config["condition"])

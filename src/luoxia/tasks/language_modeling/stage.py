@@ -171,7 +171,7 @@ class LanguageStage(TokenStage):
 
     def describe_model(self) -> dict[str, Any]:
         """The vocabulary, and the fields that texts are asked for by."""
-        return {"spec": asdict(self.spec), "condition": list(self.recipe.condition)}
+        return {"spec": asdict(self.spec), "fields": list(self.recipe.condition)}
 
     def write_model(self, folder: Path) -> None:
         """The tokenizer, the adapters, what another toolkit must be given back."""

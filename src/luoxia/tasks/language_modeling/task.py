@@ -78,17 +78,17 @@ class LanguageModeling(TokenTask):
         def fill(network: Any, weights: dict[str, Any]) -> None:
             load_adapted(network, weights, lambda: adapters_of(record.recipe))
 
-        condition = record.config.get("condition")
-        if condition is None:  # in no folder of before 0.2
+        fields = record.config.get("fields")
+        if fields is None:  # in no folder of before 0.2
             recipe: Any = record.recipe
-            condition = recipe.condition
+            fields = recipe.condition
         network, tokenizer = open_network(record, weights, fill)
         return TextGenerator(
             network,
             tokenizer,
             ends=learned_ends(record.folder, tokenizer),
             chat=ChatTemplate.of(record.folder / FOREIGN),
-            condition=condition,
+            condition=fields,
             **common,
         )
 
