@@ -70,7 +70,7 @@ class ImageCodecTask(ImageTask):
         """An ``ImageCodec``."""
         from luoxia.media.image.images import ImageSpec
         from luoxia.tasks.image_codec.model import ImageCodec
-        from luoxia.tasks.loading import spec_of
+        from luoxia.tasks.networks import spec_of
 
         spec = spec_of(ImageSpec, record.config["spec"])
         recipe: Any = record.recipe
