@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,12 @@ Estimate = Callable[[Tensor, float], Tensor]
 Velocity = Callable[[Tensor, float], Tensor]
 """z_t (n, …), t → dz/dt (n, …)."""
 SolverName = Literal["euler", "heun"]
+
+
+def row_noise(seed: int, numbers: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """ε (n, *shape), float32: row i is a pure function of (seed, numbers[i])."""
+    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape) for i in numbers]
+    return torch.from_numpy(np.array(rows, np.float32).reshape(len(rows), *shape))
 
 
 def times(steps: int, start: float = 0.0) -> list[float]:

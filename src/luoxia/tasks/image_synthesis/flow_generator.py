@@ -1,0 +1,84 @@
+"""Drawing images with a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from luoxia.decoding.flow import Estimate, Guidance, Known, SolverName, flow, row_noise
+from luoxia.media.image.batches import to_float
+from luoxia.media.image.values import to_uint8
+from luoxia.nn.conditioning import Condition, join
+from luoxia.tasks.image_synthesis.conditions import ConditionBatch
+from luoxia.tasks.image_synthesis.model import Known as KnownImages
+from luoxia.tasks.image_synthesis.model import Settings
+from luoxia.tasks.image_synthesis.networks.flow import ImageFlow
+
+class FlowGenerator:
+    """From noise to images by a trained ``network``; see ``luoxia.tasks.image_synthesis.model.Generator``."""
+
+    edits = True
+
+    def __init__(self, network: ImageFlow, solver: SolverName, dtype: torch.dtype = torch.float32) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.solver, self.dtype = solver, dtype
+
+    @torch.inference_mode()
+    def draw(
+        self,
+        conditions: ConditionBatch,
+        negative: ConditionBatch | None,
+        seed: int,
+        numbers: Sequence[int],
+        settings: Settings,
+        known: KnownImages | None,
+    ) -> Tensor:
+        """Images, uint8 (n, h, w, c); see ``Generator``."""
+        device = next(self.network.parameters()).device
+        noise = row_noise(seed, numbers, self.network.shape).to(device)
+        with torch.autocast(device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            x = flow(
+                self.estimate(conditions, negative, settings),
+                noise,
+                steps=settings.steps or 1,
+                solver=self.solver,
+                known=None if known is None else known_values(known, device),
+                strength=settings.strength,
+            )
+        return to_uint8(x)
+
+    def estimate(
+        self, conditions: ConditionBatch, negative: ConditionBatch | None, settings: Settings
+    ) -> Estimate:
+        """x̂(z_t, t) under the conditions, guided within the interval: then the network sees each row twice."""
+        conditioner, guidance = self.network.conditioner, Guidance(settings.guidance, settings.interval)
+        own: Condition = conditioner(conditions)
+        both = own
+        if guidance.scale != 1:
+            other = conditioner.none(len(conditions)) if negative is None else conditioner(negative)
+            both = stacked(own, other)
+
+        def estimate(z: Tensor, t: float) -> Tensor:
+            rows = z.new_full((len(z),), t)
+            if not guidance.holds(t):
+                return self.network.estimate(z, rows, own)
+            x = self.network.estimate(z.repeat(2, 1, 1, 1), rows.repeat(2), both)
+            return guidance.combine(*x.chunk(2))
+
+        return estimate
+
+
+def stacked(a: Condition, b: Condition) -> Condition:
+    """The rows of two conditions, one below the other."""
+    if a.mask is None and b.mask is None:
+        return Condition(torch.cat([a.vectors, b.vectors]))
+    masks = [one.vectors.new_ones(one.vectors.shape[:2], dtype=torch.bool) if one.mask is None else one.mask for one in (a, b)]
+    return Condition(torch.cat([a.vectors, b.vectors]), torch.cat(masks))
+
+
+def known_values(known: KnownImages, device: torch.device) -> Known:
+    """An image's values and where they are free, as the flow takes them."""
+    values = to_float(torch.from_numpy(known.image)).to(device)
+    return Known(values, torch.from_numpy(known.mask).to(device))
