@@ -70,10 +70,10 @@ def test_the_mean_is_of_real_vectors():
 
 
 def test_the_bottleneck_narrows_what_a_patch_says():
-    wide, narrow = network(bottleneck=128), network(bottleneck=5)
-    assert [p.shape for p in wide.encoder.embedding.tokens.parameters()] == [(16, 48), (16,)]
+    wide, narrow = network(bottleneck=128), network(bottleneck=5)  # of 48 values, at a width of 16
+    assert [p.shape for p in wide.encoder.embedding.tokens.parameters()] == [(6, 16), (16, 48), (16,)]
     shapes = [p.shape for p in narrow.encoder.embedding.tokens.parameters()]
-    assert shapes == [(5, 48), (5,), (16, 5)]
+    assert shapes == [(6, 16), (5, 48), (5,), (16, 5)]
 
 
 def test_adamw_has_the_first_and_last_layers():

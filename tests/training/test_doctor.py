@@ -232,6 +232,17 @@ def test_a_model_of_text_overfits_when_what_is_held_out_costs_more_and_more() ->
     assert judge(best=0.4, late=0.6, seen=0.6) == [], "no worse than what it is trained on"
 
 
+def test_a_flow_overfits_when_its_loss_on_held_out_images_rises() -> None:
+    def judge(best: float, late: float, seen: float) -> list[str]:
+        patient = doctor_of(find("flow").from_settings({}))
+        early = [log({"flow": 1.0}, train_loss=best, heldout_loss=best)] * PATIENCE
+        return hear(patient, *early, *[log({"flow": 1.0}, train_loss=seen, heldout_loss=late)] * PATIENCE)
+
+    assert judge(best=0.20, late=0.21, seen=0.15) == ["overfitting"]
+    assert judge(best=0.20, late=0.203, seen=0.15) == [], "a little"
+    assert judge(best=0.20, late=0.21, seen=0.20) == [], "no worse than on what it is trained on"
+
+
 @pytest.mark.parametrize("name", ["cyclegan", "cut"])
 def test_advice_to_translators_names_their_own_keys(name):
     patient = doctor_of(find(name).from_settings({}))

@@ -23,18 +23,19 @@ from luoxia.nn.transformer import Encoder, TransformerConfig
 
 class Bottleneck(nn.Module):
     """Patches as vectors, by way of fewer numbers than they have values: what is noise in them finds no room (section
-    4.3)."""
+    4.3). Each place adds a vector of its own."""
 
-    def __init__(self, values: int, bottleneck: int, width: int) -> None:
+    def __init__(self, values: int, bottleneck: int, width: int, places: int) -> None:
         super().__init__()
         narrow = bottleneck < min(values, width)
         self.narrow = VectorEmbedding(values, bottleneck if narrow else width)
         self.widen = Linear(bottleneck, width, bias=False) if narrow else nn.Identity()
+        self.places = nn.Parameter(0.5 * torch.randn(places, width))
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patches (n, t, values) → (n, t, width)."""
         out: Tensor = self.widen(self.narrow(patches))
-        return out.to(self.narrow.weight.dtype)
+        return out.to(self.places.dtype) + self.places
 
 
 class FlowTransformer(nn.Module):
@@ -75,7 +76,7 @@ class FlowTransformer(nn.Module):
             dropout=dropout,
             init="xavier",
         )
-        embedding = Embedding(config, Bottleneck(values, bottleneck, width))
+        embedding = Embedding(config, Bottleneck(values, bottleneck, width, math.prod(self.grid)))
         self.encoder = Encoder(config, embedding, block=ModulatedBlock)
         self.time = TimeEmbedding(width)
         self.summary = Linear(width, width, bias=False) if room else None

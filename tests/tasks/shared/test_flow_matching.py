@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +59,7 @@ def test_the_observed_loss_is_the_same_each_time_and_changes_nothing() -> None:
     first, second = (objective.observe(batch, points(32, 1), Rng(seed)) for seed in (0, 1))
     assert first == second and first.keys() == {"train_loss", "heldout_loss"}
     assert network.training and not any(p.grad is not None for p in network.parameters())
-    assert first["train_loss"] == pytest.approx(
-        torch.stack([objective.losses(batch, Rng(s))["velocity"] for s in range(300)]).mean().item(), rel=0.05
-    )
+    with torch.no_grad():
+        network.mean.copy_(MEAN)
+        network.log_variance.copy_(VARIANCE.log())
+    assert objective.observe(batch, None, Rng(0))["train_loss"] < 0.9 * first["train_loss"]

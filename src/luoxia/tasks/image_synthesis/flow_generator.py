@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,11 +10,12 @@ from torch import Tensor
 from luoxia.decoding.flow import Estimate, Guidance, Known, SolverName, flow, row_noise
 from luoxia.media.image.batches import to_float
 from luoxia.media.image.values import to_uint8
-from luoxia.nn.conditioning import Condition, join
+from luoxia.nn.conditioning import Condition
 from luoxia.tasks.image_synthesis.conditions import ConditionBatch
 from luoxia.tasks.image_synthesis.model import Known as KnownImages
 from luoxia.tasks.image_synthesis.model import Settings
 from luoxia.tasks.image_synthesis.networks.flow import ImageFlow
+
 
 class FlowGenerator:
     """From noise to images by a trained ``network``; see ``luoxia.tasks.image_synthesis.model.Generator``."""
@@ -70,12 +71,14 @@ class FlowGenerator:
         return estimate
 
 
-def stacked(a: Condition, b: Condition) -> Condition:
-    """The rows of two conditions, one below the other."""
-    if a.mask is None and b.mask is None:
-        return Condition(torch.cat([a.vectors, b.vectors]))
-    masks = [one.vectors.new_ones(one.vectors.shape[:2], dtype=torch.bool) if one.mask is None else one.mask for one in (a, b)]
-    return Condition(torch.cat([a.vectors, b.vectors]), torch.cat(masks))
+def stacked(*parts: Condition) -> Condition:
+    """The rows of several conditions, one below the other."""
+    vectors = torch.cat([part.vectors for part in parts])
+    if all(part.mask is None for part in parts):
+        return Condition(vectors)
+    ones = [part.vectors.new_ones(part.vectors.shape[:2], dtype=torch.bool) for part in parts]
+    masks = [one if part.mask is None else part.mask for part, one in zip(parts, ones, strict=True)]
+    return Condition(vectors, torch.cat(masks))
 
 
 def known_values(known: KnownImages, device: torch.device) -> Known:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from luoxia.tasks.image_synthesis.conditions import Conditioned
 from luoxia.tasks.image_synthesis.flow import Flow
 from luoxia.tasks.image_synthesis.flow_generator import FlowGenerator
 from luoxia.tasks.image_synthesis.stage import SynthesisStage
 from luoxia.tasks.shared.flow_matching import FlowMatching
-from luoxia.training.objective import Objective, Rng
+from luoxia.training.objective import Objective
+
 
 class FlowStage(SynthesisStage):
     """The training of a flow."""

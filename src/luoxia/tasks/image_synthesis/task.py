@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from luoxia.core.errors import UsageError
 from luoxia.core.names import many
 from luoxia.tasks.base import Capability, imported
+from luoxia.tasks.image_synthesis.flow import Flow
 from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe, settled_shape
+from luoxia.tasks.image_synthesis.rules import FlowOverfitting
 from luoxia.tasks.image_synthesis.settings import EditSettings, SynthesisSampleSettings
 from luoxia.tasks.shared.image_keys import ImageMeasureSettings
 from luoxia.tasks.shared.image_task import ImageTask
@@ -16,6 +18,7 @@ from luoxia.tasks.shared.image_task import ImageTask
 if TYPE_CHECKING:
     from luoxia.runs.display import Display
     from luoxia.tasks.record import ModelRecord
+    from luoxia.training.doctor import Rule
     from luoxia.training.recipe import Recipe
 
 HERE = "luoxia.tasks.image_synthesis"
@@ -27,8 +30,9 @@ class ImageSynthesis(ImageTask):
     name: ClassVar[str] = "image synthesis"
     kind: ClassVar[str] = "image synthesizer"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
-    recipes: ClassVar[tuple[type[Recipe], ...]] = ()
+    recipes: ClassVar[tuple[type[Recipe], ...]] = (Flow,)
     family = SynthesisRecipe
+    rules: ClassVar[tuple[type[Rule], ...]] = (*ImageTask.rules, FlowOverfitting)
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(
             SynthesisSampleSettings,
