@@ -14,37 +14,6 @@ from luoxia.training.recipe import Recipe
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
-class Row(NamedTuple):
-    """What ``deterministic=auto`` does for a recipe on a GPU, and why."""
-
-    on: bool
-    tensors: str
-    """Tensors that differed between two equal runs without (H200, torch 2.11), where that was tried."""
-    cost: float | None
-    """Time of a step with deterministic kernels over that without (the same); None: not measured on a GPU."""
-
-
-TABLE: dict[str, Row] = {
-    "gan": Row(True, "", None),
-    "cgan": Row(True, "", None),
-    "dcgan": Row(True, "91 of 128", 1.16),
-    "wgan": Row(True, "", None),
-    "wgan-gp": Row(True, "", None),
-    "stylegan2": Row(True, "", None),
-    "r3gan": Row(True, "130 of 182, or 0 of 217", 1.22),
-    "transformer-gan": Row(True, "", None),
-    "cyclegan": Row(True, "", None),
-    "cut": Row(True, "", None),
-    "flow": Row(True, "", None),
-    "gpt": Row(False, "148 of 148", 1.06),
-    "translate": Row(False, "", None),
-    "classify-text": Row(False, "", None),
-    "embed-text": Row(False, "", None),
-}
-"""Convolutions choose kernels that add in any order unless they are asked not to, and so does attention on its way
-back. Attention by torch's flash kernel is deterministic only where that is strict: ``on``, not ``auto``."""
-
-
 def wants_determinism(recipe: Recipe, device: torch.device) -> bool:
     """Whether a training uses deterministic kernels only. On a CPU all are, and nothing needs to be asked for.
 
