@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from luoxia.training.recipe import Recipe
 
 MEDIA = {
+    "audio": "luoxia.media.audio.medium:MEDIUM",
     "text": "luoxia.media.text.medium:MEDIUM",
     "image": "luoxia.media.image.medium:MEDIUM",
 }

@@ -1,0 +1,6 @@
+"""Sounds need the extra audio."""
+
+import pytest
+
+pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
