@@ -62,6 +62,8 @@ def stoi(estimate: Signal, reference: Signal, rate: int) -> float | None:
     """Short-time objective intelligibility, 0 … 1 (Taal et al. 2011); None where it refuses: too little speech."""
     from pystoi import stoi as compute
 
+    if not np.any(reference):
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # its word for fewer than 30 frames with speech
         try:
@@ -83,6 +85,8 @@ def pesq(estimate: Signal, reference: Signal, rate: int) -> float | None:
     from pesq import PesqError
     from pesq import pesq as compute
 
+    if not (np.any(reference) and np.any(estimate)):
+        return None
     try:
         value = float(compute(rate, reference, estimate, "nb" if rate == NARROW else "wb"))
     except (PesqError, ValueError, ZeroDivisionError):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -38,6 +39,7 @@ _MEANINGS = {
     "STOI": HIGHER("How much of speech would be understood, 0 to 1."),
     "PESQ": HIGHER("How good listeners would call the speech, 1 to 4.6."),
 }
+_PACKAGES = {"STOI": "pystoi", "PESQ": "pesq"}
 LONGEST = 600
 """Seconds of a pair that are compared, from the beginning: both lie in memory."""
 
@@ -173,6 +175,8 @@ class _Taken:
             value, low, high = intervals.mean(values)
             null = self.null.get(name) or []
             own = common | ({"mels": MELS} if "mel" in name else {})
+            package = _PACKAGES.get(name.partition("-")[0])
+            own |= {package: version(package)} if package else {}
             own |= {"refused": self.refusals[name]} if name in self.refusals else {}
             meaning: Meaning = _MEANINGS[name.partition("-NB")[0].partition("-WB")[0]]
             reference = float(np.mean(null)) if null else None
