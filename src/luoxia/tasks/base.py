@@ -91,6 +91,8 @@ class Task:
     """Phase or statistic → a sentence on how its curve is read."""
     rules: ClassVar[tuple[type[Rule], ...]] = ()
     """What the doctor looks for besides what ails every training."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """Models of other tasks within a model folder: NAME has its config under "NAME", its tensors as "NAME.…"."""
     capabilities: ClassVar[Mapping[str, Capability]] = {}
     """Verb → what it asks."""
     networks: ClassVar[Mapping[str, Network]] = {}

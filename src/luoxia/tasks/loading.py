@@ -49,6 +49,9 @@ def load_model(
     with usable(record.folder), torch.random.fork_rng(devices=[]):
         record.check()
         weights = record.weights("" if ema else record.task.stages(record.recipe)[-1].network)
+        if not ema and record.task.parts:  # which no checkpoint of the network holds
+            prefixes = tuple(f"{part}." for part in record.task.parts)
+            weights |= {key: value for key, value in record.weights().items() if key.startswith(prefixes)}
         with no_larger_than(weights):
             return record.task.load(record, weights, details=record.details, device=place, **common)
 

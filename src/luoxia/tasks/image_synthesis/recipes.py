@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from luoxia.core.values import Whole
+from luoxia.tasks.base import imported
 from luoxia.tasks.shared.image_recipe import ImageRecipe
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class SynthesisRecipe(ImageRecipe):
     )
     guidance_high: float = Field(1.0, ge=0, le=1, description="guidance applies up to this share of sampling")
     score_samples: Whole = 1000
+
+    def stages(self) -> tuple[type[Any], ...]:
+        """The parts of a run, in order: those of ``stage_names``."""
+        return tuple(imported(name) for name in self.stage_names())
 
     def stage_names(self) -> tuple[str, ...]:
         """MODULE:CLASS of each stage, in order."""

@@ -21,3 +21,17 @@ class FlowOverfitting(Overfitting):
         "the loss on held-out images is {unseen:.3f}, {best:.3f} at its best, and {seen:.3f} on training images"
     )
     advice: ClassVar[str] = "Stop here, raise dropout, choose a smaller width, or find more images"
+
+
+class PriorOverfitting(Overfitting):
+    """Tokens of held-out images grow less likely, while those of training images grow more so.
+
+    Both are of the same images in the same orders each time, so that a small rise is one.
+    """
+
+    rise: ClassVar[float] = 1.02
+    gap: ClassVar[float] = 1.1
+    evidence: ClassVar[str] = (
+        "a token of a held-out image costs {unseen:.2f} nats, {best:.2f} at its best, and one of a training image {seen:.2f}"
+    )
+    advice: ClassVar[str] = "Stop here, raise dropout or views, choose a smaller width, or find more images"

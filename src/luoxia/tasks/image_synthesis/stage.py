@@ -29,6 +29,8 @@ from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe
 from luoxia.tasks.image_synthesis.scores import Judged
 from luoxia.tasks.image_synthesis.settings import RESERVED
 from luoxia.tasks.image_synthesis.spec import ConditionSpec
+from luoxia.tasks.image_synthesis.transfer import condition_spec, extended
+from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.image_stage import ImageStage, Real, write_neighbor_grid
 from luoxia.training.objective import Phase, Rng
 
@@ -54,17 +56,26 @@ class SynthesisStage(ImageStage):
         """Hold some images back, and serve the rest with their conditions."""
         recipe, data = self.recipe, self.data
         self.train_indices, self.heldout_indices = holdout_split(len(data), recipe.holdout, recipe.seed)
-        self.spec = spec_for(
-            data,
-            self.train_indices,
-            condition=recipe.condition,
-            text_length=recipe.text_length,
-            reserved=RESERVED,
-        )
+        self.spec = self._spec()
         self.conditions = ConditionData(self.spec, data, recipe.seed, reader_of(self.spec))
         self.images = ImageBatches(
             data, self.train_indices, recipe.batch, recipe.seed, self.world, labeled=False
         )
+
+    def _spec(self) -> ConditionSpec:
+        """What can be learned of the data, beside what the model at ``init`` knows; a resumed run knows it itself."""
+        if self.context.resumed and (self.context.run.model / "config.json").is_file():
+            return condition_spec(ModelRecord.open(self.context.run.path))
+        spec = spec_for(
+            self.data,
+            self.train_indices,
+            condition=self.recipe.condition,
+            text_length=self.recipe.text_length,
+            reserved=RESERVED,
+        )
+        if self.recipe.init is None:
+            return spec
+        return extended(condition_spec(ModelRecord.open(self.recipe.init)), spec)
 
     def batch(self, phase: Phase, index: int) -> Conditioned:
         """Images and conditions."""

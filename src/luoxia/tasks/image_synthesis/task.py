@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from luoxia import registry
 from luoxia.core.errors import UsageError
 from luoxia.core.names import many
-from luoxia.tasks.base import Capability, imported
+from luoxia.tasks.base import Capability
 from luoxia.tasks.image_synthesis.flow import Flow
+from luoxia.tasks.image_synthesis.image_gpt import CODEC, ImageGPT
 from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe, settled_shape
-from luoxia.tasks.image_synthesis.rules import FlowOverfitting
+from luoxia.tasks.image_synthesis.rules import FlowOverfitting, PriorOverfitting
 from luoxia.tasks.image_synthesis.settings import EditSettings, SynthesisSampleSettings
 from luoxia.tasks.shared.image_keys import ImageMeasureSettings
 from luoxia.tasks.shared.image_task import ImageTask
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from luoxia.runs.display import Display
     from luoxia.tasks.record import ModelRecord
     from luoxia.training.doctor import Rule
+    from luoxia.training.objective import Objective
     from luoxia.training.recipe import Recipe
 
 HERE = "luoxia.tasks.image_synthesis"
@@ -30,9 +33,10 @@ class ImageSynthesis(ImageTask):
     name: ClassVar[str] = "image synthesis"
     kind: ClassVar[str] = "image synthesizer"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
-    recipes: ClassVar[tuple[type[Recipe], ...]] = (Flow,)
+    recipes: ClassVar[tuple[type[Recipe], ...]] = (ImageGPT, Flow)
     family = SynthesisRecipe
-    rules: ClassVar[tuple[type[Rule], ...]] = (*ImageTask.rules, FlowOverfitting)
+    rules: ClassVar[tuple[type[Rule], ...]] = (*registry.task(CODEC).rules, FlowOverfitting, PriorOverfitting)
+    parts: ClassVar[tuple[str, ...]] = ("codec",)
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(
             SynthesisSampleSettings,
@@ -47,7 +51,8 @@ class ImageSynthesis(ImageTask):
 
     def stages(self, recipe: Any) -> tuple[type[Any], ...]:
         """Those that the recipe names."""
-        return tuple(imported(name) for name in recipe.stage_names())
+        found: tuple[type[Any], ...] = recipe.stages()
+        return found
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
         """The images that a recipe names, and what is said of them."""
@@ -63,6 +68,12 @@ class ImageSynthesis(ImageTask):
     def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
         """The data's size and channels, and what the recipe makes of them."""
         return {**settled_shape(data), **recipe.settled(data.spec)}
+
+    def load_base(self, stage: Any, objective: Objective) -> dict[str, Any]:
+        """The weights of the model at ``init``; tables of words, classes and fields by name."""
+        from luoxia.tasks.image_synthesis.transfer import load_base
+
+        return load_base(stage, objective)
 
     def describe(self, data: Any) -> str:
         """Number, shape, classes and captions."""
