@@ -48,6 +48,7 @@ def nested_stage(task: Task, inner: Callable[[Any], Recipe], recipe: Any, share:
                 "output": task.output,
                 **task.recipe_record(self.recipe),
                 "config": self.recipe.model_dump(mode="json"),
+                **task.network_record(self.exported()),
                 **super().describe_model(),
             }
 

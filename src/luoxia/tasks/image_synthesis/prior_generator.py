@@ -71,7 +71,7 @@ class PriorGenerator:
         what stood there. At 1, nothing of it is seen: the codec reads the painted pixels as the nearest that stay.
         """
         rows, columns = self.prior.decoder.grid
-        painted: Mask = np.broadcast_to(
+        painted: Any = np.broadcast_to(
             cells(known.mask, rows, columns).reshape(-1), (len(numbers), rows * columns)
         )
         image = known.image if strength < 1 else filled(known.image, known.mask)
@@ -82,7 +82,7 @@ class PriorGenerator:
             ranks = np.lexsort((np.array(keys), ~painted), axis=1).argsort(
                 1
             )  # painted places first, at random
-            painted = np.asarray(painted & (ranks < many))
+            painted = painted & (ranks < many)
         return KnownTokens(tokens, torch.from_numpy(painted.copy()))
 
 
@@ -94,8 +94,7 @@ def cells(mask: Mask, rows: int, columns: int) -> Mask:
     """
     height, width = -(-mask.shape[0] // rows), -(-mask.shape[1] // columns)
     margins = ((0, rows * height - mask.shape[0]), (0, columns * width - mask.shape[1]))
-    found: Mask = np.pad(mask, margins).reshape(rows, height, columns, width).any((1, 3))
-    return found
+    return np.asarray(np.pad(mask, margins).reshape(rows, height, columns, width).any((1, 3)))
 
 
 def filled(images: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:

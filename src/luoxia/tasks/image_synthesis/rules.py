@@ -32,6 +32,6 @@ class PriorOverfitting(Overfitting):
     rise: ClassVar[float] = 1.02
     gap: ClassVar[float] = 1.1
     evidence: ClassVar[str] = (
-        "a token of a held-out image costs {unseen:.2f} nats, {best:.2f} at its best, and one of a training image {seen:.2f}"
+        "a token of held-out images costs {unseen:.2f} nats, {best:.2f} at its best, of training images {seen:.2f}"
     )
     advice: ClassVar[str] = "Stop here, raise dropout or views, choose a smaller width, or find more images"
