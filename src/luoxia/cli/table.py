@@ -190,7 +190,7 @@ VERBS = (
     ),
     Verb(
         "measure",
-        "Score a run, or any images: luoxia measure RUN | luoxia measure data=A against=B.",
+        "Score a run, or any images or sounds: luoxia measure RUN | luoxia measure data=A against=B.",
         (Word("run", "A run's folder.", optional=True, opens="verbs.request:open_scored"),),
         call="verbs.measure:measured",
         show=printing.print_scores,
@@ -210,7 +210,9 @@ VERBS = (
         "Say what would be read from a path: luoxia data photos/ size=64.",
         (
             Word(
-                "path", "Images or text: a folder or a file; the embedded digits if left out.", optional=True
+                "path",
+                "Images, sounds or text: a folder or a file; the embedded digits if left out.",
+                optional=True,
             ),
         ),
         call="verbs.data:describe",

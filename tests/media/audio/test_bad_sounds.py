@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -104,6 +105,23 @@ def test_a_playlist_is_refused_under_any_name(kind: str, ending: str, tmp_path: 
     assert [skip.reason for skip in data.skipped] == [
         "a text, such as a playlist, and no sound, whatever its name says"
     ]
+
+
+def test_a_playlist_behind_a_tag_is_no_sound(tmp_path: Path) -> None:
+    """MP3 may begin with a tag of any size: what comes after it is taken for MP3 and nothing else."""
+    target = save(tmp_path / "target.wav", tone(hz=1000))
+    (tmp_path / "data").mkdir()
+    list_ = PLAYLISTS["hls"].format(target=target).encode()
+    (tmp_path / "data" / "a.mp3").write_bytes(b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + list_ * 50)
+    with pytest.raises(LuoxiaError, match=r"none of the 1 sound.*cannot be decoded"):
+        open_audio(tmp_path / "data")
+
+
+def test_a_container_without_its_decoder_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "good.wav", tone())
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x18ftypM4A \0\0\0\0mif1isom" + bytes(200))
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert skipped(tmp_path) == {"a.m4a": "reading .m4a needs the extra 'video': pip install 'luoxia[video]'"}
 
 
 def test_names_that_mean_something_to_ffmpeg_are_only_names(tmp_path: Path) -> None:

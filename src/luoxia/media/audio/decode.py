@@ -73,7 +73,7 @@ def _opened(file: BinaryIO, ending: str) -> Sound:
         file.seek(0)
         try:
             return _by_ffmpeg(file, ending)
-        except (Unusable, MissingExtraError):
+        except Unusable:
             raise Unusable(f"cannot be decoded: {_words(error)}") from error
     return Sound(ending, opened.samplerate, opened.channels, _blocks(opened))
 
@@ -103,7 +103,7 @@ def _by_ffmpeg(file: BinaryIO, ending: str) -> Sound:
     try:
         import av
     except ImportError as error:
-        raise MissingExtraError(f"reading {ending}", "video") from error
+        raise Unusable(str(MissingExtraError(f"reading {ending}", "video"))) from error
     try:
         container = av.open(file, format=CONTAINERS[ending], options=ONLY_LOCAL, metadata_errors="replace")
     except (av.FFmpegError, ValueError, KeyError) as error:

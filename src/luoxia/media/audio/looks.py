@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -81,7 +82,7 @@ def look_at(files: Files, name: str) -> Look[Header]:
 
 
 def _made(file: BinaryIO) -> str | None:
-    """Why it is no data where Luoxia made it."""
+    """Why it is not data, where Luoxia made it."""
     for carrier in CARRIERS.values():
         file.seek(0)
         with suppress(InvalidLabelError, ValueError, OSError):
@@ -165,4 +166,4 @@ def wrong_with(header: Header) -> Iterator[str]:
         yield f"upsampled: nothing above {header.highest:,.0f} Hz, at a rate of {header.rate:,} Hz"
 
 
-LOOKS = Looking("sounds.json", "1", look_at, _revived)
+LOOKS = Looking("sounds.json", f"1 {find_spec('av') is not None}", look_at, _revived)
