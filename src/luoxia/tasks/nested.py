@@ -107,11 +107,16 @@ def prefixed(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 def open_part(
     record: ModelRecord, task: Task, name: str, weights: Mapping[str, Tensor], **common: Any
 ) -> Any:
-    """The model of ``task`` that the model folder of ``record`` holds as its part called ``name``."""
+    """The model of ``task`` that the model folder of ``record`` holds as its part called ``name``.
+
+    Raises:
+        LuoxiaError, ValueError: config.json is damaged.
+    """
     config = record.config.get(name)
     if not isinstance(config, dict):
         raise LuoxiaError(f"{record.folder} is damaged: its config.json has no {name}")
     own = ModelRecord(record.path, record.folder, config)
+    own.check()
     if own.task.name != task.name:
         raise LuoxiaError(f"{record.folder} is damaged: its {name} is {article(own.kind)}")
     return task.load(own, prefixed(weights, name), details=own.details, **common)

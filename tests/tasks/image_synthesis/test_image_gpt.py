@@ -17,10 +17,12 @@ from safetensors.torch import load_file, save_file
 
 import luoxia
 from compatibility.make_runs import weights_digest
+from luoxia.core.order import holdout_split
 from luoxia.runs.run import Run
 from luoxia.tasks.image_synthesis import views
-from luoxia.tasks.image_synthesis.conditions import request
+from luoxia.tasks.image_synthesis.conditions import ConditionData, request
 from luoxia.tasks.image_synthesis.model import Known
+from luoxia.tasks.record import ModelRecord
 from luoxia.training.session import Session
 from luoxia.training.trainer import Trainer
 
@@ -101,6 +103,36 @@ def test_held_out_bits_stand_beside_a_histogram(run: Path) -> None:
     (score,) = bits(run)
     assert 0 < score["low"] <= score["value"] <= score["high"]
     assert 0 < score["signature"]["histogram at each place"] < score["reference"]
+
+
+def test_measured_again_it_predicts_as_it_did(run: Path) -> None:
+    record = ModelRecord.open(run)
+    data, model = record.task.open(record.recipe), luoxia.load(run)
+    conditions = ConditionData(model.spec, data, 0, model.reader)
+    sides = holdout_split(len(data), 0.2, 0)
+    (score,) = model.generator.predict(data, *sides, conditions.whole)
+    assert score.as_dict() == bits(run)[0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda config: config.pop("codec"), "its config.json has no codec"),
+        (lambda config: config.update(codec=[1]), "its config.json has no codec"),
+        (lambda config: config["codec"].update(task="image synthesis"), "is damaged"),
+        (lambda config: config["codec"].pop("run"), "config.json is damaged"),
+        (lambda config: config["codec"]["config"].update(width=1000), "holds no usable model"),
+        (lambda config: config["spec"].update(height=2**30), "tells of another grid"),
+        (lambda config: config["config"].update(width=24), "holds no usable model"),
+    ],
+)
+def test_a_damaged_folder_is_one_sentence(run: Path, tmp_path: Path, damage: Any, told: str) -> None:
+    folder = shutil.copytree(run / "model", tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    damage(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(luoxia.LuoxiaError, match=told):
+        luoxia.load(folder)
 
 
 def test_it_learns_images_and_what_is_said_of_them(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -167,8 +168,10 @@ class ImageGPT(SynthesisRecipe):
         from luoxia.tasks.nested import open_part
 
         codec = open_part(record, registry.task(CODEC), "codec", weights, device=device)
-        prior = self.build_prior(conditions, codec, (spec.height, spec.width))
         own = {key: value for key, value in weights.items() if not key.startswith("codec.")}
+        if len(own.get("decoder.targets.weight", ())) != math.prod(codec.grid(spec.height, spec.width)):
+            raise ValueError("config.json is damaged: it tells of another grid than that of the weights")
+        prior = self.build_prior(conditions, codec, (spec.height, spec.width))
         if any(key.endswith(".base.weight") for key in own):  # of a checkpoint, its adapters not yet merged
             add_lora(prior, self.lora, self.alpha)
         prior.load_state_dict(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from luoxia.core.order import holdout_split
 from luoxia.media.image.scores import ImageMeasurement
 from luoxia.runs.display import Display
 from luoxia.tasks.image_synthesis.conditions import ConditionData
-from luoxia.tasks.image_synthesis.scores import Judged
+from luoxia.tasks.image_synthesis.scores import Judged, Predicts
 from luoxia.tasks.loading import load_model
 from luoxia.tasks.measuring import check_unchanged, keep_scores, run_of
 from luoxia.tasks.record import ModelRecord, trained_config
@@ -41,6 +42,9 @@ def measure(record: ModelRecord, /, *, quiet: bool = False, **settings: Any) -> 
     conditions = ConditionData(model.spec, data, config.seed, model.reader)
     judged = Judged(model, conditions, train, heldout, seed, n)
     measurement = judged.measure(reference)
+    if isinstance(model.generator, Predicts) and len(heldout):
+        predicted = model.generator.predict(data, train, heldout, conditions.whole)
+        measurement = replace(measurement, scores=[*predicted, *measurement.scores])
     if chosen.data is None:
         write_neighbor_grid(run, judged.samples, reference.real, measurement)
         keep_scores(record, measurement.scores)

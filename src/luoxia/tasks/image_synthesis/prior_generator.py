@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,16 @@ from torch import Tensor
 from luoxia.core.order import generator_for
 from luoxia.decoding.grid import Guidance, KnownTokens, Order, draw_grids
 from luoxia.decoding.loop import Decoding
+from luoxia.media.image.images import ImageDataset
+from luoxia.metrics.score import Score
 from luoxia.tasks.image_synthesis.conditions import ConditionBatch
 from luoxia.tasks.image_synthesis.model import Known, Settings
 from luoxia.tasks.image_synthesis.networks.prior import Prior
+from luoxia.tasks.image_synthesis.prior_scores import Heldout
+from luoxia.tasks.image_synthesis.views import token_views
 
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 
 
 class PriorGenerator:
@@ -63,6 +68,29 @@ class PriorGenerator:
             )
         images = self.codec.decode(tokens.view(len(tokens), *decoder.grid, -1).cpu())
         return torch.from_numpy(np.ascontiguousarray(images))
+
+    def predict(
+        self,
+        data: ImageDataset,
+        train: Indices,
+        heldout: Indices,
+        conditions: Callable[[Indices], ConditionBatch],
+    ) -> list[Score]:
+        """Bits of held-out images."""
+        tokens = token_views(self.codec, data.images, data.fingerprint, views=1, shift=0)
+        return [self.unseen(data, tokens[0], train, heldout, conditions).bits(self.prior, self.order)]
+
+    def unseen(
+        self,
+        data: ImageDataset,
+        tokens: Any,
+        train: Indices,
+        heldout: Indices,
+        conditions: Callable[[Indices], ConditionBatch],
+    ) -> Heldout:
+        """What held-out bits are measured on, of the ``tokens`` (images, places, codebooks) of ``data``."""
+        signature = {"codec": self.codec.fingerprint[:8], "data": data.fingerprint[:8]}
+        return Heldout(tokens, train, heldout, conditions, self.codec.vocabulary, signature)
 
     def known(self, known: Known, seed: int, numbers: Sequence[int], strength: float) -> KnownTokens:
         """The tokens of an image, and which of them are drawn: those that stand for any painted pixel.

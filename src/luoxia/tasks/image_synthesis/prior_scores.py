@@ -39,14 +39,11 @@ class Heldout:
     vocabulary: int
     signature: dict[str, str | int | float]
 
-    def bits(self, prior: nn.Module, order: Order, device: torch.device, most: int | None = None) -> Score:
+    def bits(self, prior: nn.Module, order: Order, most: int | None = None) -> Score:
         """The score, of at most so many images (None: of all)."""
         rows = spread(self.heldout, most)
         costs = np.concatenate(
-            [
-                self._costs(prior, rows[first : first + ROWS], order, device)
-                for first in range(0, len(rows), ROWS)
-            ]
+            [self._costs(prior, rows[first : first + ROWS], order) for first in range(0, len(rows), ROWS)]
         )
         train, unseen = np.asarray(self.tokens[self.train]), np.asarray(self.tokens[self.heldout])
         reference = histogram_bits(train, unseen, self.vocabulary)
@@ -72,10 +69,9 @@ class Heldout:
         )
 
     @torch.inference_mode()
-    def _costs(
-        self, prior: nn.Module, rows: Indices, order: Order, device: torch.device
-    ) -> NDArray[np.float64]:
+    def _costs(self, prior: nn.Module, rows: Indices, order: Order) -> NDArray[np.float64]:
         """Bits of each image, the mean over orders."""
+        device = next(prior.parameters()).device
         tokens = torch.from_numpy(np.asarray(self.tokens[rows]).astype(np.int64)).to(device)
         conditions = self.conditions(rows).to(device)
         wanted = np.ones(tokens.shape[1], bool)

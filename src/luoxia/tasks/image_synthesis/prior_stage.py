@@ -142,14 +142,8 @@ class PriorStage(SynthesisStage):
     @cached_property
     def unseen(self) -> Heldout:
         """What held-out bits are measured on."""
-        return Heldout(
-            self.tokens[0],
-            self.train_indices,
-            self.heldout_indices,
-            self.conditions.whole,
-            self.codec.vocabulary,
-            {"codec": self.codec.fingerprint[:8], "data": self.data.fingerprint[:8]},
-        )
+        sides = (self.train_indices, self.heldout_indices)
+        return self.generator().unseen(self.data, self.tokens[0], *sides, self.conditions.whole)
 
     def quick_score(self) -> QuickScore | None:
         """Bits of held-out images."""
@@ -161,7 +155,7 @@ class PriorStage(SynthesisStage):
 
     def _bits(self, most: int | None = None) -> Any:
         prior = self.context.eval_model(self.network)
-        return self.unseen.bits(prior, self.recipe.order, self.world.device, most)
+        return self.unseen.bits(prior, self.recipe.order, most)
 
     def evaluate(self) -> list[dict[str, Any]]:
         """How it predicts held-out images, and what its samples are like."""

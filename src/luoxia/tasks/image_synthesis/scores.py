@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luoxia.core.order import generator_for
+from luoxia.media.image.images import ImageDataset
 from luoxia.media.image.reference import Reference
 from luoxia.media.image.scores import ImageMeasurement, measure_samples
-from luoxia.tasks.image_synthesis.conditions import ConditionData
+from luoxia.metrics.score import Score
+from luoxia.tasks.image_synthesis.conditions import ConditionBatch, ConditionData
 from luoxia.tasks.image_synthesis.model import ImageSynthesizer
 
 Indices = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A generator that tells how likely images are that it has not seen."""
+
+    def predict(
+        self,
+        data: ImageDataset,
+        train: Indices,
+        heldout: Indices,
+        conditions: Callable[[Indices], ConditionBatch],
+    ) -> list[Score]:
+        """Scores of the ``heldout`` images of ``data``, given what ``conditions`` says of them."""
+        ...
 
 
 @dataclass
