@@ -385,7 +385,7 @@ def test_json_is_all_that_standard_output_holds(here: Path, photos: Path, tiny: 
     result = shell("train", "gan", *common, f"data={photos}", *words, "--json")
     assert result.stdout.count("\n") == 1
     outcome = json.loads(result.stdout)
-    assert list(outcome) == ["run", "samples", "report", "scores"]
+    assert list(outcome) == ["out", "run", "samples", "report", "scores"]
     assert {score["name"] for score in outcome["scores"]} >= {"FD-self", "precision", "recall"}
     assert "data: 12 images of 8 × 8 × 3, " in result.stderr
     assert "step 10 " in result.stderr
@@ -481,8 +481,8 @@ def test_a_terminal_that_lacks_characters(encoding: str, sign: str) -> None:
         (("measure", "--data", "x"), "'--data' is not a setting; use data=x"),
         (("train", "gan", "--", "--dry-run"), "--dry-run stands after --, where nothing is an option: "),
         (("train",), "missing argument"),
-        (("nosuch",), "no such command 'nosuch'"),
-        (("sampl", "x"), "no such command 'sampl'. Did you mean 'sample'?"),
+        (("nosuch",), "no such verb 'nosuch'"),
+        (("sampl", "x"), "no such verb 'sampl'; did you mean 'sample'?"),
         (("recipes", "gan", "more"), "got unexpected extra argument"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

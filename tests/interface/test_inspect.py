@@ -143,6 +143,23 @@ def test_a_run_is_told_with_its_files(luoxia_command: Command, finished: Path) -
     assert names["run/"] == "passed over"
 
 
+def test_a_damaged_model_is_unreadable(luoxia_command: Command, run: Path) -> None:
+    weights = run / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    for place, name in ((run, "model/model.safetensors"), (run / "model", "model.safetensors")):
+        result = luoxia_command("inspect", place, "--json")
+        (broken,) = [item for item in as_json(result)["items"] if item["status"] == "unreadable"]
+        assert (result.exit_code, broken["file"]) == (1, name)
+    (run / "model" / "config.json").write_text("[]")
+    assert as_json(luoxia_command("inspect", run, "--json"))["items"][0]["file"] == "model/"
+
+
+def test_a_folder_without_files(luoxia_command: Command) -> None:
+    Path("empty").mkdir()
+    result = luoxia_command("inspect", "empty")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no files in empty\n")
+
+
 def test_damaged_checkpoints_exit_with_3(luoxia_command: Command, run: Path) -> None:
     first, second = run / "checkpoints" / "step_000010", run / "checkpoints" / "step_000020"
     with (first / "generator.safetensors").open("ab") as file:

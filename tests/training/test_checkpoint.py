@@ -123,6 +123,13 @@ def test_a_bad_latest_does_not_matter(tmp_path, content):
     assert load_latest(tmp_path).step == 20
 
 
+def test_what_was_damaged_is_reported(tmp_path):
+    write(tmp_path, 10, 20)
+    (tmp_path / "step_000020" / "state.json").write_text("{}")
+    saved = load_latest(tmp_path)
+    assert saved.step == 10 and [problem[:12] for problem in saved.damaged] == ["step_000020:"]
+
+
 def test_latest_rules_over_a_higher_number(tmp_path):
     """A checkpoint that was never named is not in force: its writer died before the end."""
     write(tmp_path, 10, 20)

@@ -7,27 +7,27 @@ from collections.abc import Mapping
 from luoxia.runs.reported import Figure
 
 AIDS: Mapping[str, str] = {
-    "discriminator": "Good: a level band. Near 0 it tells everything apart and the generator learns nothing.",
+    "discriminator": "Good: a level band. Near 0 the discriminator separates everything and the generator learns nothing.",
     "generator": "Good: level after the first steps. A steady climb means that the discriminator is winning; "
     "these losses do not measure quality, the scores do.",
-    "penalty": "Good: small and level. Growth by powers of ten means that the discriminator is getting too steep.",
-    "diversity": "How different samples are from each other, as a share of real ones. Good: near 1. A fall towards 0 "
-    "means that they become alike.",
+    "penalty": "Good: small and level. Growth by powers of ten means that the discriminator's gradients explode.",
+    "diversity": "How different samples are from each other, relative to real ones. Good: near 1. A fall towards 0 "
+    "is mode collapse.",
 }
 """Phase or statistic → how its curve is read."""
 FIGURES = (
     Figure(
         "The discriminator's logits",
         {"train_logit": "trained on", "heldout_logit": "held-out", "fake_logit": "generated"},
-        "Good: held-out stays with what was trained on. The latter rising away from held-out is overfitting; "
-        "both far above generated means that the discriminator has won.",
+        "Good: held-out samples score like those trained on. A growing gap between them is overfitting; "
+        "both far above generated samples means that the discriminator has won.",
         instead_of=("real_logit",),  # train_logit without the noise of training mode
     ),
     Figure(
         "Mean sign of the logits",
         {"real_sign": "real", "fake_sign": "generated"},
-        "1 where all are called real, −1 where none is. Good: real above generated, and neither at its end: "
-        "there the discriminator is too strong.",
+        "1: all are called real; −1: none is. Good: real above generated, and neither near ±1, where the "
+        "discriminator is too strong.",
     ),
 )
 """The statistics of ``Adversarial`` and of its kin."""

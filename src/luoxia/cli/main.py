@@ -165,10 +165,10 @@ def _parameters(verb: Verb) -> list[Parameter]:
         return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation, default=default)
 
     def positional(word: Word) -> Parameter:
-        told = typer.Argument(help=word.help)
+        argument = typer.Argument(help=word.help, metavar=word.metavar or word.name.upper())
         if word.optional:
-            return optional(word.name, Annotated[str | None, told], None)
-        return Parameter(word.name, Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, told])
+            return optional(word.name, Annotated[str | None, argument], None)
+        return Parameter(word.name, Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, argument])
 
     def switch(name: str, flag: str, told: str) -> Parameter:
         return optional(name, Annotated[bool, typer.Option(flag, help=told)], False)
@@ -205,10 +205,17 @@ class _Verbs(TyperGroup):
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()  # the help
             else:
-                told = " ".join(error.format_message().split()).rstrip(".")
-                printing.say(f"luoxia: {told[:1].lower() + told[1:]}; see luoxia --help", err=True)
+                printing.say(f"luoxia: {_wrong_use(error)}", err=True)
             sys.exit(2)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_use(error: Any) -> str:
+    """One sentence for a wrong use of the command line, with the help to read."""
+    message = " ".join(error.format_message().split()).rstrip(".").replace(". Did you", "; did you")
+    message = (message[:1].lower() + message[1:]).replace("such command", "such verb")
+    verb = "" if error.ctx is None or error.ctx.parent is None else f"{error.ctx.info_name} "
+    return message if message.endswith("?") else f"{message}; see luoxia {verb}--help"
 
 
 BESIDE_HELP = "luoxia.beside_help"

@@ -30,8 +30,8 @@ def print_json(value: Any) -> None:
 
 
 def error_as_json(sentence: str) -> str:
-    """An error with the key that it speaks of, null where it speaks of none."""
-    named = re.match(r"unknown key '([^']+)'|([a-z_][\w.]*)=", sentence)
+    """An error with the first key that it names; null where it names none."""
+    named = re.search(r"unknown key '([^']+)'|(?<!\S)([a-z_][\w.]*)=", sentence)
     return json.dumps({"error": sentence, "key": named and (named[1] or named[2])})
 
 
@@ -190,6 +190,8 @@ def print_inspection(found: Any) -> None:
         (item.file, item.problem or item.status, *(getattr(item.label, name, None) for name in head[2:]))
         for item in found.items
     ]
+    if not rows and not found.facts:
+        say(f"no files in {found.path}", err=True)
     if rows:
         print_table(head, [tuple("" if cell is None else _brief(cell) for cell in row) for row in rows])
 

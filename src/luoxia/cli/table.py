@@ -16,7 +16,7 @@ class Word:
     """A word that a verb takes before its keys.
 
     ``opens`` (MODULE:FUNCTION in luoxia) opens what it names before all else. ``either``: it may be a text, or the name
-    of a file.
+    of a file. ``metavar`` stands for it in the help, its name if unset.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Word:
     optional: bool = False
     opens: str = ""
     either: bool = False
+    metavar: str = ""
 
 
 ASK = "verbs.ask:ask"
@@ -84,7 +85,7 @@ VERBS = (
     ),
     Verb(
         "resume",
-        "Go on with a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000.",
+        "Continue a run, bit for bit: luoxia resume runs/dcgan-1 steps=20000.",
         (Word("run", "A run's folder.", opens="runs.run:Run.open"),),
         call="verbs.train:resume",
         epilog="Keys: steps, budget, data, against, device, compile, keep_checkpoints and those that end in _every.",
@@ -92,7 +93,7 @@ VERBS = (
     ),
     Verb(
         "finetune",
-        "Train on other data, beginning with the weights of a trained model: "
+        "Train on other data, starting from the weights of a trained model: "
         "luoxia finetune runs/gpt-1 data=letters/ lora=8 | runs/dcgan-1 data=photos/ freeze_d=2.",
         (_model("A run, a model folder, or a Hugging Face folder.", "model"),),
         call="verbs.train:finetune",
@@ -102,12 +103,12 @@ VERBS = (
     ),
     Verb(
         "export",
-        "Write a model for other toolkits: luoxia export runs/gpt-1 out=FOLDER | runs/dcgan-1 out=FILE.onnx.",
-        (_model("The run of a language model or an image generator, or its model folder."),),
+        "Export a model to other toolkits: luoxia export runs/gpt-1 out=FOLDER | runs/dcgan-1 out=FILE.onnx.",
+        (_model("The run of a language model, image generator or image translator, or its model folder."),),
     ),
     Verb(
         "sample",
-        "Generate: luoxia sample runs/dcgan-1 n=64 seed=1 out=grid.png | folder/ | samples.npz | walk.gif.",
+        "Generate: luoxia sample runs/dcgan-1 n=64 seed=1 out=grid.png | folder/ | samples.npz.",
         (_model("A run's folder, or a model folder."),),
     ),
     Verb(
@@ -125,12 +126,12 @@ VERBS = (
         "Find the latent of an image: luoxia project runs/dcgan-1 photo.jpg out=photo.npz.",
         (
             _model("An image generator's run, or its model folder."),
-            Word("file", "An image file; its middle is cut to the generator's shape."),
+            Word("file", "An image file; its center is cropped to the generator's shape."),
         ),
     ),
     Verb(
         "directions",
-        "Find what a generator can be steered by: luoxia directions runs/dcgan-1 n=8 out=directions.npz.",
+        "Find the latent directions that change images most: luoxia directions runs/dcgan-1 n=8 out=directions.npz.",
         (_model("An image generator's run, or its model folder."),),
     ),
     Verb(
@@ -138,7 +139,7 @@ VERBS = (
         "Paint a part of a file: luoxia edit RUN photo.png mask=mask.png out=edited.png.",
         (
             _model("The run of a model that edits, or its model folder."),
-            Word("file", "The file that is edited; it stays as it is."),
+            Word("file", "The file to edit; it is not changed."),
         ),
     ),
     Verb(
@@ -149,18 +150,21 @@ VERBS = (
             _model("A translator's run, or its model folder."),
             Word(
                 "what",
-                "A text, or a file to translate line by line; an image, or a folder or zip of them.",
+                "A text, or a file to translate line by line; an image, or a folder or zip of images.",
                 either=True,
+                metavar="TEXT|FILE|FOLDER",
             ),
         ),
     ),
     Verb(
         "classify",
-        "Say the class of texts: "
+        "Classify texts: "
         'luoxia classify runs/classify-text-1 "A text." | texts.txt out=FILE.jsonl | FILE.csv.',
         (
             _model("A text classifier's run, or its model folder."),
-            Word("what", "A text, or a file with one text per line or row.", either=True),
+            Word(
+                "what", "A text, or a file with one text per line or row.", either=True, metavar="TEXT|FILE"
+            ),
         ),
     ),
     Verb(
@@ -169,7 +173,9 @@ VERBS = (
         'luoxia embed runs/embed-text-1 texts.txt out=FILE.npy | "One." against="Another".',
         (
             _model("A text embedder's run, or its model folder."),
-            Word("what", "A text, or a file with one text per line or row.", either=True),
+            Word(
+                "what", "A text, or a file with one text per line or row.", either=True, metavar="TEXT|FILE"
+            ),
         ),
     ),
     Verb(
@@ -177,7 +183,7 @@ VERBS = (
         "Turn files into tokens: luoxia encode runs/image-codec-1 photos/ out=tokens.npz | out=FOLDER/.",
         (
             _model("A codec's run, or its model folder."),
-            Word("path", "A file of what it was trained on, or a folder or zip of them."),
+            Word("path", "A file of the medium it was trained on, or a folder or zip of such files."),
         ),
     ),
     Verb(
@@ -207,11 +213,11 @@ VERBS = (
     ),
     Verb(
         "data",
-        "Say what would be read from a path: luoxia data photos/ size=64.",
+        "Show what would be read from a path: luoxia data photos/ size=64.",
         (
             Word(
                 "path",
-                "Images, sounds or text: a folder or a file; the embedded digits if left out.",
+                "Images, sounds or text: a folder or a file. Default: the embedded digits.",
                 optional=True,
             ),
         ),

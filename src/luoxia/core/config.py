@@ -91,25 +91,27 @@ class Config(BaseModel):
 
     @classmethod
     def current(
-        cls, settings: Mapping[str, Any], tell: Callable[[str], None] | None = None
+        cls, settings: Mapping[str, Any], tell: Callable[[str], None] | None = None, section_name: str = ""
     ) -> dict[str, Any]:
-        """``settings`` under the names that keys and words have now, in sections too; ``tell`` hears of old ones."""
+        """``settings`` under the names that keys and words have now, in sections too; ``tell`` hears of old ones.
+
+        ``section_name`` is what stands before these keys, such as ``optimizer.``.
+        """
         names, words = table_of(cls, "renamed"), table_of(cls, "renamed_values")
         found: dict[str, Any] = {}
         for key, value in settings.items():
             name = names[key] if key in names and key not in cls.model_fields else key
             section = cls.model_fields[name].default if name in cls.model_fields else None
             if isinstance(section, Config) and isinstance(value, Mapping):
-                value = type(section).current(value, tell)
+                value = type(section).current(value, tell, f"{section_name}{name}.")
             old = words_in(value) & words[name].keys() if name in words else set()
             new = reworded(value, words[name]) if old else value
             if tell and name != key:
-                tell(f"{key}= is now called {name}=; the old name works until 1.0")
+                tell(f"{section_name}{key}= is now {section_name}{name}=; the old name works until 1.0")
             for word in sorted(old):
                 if tell:
-                    tell(
-                        f"{name}={word} is now written {name}={words[name][word]}; the old word works until 1.0"
-                    )
+                    full, now = f"{section_name}{name}", words[name][word]
+                    tell(f"{full}={word} is now {full}={now}; the old value works until 1.0")
             found = merge(found, {name: new})
         return found
 

@@ -11,7 +11,7 @@ from luoxia.runs.report_source import Line, RunRecord, mapping, number
 TIMES = {"steps": "step_seconds", "waiting for data": "data_seconds", "maintenance": "maintenance_seconds"}
 """The parts of a log line's time, and the keys that they lie under."""
 _LEGEND = (
-    '<p class="quiet">Solid lines are smoothed, faint ones show the logged values. Dashed verticals are '
+    '<p class="quiet">Solid lines are smoothed, faint ones show the logged values. Vertical lines mark '
     "resumes, rollbacks and findings. Hover, or focus a chart and use the arrow keys, to read values.</p>"
 )
 _EMPTY = '<p class="empty">No values yet. The first ones come after <code>log_every</code> steps.</p>'
@@ -121,7 +121,7 @@ def _speed(record: RunRecord) -> list[Chart]:
             from_zero=True,
         ),
         Chart(
-            "Learning rate", rates, "As the schedule says; a sudden fall follows a rollback.", from_zero=True
+            "Learning rate", rates, "Follows the schedule; a sudden drop marks a rollback.", from_zero=True
         ),
     ]
 
@@ -144,20 +144,20 @@ def _costs(logs: Iterable[Line]) -> list[Chart]:
         Chart(
             "Share of the time",
             [Series(name, points) for name, points in shares.items()],
-            "Good: nearly all in steps. More waiting for data: raise workers. More maintenance: log, sample, score and "
+            "Good: nearly all in steps. If data waits grow, raise workers; if maintenance grows, log, sample, score and "
             "save less often.",
             from_zero=True,
         ),
         Chart(
             "Memory, GiB",
             [Series(name, points) for name, points in memory.items() if _known(points)],
-            "The peak so far: of the GPU, on the CPU of the whole process. Good: level.",
+            "Peak so far, of the GPU; without one, of the whole process. Good: level.",
             from_zero=True,
         ),
         Chart(
             "Share of the device's FLOPs",
             [Series("Share of the device's FLOPs", used)] if _known(used) else [],
-            "Of its peak for dense matrices, by the datasheet; maintenance is left out. Good: level.",
+            "Share of the datasheet's peak for dense matrices, maintenance left out. Good: level.",
             from_zero=True,
         ),
     ]

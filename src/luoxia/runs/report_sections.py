@@ -10,6 +10,7 @@ from luoxia.core.html import escape
 from luoxia.runs.report_scores import tiles
 from luoxia.runs.report_source import Line, RunRecord, flatten, items, mapping, number, spaced
 from luoxia.runs.report_words import count, duration, spell
+from luoxia.runs.reported import PATIENCE, YOUNG
 
 _SAMPLES = 8
 _SHOWN_SKIPPED = 200
@@ -74,6 +75,8 @@ def findings(record: RunRecord) -> str:
     if not record.findings and not record.logs:
         return empty("Nothing to examine yet.")
     if not record.findings:
+        if not _examined(record):
+            return empty(f"Too early: the doctor needs {PATIENCE} log lines in a row, from step {YOUNG} on.")
         return (
             '<p class="calm">The doctor has no findings: no sign of collapse, overfitting or divergence.</p>'
         )
@@ -81,6 +84,11 @@ def findings(record: RunRecord) -> str:
     for line in record.findings:
         named.setdefault(str(line.get("name") or "finding"), []).append(line)
     return "".join(_finding(name, lines, record) for name, lines in named.items())
+
+
+def _examined(record: RunRecord) -> bool:
+    """Whether the doctor has had enough log lines to make a finding."""
+    return sum(number(line.get("step")) >= YOUNG for line in record.logs) >= PATIENCE
 
 
 def data_card(record: RunRecord) -> str:
@@ -169,6 +177,8 @@ def _doctor_tile(record: RunRecord) -> str:
     for line in record.findings:
         name = str(line.get("name") or "finding")
         names[name] = "error" if "error" in (names.get(name), line.get("severity")) else "warning"
+    if not names and not _examined(record):
+        return '<div class="tile"><p class="label">Doctor</p><p class="big">too early</p></div>'
     if not names:
         return '<div class="tile good"><p class="label">Doctor</p><p class="big">no findings</p></div>'
     worst = "error" if "error" in names.values() else "warning"

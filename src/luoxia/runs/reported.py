@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 CHARACTERS = 8000
 """Of a sample that is text, shown at most."""
+PATIENCE = 4
+"""Log lines in a row that must agree before the doctor makes a finding."""
+YOUNG = 150
+"""Steps in which nothing but a non-finite gradient is an illness."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,12 @@ _NAME = re.compile(r"\.?step_([0-9]+)(?:(?:\.[0-9a-f]{16})?\.old)?")
 
 @dataclass
 class Checkpoint:
-    """What was read back."""
+    """What was read back; ``damaged`` says why newer checkpoints were not, a sentence each."""
 
     step: int
     tensors: Tensors
     state: dict[str, Any]
+    damaged: tuple[str, ...] = ()
 
 
 def save(
@@ -129,7 +130,7 @@ def load_latest(folder: Path) -> Checkpoint:
     problems = []
     for candidate in candidates:
         try:
-            return load(candidate)
+            return replace(load(candidate), damaged=tuple(problems))
         except (OSError, ValueError, SafetensorError) as error:
             problems.append(f"{candidate.name}: {error}")
     raise LuoxiaError(f"no usable checkpoint in {folder}" + (f" ({'; '.join(problems)})" if problems else ""))

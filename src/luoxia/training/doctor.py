@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from luoxia.runs.reported import PATIENCE, YOUNG
+
 if TYPE_CHECKING:
     from luoxia.training.objective import Role
 
-PATIENCE = 4
-"""Log lines in a row that must agree before a finding is made."""
-YOUNG = 150
-"""Steps in which nothing but a non-finite gradient is an illness."""
 EARLY = 5
 """Gradient norms of each phase that are usual for it: the first so many."""
 

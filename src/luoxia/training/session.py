@@ -187,6 +187,8 @@ class Session:
             self.run.write_manifest(config=config, **self.task.recipe_record(self.recipe))
             seconds = self.trainer.progress.seconds
             detail = f"from step {saved.step}"
+            for problem in saved.damaged:
+                self.display.tell(f"damaged checkpoint {problem}; resuming from step {saved.step:,} instead")
             if unlike := self._unlike(saved.state.get("world_size", self.world.size)):
                 self.display.tell(f"resuming, but results will not be bit-identical: {unlike}")
                 detail += f", not bit for bit: {unlike}"

@@ -41,14 +41,16 @@ def of_run(path: Path) -> Found:
     facts: dict[str, Any] = {"is": "run", "recipe": manifest["recipe"]}
     try:
         record = ModelRecord.open(path)
-    except LuoxiaError:  # it has no model yet, or a damaged one
+    except LuoxiaError as error:  # it has no model yet, or a damaged one
         facts |= {"step": _step(run, {})}
+        broken = [Inspected("model/", "unreadable", problem=str(error))] if (path / "model").exists() else []
     else:
         facts |= {"task": record.config.get("task"), "model": record.kind, "step": _step(run, record.config)}
         facts |= {"weights": weights_digest(record)}
+        broken = list(_unreadable_weights(record.folder, "model/"))
     facts |= {"data": _data(manifest.get("data"))}
     facts |= {name: manifest.get(name) for name in ("parameters", "luoxia")}
-    return _known(facts), list(_recorded(run))
+    return _known(facts), [*broken, *_recorded(run)]
 
 
 def of_model(path: Path) -> Found:
@@ -57,7 +59,22 @@ def of_model(path: Path) -> Found:
     names = ("architectures",) if record.is_foreign else ("recipe", "task", "run", "step", "data", "luoxia")
     facts: dict[str, Any] = {"is": "model folder of another toolkit" if record.is_foreign else "model folder"}
     facts |= {"model": record.kind} | {name: record.config.get(name) for name in names}
-    return _known(facts | {"weights": weights_digest(record)}), []
+    return _known(facts | {"weights": weights_digest(record)}), list(_unreadable_weights(record.folder, ""))
+
+
+def _unreadable_weights(folder: Path, name: str) -> Iterator[Inspected]:
+    """The weights that are missing, or whose header does not fit the file; no manifest says what they were."""
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        yield Inspected(f"{name}model.safetensors", "unreadable", problem="it is not there")
+    for file in files:
+        try:
+            with safe_open(file, "np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            yield Inspected(f"{name}{file.name}", "unreadable", problem=readable(error))
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:

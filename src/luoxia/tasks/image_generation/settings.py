@@ -18,15 +18,16 @@ class SampleSettings(Config):
         "n", "seed", "label", "truncation", "columns", "noise", "ema", "out", "overwrite", "device",
     )  # fmt: skip
 
-    n: Whole = Field(
-        16, ge=1, le=1_000_000, description="images; with interpolate, the latents walked through"
-    )
-    seed: Seed = Field(0, description="image i is a function of (seed, i)")
+    n: Whole = Field(16, ge=1, le=1_000_000, description="how many images")
+    seed: Seed = Field(0, description="image i depends on seed and i alone")
     label: Annotated[str | None, ClassName] = Field(
-        None, description="a class by name or number; all in turn if unset"
+        None, description="class, by name or number; if unset, all in turn"
     )
     truncation: float = Field(
-        1.0, gt=0, le=1, description="scale of z, or of w around its mean: lower is more typical, less varied"
+        1.0,
+        gt=0,
+        le=1,
+        description="scale of z, or of w around its mean: lower is more typical and less varied",
     )
     mix: Annotated[Seed | None, Unset] = Field(
         None, description="with styles: another seed, whose style some layers take"
@@ -35,9 +36,10 @@ class SampleSettings(Config):
         None, description="with mix: these layers, such as 4-7, 4- or 5; the second half if unset"
     )
     noise: Literal["const", "random", "none"] = Field(
-        "const", description="with styles: the same in each image, its own by seed, or left out"
+        "const",
+        description="generators with styles: the same noise in every image, noise drawn by the seed, or none",
     )
-    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    ema: bool = Field(True, description="use the averaged weights; false: those of the last step")
     direction: Annotated[Whole | None, Unset] = Field(
         None, ge=0, description="move along this direction of luoxia directions, the first is 0"
     )
@@ -47,7 +49,9 @@ class SampleSettings(Config):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16 is faster if the hardware supports it"
     )
-    out: Annotated[str | None, Place] = Field(None, description="FILE.png, FILE.gif, FILE.npz or FOLDER/")
+    out: Annotated[str | None, Place] = Field(
+        None, description="FILE.png, FILE.npz or FOLDER/; RUN/generated/ if unset"
+    )
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
@@ -57,9 +61,9 @@ class LatentSettings(Config):
     """What the tools for latents share."""
 
     label: Annotated[str | None, ClassName] = Field(
-        None, description="a class by name or number; the first if unset"
+        None, description="class, by name or number; the first if unset"
     )
-    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    ema: bool = Field(True, description="use the averaged weights; false: those of the last step")
     out: Annotated[str | None, Place] = Field(None, description="a file; RUN/generated/001… if unset")
     overwrite: bool = Field(False, description="replace what is at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -79,14 +83,14 @@ class InterpolateSettings(DrawnSettings):
     """The keys of ``luoxia interpolate``."""
 
     seeds: Seeds = Field(
-        (), description="a latent each, joined by commas; 0 to 7 if neither these nor latents"
+        (), description="seeds of the latents, joined by commas; 0 to 7 if neither these nor latents are set"
     )
     latents: Annotated[tuple[str, ...], Several] = Field(
-        (), description="files of luoxia project, joined by commas: walked through before the seeds"
+        (), description="files written by luoxia project, joined by commas; they come before the seeds"
     )
     frames: Whole = Field(24, ge=1, le=1000, description="frames from one latent to the next")
-    fps: float = Field(24.0, gt=0, le=240, description="frames a second")
-    closed: bool = Field(True, description="go back to the first latent, so that it can be played in a loop")
+    fps: float = Field(24.0, gt=0, le=240, description="frames per second")
+    closed: bool = Field(True, description="return to the first latent, so that the walk loops")
     out: Annotated[str | None, Place] = Field(
         None, description="FILE.mp4 or FILE.gif; RUN/generated/ if unset"
     )
@@ -107,10 +111,10 @@ class MixSettings(DrawnSettings):
 class DirectionsSettings(DrawnSettings):
     """The keys of ``luoxia directions``."""
 
-    n: Whole = Field(8, ge=1, le=1000, description="directions, at most as many as the latent has dimensions")
-    seed: Seed = Field(0, description="the image that the picture moves along each")
+    n: Whole = Field(8, ge=1, le=1000, description="how many directions, up to the dimensions of the latent")
+    seed: Seed = Field(0, description="seed of the image that the picture moves along each direction")
     strength: float = Field(
-        3.0, gt=0, description="how far either way, in standard deviations of the latents"
+        3.0, gt=0, description="how far to move either way, in standard deviations of the latents"
     )
     out: Annotated[str | None, Place] = Field(
         None, description="FILE.npz, with a picture beside it; RUN/generated/ if unset"
@@ -121,13 +125,13 @@ class ProjectSettings(LatentSettings):
     """The keys of ``luoxia project``."""
 
     label: Annotated[str | None, ClassName] = Field(
-        None, description="a class by name or number; the likeliest if unset"
+        None, description="class, by name or number; the likeliest if unset"
     )
     steps: Whole = Field(300, ge=1, le=100_000, description="steps of the search")
-    seed: Seed = Field(0, description="of where it begins")
+    seed: Seed = Field(0, description="seed of the starting point")
     extractor: Annotated[Literal["effnet-lite0", "self", "pixels"] | None, Unset] = Field(
         None,
-        description="what compares images: effnet-lite0, self or pixels; the first that is installed if unset",
+        description="what compares images: effnet-lite0, self or pixels; if unset, the first that is installed",
     )
     out: Annotated[str | None, Place] = Field(
         None, description="FILE.npz, with a picture beside it; RUN/generated/ if unset"
@@ -138,7 +142,9 @@ class GeneratorExportSettings(Config):
     """The keys of ``luoxia export`` for an image generator."""
 
     format: Annotated[Literal["onnx", "tensorflow"] | None, Unset] = Field(
-        None, description="onnx, a file, or tensorflow, a SavedModel folder; onnx if unset"
+        None, description="onnx (a file, the default) or tensorflow (a SavedModel folder)"
     )
-    out: Annotated[str | None, Place] = Field(None, description="FILE.onnx, or the folder; it must be new")
+    out: Annotated[str | None, Place] = Field(
+        None, description="FILE.onnx, or a folder for tensorflow; it must not exist yet"
+    )
     use: Annotated[str | None, Unset] = USE

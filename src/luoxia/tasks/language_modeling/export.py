@@ -32,8 +32,8 @@ def export(record: ModelRecord, /, **settings: Any) -> Path:
             fitting(shape, None, encoder=False)
         except LuoxiaError as error:
             raise UsageError(
-                f"no architecture of Hugging Face's is like this network ({shape.activation}, "
-                f"norms {'with' if shape.norm_affine else 'without'} gains): train one to be exported with style=gpt2"
+                f"this network has no counterpart among Hugging Face's architectures ({shape.activation}, norms "
+                f"{'with' if shape.norm_affine else 'without'} gains): to export a model, train it with style=gpt2"
             ) from error
     own = None if like is not None else base_tokenizer(path)
     return save_folder(base.network, str(chosen.out), like=like, tokenizer=own, dtype=chosen.dtype)

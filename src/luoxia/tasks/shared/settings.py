@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from luoxia.core.config import Config
 from luoxia.core.values import Place, Seed, Unset, Whole
 
-USE = Field(None, description="the file of the recipe, FILE.py, where that is one of your own")
+USE = Field(None, description="FILE.py of a recipe of your own")
 INLINE: Any = Field(
     "none", alias="label.inline", description="end: the label is also the last line of a text file"
 )

@@ -21,8 +21,8 @@ class TokenTask(Task):
     unit: ClassVar[str] = "tokens"
     rules = (Overfitting,)
     aids: ClassVar[Mapping[str, str]] = {
-        "train_nll": "Surprise at examples that were trained on. Good: falling, then level.",
-        "heldout_nll": "Surprise at examples that were not. Good: level in the end; a steady rise is overfitting.",
+        "train_nll": "Loss on training examples. Good: falling, then level.",
+        "heldout_nll": "Loss on held-out examples. Good: level in the end; a steady rise is overfitting.",
     }
     items: ClassVar[str] = "documents"
     sample_note: ClassVar[str] = 'AI-generated text <span lang="zh">(人工智能生成)</span>'
