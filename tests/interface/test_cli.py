@@ -385,7 +385,7 @@ def test_json_is_all_that_standard_output_holds(here: Path, photos: Path, tiny: 
     result = shell("train", "gan", *common, f"data={photos}", *words, "--json")
     assert result.stdout.count("\n") == 1
     outcome = json.loads(result.stdout)
-    assert list(outcome) == ["out", "run", "samples", "report", "scores"]
+    assert list(outcome) == ["run", "samples", "report", "scores"]
     assert {score["name"] for score in outcome["scores"]} >= {"FD-self", "precision", "recall"}
     assert "data: 12 images of 8 × 8 × 3, " in result.stderr
     assert "step 10 " in result.stderr

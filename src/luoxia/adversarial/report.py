@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from luoxia.runs.reported import Figure
 
 AIDS: Mapping[str, str] = {
-    "discriminator": "Good: a level band. Near 0 the discriminator separates everything and the generator learns nothing.",
+    "discriminator": "Good: a level band. Near 0 it separates everything and the generator learns nothing.",
     "generator": "Good: level after the first steps. A steady climb means that the discriminator is winning; "
     "these losses do not measure quality, the scores do.",
     "penalty": "Good: small and level. Growth by powers of ten means that the discriminator's gradients explode.",

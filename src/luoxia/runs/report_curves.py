@@ -144,7 +144,7 @@ def _costs(logs: Iterable[Line]) -> list[Chart]:
         Chart(
             "Share of the time",
             [Series(name, points) for name, points in shares.items()],
-            "Good: nearly all in steps. If data waits grow, raise workers; if maintenance grows, log, sample, score and "
+            "Good: nearly all in steps. If data waits grow, raise workers; if maintenance, log, sample, score and "
             "save less often.",
             from_zero=True,
         ),
