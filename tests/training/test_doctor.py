@@ -8,8 +8,9 @@ import pytest
 
 from luoxia.media.image.images import ImageSpec
 from luoxia.registry import task_of
+from luoxia.runs.reported import PATIENCE, YOUNG
 from luoxia.tasks.menu import RECIPES, find
-from luoxia.training.doctor import PATIENCE, YOUNG, Chart, Doctor, Finding, Rule, Watched
+from luoxia.training.doctor import Chart, Doctor, Finding, Rule, Watched
 from luoxia.training.recipe import Illness, Optimizer
 from luoxia.training.rules import RULES
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from luoxia.training.doctor import PATIENCE, Finding, Rule, Watched
+from luoxia.runs.reported import PATIENCE
+from luoxia.training.doctor import Finding, Rule, Watched
 
 ALIKE_UNTIL, UNEVEN_UNTIL = (0.1, 600), (0.3, 2000)
 """Share of the run, and steps at most, in which a generator may still make all samples alike, or few of the classes."""

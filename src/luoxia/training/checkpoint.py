@@ -127,7 +127,7 @@ def load_latest(folder: Path) -> Checkpoint:
     named = latest_named(folder)
     if named:
         candidates.sort(key=lambda path: path.name != named)
-    problems = []
+    problems: list[str] = []
     for candidate in candidates:
         try:
             return replace(load(candidate), damaged=tuple(problems))
