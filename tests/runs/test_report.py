@@ -155,7 +155,7 @@ def test_nothing_from_the_files_becomes_markup(tmp_path: Path) -> None:
 
 def test_only_the_reports_own_script_may_run(tmp_path: Path) -> None:
     policy = next(a["content"] for _, a in Page(read(tmp_path)).tags if "http-equiv" in a)
-    assert policy and "default-src 'none'" in policy
+    assert policy and "default-src 'none'" in policy and "media-src data:" in policy
     assert re.search(r"script-src 'sha256-[\w+/]{43}='", policy)
 
 

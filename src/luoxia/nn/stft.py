@@ -65,12 +65,18 @@ class STFT(nn.Module):
     def overlap_add(self, frames: Tensor, samples: int | None = None) -> Tensor:
         """Frames (…, frames, n_fft) in time, before their window → signals (…, samples)."""
         window = self.window.to(frames.dtype)
-        count, shape = frames.shape[-2], frames.shape[:-2]
-        total = (count - 1) * self.hop + self.n_fft
-        windowed = (frames * window).reshape(-1, count, self.n_fft).transpose(1, 2)
-        added = F.fold(windowed, (1, total), (1, self.n_fft), stride=(1, self.hop)).reshape(-1, total)
-        squares = (window**2).repeat(1, count, 1).transpose(1, 2)
-        weight = F.fold(squares, (1, total), (1, self.n_fft), stride=(1, self.hop)).reshape(total)
+        count = frames.shape[-2]
         end = self.before + (count * self.hop if samples is None else samples)
-        kept = added[:, self.before : end] / weight[self.before : end].clamp_min(1e-11)
-        return kept.reshape(*shape, kept.shape[-1])
+        added = self._added(frames * window)[..., self.before : end]
+        weight = self._added((window**2).expand(count, -1))[self.before : end]
+        return added / weight.clamp_min(1e-11)
+
+    def _added(self, frames: Tensor) -> Tensor:
+        """Frames (…, frames, n_fft), each ``hop`` later than the one before, summed: (…, samples)."""
+        parts = -(-self.n_fft // self.hop)
+        whole = F.pad(frames, (0, parts * self.hop - self.n_fft))
+        cut = whole.reshape(*frames.shape[:-1], parts, self.hop)
+        late = [
+            F.pad(cut[..., i, :], (0, 0, i, parts - 1 - i)) for i in range(parts)
+        ]  # (…, frames + parts − 1, hop)
+        return torch.stack(late).sum(0).flatten(-2)

@@ -142,7 +142,7 @@ def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
     save(tmp_path / "upsampled.wav", tone(1, 16_000, hz=300), 16_000)
     save(tmp_path / "low.wav", noise(1, 8000, seed=3), 8000)
     found = describe(str(tmp_path))
-    assert found["issues"] == {"duplicate": 1, "clipped": 1, "low rate": 1, "DC offset": 1, "upsampled": 1}
+    assert found["issues"] == {"duplicate": 1, "clipped": 1, "low rate": 1, "DC offset": 1, "narrow band": 1}
     wrong = {one.name if hasattr(one, "name") else one["name"]: one for one in found["wrong"]}
     assert wrong.keys() == {"good.wav", "clipped.wav", "shifted.wav", "upsampled.wav", "low.wav"}
     assert found["sample_rate"] == 16_000 and found["mono"] and found["count"] == 6

@@ -73,8 +73,8 @@ def _opened(file: BinaryIO, ending: str) -> Sound:
         file.seek(0)
         try:
             return _by_ffmpeg(file, ending)
-        except Unusable:
-            raise Unusable(f"cannot be decoded: {_words(error)}") from error
+        except Unusable as unusable:
+            raise unusable from error
     return Sound(ending, opened.samplerate, opened.channels, _blocks(opened))
 
 
@@ -132,6 +132,6 @@ def _frames(container: Any, stream: Any) -> Iterator[Wave]:
 
 
 def _words(error: Exception) -> str:
-    """An error of a library in a few words."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.removeprefix("Error opening <_io.BufferedReader name=").rpartition(": ")[2].rstrip(".")
+    """An error of a library in a few words, without the name of the file."""
+    text = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -163,7 +163,7 @@ def wrong_with(header: Header) -> Iterator[str]:
     if abs(header.offset) > max(0.002, 0.1 * header.level):
         yield f"DC offset: {header.offset:.3f}"
     if header.highest < header.rate / 4:
-        yield f"upsampled: nothing above {header.highest:,.0f} Hz, at a rate of {header.rate:,} Hz"
+        yield f"narrow band: nothing above {header.highest:,.0f} Hz, at a rate of {header.rate:,} Hz"
 
 
 LOOKS = Looking("sounds.json", f"1 {find_spec('av') is not None}", look_at, _revived)

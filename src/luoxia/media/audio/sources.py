@@ -49,12 +49,14 @@ def holds_sound(path: Any) -> bool:
 
 
 def _mostly_sounds(files: Any, inside: bool = False) -> bool:
-    sounds = images = 0
+    sounds = images = opened = 0
     for file in files:
         ending = ending_of(file.name)
-        sounds += ending in KINDS.read if inside or KINDS.tells(ending) else is_sample(file, KINDS)
+        told = inside or KINDS.tells(ending)
+        sounds += ending in KINDS.read if told else is_sample(file, KINDS)
         images += ending in IMAGES.read
-        if sounds + images >= ENOUGH:
+        opened += not told
+        if max(sounds + images, opened) >= ENOUGH:
             break
     return bool(sounds) and sounds > images
 
