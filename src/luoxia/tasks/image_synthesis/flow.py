@@ -71,6 +71,7 @@ class Flow(SynthesisRecipe):
     )
     batch: Whole = 32
     steps: Whole = 3000
+    sample_every: Whole = 1000
     lr: float = 0.02
     optimizer: Optimizer = Optimizer(name="muon", adam_lr=4e-3, betas=(0.9, 0.95))
     schedule: Schedule = Schedule(name="linear", warmup=20, final=0.05)
@@ -136,5 +137,5 @@ class Flow(SynthesisRecipe):
         from luoxia.tasks.image_synthesis.flow_generator import FlowGenerator
 
         network = self.network(spec, conditions)
-        network.load_state_dict(weights)
-        return FlowGenerator(network.to(device), self.solver, dtype)
+        self.fill(network, weights)
+        return FlowGenerator(network.to(device), self.solver, self.t_mean, self.t_spread, dtype)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from luoxia.decoding.flow import Estimate, Guidance, Known, SolverName, flow, row_noise
 from luoxia.media.image.batches import to_float
+from luoxia.media.image.images import ImageDataset
 from luoxia.media.image.values import to_uint8
+from luoxia.metrics.score import Score
 from luoxia.nn.conditioning import Condition
 from luoxia.tasks.image_synthesis.conditions import ConditionBatch
+from luoxia.tasks.image_synthesis.flow_scores import Indices, heldout_loss
 from luoxia.tasks.image_synthesis.model import Known as KnownImages
 from luoxia.tasks.image_synthesis.model import Settings
 from luoxia.tasks.image_synthesis.networks.flow import ImageFlow
@@ -22,9 +25,29 @@ class FlowGenerator:
 
     edits = True
 
-    def __init__(self, network: ImageFlow, solver: SolverName, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        network: ImageFlow,
+        solver: SolverName,
+        t_mean: float,
+        t_spread: float,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.network = network.eval().requires_grad_(False)
-        self.solver, self.dtype = solver, dtype
+        self.solver, self.t_mean, self.t_spread, self.dtype = solver, t_mean, t_spread, dtype
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        data: ImageDataset,
+        train: Indices,
+        heldout: Indices,
+        conditions: Callable[[Indices], ConditionBatch],
+    ) -> list[Score]:
+        """The loss on held-out images."""
+        device = next(self.network.parameters()).device
+        times = {"t_mean": self.t_mean, "t_spread": self.t_spread}
+        return [heldout_loss(self.network, data, train, heldout, conditions, device=device, **times)]
 
     @torch.inference_mode()
     def draw(

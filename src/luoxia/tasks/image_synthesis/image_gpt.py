@@ -52,7 +52,6 @@ class ImageGPT(SynthesisRecipe):
         "network": ("order", "layers", "heads", "width", "dropout"),
         "data": ("views", "shift", "mirror"),
         "objective": ("smoothing",),
-        "from a trained model": ("lora", "lora_alpha"),
     }  # fmt: skip
     per_run: ClassVar[tuple[str, ...]] = ("codec", "codec_share", "codec_steps", "views")
 
@@ -90,12 +89,6 @@ class ImageGPT(SynthesisRecipe):
     )
     shift: Whole = Field(4, ge=0, le=64, description="pixels that images are moved by at random, at most")
     mirror: bool = Field(False, description="flip half of the images left and right: not for letters")
-    lora: Whole = Field(
-        0, ge=0, le=2**16, description="with init: train adapters of this rank only; 0: all weights"
-    )
-    lora_alpha: Annotated[float | None, Unset] = Field(
-        None, gt=0, description="the adapters count lora_alpha / lora times; twice the rank if unset"
-    )
     batch: Whole = Field(32, ge=1, le=2**20, description="images a step and process")
     steps: Whole = 5000
     lr: float = Field(0.02, gt=0, description="learning rate")
@@ -108,21 +101,12 @@ class ImageGPT(SynthesisRecipe):
     def _from_one_place(self) -> Self:
         if self.init is not None and self.codec is not None:
             raise ValueError(f"codec= is that of the model at init={self.init}: leave it out")
-        if self.init is None and (self.lora or self.lora_alpha is not None):
-            raise ValueError("lora= adapts a trained model: name it as init=, or use luoxia finetune")
-        if self.lora_alpha is not None and not self.lora:
-            raise ValueError("lora_alpha= needs lora=, the rank of the adapters")
         return self
 
     @property
     def trains_codec(self) -> bool:
         """Whether it has a stage that does."""
         return self.codec is None and self.init is None
-
-    @property
-    def alpha(self) -> float:
-        """The adapters count alpha / rank times."""
-        return 2.0 * self.lora if self.lora_alpha is None else self.lora_alpha
 
     def stages(self) -> tuple[type[Any], ...]:
         """A codec's where none is named, and the prior's."""
@@ -163,7 +147,6 @@ class ImageGPT(SynthesisRecipe):
         dtype: torch.dtype,
     ) -> Generator:
         """The prior and its codec."""
-        from luoxia.nn.lora import add_lora, fold
         from luoxia.tasks.image_synthesis.prior_generator import PriorGenerator
         from luoxia.tasks.nested import open_part
 
@@ -172,10 +155,7 @@ class ImageGPT(SynthesisRecipe):
         if len(own.get("decoder.targets.weight", ())) != math.prod(codec.grid(spec.height, spec.width)):
             raise ValueError("config.json is damaged: it tells of another grid than that of the weights")
         prior = self.build_prior(conditions, codec, (spec.height, spec.width))
-        if any(key.endswith(".base.weight") for key in own):  # of a checkpoint, its adapters not yet merged
-            add_lora(prior, self.lora, self.alpha)
-        prior.load_state_dict(own)
-        fold(prior)
+        self.fill(prior, own)
         return PriorGenerator(prior.to(device), codec, order=self.order, dtype=dtype)
 
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from luoxia import registry
 from luoxia.core.errors import LuoxiaError, UsageError
-from luoxia.core.order import spread
 from luoxia.media.image.captions import CaptionedImages
-from luoxia.nn.lora import add_lora, merged_state
 from luoxia.tasks.image_synthesis.image_gpt import CODEC, ImageGPT
 from luoxia.tasks.image_synthesis.prior_generator import PriorGenerator
 from luoxia.tasks.image_synthesis.prior_objective import GridBatch, NextToken
@@ -26,8 +24,8 @@ from luoxia.tasks.record import ModelRecord
 from luoxia.training.loop import QuickScore
 from luoxia.training.objective import Phase, Rng, hashed
 
-OBSERVED, QUICK = 64, 256
-"""Images of each side that the doctor sees, and held-out ones of a score between two steps: always the same."""
+QUICK = 256
+"""Held-out images of a score between two steps: always the same."""
 Indices = NDArray[np.int64]
 
 
@@ -87,10 +85,7 @@ class PriorStage(SynthesisStage):
         """The next token; with ``lora`` by adapters, and by the tables of conditions, which may hold new words."""
         spec, recipe = self.data.spec, self.recipe
         prior = recipe.build_prior(self.spec, self.codec, (spec.height, spec.width, spec.channels))
-        if recipe.lora:
-            generator = torch.Generator().manual_seed(recipe.seed)
-            add_lora(prior, recipe.lora, recipe.alpha, generator=generator)
-            prior.conditioner.requires_grad_(True)
+        self.adapt(prior)
         return NextToken(prior, recipe.smoothing)
 
     def batch(self, phase: Phase, index: int) -> GridBatch:
@@ -110,16 +105,8 @@ class PriorStage(SynthesisStage):
             order = torch.arange(places).expand(len(indices), -1).contiguous()
         return GridBatch(tokens, self.conditions.draw(indices, *key), order).to(self.world.device)
 
-    def observe(self, rng: Rng) -> tuple[GridBatch, GridBatch | None]:
-        """The same images of either side each time, in the same orders."""
-        train, heldout = (self._some(side) for side in (self.train_indices, self.heldout_indices))
-        assert train is not None
-        return train, heldout
-
-    def _some(self, indices: Indices, rng: Rng | None = None) -> GridBatch | None:
-        if len(indices) == 0:
-            return None
-        rows = spread(indices, OBSERVED)
+    def observed(self, rows: Indices) -> GridBatch:
+        """These images in the same orders each time."""
         return self._batch(rows, np.zeros_like(rows), Rng(self.recipe.seed), "observe")
 
     # ------------------------------------------------------------------ samples and scores
@@ -166,8 +153,9 @@ class PriorStage(SynthesisStage):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The adapters merged, and the codec's weights beside."""
-        own = merged_state(self.context.eval_model(self.network))
-        return own | {f"codec.{key}": value for key, value in self.codec_record.weights().items()}
+        return super().weights() | {
+            f"codec.{key}": value for key, value in self.codec_record.weights().items()
+        }
 
     @cached_property
     def codec_record(self) -> ModelRecord:

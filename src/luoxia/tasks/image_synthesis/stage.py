@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -16,6 +17,7 @@ from luoxia.core.order import holdout_split, spread
 from luoxia.media.image.batches import ImageBatches
 from luoxia.media.image.captions import CaptionedImages
 from luoxia.media.image.writer import write_grid
+from luoxia.nn.lora import add_lora, merged_state
 from luoxia.tasks.image_synthesis.conditions import (
     ConditionBatch,
     ConditionData,
@@ -36,6 +38,8 @@ from luoxia.training.objective import Phase, Rng
 
 GRID = 64
 """Images in a sample grid: always those of the same seeds and conditions."""
+OBSERVED = 64
+"""Images of either side whose loss the doctor follows."""
 PROMPTS = 16
 """Captions of a sample grid."""
 
@@ -77,6 +81,14 @@ class SynthesisStage(ImageStage):
             return spec
         return extended(condition_spec(ModelRecord.open(self.recipe.init)), spec)
 
+    def adapt(self, network: nn.Module) -> None:
+        """With ``lora``, train adapters only, and the tables of conditions, which may hold new words."""
+        recipe = self.recipe
+        if recipe.lora:
+            generator = torch.Generator().manual_seed(recipe.seed)
+            add_lora(network, recipe.lora, recipe.alpha, generator=generator)
+            network.get_submodule("conditioner").requires_grad_(True)
+
     def batch(self, phase: Phase, index: int) -> Conditioned:
         """Images and conditions."""
         indices = self.images.drawn(phase, index)
@@ -87,17 +99,15 @@ class SynthesisStage(ImageStage):
         conditions = self.conditions.draw(indices, *key).to(self.world.device)
         return Conditioned(self.images.pixels(indices), conditions)
 
-    def observe(self, rng: Rng) -> tuple[Conditioned, Conditioned | None]:
-        """Some images of either side."""
-        train, heldout = (self._some(side, rng) for side in (self.train_indices, self.heldout_indices))
-        assert train is not None
+    def observe(self, rng: Rng) -> tuple[Any, Any | None]:
+        """Some images of either side, always the same."""
+        sides = (self.train_indices, self.heldout_indices)
+        train, heldout = (self.observed(spread(side, OBSERVED)) if len(side) else None for side in sides)
         return train, heldout
 
-    def _some(self, indices: NDArray[np.int64], rng: Rng) -> Conditioned | None:
-        if len(indices) == 0:
-            return None
-        rows = rng.integers(0, len(indices), min(len(indices), max(64, self.recipe.batch))).cpu().numpy()
-        return self.gather(indices[rows], "observe")
+    def observed(self, rows: NDArray[np.int64]) -> Any:
+        """These images as a batch that is the same each time."""
+        return self.gather(rows, "observe")
 
     # ------------------------------------------------------------------ samples and scores
 
@@ -172,6 +182,10 @@ class SynthesisStage(ImageStage):
         return [score.as_dict() for score in measurement.scores]
 
     # ------------------------------------------------------------------ the model folder
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Adapters merged."""
+        return merged_state(self.context.eval_model(self.network))
 
     def describe_model(self) -> dict[str, Any]:
         """The shape of the images, and what can be asked for."""

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from luoxia.nn.flow_matching import interpolate, logit_normal, midpoints, stratified, velocity_loss
-from luoxia.training.objective import Losses, Objective, Phase, Rng
+from luoxia.training.objective import Losses, Objective, Phase, Rng, hashed
 
 FIXED = 0
 """Seed of the noise of held-out losses: the same for every network, step and run."""
+
+
+def velocity_errors(estimate: Callable[..., Tensor], batch: Any, t: Tensor, rng: Rng) -> Tensor:
+    """The loss of each row of a batch at its t (n,), under noise of ``rng``: (n,), float32.
+
+    ``estimate`` maps z_t, t and a batch's conditions to x̂; the batch has ``samples`` (n, …) and ``conditions``.
+    """
+    x = batch.samples
+    noise = rng.normal(*x.shape)
+    return velocity_loss(estimate(interpolate(x, noise, t), t, batch.conditions), x, t)
+
+
+def fixed_errors(
+    estimate: Callable[..., Tensor], batch: Any, t_mean: float, t_spread: float, number: int = 0
+) -> Tensor:
+    """The loss of each row (n,) at the same times and noise whenever it is asked for; batches have a ``number``."""
+    rng = Rng(hashed(FIXED, number), batch.samples.device)
+    t = logit_normal(midpoints(len(batch), rng.device), t_mean, t_spread)
+    return velocity_errors(estimate, batch, t, rng)
 
 
 class FlowMatching(Objective):
@@ -36,26 +55,17 @@ class FlowMatching(Objective):
     def losses(self, batch: Any, rng: Rng) -> Losses:
         """The loss at times of which each batch sees all, and fresh noise."""
         t = logit_normal(stratified(rng.uniform(len(batch))), self.t_mean, self.t_spread)
-        return {"velocity": self.errors(self.networks[self.name], batch, t, rng).mean()}
-
-    def errors(self, network: nn.Module, batch: Any, t: Tensor, rng: Rng) -> Tensor:
-        """The loss of each row at its t (n,): (n,), float32."""
-        x = batch.samples
-        noise = rng.normal(*x.shape)
-        return velocity_loss(network(interpolate(x, noise, t), t, batch.conditions), x, t)
+        return {"velocity": velocity_errors(self.networks[self.name], batch, t, rng).mean()}
 
     @torch.no_grad()
-    def fixed_loss(self, network: nn.Module, batch: Any) -> Tensor:
-        """The loss at the same times and noise whenever it is asked for, without dropout: a scalar."""
-        rng = Rng(FIXED, batch.samples.device)
-        t = logit_normal(midpoints(len(batch), rng.device), self.t_mean, self.t_spread)
-        was = network.training
-        errors = self.errors(network.eval(), batch, t, rng)
-        network.train(was)
-        return errors.mean()
-
     def observe(self, train: Any, heldout: Any | None, rng: Rng) -> dict[str, Tensor]:
-        """The fixed loss on batches it has and has not been trained on."""
-        network = self.networks[self.name]
+        """The loss on batches it has and has not been trained on, at fixed times and noise, without dropout."""
+        network = self.networks[self.name].eval()
         sides = (("train_loss", train), ("heldout_loss", heldout))
-        return {name: self.fixed_loss(network, batch) for name, batch in sides if batch is not None}
+        observed = {
+            name: fixed_errors(network, batch, self.t_mean, self.t_spread).mean()
+            for name, batch in sides
+            if batch is not None
+        }
+        network.train()
+        return observed
