@@ -48,7 +48,7 @@ def test_equal_logits_both_ways(name, tmp_path):
     ours_again = load_folder(tmp_path / "ours")
     for key, tensor in loaded.network.state_dict().items():
         assert torch.equal(ours_again.network.state_dict()[key], tensor), key
-    assert ours_again.shape == loaded.shape
+    assert ours_again.transformer == loaded.transformer
 
 
 def test_fresh_networks_open_there(tmp_path):
@@ -195,7 +195,7 @@ def test_shapes_that_no_family_has(tmp_path):
             Decoder(TransformerConfig(20, width=8, layers=1, heads=2, activation="relu2")), tmp_path / "a"
         )
     llama = Decoder(TransformerConfig(20, width=8, layers=1, heads=2, activation="swiglu"))
-    with pytest.raises(UsageError, match="none of the shapes that gpt2 has"):
+    with pytest.raises(UsageError, match="none of the architectures that gpt2 has"):
         save_folder(llama, tmp_path / "a", "gpt2")
     with pytest.raises(UsageError, match="unknown architecture 'gpt5'"):
         save_folder(llama, tmp_path / "a", "gpt5")

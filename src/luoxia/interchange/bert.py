@@ -24,7 +24,7 @@ HARMLESS = frozenset([
 """Keys of its config.json that change nothing of what Luoxia computes with it."""
 
 
-def read_shape(config: Config) -> TransformerConfig:
+def read_transformer(config: Config) -> TransformerConfig:
     """The `TransformerConfig` of a BERT config."""
     config.only(is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
     return TransformerConfig(
@@ -47,47 +47,47 @@ def read_shape(config: Config) -> TransformerConfig:
     )
 
 
-def write_config(shape: TransformerConfig) -> dict[str, Any]:
-    """What makes ``transformers`` build this shape."""
+def write_config(transformer: TransformerConfig) -> dict[str, Any]:
+    """What makes ``transformers`` build this Transformer."""
     return {
-        "vocab_size": shape.vocabulary,
-        "hidden_size": shape.width,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "intermediate_size": shape.d_ff,
-        "max_position_embeddings": shape.context,
-        "layer_norm_eps": shape.norm_eps,
-        "hidden_act": BACK.get(shape.activation, shape.activation),
-        "type_vocab_size": shape.token_types,
-        "hidden_dropout_prob": shape.dropout,
-        "attention_probs_dropout_prob": shape.attention_dropout,
+        "vocab_size": transformer.vocabulary,
+        "hidden_size": transformer.width,
+        "num_hidden_layers": transformer.layers,
+        "num_attention_heads": transformer.heads,
+        "intermediate_size": transformer.d_ff,
+        "max_position_embeddings": transformer.context,
+        "layer_norm_eps": transformer.norm_eps,
+        "hidden_act": BACK.get(transformer.activation, transformer.activation),
+        "type_vocab_size": transformer.token_types,
+        "hidden_dropout_prob": transformer.dropout,
+        "attention_probs_dropout_prob": transformer.attention_dropout,
     }
 
 
-def rules(shape: TransformerConfig) -> Iterator[Rule]:
+def rules(transformer: TransformerConfig) -> Iterator[Rule]:
     """Each tensor of the encoder."""
-    width = shape.width
+    width = transformer.width
     tables = (
-        ("tokens", "word_embeddings", shape.vocabulary),
-        ("positions", "position_embeddings", shape.context),
-        ("types", "token_type_embeddings", shape.token_types),
+        ("tokens", "word_embeddings", transformer.vocabulary),
+        ("positions", "position_embeddings", transformer.context),
+        ("types", "token_type_embeddings", transformer.token_types),
     )
     for ours, theirs, rows in tables:
         yield matrix(f"embedding.{ours}.weight", f"embeddings.{theirs}.weight", rows, width)
     yield from layer_norm("embedding.norm", "embeddings.LayerNorm", width)
-    for i in range(shape.layers):
+    for i in range(transformer.layers):
         ours, theirs = f"stack.layers.{i}", f"encoder.layer.{i}"
-        projections = heads(shape, [f"{theirs}.attention.self.{x}" for x in ("query", "key", "value")])
+        projections = heads(transformer, [f"{theirs}.attention.self.{x}" for x in ("query", "key", "value")])
         yield from linear(f"{ours}.attention.qkv", projections, width, bias=True)
         yield from linear(
             f"{ours}.attention.output", {f"{theirs}.attention.output.dense": width}, width, bias=True
         )
         yield from layer_norm(f"{ours}.attention_norm", f"{theirs}.attention.output.LayerNorm", width)
         yield from linear(
-            f"{ours}.feed_forward.up", {f"{theirs}.intermediate.dense": shape.d_ff}, width, bias=True
+            f"{ours}.feed_forward.up", {f"{theirs}.intermediate.dense": transformer.d_ff}, width, bias=True
         )
         yield from linear(
-            f"{ours}.feed_forward.down", {f"{theirs}.output.dense": width}, shape.d_ff, bias=True
+            f"{ours}.feed_forward.down", {f"{theirs}.output.dense": width}, transformer.d_ff, bias=True
         )
         yield from layer_norm(f"{ours}.feed_forward_norm", f"{theirs}.output.LayerNorm", width)
 
@@ -97,7 +97,7 @@ BERT = Family(
     "BertModel",
     "bert.",
     encoder=True,
-    shape=read_shape,
+    read=read_transformer,
     config=write_config,
     rules=rules,
     harmless=HARMLESS,

@@ -25,7 +25,7 @@ HARMLESS = frozenset([
 """Keys of its config.json that change nothing of what Luoxia computes with it."""
 
 
-def read_shape(config: Config) -> TransformerConfig:
+def read_transformer(config: Config) -> TransformerConfig:
     """The `TransformerConfig` of a GPT-2 config."""
     config.only(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
     width = config.size("n_embd", 768)
@@ -47,36 +47,36 @@ def read_shape(config: Config) -> TransformerConfig:
     )
 
 
-def write_config(shape: TransformerConfig) -> dict[str, Any]:
-    """What makes ``transformers`` build this shape."""
+def write_config(transformer: TransformerConfig) -> dict[str, Any]:
+    """What makes ``transformers`` build this Transformer."""
     return {
-        "vocab_size": shape.vocabulary,
-        "n_embd": shape.width,
-        "n_layer": shape.layers,
-        "n_head": shape.heads,
-        "n_inner": shape.d_ff,
-        "n_positions": shape.context,
-        "activation_function": BACK.get(shape.activation, shape.activation),
-        "layer_norm_epsilon": shape.norm_eps,
-        "embd_pdrop": shape.dropout,
-        "resid_pdrop": shape.dropout,
-        "attn_pdrop": shape.attention_dropout,
-        "tie_word_embeddings": shape.tied,
+        "vocab_size": transformer.vocabulary,
+        "n_embd": transformer.width,
+        "n_layer": transformer.layers,
+        "n_head": transformer.heads,
+        "n_inner": transformer.d_ff,
+        "n_positions": transformer.context,
+        "activation_function": BACK.get(transformer.activation, transformer.activation),
+        "layer_norm_epsilon": transformer.norm_eps,
+        "embd_pdrop": transformer.dropout,
+        "resid_pdrop": transformer.dropout,
+        "attn_pdrop": transformer.attention_dropout,
+        "tie_word_embeddings": transformer.tied,
     }
 
 
-def rules(shape: TransformerConfig) -> Iterator[Rule]:
+def rules(transformer: TransformerConfig) -> Iterator[Rule]:
     """Each tensor of the decoder."""
-    width = shape.width
-    yield matrix("embedding.tokens.weight", "wte.weight", shape.vocabulary, width)
-    yield matrix("embedding.positions.weight", "wpe.weight", shape.context, width)
+    width = transformer.width
+    yield matrix("embedding.tokens.weight", "wte.weight", transformer.vocabulary, width)
+    yield matrix("embedding.positions.weight", "wpe.weight", transformer.context, width)
     layers = (
         ("attention.qkv", "attn.c_attn", 3 * width, width),
         ("attention.output", "attn.c_proj", width, width),
-        ("feed_forward.up", "mlp.c_fc", shape.d_ff, width),
-        ("feed_forward.down", "mlp.c_proj", width, shape.d_ff),
+        ("feed_forward.up", "mlp.c_fc", transformer.d_ff, width),
+        ("feed_forward.down", "mlp.c_proj", width, transformer.d_ff),
     )
-    for i in range(shape.layers):
+    for i in range(transformer.layers):
         ours, theirs = f"stack.layers.{i}", f"h.{i}"
         yield from layer_norm(f"{ours}.attention_norm", f"{theirs}.ln_1", width)
         yield from layer_norm(f"{ours}.feed_forward_norm", f"{theirs}.ln_2", width)
@@ -91,7 +91,7 @@ GPT2 = Family(
     "GPT2LMHeadModel",
     "transformer.",
     encoder=False,
-    shape=read_shape,
+    read=read_transformer,
     config=write_config,
     rules=rules,
     harmless=HARMLESS,

@@ -42,8 +42,8 @@ class Loaded:
     )  # BERT's pooler: not in the network, but saved again
 
     @property
-    def shape(self) -> TransformerConfig:
-        """The network's shape."""
+    def transformer(self) -> TransformerConfig:
+        """The settings of the network."""
         return self.network.config
 
 
@@ -57,28 +57,28 @@ def load_folder(path: str | Path, dtype: torch.dtype | None = torch.float32) -> 
     if not (folder / "config.json").is_file():
         raise UsageError(f"{folder} holds no config.json, so it is no Hugging Face folder")
     config = Config(folder / "config.json")
-    family, shape = read_shape(config)
+    family, transformer = read_transformer(config)
     tensors = FolderTensors(folder)
     names = bare_names(tensors.entries, family)
-    loaded = Loaded(build(family, shape, tensors, names, dtype), family.kind, folder, config.values)
+    loaded = Loaded(build(family, transformer, tensors, names, dtype), family.kind, folder, config.values)
     for name, stored in names.items():
         if re.fullmatch(family.kept, name):
             loaded.kept[name] = tensors.read(stored).clone()
     return loaded
 
 
-def read_shape(config: Config) -> tuple[Family, TransformerConfig]:
-    """The family and shape that a config.json describes; refuses every key that could make them something else."""
+def read_transformer(config: Config) -> tuple[Family, TransformerConfig]:
+    """The family and the Transformer that a config.json describes; refuses every key that could change them."""
     family = family_of(config)
     for alias, key in family.aliases.items():
         if alias in config.values:
             config.values[key] = config.values.pop(alias)  # it counts before the other, as in transformers
     try:
-        shape = family.shape(config)
-    except UsageError as error:  # of the shape itself
+        transformer = family.read(config)
+    except UsageError as error:  # of its settings
         raise LuoxiaError(f"{config.path} describes no network: {error}") from error
     config.refuse_unread(family.kind, family.harmless)
-    return family, shape
+    return family, transformer
 
 
 def family_of(config: Config) -> Family:
@@ -123,37 +123,37 @@ def bare_names(entries: Iterable[str], family: Family) -> dict[str, str]:
     return names
 
 
-def all_rules(family: Family, shape: TransformerConfig) -> list[Rule]:
+def all_rules(family: Family, transformer: TransformerConfig) -> list[Rule]:
     """The family's rules, and that of an untied head."""
-    rules = list(family.rules(shape))
-    if not family.encoder and not shape.tied:
-        rules.append(matrix("output.weight", HEAD, shape.vocabulary, shape.width))
+    rules = list(family.rules(transformer))
+    if not family.encoder and not transformer.tied:
+        rules.append(matrix("output.weight", HEAD, transformer.vocabulary, transformer.width))
     return rules
 
 
 def build(
     family: Family,
-    shape: TransformerConfig,
+    transformer: TransformerConfig,
     tensors: FolderTensors,
     names: Mapping[str, str],
     dtype: torch.dtype | None,
 ) -> Decoder | Encoder:
     """The network with its weights: memory is taken once, after all names and shapes have been compared."""
-    if shape.layers > len(names):  # before as many layers are built
+    if transformer.layers > len(names):  # before as many layers are built
         raise LuoxiaError(
-            f"config.json speaks of {shape.layers:,} layers, the weights are {len(names)} tensors"
+            f"config.json speaks of {transformer.layers:,} layers, the weights are {len(names)} tensors"
         )
-    rules = all_rules(family, shape)
+    rules = all_rules(family, transformer)
     compare(rules, {name: tensors.entries[stored] for name, stored in names.items()}, family)
     first = tensors.read(names[next(iter(rules[0].parts))])
     with torch.device("meta"):
-        network = (Encoder if family.encoder else Decoder)(shape)
+        network = (Encoder if family.encoder else Decoder)(transformer)
     network.to(dtype or first.dtype).to_empty(device="cpu")
     state = network.state_dict()
     with torch.no_grad():
         for rule in rules:
             rule.join(lambda name: tensors.read(names[name]), state[rule.ours])
-    if HEAD in names and shape.tied and not torch.equal(tensors.read(names[HEAD]), first):
+    if HEAD in names and transformer.tied and not torch.equal(tensors.read(names[HEAD]), first):
         raise LuoxiaError(
             f"config.json ties the head to the embedding, but {HEAD} differs: set tie_word_embeddings=false"
         )

@@ -26,7 +26,7 @@ class Defaults:
     head_width: int | None = None  # None: width / heads
 
 
-def base_shape(config: Config, defaults: Defaults) -> TransformerConfig:
+def base_transformer(config: Config, defaults: Defaults) -> TransformerConfig:
     """What all of them share."""
     count, width = config.size("num_attention_heads", 32), config.size("hidden_size", 4096)
     if config.get("hidden_act") != "swish":  # another name of the same
@@ -52,19 +52,23 @@ def base_shape(config: Config, defaults: Defaults) -> TransformerConfig:
 
 
 def windowed(
-    config: Config, shape: TransformerConfig, window: int | None, first: int = 0
+    config: Config, transformer: TransformerConfig, window: int | None, first: int = 0
 ) -> TransformerConfig:
-    """``shape`` with the layers from ``first`` on reading the latest ``window`` tokens, unless ``layer_types`` differ.
+    """The same with the layers from ``first`` on reading the latest ``window`` tokens, unless ``layer_types`` differ.
 
     All layers have the window or none has: ``LuoxiaError`` for a mixture.
     """
     types = config.get("layer_types")
     if types is None:
-        kinds = {SLIDING if window is not None and i >= first else FULL for i in (0, shape.layers - 1)}
-    elif isinstance(types, list) and len(types) == shape.layers and all(x in (SLIDING, FULL) for x in types):
+        kinds = {SLIDING if window is not None and i >= first else FULL for i in (0, transformer.layers - 1)}
+    elif (
+        isinstance(types, list)
+        and len(types) == transformer.layers
+        and all(x in (SLIDING, FULL) for x in types)
+    ):
         kinds = set(types)
     else:
-        raise config.wrong("layer_types", f"a list of {shape.layers:,} of {SLIDING} and {FULL}")
+        raise config.wrong("layer_types", f"a list of {transformer.layers:,} of {SLIDING} and {FULL}")
     if len(kinds) > 1:
         setting = f"max_window_layers={first}" if types is None else f"layer_types={str(types)[:60]}"
         raise LuoxiaError(
@@ -73,40 +77,40 @@ def windowed(
         )
     if SLIDING in kinds and window is None:
         raise config.wrong("layer_types", f"all {FULL} without a sliding_window")
-    return replace(shape, window=window if SLIDING in kinds else None)
+    return replace(transformer, window=window if SLIDING in kinds else None)
 
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 
 
-def base_config(shape: TransformerConfig) -> dict[str, Any]:
-    """What makes ``transformers`` build this shape, in keys that its older versions and vLLM read too."""
+def base_config(transformer: TransformerConfig) -> dict[str, Any]:
+    """What makes ``transformers`` build this Transformer, in keys that its older versions and vLLM read too."""
     scaling: dict[str, Any] | None = None
-    if shape.rope_high:
+    if transformer.rope_high:
         scaling = {
             "rope_type": "llama3",
-            "factor": shape.rope_factor,
-            "low_freq_factor": shape.rope_low,
-            "high_freq_factor": shape.rope_high,
-            "original_max_position_embeddings": shape.rope_original,
+            "factor": transformer.rope_factor,
+            "low_freq_factor": transformer.rope_low,
+            "high_freq_factor": transformer.rope_high,
+            "original_max_position_embeddings": transformer.rope_original,
         }
-    elif shape.rope_factor != 1.0:
-        scaling = {"rope_type": "linear", "factor": shape.rope_factor}
+    elif transformer.rope_factor != 1.0:
+        scaling = {"rope_type": "linear", "factor": transformer.rope_factor}
     return {
-        "vocab_size": shape.vocabulary,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.d_ff,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.groups,
-        "head_dim": shape.d_k,
+        "vocab_size": transformer.vocabulary,
+        "hidden_size": transformer.width,
+        "intermediate_size": transformer.d_ff,
+        "num_hidden_layers": transformer.layers,
+        "num_attention_heads": transformer.heads,
+        "num_key_value_heads": transformer.groups,
+        "head_dim": transformer.d_k,
         "hidden_act": "silu",
-        "max_position_embeddings": shape.context,
-        "rms_norm_eps": shape.norm_eps,
-        "rope_theta": shape.rope_theta,
+        "max_position_embeddings": transformer.context,
+        "rms_norm_eps": transformer.norm_eps,
+        "rope_theta": transformer.rope_theta,
         "rope_scaling": scaling,
-        "attention_dropout": shape.attention_dropout,
-        "tie_word_embeddings": shape.tied,
+        "attention_dropout": transformer.attention_dropout,
+        "tie_word_embeddings": transformer.tied,
     }
 
 
@@ -117,15 +121,15 @@ def read_llama(config: Config) -> TransformerConfig:
         raise LuoxiaError(
             f"{config.path}: mlp_bias={not bias} is not supported beside attention_bias={bias}, only {bias} is"
         )
-    shape = windowed(config, replace(base_shape(config, Defaults()), bias=bias), None)
-    if shape.width % shape.heads:  # Mistral and Qwen 3 may
-        raise config.wrong("hidden_size", f"a multiple of num_attention_heads={shape.heads}")
-    return shape
+    transformer = windowed(config, replace(base_transformer(config, Defaults()), bias=bias), None)
+    if transformer.width % transformer.heads:  # Mistral and Qwen 3 may
+        raise config.wrong("hidden_size", f"a multiple of num_attention_heads={transformer.heads}")
+    return transformer
 
 
-def write_llama(shape: TransformerConfig) -> dict[str, Any]:
+def write_llama(transformer: TransformerConfig) -> dict[str, Any]:
     """See `base_config`."""
-    return {**base_config(shape), "attention_bias": shape.bias, "mlp_bias": shape.bias}
+    return {**base_config(transformer), "attention_bias": transformer.bias, "mlp_bias": transformer.bias}
 
 
 def window_of(config: Config) -> int | None:
@@ -136,13 +140,13 @@ def window_of(config: Config) -> int | None:
 
 def read_mistral(config: Config) -> TransformerConfig:
     """The `TransformerConfig` of a Mistral config, with its sliding window."""
-    shape = base_shape(config, Defaults(hidden=14_336, context=131_072, kv_heads=8))
-    return windowed(config, shape, window_of(config))
+    transformer = base_transformer(config, Defaults(hidden=14_336, context=131_072, kv_heads=8))
+    return windowed(config, transformer, window_of(config))
 
 
-def write_mistral(shape: TransformerConfig) -> dict[str, Any]:
+def write_mistral(transformer: TransformerConfig) -> dict[str, Any]:
     """See `base_config`."""
-    return {**base_config(shape), "sliding_window": shape.window}
+    return {**base_config(transformer), "sliding_window": transformer.window}
 
 
 def read_qwen(config: Config, head_width: int | None = None) -> TransformerConfig:
@@ -153,13 +157,13 @@ def read_qwen(config: Config, head_width: int | None = None) -> TransformerConfi
     if type(first) is not int:
         raise config.wrong("max_window_layers", "a whole number")
     config.get("sliding_window")
-    return windowed(config, base_shape(config, defaults), window, first)
+    return windowed(config, base_transformer(config, defaults), window, first)
 
 
-def write_qwen(shape: TransformerConfig) -> dict[str, Any]:
+def write_qwen(transformer: TransformerConfig) -> dict[str, Any]:
     """See `base_config`."""
-    windowed = {"use_sliding_window": True, "sliding_window": shape.window, "max_window_layers": 0}
-    return {**base_config(shape), **(windowed if shape.window else {"use_sliding_window": False})}
+    windowed = {"use_sliding_window": True, "sliding_window": transformer.window, "max_window_layers": 0}
+    return {**base_config(transformer), **(windowed if transformer.window else {"use_sliding_window": False})}
 
 
 def read_qwen2(config: Config) -> TransformerConfig:
@@ -173,27 +177,27 @@ def read_qwen3(config: Config) -> TransformerConfig:
     return replace(read_qwen(config, head_width=128), qk_norm=True)
 
 
-def rules(shape: TransformerConfig) -> Iterator[Rule]:
+def rules(transformer: TransformerConfig) -> Iterator[Rule]:
     """Each tensor of the decoder."""
-    width, d_k = shape.width, shape.d_k
-    qkv_bias = shape.bias if shape.qkv_bias is None else shape.qkv_bias
-    yield matrix("embedding.tokens.weight", "embed_tokens.weight", shape.vocabulary, width)
-    for i in range(shape.layers):
+    width, d_k = transformer.width, transformer.d_k
+    qkv_bias = transformer.bias if transformer.qkv_bias is None else transformer.qkv_bias
+    yield matrix("embedding.tokens.weight", "embed_tokens.weight", transformer.vocabulary, width)
+    for i in range(transformer.layers):
         ours, theirs = f"stack.layers.{i}", f"layers.{i}"
         attention, mlp = f"{theirs}.self_attn", f"{theirs}.mlp"
-        projections = heads(shape, [f"{attention}.{x}_proj" for x in "qkv"])
-        gates = {f"{mlp}.gate_proj": shape.d_ff, f"{mlp}.up_proj": shape.d_ff}
+        projections = heads(transformer, [f"{attention}.{x}_proj" for x in "qkv"])
+        gates = {f"{mlp}.gate_proj": transformer.d_ff, f"{mlp}.up_proj": transformer.d_ff}
         yield vector(f"{ours}.attention_norm.weight", f"{theirs}.input_layernorm.weight", width)
         yield vector(f"{ours}.feed_forward_norm.weight", f"{theirs}.post_attention_layernorm.weight", width)
-        if shape.qk_norm:
+        if transformer.qk_norm:
             norms = {f"{attention}.{x}_norm.weight": (d_k,) for x in "qk"}
             yield Rule(f"{ours}.attention.norm.weight", (2, d_k), norms)
         yield from linear(f"{ours}.attention.qkv", projections, width, bias=qkv_bias)
         output = {f"{attention}.o_proj": width}
-        yield from linear(f"{ours}.attention.output", output, shape.heads * d_k, bias=shape.bias)
-        yield from linear(f"{ours}.feed_forward.up", gates, width, bias=shape.bias)
+        yield from linear(f"{ours}.attention.output", output, transformer.heads * d_k, bias=transformer.bias)
+        yield from linear(f"{ours}.feed_forward.up", gates, width, bias=transformer.bias)
         yield from linear(
-            f"{ours}.feed_forward.down", {f"{mlp}.down_proj": width}, shape.d_ff, bias=shape.bias
+            f"{ours}.feed_forward.down", {f"{mlp}.down_proj": width}, transformer.d_ff, bias=transformer.bias
         )
     yield vector("stack.norm.weight", "norm.weight", width)
 
@@ -201,7 +205,7 @@ def rules(shape: TransformerConfig) -> Iterator[Rule]:
 def _family(
     kind: str,
     architecture: str,
-    shape: Callable[[Config], TransformerConfig],
+    read: Callable[[Config], TransformerConfig],
     config: Callable[[TransformerConfig], dict[str, Any]],
 ) -> Family:
     return Family(
@@ -209,7 +213,7 @@ def _family(
         architecture,
         "model.",
         encoder=False,
-        shape=shape,
+        read=read,
         config=config,
         rules=rules,
         ignored=r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",  # the rates of the rotation, of older folders

@@ -58,7 +58,7 @@ class Family:
     architecture: str  # the class that opens it there
     prefix: str  # before each name, where the folder was not saved from the bare network
     encoder: bool
-    shape: Callable[[Config], TransformerConfig]
+    read: Callable[[Config], TransformerConfig]
     config: Callable[[TransformerConfig], dict[str, Any]]
     rules: Callable[[TransformerConfig], Iterable[Rule]]  # names without the prefix
     harmless: frozenset[str] = frozenset()  # keys of config.json that change no logits, beside the usual
@@ -106,7 +106,7 @@ def layer_norm(ours: str, theirs: str, width: int) -> list[Rule]:
     return [vector(f"{ours}.{name}", f"{theirs}.{name}", width) for name in ("weight", "bias")]
 
 
-def heads(shape: TransformerConfig, names: Sequence[str]) -> dict[str, int]:
+def heads(transformer: TransformerConfig, names: Sequence[str]) -> dict[str, int]:
     """Outputs of the projections of queries, keys and values, under their ``names``."""
-    sizes = (shape.heads * shape.d_k, shape.groups * shape.d_k, shape.groups * shape.d_k)
+    sizes = [transformer.heads * transformer.d_k, *[transformer.groups * transformer.d_k] * 2]
     return dict(zip(names, sizes, strict=True))

@@ -45,14 +45,14 @@ def save_folder(
     Args:
         network: a decoder or encoder; LoRA adapters are merged in what is written, not in the network.
         path: the folder to write.
-        architecture: a key of `FAMILIES`; None takes that of ``like``, or the first that can express the shape.
+        architecture: a key of `FAMILIES`; None takes that of ``like``, or the first that can express the network.
         tokenizer: written as ``tokenizer.json``; None copies the files of ``like``.
         like: what the network was loaded from: its tokenizer, its special tokens, BERT's pooler.
         dtype: float32, bfloat16 or float16; None keeps the network's own.
         shard: bytes of a file before the next is begun.
 
     Raises:
-        UsageError: no family has this shape, the folder is not empty, or the weights are of 8 bits.
+        UsageError: no family has this architecture, the folder is not empty, or the weights are of 8 bits.
         LuoxiaError: the disk refuses.
     """
     path = Path(path)
@@ -132,10 +132,10 @@ def _shards(tensors: dict[str, Tensor], most: int) -> Iterator[dict[str, Tensor]
     yield part
 
 
-def fitting(shape: TransformerConfig, architecture: str | None, encoder: bool) -> Family:
-    """The family that can express ``shape``: the one asked for, or the first.
+def fitting(transformer: TransformerConfig, architecture: str | None, encoder: bool) -> Family:
+    """The family that can express ``transformer``: the one asked for, or the first.
 
-    A family fits when the config it writes is read back as the same shape; what only training knows (dropout, the
+    A family fits when the config it writes is read back as the same; what only training knows (dropout, the
     initial weights) is left out.
     """
     if architecture is not None and architecture not in FAMILIES:
@@ -143,29 +143,30 @@ def fitting(shape: TransformerConfig, architecture: str | None, encoder: bool) -
     for family in FAMILIES.values():
         if family.encoder == encoder and architecture in (None, family.kind):
             try:
-                again = family.shape(Config(Path("config.json"), family.config(shape)))
+                again = family.read(Config(Path("config.json"), family.config(transformer)))
             except LuoxiaError:
                 continue
-            if _form(again, encoder) == _form(shape, encoder):
+            if _form(again, encoder) == _form(transformer, encoder):
                 return family
     known = f"{architecture} has" if architecture else "the families of Hugging Face have"
     raise UsageError(
-        f"this network cannot be saved as a Hugging Face folder: none of the shapes that {known} is {shape}"
+        "this network cannot be saved as a Hugging Face folder: none of the architectures "
+        f"that {known} is {transformer}"
     )
 
 
-def _form(shape: TransformerConfig, encoder: bool) -> TransformerConfig:
-    """The shape without what does not change the function of the trained network."""
+def _form(transformer: TransformerConfig, encoder: bool) -> TransformerConfig:
+    """The settings without what does not change the function of the trained network."""
     return replace(
-        shape,
-        kv_heads=shape.groups,
-        hidden=shape.d_ff,
-        head_width=shape.d_k,
-        qkv_bias=shape.bias if shape.qkv_bias is None else shape.qkv_bias,
+        transformer,
+        kv_heads=transformer.groups,
+        hidden=transformer.d_ff,
+        head_width=transformer.d_k,
+        qkv_bias=transformer.bias if transformer.qkv_bias is None else transformer.qkv_bias,
         encoder_layers=None,
         dropout=0.0,
         attention_dropout=0.0,
         init="gpt2",
-        tied=shape.tied or encoder,  # an encoder has no head
-        rope_original=shape.rope_original if shape.rope_high else 0,
+        tied=transformer.tied or encoder,  # an encoder has no head
+        rope_original=transformer.rope_original if transformer.rope_high else 0,
     )

@@ -12,7 +12,7 @@ import torch
 
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.interchange.config import Config
-from luoxia.interchange.huggingface import Loaded, load_folder, read_shape
+from luoxia.interchange.huggingface import Loaded, load_folder, read_transformer
 from luoxia.interchange.peft import load_adapter, save_adapter
 from luoxia.interchange.saving import fitting
 from luoxia.interchange.tensors import read_json
@@ -102,7 +102,7 @@ def foreign_tokenizer(folder: Path) -> Tokenizer | None:
         tokenizer = Tokenizer.load(folder)
     else:
         return None
-    rows = read_shape(Config(folder / "config.json"))[1].vocabulary
+    rows = read_transformer(Config(folder / "config.json"))[1].vocabulary
     if tokenizer.vocabulary > rows:
         beyond = [name for name, token in tokenizer.specials.items() if token >= rows]
         named = f", such as {', '.join(beyond[:3])}," if beyond else ""
