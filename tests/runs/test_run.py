@@ -1,12 +1,15 @@
 """The run's folder: whose it is while it is trained, and what a training leaves that ended at once."""
 
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from luoxia.core.errors import UsageError
 from luoxia.runs.run import Run
+from luoxia.verbs.request import require_more
 
 pytest.importorskip("fcntl")
 
@@ -60,3 +63,16 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     run.checkpoints.symlink_to(tmp_path / "elsewhere")
     run.discard_unbegun()
     assert (tmp_path / "elsewhere" / "precious").is_file()
+
+
+def test_the_budget_of_a_run_is_that_of_all_its_stages(tmp_path: Path) -> None:
+    for stage, manifest in (("codec", {"seconds": 40.0}), ("broken", {"seconds": "x"})):
+        left = tmp_path / "stages" / stage / "left"
+        left.mkdir(parents=True)
+        (left / "manifest.json").write_text(json.dumps(manifest))
+    run, state = Run(tmp_path, {}), {"step": 5, "seconds": 60.0}
+    require_more(run, SimpleNamespace(steps=None, budget=101.0), state)
+    with pytest.raises(
+        UsageError, match="already used its 100 s; pass a larger budget=, such as budget=200s"
+    ):
+        require_more(run, SimpleNamespace(steps=None, budget=100.0), state)

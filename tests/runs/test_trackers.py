@@ -56,10 +56,14 @@ class FakeTool(ModuleType):
         super().__init__(name)
         self.asked: dict[str, Any] = {}
         self.seen: list[tuple[int, dict[str, float]]] = []
+        self.ended = 0
 
     def init(self, **asked: Any) -> Any:
         self.asked = asked
-        return SimpleNamespace(log=lambda values, step: self.seen.append((step, values)))
+        return SimpleNamespace(log=lambda values, step: self.seen.append((step, values)), finish=self.end_run)
+
+    def end_run(self) -> None:
+        self.ended += 1
 
     def set_tracking_uri(self, uri: str) -> None:
         self.asked["uri"] = uri
@@ -87,8 +91,10 @@ def tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fak
 
 @pytest.mark.parametrize("tool", ["wandb", "mlflow"], indirect=True)
 def test_other_tools_stay_in_the_run_folder(tool: FakeTool, tmp_path: Path) -> None:
-    write = open_tracker(tool.__name__, tmp_path, {"lr": 0.1}, 0)
-    write({"rate": 5.0}, 2)
+    with open_tracker(tool.__name__, tmp_path, {"lr": 0.1}, 0) as write:
+        write({"rate": 5.0}, 2)
+        assert tool.ended == 0
+    assert tool.ended == 1  # or the next training of this process could begin none
     assert tool.seen == [(2, {"rate": 5.0})]
     if tool.__name__ == "wandb":
         assert (tool.asked["mode"], tool.asked["dir"]) == ("offline", str(tmp_path))
@@ -106,6 +112,16 @@ def test_a_missing_package_is_named_before_training(
     with pytest.raises(LuoxiaError, match="pip install"):
         luoxia.train("dcgan", out=str(tmp_path / "run"), steps=2, log=name, **TINY)
     assert not (tmp_path / "run").exists()
+
+
+def test_steps_count_on_from_stage_to_stage(tmp_path: Path) -> None:
+    """W&B drops what goes back."""
+    run, seen = Run.create(str(tmp_path / "run"), "gan"), []
+    run.tracker = lambda values, step: seen.append(step)
+    run.append("log", 50, 1.0, rate=5.0)
+    run.enter("refiner", 1.0, 50)
+    run.append("log", 2, 1.0, rate=5.0)
+    assert seen == [50, 52] and [record["step"] for record in run.records()] == [50, 2]
 
 
 def test_a_tracker_that_fails_is_dropped(tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ class Run:
         self.manifest = manifest
         self.tracker: Write | None = None
         self.stage = ""
-        self._before = 0.0
+        self._before, self.steps_before = 0.0, 0
 
-    def enter(self, stage: str, before: float) -> None:
-        """Records are from now on those of a stage, ``before`` which others took so many seconds."""
-        self.stage, self._before = stage, before
+    def enter(self, stage: str, seconds: float, steps: int) -> None:
+        """Records are from now on those of a stage, before which others took so many seconds and steps."""
+        self.stage, self._before, self.steps_before = stage, seconds, steps
 
     def __fspath__(self) -> str:
         """The folder: a run may be given wherever a path may."""
@@ -64,6 +64,16 @@ class Run:
     def has_checkpoints(self) -> bool:
         """Whether there is anything to continue from, in whatever stage."""
         return any(self.checkpoints.glob("step_*")) or any(self.path.glob("stages/*/checkpoints/step_*"))
+
+    @property
+    def seconds_before_last(self) -> float:
+        """Seconds that the stages before the last took, as far as what they left says so."""
+        total = 0.0
+        for file in self.path.glob("stages/*/left/manifest.json"):
+            with contextlib.suppress(OSError, ValueError):
+                seconds = read_object(file).get("seconds")
+                total += seconds if isinstance(seconds, int | float) and 0 <= seconds < 2**63 else 0.0
+        return total
 
     @property
     def model(self) -> Path:
@@ -204,7 +214,7 @@ class Run:
         if self.tracker is None or not values:
             return
         try:
-            self.tracker(values, record["step"])
+            self.tracker(values, self.steps_before + record["step"])
         except Exception as error:  # a full disk, a lost server, a fault of the tool's own
             self.tracker = None
             self.append(

@@ -6,6 +6,7 @@ W&B runs offline and MLflow writes into the run's folder, unless their own envir
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from luoxia.core.errors import LuoxiaError, MissingExtraError
 
 MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 Write = Callable[[dict[str, float], int], None]
-"""Takes numbers by name, and the step that they are of."""
+"""Takes numbers by name, and the step that they are of, counted on from stage to stage: a seam does not put it back."""
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
@@ -42,9 +43,12 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, value
 
 
-def open_tracker(name: str, folder: Path, config: Mapping[str, Any], step: int) -> Write:
+def open_tracker(
+    name: str, folder: Path, config: Mapping[str, Any], step: int
+) -> contextlib.AbstractContextManager[Write]:
     """The writer of a tracker for the run in ``folder`` with this ``config``, which continues after ``step``.
 
+    Its own run ends with the context, so that another training of this process begins another.
     ``MissingExtraError`` or ``LuoxiaError`` where its package is not installed.
     """
     return {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}[name](folder, config, step)
@@ -65,7 +69,8 @@ def _package(name: str) -> Any:
         raise LuoxiaError(f"log={name} needs a package: pip install {name}") from error
 
 
-def _tensorboard(folder: Path, config: Mapping[str, Any], step: int) -> Write:
+@contextlib.contextmanager
+def _tensorboard(folder: Path, config: Mapping[str, Any], step: int) -> Iterator[Write]:
     """Event files in RUN/tensorboard; what was written after ``step`` is no longer shown."""
     writers = _package("tensorboard")
     writer = writers.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
@@ -75,23 +80,32 @@ def _tensorboard(folder: Path, config: Mapping[str, Any], step: int) -> Write:
             writer.add_scalar(name, value, at)
         writer.flush()
 
-    return write
+    with contextlib.closing(writer):
+        yield write
 
 
-def _wandb(folder: Path, config: Mapping[str, Any], step: int) -> Write:
+@contextlib.contextmanager
+def _wandb(folder: Path, config: Mapping[str, Any], step: int) -> Iterator[Write]:
     """A run of W&B's in RUN/wandb, offline unless ``WANDB_MODE`` says otherwise; ``wandb sync`` uploads it."""
     run = _package("wandb").init(
         project=os.environ.get("WANDB_PROJECT", "luoxia"), name=folder.name, dir=str(folder), config=dict(config),
         mode=os.environ.get("WANDB_MODE", "offline"),
     )  # fmt: skip
-    return lambda values, at: run.log(values, step=at)
+    try:
+        yield lambda values, at: run.log(values, step=at)
+    finally:
+        run.finish()
 
 
-def _mlflow(folder: Path, config: Mapping[str, Any], step: int) -> Write:
+@contextlib.contextmanager
+def _mlflow(folder: Path, config: Mapping[str, Any], step: int) -> Iterator[Write]:
     """A run of MLflow's in RUN/mlruns, unless ``MLFLOW_TRACKING_URI`` names a server."""
     mlflow = _package("mlflow")
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", (folder / "mlruns").resolve().as_uri()))
     mlflow.set_experiment("luoxia")
     run = mlflow.start_run(run_name=folder.name)
     mlflow.log_params({key: str(value)[:500] for key, value in config.items()})
-    return lambda values, at: mlflow.log_metrics(values, step=at, run_id=run.info.run_id)
+    try:
+        yield lambda values, at: mlflow.log_metrics(values, step=at, run_id=run.info.run_id)
+    finally:
+        mlflow.end_run()

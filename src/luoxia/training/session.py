@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,14 @@ class Session:
 
     def _enter(self) -> None:
         """Begin the first stage that has left nothing yet: its context, its objective, its trainer."""
-        left, spent = _left(self.run, self.kinds[:-1])
+        left, spent, steps = _left(self.run, self.kinds[:-1])
         kind = self.kinds[len(left)]
         last = kind is self.kinds[-1]
         recipe = self.recipe
         if len(self.kinds) > 1:
             budget = shares(self.kinds, recipe.budget, spent)
             recipe = recipe.model_copy(update={"budget": budget, **kind.settings(recipe)})
-        self.run.enter(kind.name, sum(spent))
+        self.run.enter(kind.name, sum(spent), steps)
         self.checkpoints = self.run.checkpoints if last else _folder(self.run, kind) / "checkpoints"
         resumed = any(self.checkpoints.glob("step_*"))
         self.context = Context(
@@ -128,8 +128,8 @@ class Session:
                 self._write_model(new)
                 self.stage.write_model(new)
                 digests = {file.name: _digest(file) for file in sorted(new.iterdir()) if file.is_file()}
-                seconds = self.trainer.progress.seconds
-                manifest = {"stage": type(self.stage).name, "seconds": seconds, "files": digests}
+                progress = {"seconds": self.trainer.progress.seconds, "steps": self.trainer.progress.step}
+                manifest = {"stage": type(self.stage).name, **progress, "files": digests}
                 write_file(new / "manifest.json", json.dumps(manifest, indent=2) + "\n")
         self.world.barrier()
 
@@ -209,10 +209,8 @@ class Session:
             torch.random.fork_rng(devices=drawn),
             deterministic(self.recipe, device),
             self.stopper.installed(),
+            self._tracked(),
         ):
-            if self.world.main and self.recipe.log != "none":
-                config, step = flatten(self.recipe.model_dump(mode="json")), self.trainer.progress.step
-                self.run.tracker = open_tracker(self.recipe.log, self.run.path, config, step)
             finished = self._train()
             while finished and not self.last and not self.world.any(self.stopper.signal is not None):
                 self._leave()
@@ -225,6 +223,18 @@ class Session:
                 self._conclude(finished)
             self.world.barrier()
         return finished
+
+    @contextlib.contextmanager
+    def _tracked(self) -> Iterator[None]:
+        """Hand the records of this course to the tool that ``log`` names, too."""
+        if not self.world.main or self.recipe.log == "none":
+            yield
+            return
+        config = flatten(self.recipe.model_dump(mode="json"))
+        step = self.run.steps_before + self.trainer.progress.step
+        with open_tracker(self.recipe.log, self.run.path, config, step) as self.run.tracker:
+            yield
+        self.run.tracker = None
 
     def _describe_stage(self) -> None:
         """Add the networks of a stage that begins to run.json."""
@@ -339,40 +349,46 @@ def _folder(run: Run, kind: type[Stage]) -> Path:
     return run.path / "stages" / kind.name
 
 
-def _left(run: Run, kinds: Sequence[type[Stage]]) -> tuple[dict[str, Path], tuple[float, ...]]:
-    """(What each finished stage left, the seconds that each took); ``LuoxiaError`` for what was changed since."""
+def _left(run: Run, kinds: Sequence[type[Stage]]) -> tuple[dict[str, Path], tuple[float, ...], int]:
+    """(What each finished stage left, the seconds that each took, the steps of all).
+
+    ``LuoxiaError`` for what was changed since.
+    """
     left: dict[str, Path] = {}
     spent: list[float] = []
+    done = 0
     for kind in kinds:
         folder = _folder(run, kind) / "left"
         if not folder.is_dir():
             break
         try:
-            spent.append(_checked(folder))
+            seconds, steps = _checked(folder)
         except (OSError, ValueError, ArithmeticError, KeyError, TypeError) as error:
             raise LuoxiaError(
                 f"{folder} is damaged: {readable(error)}; remove it to train that stage again"
             ) from error
         left[kind.name] = folder
-    return left, tuple(spent)
+        spent.append(seconds)
+        done += steps
+    return left, tuple(spent), done
 
 
-def _checked(folder: Path) -> float:
-    """The seconds that a stage took, once all that it left is known to be as it was written.
+def _checked(folder: Path) -> tuple[float, int]:
+    """The seconds and steps that a stage took, once all that it left is known to be as it was written.
 
     Raises:
         OSError, ValueError, ArithmeticError, KeyError, TypeError: it is not.
     """
     manifest = read_object(folder / "manifest.json")
-    files, seconds = manifest["files"], float(manifest["seconds"])
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{seconds} seconds in manifest.json")
+    files, seconds, steps = manifest["files"], float(manifest["seconds"]), int(manifest.get("steps", 0))
+    if not (0 <= seconds < math.inf and 0 <= steps < 2**63):
+        raise ValueError(f"{seconds} seconds and {readable(steps)} steps in manifest.json")
     if not {*LEFT} <= {*files, "manifest.json"} or any(Path(name).name != name for name in files):
         raise ValueError("manifest.json does not list the files that a stage leaves")
     for name, digest in files.items():
         if _digest(folder / name) != digest:
             raise ValueError(f"{name} is not the file that was written")
-    return seconds
+    return seconds, steps
 
 
 def _digest(file: Path) -> str:

@@ -66,7 +66,7 @@ def require_data(path: str | None) -> None:
 
 def require_more(run: Run, config: Any, state: Mapping[str, Any]) -> None:
     """``UsageError`` where a run, whose checkpoint in force has this state, has nothing left to do."""
-    done, spent = state["step"], state.get("seconds", 0.0)
+    done, spent = state["step"], run.seconds_before_last + state.get("seconds", 0.0)
     if config.steps is not None and done >= config.steps:
         raise NothingLeftError(
             f"{run.path} already finished {done:,} steps; pass a larger steps=, such as steps={2 * done}, "
