@@ -240,7 +240,7 @@ def world_answers(world):
     """What the small collective calls say on this rank."""
     return {
         "any": [world.any(flag) for flag in (False, world.rank == 0, world.rank == 1, True)],
-        "from_main": world.from_main(0.1 + world.rank),
+        "broadcast": world.broadcast(0.1 + world.rank),
         "mean": {
             k: v.item()
             for k, v in world.mean({"a": torch.tensor(1.0 + world.rank), "b": torch.tensor(4)}).items()
@@ -387,7 +387,7 @@ def test_world_calls(ranks):
     for rank, result in enumerate(ranks):
         assert result["world"] == {
             "any": [False, True, True, True],
-            "from_main": 0.1,
+            "broadcast": 0.1,
             "mean": {"a": 1.5, "b": 4.0},
             "empty": {},
             "main": rank == 0,
@@ -409,7 +409,7 @@ def test_a_world_of_one_needs_no_processes(monkeypatch):
     assert (world.rank, world.size, world.main) == (0, 1, True)
     network = small()
     assert world.wrap(network) is network
-    assert world.any(True) is True and world.any(False) is False and world.from_main(0.25) == 0.25
+    assert world.any(True) is True and world.any(False) is False and world.broadcast(0.25) == 0.25
     assert world.mean({"a": torch.tensor(3.0)})["a"] == 3
     world.barrier()
     leave_world()

@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from luoxia.cli import main as cli
-from luoxia.core.errors import ToldElsewhereError
+from luoxia.core.errors import ReportedByOtherRankError
 from processes import torchrun
 
 pytest.importorskip("torch.distributed")
@@ -28,7 +28,7 @@ def test_roll_back_in_two_processes_ends_with_the_reason(tmp_path):
         (("data=text.txt", "out=text.txt"), "text.txt"),
     ],
 )
-def test_an_error_of_the_first_process_is_told_once_and_ends_both(tmp_path, words, sentence):
+def test_an_error_of_the_first_process_is_report_once_and_ends_both(tmp_path, words, sentence):
     (tmp_path / "text.txt").write_text("a text of some words. " * 50, encoding="utf-8")
     done = torchrun(
         tmp_path, "train", "gpt", "tokenizer=byte", "steps=2", *words, LUOXIA_CACHE=str(tmp_path / "cache")
@@ -43,5 +43,5 @@ def test_a_process_waits_before_it_ends_by_an_error_that_another_tells(monkeypat
     waited = []
     monkeypatch.setattr(cli.time, "sleep", waited.append)
     with pytest.raises(typer.Exit) as ended, cli._speaking(debug=False):
-        raise ToldElsewhereError(2)
+        raise ReportedByOtherRankError(2)
     assert ended.value.exit_code == 2 and waited == [cli.WAIT]

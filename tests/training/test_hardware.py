@@ -87,10 +87,10 @@ def test_a_hang_in_a_step_is_seen_soon_and_work_of_one_process_is_waited_for(mon
     within, alone = fake.timeouts
     assert within <= timedelta(minutes=10) < timedelta(hours=1) < alone
     world.any(False)
-    world.agree(lambda: None)
+    world.run_collectively(lambda: None)
     world.barrier()
     assert fake.groups == ["patient"] * 3
-    world.from_main(1.0)
+    world.broadcast(1.0)
     world.mean({"loss": torch.tensor(1.0)})
     assert fake.groups[3:] == [None, None]
-    assert World(0, 1, torch.device("cpu")).agree(lambda: 3) == 3
+    assert World(0, 1, torch.device("cpu")).run_collectively(lambda: 3) == 3

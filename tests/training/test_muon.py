@@ -70,7 +70,7 @@ def test_it_is_an_optimizer_like_any_other():
     assert (extra < 1).all(), "what is added learns by AdamW"
 
 
-def orthogonalised(matrix):
+def orthogonalized(matrix):
     """Five Newton–Schulz steps of Muon's quintic, in float64."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.double()
@@ -95,7 +95,7 @@ def test_the_update_is_the_papers():
     optimizer.step()
     momentum = (1 - 0.95) * gradient.double()
     nesterov = (1 - 0.95) * gradient.double() + 0.95 * momentum
-    expected = -0.02 * math.sqrt(max(1, 10 / 6)) * orthogonalised(nesterov)
+    expected = -0.02 * math.sqrt(max(1, 10 / 6)) * orthogonalized(nesterov)
     torch.testing.assert_close(
         (network.hidden.weight.detach() - before).double(), expected, rtol=0.05, atol=5e-4
     )

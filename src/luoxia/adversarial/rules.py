@@ -1,6 +1,6 @@
 """What goes wrong between a generator and a discriminator.
 
-The statistics are those that ``AdversarialObjective.observe`` logs. A recipe whose discriminator has a bounded slope
+The statistics are those that ``Adversarial.observe`` logs. A recipe whose discriminator has a bounded slope
 has the key ``penalty``; recipes of translators have not, and are advised by the keys that they have.
 """
 

@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 from luoxia.cli import help, printing
 from luoxia.cli.table import ASK, VERBS, Verb, Word
 from luoxia.core import streams
-from luoxia.core.errors import LuoxiaError, OldNameWarning, ToldElsewhereError, UsageError
+from luoxia.core.errors import LuoxiaError, OldNameWarning, ReportedByOtherRankError, UsageError
 from luoxia.core.names import printable
 
 WAIT = 5.0
@@ -77,7 +77,7 @@ def _speaking(debug: bool, as_json: bool = False) -> Iterator[None]:
     """Turn errors into one sentence on standard error and an exit code; a traceback only with ``--debug``."""
     try:
         yield
-    except ToldElsewhereError as error:
+    except ReportedByOtherRankError as error:
         time.sleep(WAIT)
         raise typer.Exit(error.exit_code) from None
     except LuoxiaError as error:

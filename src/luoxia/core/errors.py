@@ -20,7 +20,7 @@ class UsageError(LuoxiaError):
     exit_code = 2
 
 
-class ToldElsewhereError(LuoxiaError):
+class ReportedByOtherRankError(LuoxiaError):
     """Another process of the same training tells the user what is wrong; this one ends with the same exit code."""
 
     def __init__(self, exit_code: int) -> None:
@@ -41,13 +41,13 @@ class MissingExtraError(LuoxiaError):
 
 
 @contextlib.contextmanager
-def told_once() -> Iterator[None]:
+def report_once() -> Iterator[None]:
     """Before there is a world every process finds the same error: the first alone raises it as it is."""
     try:
         yield
     except LuoxiaError as error:
         if os.environ.get("RANK", "0") != "0":
-            raise ToldElsewhereError(error.exit_code) from None
+            raise ReportedByOtherRankError(error.exit_code) from None
         raise
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from luoxia.core.errors import LuoxiaError, ToldElsewhereError
+from luoxia.core.errors import LuoxiaError, ReportedByOtherRankError
 from luoxia.training.hardware import choose_device
 
 Made = TypeVar("Made")
@@ -50,14 +50,14 @@ class World:
         return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
 
     def any(self, flag: bool) -> bool:
-        """True everywhere if ``flag`` is true anywhere. Patient, as ``agree`` and ``barrier`` are."""
+        """True everywhere if ``flag`` is true anywhere. Patient, as ``run_collectively`` and ``barrier`` are."""
         if self.size == 1:
             return flag
         tensor = torch.tensor([float(flag)])
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self.patient)
         return bool(tensor.item())
 
-    def from_main(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The main process's value, everywhere."""
         if self.size == 1:
             return value
@@ -65,21 +65,21 @@ class World:
         dist.broadcast(tensor, src=0)
         return float(tensor.item())
 
-    def text_from_main(self, text: str) -> str:
+    def broadcast_text(self, text: str) -> str:
         """The main process's text, everywhere."""
         if self.size == 1:
             return text
         data = list(os.fsencode(text))
-        buffer = torch.zeros(int(self.from_main(len(data))), dtype=torch.uint8)
+        buffer = torch.zeros(int(self.broadcast(len(data))), dtype=torch.uint8)
         if self.main:
             buffer.copy_(torch.tensor(data, dtype=torch.uint8))
         dist.broadcast(buffer, src=0)
         return os.fsdecode(bytes(buffer.tolist()))
 
-    def agree(self, make: Callable[[], Made]) -> Made:
+    def run_collectively(self, make: Callable[[], Made]) -> Made:
         """What ``make`` returns in this process, once it has returned in all.
 
-        If it fails in any, the first of these raises its own ``LuoxiaError`` and all others ``ToldElsewhereError``.
+        If it fails in any, the first of these raises its own ``LuoxiaError``, all others ``ReportedByOtherRankError``.
         """
         if self.size == 1:
             return make()
@@ -94,7 +94,7 @@ class World:
         if error is not None and failures[0] == self.size - self.rank:
             raise error
         if failures[0] > 0:
-            raise ToldElsewhereError(int(failures[1]))
+            raise ReportedByOtherRankError(int(failures[1]))
         return made
 
     def mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:

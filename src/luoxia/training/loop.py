@@ -112,7 +112,7 @@ class Loop:
     def _clock(self) -> None:
         """Training time counts everything in the loop; the main process's watch is everybody's."""
         elapsed = self._before + time.perf_counter() - self._began
-        self.trainer.progress.seconds = self.trainer.world.from_main(elapsed)
+        self.trainer.progress.seconds = self.trainer.world.broadcast(elapsed)
 
     def _after_step(self) -> None:
         if (self._due(self.recipe.log_every) or self.finished()) and not self._log():
@@ -153,7 +153,7 @@ class Loop:
 
     def _roll_back(self, reason: str) -> None:
         failed_at = self.step
-        sentence = self.trainer.world.agree(lambda: self.trainer.roll_back(reason))
+        sentence = self.trainer.world.run_collectively(lambda: self.trainer.roll_back(reason))
         self._before, self._began = self.trainer.progress.seconds, time.perf_counter()
         if self.main:
             with self._beside():

@@ -20,7 +20,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor) -> Tensor:
     """Newton–Schulz iterations on all of ``matrices`` (k, r, c) at once, r ≤ c: each UΣVᵀ becomes about UVᵀ.
 
     In bfloat16, as the iteration bears it, where the hardware has that; else in float32.
@@ -37,11 +37,11 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """What ``torch.optim.Muon`` computes, with matrices of equal shape orthogonalised together.
+    """What ``torch.optim.Muon`` computes, with matrices of equal shape orthogonalized together.
 
     The update of an (o, i) matrix is scaled by √max(1, o / i), as its authors do. ``found_inf``, if set to a scalar on
     the device, is 1 where an update must change nothing, as in ``torch``'s fused optimizers. Of sharded matrices, every
-    process orthogonalises all and keeps its part.
+    process orthogonalizes all and keeps its part.
     """
 
     found_inf: Tensor | None = None
@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """B ← μB + (1 − μ)g; each matrix W ← (1 − lr·λ)W − lr·√max(1, o / i) · orthogonalised((1 − μ)g + μB)."""
+        """B ← μB + (1 − μ)g; each matrix W ← (1 − lr·λ)W − lr·√max(1, o / i) · orthogonalized((1 − μ)g + μB)."""
         bad = self.found_inf
         keep: float | Tensor = 1.0 if bad is None else 1.0 - bad
         for group in self.param_groups:
@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
             if group["weight_decay"]:
                 each("mul_", weights, 1.0 - lr * group["weight_decay"] * keep)
             for shape, members in _by_shape(directions).items():
-                steps = orthogonalise(torch.stack([_wide(directions[i]) for i in members]))
+                steps = orthogonalize(torch.stack([_wide(directions[i]) for i in members]))
                 if bad is not None:
                     steps *= keep
                 for index, step in zip(members, steps, strict=True):
@@ -96,7 +96,7 @@ def _by_shape(matrices: Iterable[Tensor]) -> dict[torch.Size, list[int]]:
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) orthogonalises the momentum of each hidden matrix by Newton–Schulz iterations.
+    """Muon (Jordan et al. 2024) orthogonalizes the momentum of each hidden matrix by Newton–Schulz iterations.
 
     Embeddings, the head, norms and biases learn by AdamW, at ``adam_lr``; only matrices decay.
     """

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from luoxia.training.recipe import Optimizer, Recipe, Schedule
 
 
-class Undone(torch.optim.Optimizer):
-    """An optimizer that heeds ``found_inf``, 1 on the device where an update must change nothing, as fused ones do.
+class SkipNonFinite(torch.optim.Optimizer):
+    """An optimizer that respects ``found_inf``, 1 on the device where an update must change nothing, as fused ones do.
 
     ``averages``: what it keeps of each parameter, made at once, so that the first update can be undone too.
     """
@@ -49,7 +49,7 @@ class Undone(torch.optim.Optimizer):
             tensor.copy_(torch.where(bad > 0, old, tensor))
 
 
-class RMSprop(Undone, torch.optim.RMSprop):
+class RMSprop(SkipNonFinite, torch.optim.RMSprop):
     """``torch.optim.RMSprop``, undoing updates that are not finite."""
 
     def __init__(self, parameters: list[nn.Parameter], *, momentum: float, **settings: Any) -> None:
@@ -60,7 +60,7 @@ class RMSprop(Undone, torch.optim.RMSprop):
             self.state[parameter]["step"] = torch.zeros(())
 
 
-class SGD(Undone, torch.optim.SGD):
+class SGD(SkipNonFinite, torch.optim.SGD):
     """``torch.optim.SGD``, undoing updates that are not finite."""
 
     def __init__(self, parameters: list[nn.Parameter], *, momentum: float, **settings: Any) -> None:
@@ -69,7 +69,7 @@ class SGD(Undone, torch.optim.SGD):
         self.remember()
 
 
-class MomentlessAdam(torch.optim.Adam):
+class AdamBeta1Zero(torch.optim.Adam):
     """``torch.optim.Adam`` under β1 = 0, where the first moment is the gradient (Kingma & Ba 2015, algorithm 1).
 
     It is not kept: an update reads and writes a moment less, and a checkpoint holds one less. torch's kernel is called
@@ -148,7 +148,7 @@ def make_optimizer(
         return torch.optim.AdamW(
             _decaying(parameters, decay), lr=lr * ratio, betas=betas, eps=eps, fused=True
         )
-    adam = torch.optim.Adam if betas[0] else MomentlessAdam
+    adam = torch.optim.Adam if betas[0] else AdamBeta1Zero
     return adam(parameters, lr=lr * ratio, betas=betas, eps=eps, weight_decay=decay, fused=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luoxia import registry
-from luoxia.core.errors import LuoxiaError, ToldElsewhereError, UsageError
+from luoxia.core.errors import LuoxiaError, ReportedByOtherRankError, UsageError
 from luoxia.core.sections import flatten
 from luoxia.core.settings import as_word
 from luoxia.core.skips import in_words
@@ -38,8 +38,8 @@ def begin(config: Recipe, name: str | None, *, quiet: bool) -> Run:
         run = _create_together(config, world)
         with _held(run, world):
             try:
-                chosen = world.agree(lambda: task.try_out(config, run, data, world, display))
-                session = world.agree(lambda: settled_session(chosen, run, data, world, display))
+                chosen = world.run_collectively(lambda: task.try_out(config, run, data, world, display))
+                session = world.run_collectively(lambda: settled_session(chosen, run, data, world, display))
                 session.start(command_line("train", name or _name_of(session), _given(config)))
                 return _go(session)
             except BaseException:
@@ -58,8 +58,8 @@ def go_on(run: Run, config: Recipe, *, quiet: bool) -> Run:
         display.console.quiet = quiet or not world.main
         data = _open_together(config, world, display)
         with _held(run, world):  # before anything in it is read, or put back to its last checkpoint
-            world.agree(lambda: _check_unfinished(run, config, data))
-            session = world.agree(lambda: Session(task, config, run, data, world, display))
+            world.run_collectively(lambda: _check_unfinished(run, config, data))
+            session = world.run_collectively(lambda: Session(task, config, run, data, world, display))
             session.restore()
             return _go(session)
     finally:
@@ -70,7 +70,7 @@ def go_on(run: Run, config: Recipe, *, quiet: bool) -> Run:
 def _held(run: Run, world: World) -> Iterator[None]:
     """Keep other trainings out of the run; ``UsageError`` where one is at work in it."""
     with contextlib.ExitStack() as stack:
-        world.agree(lambda: stack.enter_context(run.held()) if world.main else None)
+        world.run_collectively(lambda: stack.enter_context(run.held()) if world.main else None)
         yield
 
 
@@ -95,7 +95,7 @@ def _go(session: Session) -> Run:
     finished = session.go()
     if not finished:
         if not session.world.main:
-            raise ToldElsewhereError(Interrupted.exit_code)
+            raise ReportedByOtherRankError(Interrupted.exit_code)
         step = session.trainer.progress.step
         raise Interrupted(
             f"stopped by {session.stopper.signal or 'another process'} at step {step:,}, everything is saved; "
@@ -107,15 +107,15 @@ def _go(session: Session) -> Run:
 def _open_together(config: Recipe, world: World, display: Display) -> Any:
     """The main process decodes, the others then find the cache filled."""
     task = registry.task_of(config)
-    data = world.agree(lambda: task.open(config, display) if world.main else None)
-    return world.agree(lambda: data if world.main else task.open(config))
+    data = world.run_collectively(lambda: task.open(config, display) if world.main else None)
+    return world.run_collectively(lambda: data if world.main else task.open(config))
 
 
 def _create_together(config: Recipe, world: World) -> Run:
     """The main process makes the run's folder; every process knows it."""
     name = config.name or type(config).__name__
-    run = world.agree(lambda: Run.create(config.out, name) if world.main else None)
-    path = world.text_from_main(str(run.path) if run else "")
+    run = world.run_collectively(lambda: Run.create(config.out, name) if world.main else None)
+    path = world.broadcast_text(str(run.path) if run else "")
     return run or Run(Path(path), {})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from luoxia import registry
 from luoxia.core.devices import require_device
-from luoxia.core.errors import NothingLeftError, UsageError, told_once
+from luoxia.core.errors import NothingLeftError, UsageError, report_once
 from luoxia.core.names import absolute
 from luoxia.core.sections import flatten, given_keys, nest
 from luoxia.core.values import named_path
@@ -37,7 +37,7 @@ def train(recipe: str | Recipe | type[Recipe], *, quiet: bool = False, **setting
     >>> run.path.name, [record["event"] for record in run.records("event")][-1]
     ('digits', 'finished')
     """
-    with told_once():
+    with report_once():
         if "plan" in settings:
             raise UsageError(
                 f"plan={settings['plan']} says how --dry-run plans: add --dry-run, or leave it out"
@@ -68,7 +68,7 @@ def resume(run: str | Path | Run, *, quiet: bool = False, **settings: Any) -> Ru
     4
     """
     heard: list[str] = []
-    with told_once():
+    with report_once():
         begun = run if isinstance(run, Run) else Run.open(named_path(run, "resume"))
         config = resumed(begun, using(settings), heard.append)
         _check_data(config)
@@ -95,7 +95,7 @@ def finetune(model: str | Path | Run | ModelRecord, *, quiet: bool = False, **se
     >>> luoxia.finetune(base, data="few.npz", steps=2, out="few", quiet=True).name
     'few'
     """
-    with told_once():
+    with report_once():
         recipe, tuned = tuned_settings(model, settings)
     return train(recipe, quiet=quiet, **tuned)
 

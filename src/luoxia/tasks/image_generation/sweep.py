@@ -89,4 +89,4 @@ class _Trial:
             score = self.stage.quick_score()
             distance = math.inf if score is None else score.distance
         self.world.barrier()  # patient with the main process, which trained an extractor, perhaps
-        return self.world.from_main(distance)
+        return self.world.broadcast(distance)
