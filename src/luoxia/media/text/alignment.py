@@ -11,8 +11,9 @@ from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.names import expanded
 from luoxia.core.reading import ALLOWED, EncodedFile, Skips, lines
 from luoxia.core.skips import Unusable
+from luoxia.media.text.files import open_files
 from luoxia.media.text.records import RECORDS, as_text, known_fields, records, table
-from luoxia.media.text.sources import PathLike, fingerprint_of, open_files
+from luoxia.media.text.sources import PathLike, fingerprint_of
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from luoxia.core.errors import UsageError
 from luoxia.core.reading import Skips, kind_of, lines
+from luoxia.media.text.files import open_files
 from luoxia.media.text.records import RECORDS
-from luoxia.media.text.sources import open_files, read_texts
+from luoxia.media.text.sources import read_texts
 
 
 def texts_in(path: Path, field: str | None, *, blank: bool = False) -> list[str]:

@@ -18,17 +18,10 @@ from luoxia.media.files import is_sample, walk
 from luoxia.media.labels import LABEL
 from luoxia.media.text.chat import FIELDS
 from luoxia.media.text.chat import PLAIN as PLAIN_CHAT
+from luoxia.media.text.files import PLAIN, class_folders, open_files
 from luoxia.media.text.json_rows import Record
 from luoxia.media.text.records import RECORDS, TABLES, known_fields, records, table
-from luoxia.media.text.sources import (
-    DEFAULT_TARGET,
-    PLAIN,
-    chat_field,
-    class_folders,
-    open_files,
-    text_in,
-    with_rows,
-)
+from luoxia.media.text.sources import DEFAULT_TARGET, chat_field, text_in, with_rows
 
 UNTITLED = (
     "no field 'text' and no chat: name the field that holds the text, as target= of gpt or text= of classify-text,"

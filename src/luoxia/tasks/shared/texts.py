@@ -27,8 +27,8 @@ def named_file(what: str) -> Path | None:
     ``UsageError`` for a path with nothing to read, and for a word that may be either.
     """
     from luoxia.core import reading
+    from luoxia.media.text.files import PLAIN
     from luoxia.media.text.records import RECORDS
-    from luoxia.media.text.sources import PLAIN
 
     path = Path(what)
     with contextlib.suppress(OSError, ValueError):  # a text may be too long to be asked for as a name
