@@ -176,8 +176,10 @@ class DecoderOptions(TypedDict, total=False):
     style: Tensor | None
 
 
-class Encoder(Transformer):
-    """Every position sees every other: the figure's left side. Without a head it ends in hidden vectors."""
+class SingleStack(Transformer):
+    """What has one stack. ``predicts``: it has a head, unless there is no vocabulary, where none is given."""
+
+    predicts = False
 
     def __init__(
         self,
@@ -189,9 +191,15 @@ class Encoder(Transformer):
         block: type[Block] = Block,
     ) -> None:
         """``cross``: with attention to a memory in each layer; ``block``: the layers' kind."""
+        if output is None and self.predicts and config.vocabulary:
+            output = Head(config)
         super().__init__(config, embedding, output)
         self.stack = Stack(config, config.layers, cross=cross, block=block)
         initialize(self, config)
+
+
+class Encoder(SingleStack):
+    """Every position sees every other: the figure's left side. Without a head it ends in hidden vectors."""
 
     def forward(
         self,
@@ -219,24 +227,10 @@ class Encoder(Transformer):
         )
 
 
-class Decoder(Transformer):
+class Decoder(SingleStack):
     """Every position sees those before it: a language model. With a vocabulary of 0 it ends in hidden vectors."""
 
-    def __init__(
-        self,
-        config: TransformerConfig,
-        embedding: Embedding | None = None,
-        output: Head | None = None,
-        *,
-        cross: bool = False,
-        block: type[Block] = Block,
-    ) -> None:
-        """``cross``: with attention to a memory in each layer; ``block``: the layers' kind."""
-        if output is None and config.vocabulary:
-            output = Head(config)
-        super().__init__(config, embedding, output)
-        self.stack = Stack(config, config.layers, cross=cross, block=block)
-        initialize(self, config)
+    predicts = True
 
     def forward(self, inputs: Tensor | None, **options: Unpack[DecoderOptions]) -> Tensor:
         """Ids (n, t) → logits (n, t, vocabulary) of the token after each; see ``hidden`` for the options."""
