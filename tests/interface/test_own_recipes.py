@@ -364,3 +364,13 @@ def test_a_network_of_luoxia_needs_no_file(here: Path, refused: Callable) -> Non
             luoxia.train(f"{name}.py:Mine", out=name, **TINY)
     assert luoxia.load("plain").details.recipe == "Mine"
     assert "use=PATH/changed.py" in refused(2, "sample", "changed", "out=a.png")
+
+
+def test_every_recipe_and_family_can_be_inherited_from() -> None:
+    from luoxia import recipes, registry
+
+    for task in registry.tasks():
+        for kind in (*task.recipes, task.family):
+            assert getattr(recipes, kind.__name__) is kind
+    with pytest.raises(ImportError):
+        from luoxia.recipes import Nonsense  # noqa: F401
