@@ -100,8 +100,8 @@ def key_rows(settings: Any) -> dict[str, tuple[str, str, str]]:
     from luoxia.core.sections import flatten, meanings
 
     defaults = flatten(settings().model_dump(mode="json", by_alias=True))
-    told = meanings(settings)
-    return {key: (key, printing.spelled(value), told[key]) for key, value in defaults.items()}
+    meaning = meanings(settings)
+    return {key: (key, printing.spelled(value), meaning[key]) for key, value in defaults.items()}
 
 
 def by_heading(settings: Any, keys: Mapping[str, Any]) -> dict[str, list[str]]:

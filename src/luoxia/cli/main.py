@@ -95,9 +95,11 @@ def _speaking(debug: bool, as_json: bool = False) -> Iterator[None]:
                 debug,
                 as_json,
             ) from None
-        told = " ".join(f"{type(error).__name__}: {error}".split())
+        message = " ".join(f"{type(error).__name__}: {error}".split())
         raise _ending(
-            f"a fault of Luoxia's own, please report it with the traceback of --debug: {told}", debug, as_json
+            f"a fault of Luoxia's own, please report it with the traceback of --debug: {message}",
+            debug,
+            as_json,
         ) from None
 
 
@@ -107,15 +109,15 @@ def _ending(sentence: str, debug: bool, as_json: bool, code: int = 1) -> typer.E
         import traceback
 
         traceback.print_exc()
-    told = printable(sentence.replace(chr(10), " "))
-    printing.say(printing.error_as_json(told) if as_json else f"luoxia: {told}", err=True)
+    message = printable(sentence.replace(chr(10), " "))
+    printing.say(printing.error_as_json(message) if as_json else f"luoxia: {message}", err=True)
     return typer.Exit(code)
 
 
 def _is_of_memory(error: Exception) -> bool:
     """Whether memory ran out: torch has no type of error for that on CPUs."""
-    told = str(error) if isinstance(error, RuntimeError) else ""
-    return isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told
+    message = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
 
 
 # ------------------------------------------------------------------ from the table to commands
@@ -170,11 +172,11 @@ def _parameters(verb: Verb) -> list[Parameter]:
             return optional(word.name, Annotated[str | None, argument], None)
         return Parameter(word.name, Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, argument])
 
-    def switch(name: str, flag: str, told: str) -> Parameter:
-        return optional(name, Annotated[bool, typer.Option(flag, help=told)], False)
+    def switch(name: str, flag: str, meaning: str) -> Parameter:
+        return optional(name, Annotated[bool, typer.Option(flag, help=meaning)], False)
 
     keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
-    told = "Print one JSON object on standard output, the rest on standard error."
+    meaning = "Print one JSON object on standard output, the rest on standard error."
     return [
         *map(positional, verb.words),
         *([optional(KEYS, keys, None)] if verb.keys else []),
@@ -183,7 +185,7 @@ def _parameters(verb: Verb) -> list[Parameter]:
             if verb.plan
             else []
         ),
-        switch("as_json", "--json", told),
+        switch("as_json", "--json", meaning),
         switch("debug", "--debug", "Show the traceback of an error."),
     ]
 

@@ -51,10 +51,10 @@ def print_run(run: Any) -> None:
     """The scores of a finished training, and where everything lies."""
     from luoxia.metrics.score import Score
 
-    told = outcome(run)
-    for score in told["scores"]:
+    facts = outcome(run)
+    for score in facts["scores"]:
         say(f"  {Score.from_dict(score)}")
-    say(f"run:     {told['run']}\nsamples: {told['samples']}\nreport:  {told['report']}")
+    say(f"run:     {facts['run']}\nsamples: {facts['samples']}\nreport:  {facts['report']}")
 
 
 def print_result(made: Any) -> None:

@@ -46,17 +46,17 @@ def _as_section(value: Any) -> Mapping[str, Any]:
 
 def meanings(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     """Dotted keys → descriptions, in the order of ``flatten``; choices that a description leaves out are added."""
-    told: dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel):
-            told |= meanings(type(field.default), f"{prefix}{name}.")
+            found |= meanings(type(field.default), f"{prefix}{name}.")
             continue
         text = field.description or ""
         choices = [c for c in types_of(field.annotation) if isinstance(c, str)]
         if not all(choice in text for choice in choices):
             text += f" ({', '.join(choices)})"
-        told[prefix + (field.alias or name)] = text
-    return told
+        found[prefix + (field.alias or name)] = text
+    return found
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -23,9 +23,9 @@ def in_words(skipped: Sequence[Skipped]) -> str:
     """Why files or rows were skipped, and which first: the three commonest reasons."""
     reasons = Counter(skip.reason for skip in skipped)
     first = {skip.reason: skip.name for skip in reversed(skipped)}
-    told = [
+    parts = [
         f"{many:,} such as {first[reason]} ({reason})" if many > 1 else f"{first[reason]} ({reason})"
         for reason, many in reasons.most_common(3)
     ]
     more = " and others" if len(reasons) > 3 else ""
-    return ", ".join(told) + more
+    return ", ".join(parts) + more

@@ -100,8 +100,8 @@ def measure_classification(
         sure = _confidence(probabilities, found, len(classes))
         error, perfect = _calibration(sure, found == wanted, seed, draws)
         calibrated = {**signature, "bins": BINS, "reference": "calibrated"}
-        told = MEANINGS["calibration error"]
-        scores.append(Score("calibration error", *error, perfect, "plausibility", calibrated, *told))
+        meaning = MEANINGS["calibration error"]
+        scores.append(Score("calibration error", *error, perfect, "plausibility", calibrated, *meaning))
     return Classification(scores, matrix, tuple(classes))
 
 

@@ -74,8 +74,8 @@ def measure_translation(
 
     def score(name: str, value: Estimate, sacrebleu: str, sentences: int = len(references)) -> Score:
         signature = {"sacrebleu": sacrebleu, "sentences": sentences, **shared}
-        told = CHRF_MEANING if name == "chrF" else BLEU_MEANING
-        return Score(name, *value, None, "authenticity", signature, *told)
+        meaning = CHRF_MEANING if name == "chrF" else BLEU_MEANING
+        return Score(name, *value, None, "authenticity", signature, *meaning)
 
     def interval(rows: Counts, value: Callable[[Counts], float]) -> Estimate:
         return bootstrap(lambda drawn: _each(rows, drawn, value), len(rows), draws=draws, seed=seed)

@@ -94,8 +94,8 @@ def has_bfloat16_units() -> bool:
     asked = [found(torch.cpu, name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     if None not in asked:
         return any(bool(ask()) for ask in asked if ask is not None)
-    told = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(told.get("avx512_bf16") or told.get("amx_tile"))
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))
 
 
 def weight_gradient(g: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int) -> Tensor:

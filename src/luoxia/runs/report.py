@@ -101,14 +101,14 @@ def _parts(record: RunRecord) -> list[tuple[str, str, str]]:
 
 def _remarks(record: RunRecord) -> str:
     """What this page leaves out, so that nothing is dropped silently."""
-    told = []
+    remarks = []
     if not record.facts:
-        told.append("run.json is missing or unreadable.")
+        remarks.append("run.json is missing or unreadable.")
     if record.unreadable:
-        told.append(f"{count(record.unreadable, 'line')} of metrics.jsonl could not be read.")
+        remarks.append(f"{count(record.unreadable, 'line')} of metrics.jsonl could not be read.")
     if record.abandoned:
-        told.append(f"{count(record.abandoned, 'log line')} from before a rollback or a resume not drawn.")
-    return " ".join(told)
+        remarks.append(f"{count(record.abandoned, 'log line')} from before a rollback or a resume not drawn.")
+    return " ".join(remarks)
 
 
 def _resource(name: str) -> str:

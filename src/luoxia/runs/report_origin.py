@@ -13,20 +13,20 @@ SHOWN = 40
 
 def origin(record: RunRecord) -> str:
     """The run whose weights were carried over, and which were not; empty for a training from scratch."""
-    told = mapping(record.facts.get("origin"))
+    base = mapping(record.facts.get("origin"))
     rows: list[tuple[str, object]] = [
-        (title, told[key])
+        (title, base[key])
         for title, key in (("Run", "run"), ("Step", "step"), ("Path", "path"), ("Its data", "data"))
-        if told.get(key) is not None
+        if base.get(key) is not None
     ]
-    for name, facts in mapping(told.get("networks")).items():
+    for name, facts in mapping(base.get("networks")).items():
         rows += _network(str(name).capitalize(), mapping(facts))
     for key, title in (
         ("carried", "carried over by name"),
         ("fresh", "new"),
         ("left", "left out"),
     ):
-        if names := items(mapping(told.get("classes")).get(key)):
+        if names := items(mapping(base.get("classes")).get(key)):
             rows.append(
                 (f"Classes {title}", ", ".join(map(str, names[:SHOWN])) + " …" * (len(names) > SHOWN))
             )

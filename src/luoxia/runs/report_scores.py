@@ -34,8 +34,8 @@ class ReadScore:
     def reference_name(self) -> str:
         """What the reference is: "real against real", "chance", "constant answer"."""
         signature = mapping(self.signature)
-        told = signature.get("reference", signature.get("floor"))  # as 0.1.0 called it
-        return told if isinstance(told, str) and told else REAL
+        name = signature.get("reference", signature.get("floor"))  # as 0.1.0 called it
+        return name if isinstance(name, str) and name else REAL
 
 
 def history(record: RunRecord) -> dict[str, list[ReadScore]]:

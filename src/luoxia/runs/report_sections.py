@@ -19,8 +19,8 @@ _STATES = {"finished": "Finished", "stopped": "Stopped early"}
 
 def state(record: RunRecord) -> str:
     """How the run ended, as far as its events tell."""
-    told = [str(line.get("event")) for line in record.events]
-    last = next((event for event in reversed(told) if event in (*_STATES, "started", "resumed")), "")
+    events = [str(line.get("event")) for line in record.events]
+    last = next((event for event in reversed(events) if event in (*_STATES, "started", "resumed")), "")
     return _STATES.get(last, "Unfinished")
 
 
@@ -195,8 +195,8 @@ def _finding(name: str, lines: list[Line], record: RunRecord) -> str:
     when = record.step_of(last)
     if len(lines) > 1:
         when = f"{len(lines)} times, {record.step_of(lines[0])} to {record.step_of(last)}"
-    told = [("Evidence", last.get("evidence")), ("Advice", last.get("advice"))]
-    rows = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in told if text)
+    entries = [("Evidence", last.get("evidence")), ("Advice", last.get("advice"))]
+    rows = "".join(f"<dt>{label}</dt><dd>{escape(text)}</dd>" for label, text in entries if text)
     key = last.get("key")
     change = f"<dt>Key to change</dt><dd><code>{escape(key)}</code></dd>" if key else ""
     return (

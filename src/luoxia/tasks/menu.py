@@ -30,10 +30,10 @@ def find(name: str) -> type[Recipe]:
 
 
 def recorded(
-    told: Mapping[str, Any], where: Path, warn: Callable[[str], None] = lambda sentence: None
+    manifest: Mapping[str, Any], where: Path, warn: Callable[[str], None] = lambda sentence: None
 ) -> type[Recipe]:
     """The recipe that run.json or config.json at ``where`` speaks of; see ``own.recorded``: nothing is imported."""
-    return own.recorded(told, where, RECIPES, warn)
+    return own.recorded(manifest, where, RECIPES, warn)
 
 
 def configure(recipe: str | Recipe | type[Recipe], settings: Mapping[str, Any]) -> Any:

@@ -42,13 +42,13 @@ def use(file: str | os.PathLike[str]) -> dict[str, Kind]:
     ``luoxia.use("mine.py")`` is ``use=mine.py`` of the verbs. Returns the recipes by their classes' names;
     ``UsageError`` where the file is not there, does not run, or holds no recipe.
     """
-    told = os.fsdecode(file) if (named := isinstance(file, str | os.PathLike)) else shown(file)
-    match = FILE.fullmatch(told) if named else None
+    name = os.fsdecode(file) if (named := isinstance(file, str | os.PathLike)) else shown(file)
+    match = FILE.fullmatch(name) if named else None
     if match is None:
-        raise UsageError(f"use={told}: must be a file of Python that holds your recipe, use=FILE.py")
+        raise UsageError(f"use={name}: must be a file of Python that holds your recipe, use=FILE.py")
     found = _recipes_in(match[1])
     if not found:
-        raise UsageError(f"use={told}: {match[1]} has no recipe, a subclass of one in luoxia.tasks.menu")
+        raise UsageError(f"use={name}: {match[1]} has no recipe, a subclass of one in luoxia.tasks.menu")
     return found
 
 
@@ -122,8 +122,8 @@ def _run(file: str, path: Path, code: bytes) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, LuoxiaError) or not isinstance(error, Exception | SystemExit):
             raise
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"recipe file {file} does not run: {told}") from error
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"recipe file {file} does not run: {message}") from error
     finally:
         _running.pop()
     return module
@@ -206,7 +206,7 @@ def record(kind: Kind) -> dict[str, Any]:
 
 
 def recorded(
-    told: Mapping[str, Any],
+    manifest: Mapping[str, Any],
     where: Path,
     menu: Mapping[str, Kind],
     warn: Callable[[str], None] = lambda sentence: None,
@@ -216,7 +216,7 @@ def recorded(
     Nothing is imported. ``warn`` hears when the class is of another file than it was; ``UsageError`` says which file
     is needed, ``LuoxiaError`` that none is named.
     """
-    name, file = told.get("recipe"), told.get("recipe_file")
+    name, file = manifest.get("recipe"), manifest.get("recipe_file")
     if not isinstance(name, str):
         raise LuoxiaError(f"{where} is damaged: it names no recipe")
     digest = file.get("sha256") if isinstance(file, dict) else None

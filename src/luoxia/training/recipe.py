@@ -249,12 +249,12 @@ class Recipe(Config):
         """(What to do against it, a sentence without its stop; the key to change), whatever is trained."""
         clip = "" if self.optimizer.grad_clip else ", or set optimizer.grad_clip=1"
         if illness == "vanishing gradients":
-            told = f"Nothing is left to learn, or lr (now {self.lr:g}) broke the network: stop, or lower it"
+            advice = f"Nothing is left to learn, or lr (now {self.lr:g}) broke the network: stop, or lower it"
         elif illness == "exploding gradients":
-            told = f"Lower lr (now {self.lr:g}){clip}"
+            advice = f"Lower lr (now {self.lr:g}){clip}"
         else:
-            told = f"Lower lr (now {self.lr:g}){clip}{self._in_full()}"
-        return told, "lr"
+            advice = f"Lower lr (now {self.lr:g}){clip}{self._in_full()}"
+        return advice, "lr"
 
     def _in_full(self) -> str:
         return "" if self.precision == "fp32" else ", or set precision=fp32"

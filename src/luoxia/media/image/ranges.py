@@ -84,11 +84,13 @@ def ranges_of(depths: Iterable[Depth | None]) -> tuple[Range, ...]:
 
 def in_words(ranges: Iterable[Range]) -> list[str]:
     """What a person should know of the ranges."""
-    told = []
+    sentences = []
     for found in ranges:
         ends = (found.white, found.black) if "inverted" in found.kind else (found.black, found.white)
-        told.append(f"images of {found.kind.split()[0]}: {ends[0]:g} is read as black, {ends[1]:g} as white")
-    return told
+        sentences.append(
+            f"images of {found.kind.split()[0]}: {ends[0]:g} is read as black, {ends[1]:g} as white"
+        )
+    return sentences
 
 
 def to_bytes(image: Image.Image, ranges: Iterable[Range]) -> Image.Image:

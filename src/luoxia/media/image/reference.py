@@ -155,8 +155,8 @@ class Reference:
             "version": VERSION,
             **settings,
         }
-        told = meaning or MEANINGS[name.partition("-")[0]]
-        return Score(name, *estimate, reference, heading, signature, *told)
+        stated = meaning or MEANINGS[name.partition("-")[0]]
+        return Score(name, *estimate, reference, heading, signature, *stated)
 
     def frechet(self, features: Array) -> Score:
         """Score the Fréchet distance of sample features (m, d), called FID only for Inception's.

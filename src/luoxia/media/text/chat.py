@@ -108,8 +108,8 @@ class ChatTemplate:
             ValueError: the template refuses these messages.
         """
         if self.source is None:
-            told = "".join(f"{message['role']}:\n{message['content']}\n\n" for message in messages)
-            return told + "assistant:\n" * reply
+            plain = "".join(f"{message['role']}:\n{message['content']}\n\n" for message in messages)
+            return plain + "assistant:\n" * reply
         from jinja2 import TemplateError
 
         known = {"add_generation_prompt": reply, "tools": None, "documents": None, **self.specials}
@@ -164,14 +164,14 @@ def read_messages(given: object) -> list[Message]:
 
 def _template_in(settings: Mapping[str, Any]) -> str | None:
     """The template in ``tokenizer_config.json``, of several the one called default; ``ValueError`` for no text."""
-    told = settings.get("chat_template")
-    if isinstance(told, list):
-        if not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in told):
+    source = settings.get("chat_template")
+    if isinstance(source, list):
+        if not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in source):
             raise ValueError("each of several templates must be an object with name and template")
-        told = {each["name"]: each.get("template") for each in told}.get("default")
-    if not isinstance(told, str | None):
-        raise ValueError(f"chat_template holds {kind_of_value(told)}, not a text")
-    return told
+        source = {each["name"]: each.get("template") for each in source}.get("default")
+    if not isinstance(source, str | None):
+        raise ValueError(f"chat_template holds {kind_of_value(source)}, not a text")
+    return source
 
 
 def _generation() -> Any:

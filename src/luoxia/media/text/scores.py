@@ -79,8 +79,8 @@ class _Texts:
     def score(
         self, name: str, heading: str, estimate: Estimate, reference: float | None, **more: str | int | float
     ) -> Score:
-        told = MEANINGS[name.rstrip("-123")]
-        return Score(name, *estimate, reference, heading, {**self.signature, **more}, *told)
+        meaning = MEANINGS[name.rstrip("-123")]
+        return Score(name, *estimate, reference, heading, {**self.signature, **more}, *meaning)
 
 
 def measure_texts(

@@ -58,8 +58,8 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
             members = {name: f"{name}.npy" for name in names if f"{name}.npy" in file.namelist()}
             return {name: _array(file, member) for name, member in members.items()}
     except UNREADABLE as error:
-        told = getattr(error, "strerror", None) or "it is not an .npz of luoxia project"
-        raise UsageError(f"latents={path} cannot be read: {told}") from error
+        reason = getattr(error, "strerror", None) or "it is not an .npz of luoxia project"
+        raise UsageError(f"latents={path} cannot be read: {reason}") from error
 
 
 def _array(file: zipfile.ZipFile, member: str) -> Any:

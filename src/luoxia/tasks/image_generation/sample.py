@@ -94,5 +94,5 @@ def _say_how_much(n: int, shape: tuple[int, int, int]) -> None:
     if (size := n * math.prod(shape)) >= LARGE:
         from luoxia.runs.display import Display
 
-        told = f"{many(n, 'image')} of {shape[0]} × {shape[1]} × {shape[2]}"
-        Display().tell(f"{told}: {size / 2**30:,.1f} GiB before they are packed, written as they are made")
+        amount = f"{many(n, 'image')} of {shape[0]} × {shape[1]} × {shape[2]}"
+        Display().tell(f"{amount}: {size / 2**30:,.1f} GiB before they are packed, written as they are made")

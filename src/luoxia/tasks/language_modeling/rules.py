@@ -63,5 +63,5 @@ def _read(key: str, path: str | Path) -> str:
     try:
         return expanded(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        told = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"{key}={path} cannot be read: {told}") from error
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"{key}={path} cannot be read: {reason}") from error

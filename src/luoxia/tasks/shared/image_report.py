@@ -29,12 +29,12 @@ def neighbors(record: RunRecord) -> str:
     picture = embed(record.folder / "scores" / "neighbors.png", 1024, 240_000)
     if picture is None:
         return empty(f"No picture yet. Make it with <code>luoxia measure {escape(record.folder)}</code>")
-    told = [scores[-1] for name, scores in history(record).items() if name.startswith("copy rate")]
+    latest = [scores[-1] for name, scores in history(record).items() if name.startswith("copy rate")]
     rate = "".join(
         f" Here the score <b>{escape(s.name)}</b> is {spell(s.value, 3)}"
         f"{f' ({interval(s)})' if interval(s) != '–' else ''}"
         f"{f'; real images against real ones give {spell(s.reference, 3)}' if math.isfinite(s.reference) else ''}."
-        for s in told
+        for s in latest
     )
     image = picture.html("Generated samples, each beside the training images nearest to it")
     return (
