@@ -41,7 +41,7 @@ class PriorStage(SynthesisStage):
         """Open the codec, and encode the images."""
         super().prepare()
         self.codec = self._open_codec()
-        tokens = self.world.agree(lambda: self._encode() if self.world.main else None)
+        tokens = self.world.run_collectively(lambda: self._encode() if self.world.main else None)
         self.tokens = self._encode() if tokens is None else tokens
 
     def _encode(self) -> Any:
