@@ -500,8 +500,11 @@ def test_a_text_may_begin_with_a_dash(refused: Callable[..., str], run: Path) ->
 
 @pytest.mark.parametrize(
     ("words", "key"),
-    [(("train", "gan", "stepz=1"), "stepz"), (("sample", "run", "n=0"), "n"), (("resume", "nowhere"), None)],
-)
+    [
+        (("train", "gan", "stepz=1"), "stepz"), (("sample", "run", "n=0"), "n"), (("resume", "nowhere"), None),
+        (("sample",), None), (("paint",), None),
+    ],
+)  # fmt: skip
 def test_an_error_as_json_names_the_key(
     luoxia_command: Command, run: Path, words: tuple[str, ...], key: str | None
 ) -> None:

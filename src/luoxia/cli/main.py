@@ -207,7 +207,9 @@ class _Verbs(TyperGroup):
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()  # the help
             else:
-                printing.say(f"luoxia: {_wrong_use(error)}", err=True)
+                sentence, words = _wrong_use(error), more.get("args") or sys.argv
+                as_json = "--json" in words
+                printing.say(printing.error_as_json(sentence) if as_json else f"luoxia: {sentence}", err=True)
             sys.exit(2)
         sys.exit(code if isinstance(code, int) else 0)
 

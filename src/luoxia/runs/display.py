@@ -59,9 +59,11 @@ class Display:
                 redirect_stderr=False,
             ) as self._bar
         ):
-            self._task = self._bar.add_task("training", total=1.0, status="step " + f"{done:,}")
-            yield
-        self._bar = None
+            self._task = self._bar.add_task("training", total=1.0, status=f"step {done:,}")
+            try:
+                yield
+            finally:
+                self._bar = None
 
     def _animated(self) -> bool:
         if self.console.quiet:

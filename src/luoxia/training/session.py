@@ -45,8 +45,8 @@ from luoxia.training.stage import Context, Stage, Trainable, shares
 from luoxia.training.stopping import SignalHandler
 from luoxia.training.trainer import Trainer
 
-MODEL_FILES = ("model.safetensors", "config.json", "README.md", "tokeniser.json", "huggingface", "adapter")
-"""What a model folder may hold; anything else in it is the user's."""
+MODEL_FILES = ("model.safetensors", "config.json", "README.md")
+"""What every model folder holds; beside it and the stage's own files, all in it is the user's."""
 LEFT = ("model.safetensors", "config.json", "manifest.json")
 """What a stage leaves to those after it."""
 
@@ -124,7 +124,7 @@ class Session:
         """Write what the stage leaves, whole or not at all; a killed run then begins the next one."""
         if self.world.main:
             folder = _folder(self.run, type(self.stage))
-            with new_version(folder / "left", LEFT) as new:
+            with new_version(folder / "left", (*LEFT, *self.stage.model_files)) as new:
                 self._write_model(new)
                 self.stage.write_model(new)
                 digests = {file.name: _digest(file) for file in sorted(new.iterdir()) if file.is_file()}
@@ -298,7 +298,7 @@ class Session:
         """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else. It changes as a whole."""
         if not self.last:
             return
-        with new_version(self.run.model, MODEL_FILES) as folder:
+        with new_version(self.run.model, (*MODEL_FILES, *self.stage.model_files)) as folder:
             self._write_model(folder)
             write_file(folder / "README.md", self.stage.card())
             self.stage.write_model(folder)

@@ -78,6 +78,9 @@ class Stage:
     from_earlier: ClassVar[tuple[str, ...]] = ()
     """Prefixes of the names of tensors that its objective takes from the stages before: ``init`` leaves them alone."""
 
+    model_files: ClassVar[tuple[str, ...]] = ()
+    """Names of what ``write_model`` may write: what a former model folder has of them does not stay."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.recipe = context.recipe

@@ -18,7 +18,7 @@ from luoxia.metrics.score import Score
 from luoxia.nn.lora import add_lora, merged_state
 from luoxia.nn.transfer import load_matching
 from luoxia.nn.transformer import Decoder
-from luoxia.tasks.language_modeling.base_model import BaseModel, copy_foreign, write_adapter
+from luoxia.tasks.language_modeling.base_model import ADAPTER, FOREIGN, BaseModel, copy_foreign, write_adapter
 from luoxia.tasks.language_modeling.model import TextGenerator
 from luoxia.tasks.language_modeling.objective import TokenBatch
 from luoxia.tasks.language_modeling.recipes import GPT
@@ -39,6 +39,7 @@ class LanguageStage(TokenStage):
     """The training of a language model."""
 
     network: ClassVar[str] = "decoder"
+    model_files: ClassVar[tuple[str, ...]] = (*TokenStage.model_files, FOREIGN, ADAPTER)
     card_text: ClassVar[tuple[str, str, str]] = (
         "A language model",
         '.sample(4, seed=0, prompt="Once")',

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from luoxia.media.text.spec import TextSpec
-from luoxia.media.text.tokenizer import Tokenizer
+from luoxia.media.text.tokenizer import FILE, Tokenizer
 from luoxia.nn.transformer_config import TransformerConfig
 from luoxia.tasks.networks import network_of, spec_of
 from luoxia.tasks.record import ModelRecord
@@ -21,6 +21,7 @@ from luoxia.training.stage import Stage
 class TokenStage(Stage):
     """A training whose data set has a ``tokenizer``."""
 
+    model_files: ClassVar[tuple[str, ...]] = (FILE,)
     card_text: ClassVar[tuple[str, str, str]]
     """What the card says: what the model is, a call of it, a warning."""
 
