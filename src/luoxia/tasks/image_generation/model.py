@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,14 +36,13 @@ from luoxia.tasks.image_generation.spaces import (
     ways,
 )
 from luoxia.tasks.image_generation.styles import PLAIN, Controls, has_styles, layers_of, noise_for
+from luoxia.tasks.shared.chunks import CHUNK, joined, padded, regrouped
 from luoxia.tasks.shared.classes import class_asked, class_number
 
 if TYPE_CHECKING:
     from luoxia.media.image.perceptual import Mapped
 
 CONTROLS = ("truncation", "mix", "mix_layers", "noise")
-CHUNK = 64
-"""Images computed together, always: kernels round differently for other batch sizes."""
 
 
 class ImageGenerator:
@@ -95,7 +94,7 @@ class ImageGenerator:
         >>> four.shape, bool((four[:2] == two).all())
         ((4, 28, 28, 1), True)
         """
-        return self._joined(self.stream(n, seed, label=label, **controls), n)
+        return joined(self.stream(n, seed, label=label, **controls), n, self.shape)
 
     @checked(SampleSettings, "n", "seed", *CONTROLS)
     def stream(
@@ -204,9 +203,8 @@ class ImageGenerator:
         **controls: Any,
     ) -> NDArray[np.uint8]:
         """A closed walk through ``keys`` latents with ``frames`` images between two: uint8 (keys · frames, h, w, c)."""
-        return self._joined(
-            self.stream_interpolation(keys, frames, seed, label=label, **controls), keys * frames
-        )
+        chunks = self.stream_interpolation(keys, frames, seed, label=label, **controls)
+        return joined(chunks, keys * frames, self.shape)
 
     def stream_interpolation(
         self,
@@ -243,7 +241,8 @@ class ImageGenerator:
         ``labels`` (1,): the class of all, where a point does not hold it. ``closed``: back to the first.
         """
         steps = len(points) * frames if closed else (len(points) - 1) * frames + 1
-        return self._joined(self.stream_walk(points, frames, labels, closed=closed, controls=controls), steps)
+        chunks = self.stream_walk(points, frames, labels, closed=closed, controls=controls)
+        return joined(chunks, steps, self.shape)
 
     def stream_walk(
         self,
@@ -257,7 +256,7 @@ class ImageGenerator:
         """The images of ``walk``, at most ``CHUNK`` at a time."""
         points, first = points_in(points, self.space.shape(), f"points of {self.space.name}"), 0
         labels = None if labels is None else torch.as_tensor(labels)
-        for part in _regrouped(ways(self.space, points, frames, closed)):
+        for part in regrouped(ways(self.space, points, frames, closed)):
             own = None if labels is None else labels.expand(len(part))
             yield self.images_at(part, own, controls, first)
             first += len(part)
@@ -310,7 +309,7 @@ class ImageGenerator:
     ) -> NDArray[np.uint8]:
         """``sample``, each latent moved along a direction by ``strength`` standard deviations."""
         shift = self.towards(direction, strength)
-        return self._joined(self.stream(n, seed, label=label, shift=shift, **controls), n)
+        return joined(self.stream(n, seed, label=label, shift=shift, **controls), n, self.shape)
 
     def towards(self, direction: int, strength: float) -> Tensor:
         """What moves a point of ``space`` along a direction by ``strength`` standard deviations (d,)."""
@@ -360,16 +359,8 @@ class ImageGenerator:
             rows = range(first + start, first + start + CHUNK)
             yield (
                 rows,
-                *(None if x is None else _padded(x[start : start + CHUNK]).to(self.device) for x in parts),
+                *(None if x is None else padded(x[start : start + CHUNK]).to(self.device) for x in parts),
             )
-
-    def _joined(self, chunks: Iterable[NDArray[np.uint8]], n: int) -> NDArray[np.uint8]:
-        """N images in one array, (n, height, width, channels)."""
-        images, done = np.empty((n, *self.shape), np.uint8), 0
-        for chunk in chunks:
-            images[done : done + len(chunk)] = chunk
-            done += len(chunk)
-        return images
 
     def _found_shape(self) -> tuple[int, int, int]:
         label = None if (labels := self.labels(1)) is None else labels.to(self.device)
@@ -381,22 +372,3 @@ class ImageGenerator:
     def _check_draw(self, n: int, seed: int) -> None:
         if n < 1 or not 0 <= seed < 2**64:
             raise UsageError(f"cannot draw n={n} samples of seed={seed}; give n ≥ 1 and 0 ≤ seed < 2^64")
-
-
-def _regrouped(pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same rows, ``CHUNK`` at a time."""
-    held: list[Tensor] = []
-    for piece in pieces:
-        held.append(piece)
-        while sum(map(len, held)) >= CHUNK:
-            rows = torch.cat(held)
-            yield rows[:CHUNK]
-            held = [rows[CHUNK:]]
-    rows = torch.cat(held)
-    if len(rows):
-        yield rows
-
-
-def _padded(x: Tensor) -> Tensor:
-    missing = CHUNK - len(x)
-    return torch.cat([x, x[:1].expand(missing, *x.shape[1:])]) if missing else x
