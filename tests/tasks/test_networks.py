@@ -110,7 +110,7 @@ def test_what_is_no_size_is_a_sentence() -> None:
         ({"heads": 3}, "is not a multiple of heads=3"),
         ({"heads": "2"}, "heads: input should be a valid integer"),
         ({"grid": [2, 10**20]}, "sizes that no network has"),
-        ({"evil": 1}, "evil is no size of this network"),
+        ({"evil": 1}, "evil is not a size of this network"),
         ({"norm": "os.system"}, "norm: input should be"),
     ):
         with pytest.raises(ValueError, match=words):

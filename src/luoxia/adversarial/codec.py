@@ -81,7 +81,7 @@ class CodecObjective(Objective):
         self.ramp, self.perturb = ramp, perturb
         self.entered = 0.0 if ramp else 1.0
         self.tokens_per_code: float | None = None
-        """Tokens that the data has for each code; told by who knows the data."""
+        """Tokens that the data has for each code, set by the stage."""
         self._made: list[tuple[Tensor, Tensor]] = []  # real and decoded samples, for the discriminator
         self._judged: list[tuple[Tensor, Tensor]] = []  # the same, for the penalties
         self._latents: list[tuple[Tensor, Tensor]] = []  # of the parts of an update, for the book

@@ -77,7 +77,7 @@ def unpack(content: bytes) -> tuple[TokenGrid, int, str]:
     """The tokens (*grid, codebooks) in a file's content, bits a token, and 16 digits of the codec's fingerprint.
 
     Raises:
-        ValueError: it is no such file, or damaged; nothing is allocated by what it claims.
+        ValueError: it is not a file of tokens, or damaged; nothing is allocated by what it claims.
     """
     if len(content) < _START.size + _CRC.size or not content.startswith(MAGIC):
         raise ValueError("it is not a file of tokens")
@@ -111,7 +111,7 @@ def read(path: Path) -> tuple[TokenGrid, int, str]:
     """``unpack`` of a file.
 
     Raises:
-        LuoxiaError: it cannot be read, is no file of tokens, or damaged.
+        LuoxiaError: it cannot be read, is not a file of tokens, or is damaged.
     """
     try:
         with open_regular(path) as file:

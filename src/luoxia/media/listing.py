@@ -215,7 +215,7 @@ def _from_table(files: Files, root: str, table: str) -> Listing | None:
 
 
 ANOTHER_CAPTION = "another caption"
-"""What a further row of an image is that says of it what the first does not; it is no fault."""
+"""What a further row of an image adds to the first, which is not a fault."""
 
 
 def _verdict(

@@ -67,7 +67,7 @@ class Run:
 
     @property
     def seconds_before_last(self) -> float:
-        """Seconds that the stages before the last took, as far as what they left says so."""
+        """Seconds that the stages before the last took, as far as they recorded it."""
         total = 0.0
         for file in self.path.glob("stages/*/left/manifest.json"):
             with contextlib.suppress(OSError, ValueError):

@@ -94,7 +94,7 @@ def spec_of(kind: type[Spec], told: Any, largest: int = LARGEST) -> Spec:
         raise ValueError("config.json is damaged: it tells of sizes that no network has")
     unknown = sorted(told.keys() - {field.name for field in fields(kind)})  # type: ignore[arg-type]
     if unknown:
-        raise ValueError(f"config.json is damaged: {readable(unknown[0])} is no size of this network")
+        raise ValueError(f"config.json is damaged: {readable(unknown[0])} is not a size of this network")
     try:
         return TypeAdapter(kind).validate_json(json.dumps(told), strict=True)
     except ValidationError as error:
