@@ -32,8 +32,9 @@ def export(record: ModelRecord, /, **settings: Any) -> Path:
             fitting(transformer, None, encoder=False)
         except LuoxiaError as error:
             raise UsageError(
-                f"this network has no counterpart among Hugging Face's architectures ({transformer.activation}, norms "
-                f"{'with' if transformer.norm_affine else 'without'} gains): to export a model, train it with style=gpt2"
+                f"this network has no counterpart among Hugging Face's architectures ({transformer.activation}, "
+                f"norms {'with' if transformer.norm_affine else 'without'} gains): to export a model, train it with "
+                "style=gpt2"
             ) from error
     own = None if like is not None else base_tokenizer(path)
     return save_folder(base.network, str(chosen.out), like=like, tokenizer=own, dtype=chosen.dtype)
