@@ -136,10 +136,10 @@ def _command(verb: Verb) -> Callable[..., None]:
             call = _imported(verb.plan if dry_run else verb.call)
             if verb.call == ASK:
                 call = partial(call, verb.name)
-            made = call(*words, **_parse(keys, call))
+            result = call(*words, **_parse(keys, call))
             if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":
-                _tell(verb, made, as_json, dry_run)  # under torchrun the main process speaks
-            if code := getattr(made, "exit_code", 0):
+                _tell(verb, result, as_json, dry_run)  # under torchrun the main process speaks
+            if code := getattr(result, "exit_code", 0):
                 raise typer.Exit(code)
 
     parameters = _parameters(verb)

@@ -90,8 +90,10 @@ def read(
         header = str(arrays.pop(HEADER)) if HEADER in arrays else "{}"
         return arrays, parse_object(header)
     except UNREADABLE as error:
-        told = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
-        raise LuoxiaError(f"{path} cannot be read: {told}") from error
+        reason = (
+            getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
+        )
+        raise LuoxiaError(f"{path} cannot be read: {reason}") from error
 
 
 UNREADABLE = (

@@ -224,10 +224,10 @@ class BaseFiles:
 
     def _free(self, name: str) -> str:
         """The name, numbered where another file is already called so: ``/a.png`` beside ``a.png``."""
-        pure, asked = PurePosixPath(name), name
+        pure, wanted = PurePosixPath(name), name
         while name in self._called:
-            self._numbers[asked] += 1  # never from the start again: all entries of a zip may have one name
-            name = str(pure.with_name(f"{pure.stem} ({self._numbers[asked] + 1}){pure.suffix}"))
+            self._numbers[wanted] += 1  # never from the start again: all entries of a zip may have one name
+            name = str(pure.with_name(f"{pure.stem} ({self._numbers[wanted] + 1}){pure.suffix}"))
         return name
 
     def _sort(self) -> None:

@@ -85,9 +85,9 @@ def named_rows(files: Files) -> Iterator[tuple[str, Mapping[str, Any]]]:
         return
     names = _Names(files, root)
     for _, row in read_rows(files, known[0]):
-        asked = row.get(NAME) if isinstance(row, Mapping) else None
-        if isinstance(asked, str) and asked.strip():
-            name, problem = names.find(asked.strip())
+        wanted = row.get(NAME) if isinstance(row, Mapping) else None
+        if isinstance(wanted, str) and wanted.strip():
+            name, problem = names.find(wanted.strip())
             if problem is None:
                 yield name, row
 

@@ -60,8 +60,8 @@ class PrincipalCodec:
         for i, levels in enumerate(self.levels):
             cuts = (levels[1:] + levels[:-1]) / 2
             scores[:, i] = levels[np.searchsorted(cuts, scores[:, i])]
-        made: Array = (scores @ self.basis.T + self.mean).reshape(len(rows), *self.shape)
-        return made
+        images: Array = (scores @ self.basis.T + self.mean).reshape(len(rows), *self.shape)
+        return images
 
 
 def allot(variances: Floats, bits: int) -> NDArray[np.int64]:

@@ -36,8 +36,8 @@ def replace_linear(network: nn.Module, make: Make, *, head: bool) -> None:
     if any(True for _ in adapters(network)):
         raise UsageError("the network has LoRA adapters: fold them into its weights before making it lighter")
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-    made = {name: make(layer.weight, layer.bias) for name, layer in layers.items()}
-    for name, layer in made.items():
+    replacements = {name: make(layer.weight, layer.bias) for name, layer in layers.items()}
+    for name, layer in replacements.items():
         replace_module(network, name, layer)
     if head and isinstance(network, Transformer) and network.output is not None:
         output = network.output

@@ -138,12 +138,12 @@ def setting(record: RunRecord) -> str:
 
 def command(record: RunRecord) -> str:
     """The command that reproduces the run, ready to copy."""
-    said = record.facts.get("command")
-    said = " ".join(map(str, said)) if isinstance(said, list) else said
-    if not said:
+    command_line = record.facts.get("command")
+    command_line = " ".join(map(str, command_line)) if isinstance(command_line, list) else command_line
+    if not command_line:
         return empty("This run has no record of its command.")
     return (
-        f'<div class="command"><pre><code id="command">{escape(said)}</code></pre>'
+        f'<div class="command"><pre><code id="command">{escape(command_line)}</code></pre>'
         '<button type="button" id="copy">Copy</button></div>'
     )
 

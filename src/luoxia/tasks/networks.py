@@ -51,10 +51,10 @@ def network_of(record: ModelRecord, weights: Mapping[str, torch.Tensor], old: Ca
         ValueError: config.json tells of no network, of one that cannot be built, or of one that is not that of the
             weights.
     """
-    told = record.config.get("network")
-    if told is None:
+    recorded = record.config.get("network")
+    if recorded is None:
         return old(record.recipe)
-    kind, sizes = _told(record.task.networks, told)
+    kind, sizes = _told(record.task.networks, recorded)
     try:
         with no_larger_than(weights, on="meta"):
             form = _without_memory(kind, sizes)

@@ -34,9 +34,9 @@ class Text(_Labeled, str):
 
     def __new__(cls, text: str, make_label: Callable[[], Label]) -> Self:
         """``text``, which takes its label along."""
-        made = super().__new__(cls, text)
-        made.make_label = make_label
-        return made
+        labeled = super().__new__(cls, text)
+        labeled.make_label = make_label
+        return labeled
 
 
 class Texts(_Labeled, list[str]):

@@ -83,13 +83,13 @@ class Source:
         self.title, self.kind, self.layout = title, files.kind, listing.layout
         self.unread, self.others, self.notes = files.unread, files.others, files.notes
         self.skipped = [*files.skipped, *listing.skipped]
-        told = _told(files)
+        columns = _told(files)
         self.clips = [
             Clip(
                 _with_text(files, item),
                 looks[item.name].header,
                 looks[item.name].digest,
-                told.get(item.name, {}),
+                columns.get(item.name, {}),
             )
             for item in listing.items
         ]
@@ -160,14 +160,14 @@ def _leave_out_ours(files: Files, looks: Mapping[str, Look[Header]]) -> None:
 
 def _told(files: Files) -> dict[str, dict[str, str]]:
     """What further columns of ``metadata.csv`` or its like say of each file, by its name."""
-    told: dict[str, dict[str, str]] = {}
+    columns: dict[str, dict[str, str]] = {}
     for name, row in named_rows(files):
-        told[name] = {
+        columns[name] = {
             str(key): str(value)
             for key, value in row.items()
             if key not in (NAME, LABEL, TEXT) and isinstance(value, str | int | float) and str(value).strip()
         }
-    return told
+    return columns
 
 
 def _with_text(files: Files, item: Item) -> Item:

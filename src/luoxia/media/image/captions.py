@@ -173,9 +173,9 @@ class _Reader:
         notes = tuple(
             f"{count:,} {what}, such as {self.first[what]}" for what, count in sorted(self.wrong.items())
         )
-        told = json.dumps([texts, keywords, fields])
+        record = json.dumps([texts, keywords, fields])
         anything = any(texts) or any(keywords) or fields
-        digest = hashlib.sha256(told.encode()).hexdigest()[:32] if anything else ""
+        digest = hashlib.sha256(record.encode()).hexdigest()[:32] if anything else ""
         return Captions(texts, keywords, fields, notes, digest)
 
     def _say(self, name: str, said: Iterable[Any], where: str = "") -> None:

@@ -61,10 +61,14 @@ class HuggingFaceTokenizer(Tokenizer):
         except (ValueError, OSError) as error:
             raise LuoxiaError(f"the tokenizer in {folder} cannot be read ({error}): copy it again") from error
         try:
-            made = cls(model, named)
-            if made.eos is None and eos is not None and (name := made._backend.id_to_token(eos)) is not None:
+            tokenizer = cls(model, named)
+            if (
+                tokenizer.eos is None
+                and eos is not None
+                and (name := tokenizer._backend.id_to_token(eos)) is not None
+            ):
                 return cls(model, named | {"eos_token": name})
-            return made
+            return tokenizer
         except MissingExtraError:
             raise
         except Exception as error:  # the library raises nothing more special

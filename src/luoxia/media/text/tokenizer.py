@@ -206,10 +206,12 @@ class ByteTokenizer(OwnTokenizer):
     @classmethod
     def learn(cls, texts: Iterable[str], vocabulary: int | None, specials: Sequence[str]) -> ByteTokenizer:
         """Nothing to learn."""
-        made = cls(specials)
-        if vocabulary not in (None, made.vocabulary):
-            raise UsageError(f"the byte tokenizer has a vocabulary of {made.vocabulary}, not {vocabulary}")
-        return made
+        tokenizer = cls(specials)
+        if vocabulary not in (None, tokenizer.vocabulary):
+            raise UsageError(
+                f"the byte tokenizer has a vocabulary of {tokenizer.vocabulary}, not {vocabulary}"
+            )
+        return tokenizer
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ByteTokenizer:

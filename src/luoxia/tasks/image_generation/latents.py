@@ -88,24 +88,24 @@ def directions(record: ModelRecord, /, **settings: Any) -> dict[str, Any]:
     out = _output(record, chosen, (".npz",))
     beside = _beside(record, out, chosen.overwrite)
     generator = _open(record, chosen.ema, chosen.device)
-    found = generator.directions(chosen.n)
-    count = len(found.vectors) * SHOWN
+    principal = generator.directions(chosen.n)
+    count = len(principal.vectors) * SHOWN
     check_grid(count, generator.shape, SHOWN)
     controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
     shown = (
         generator.along(number, float(strength), 1, chosen.seed, **controls)
-        for number in range(len(found.vectors))
+        for number in range(len(principal.vectors))
         for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
     )
     request = {**controls, "n": chosen.n, "strength": chosen.strength, "ema": chosen.ema}
     label = label_of(generator, record, ema=chosen.ema).asked(request, seed=chosen.seed)
     picture = write_grid(beside, shown, label, SHOWN, count)
     arrays = {
-        "directions": found.vectors.numpy(), "eigenvalues": found.eigenvalues.numpy(),
-        "spread": found.spread.numpy(), "space": np.array(found.space),
+        "directions": principal.vectors.numpy(), "eigenvalues": principal.eigenvalues.numpy(),
+        "spread": principal.spread.numpy(), "space": np.array(principal.space),
     }  # fmt: skip
     npz.write(arrays, label, out)
-    return {"out": str(out), "picture": str(picture), "eigenvalues": found.eigenvalues.tolist()}
+    return {"out": str(out), "picture": str(picture), "eigenvalues": principal.eigenvalues.tolist()}
 
 
 def project(record: ModelRecord, image: str, /, **settings: Any) -> dict[str, Any]:
@@ -130,26 +130,26 @@ def project(record: ModelRecord, image: str, /, **settings: Any) -> dict[str, An
     generator = _open(record, chosen.ema, chosen.device)
     height, width, channels = generator.shape
     target = one_image(content, image, height, width, channels)
-    extractor, said = _extractor(record, chosen.extractor, generator.device)
-    found = generator.project(
+    extractor, extractor_name = _extractor(record, chosen.extractor, generator.device)
+    projection = generator.project(
         target, steps=chosen.steps, seed=chosen.seed, label=chosen.label, extractor=extractor
     )
-    course = to_uint8(found.course).numpy()
-    request = {"steps": chosen.steps, "label": chosen.label, "extractor": said, "ema": chosen.ema}
+    course = to_uint8(projection.course).numpy()
+    request = {"steps": chosen.steps, "label": chosen.label, "extractor": extractor_name, "ema": chosen.ema}
     label = label_of(generator, record, ema=chosen.ema).asked(
         request, seed=chosen.seed, parents=parent(image)
     )
     label = replace(
-        label, note=f"distance {found.distance:.6g}, {found.pixels:.4g} gray levels from the image"
+        label, note=f"distance {projection.distance:.6g}, {projection.pixels:.4g} gray levels from the image"
     )
     picture = write_grid(beside, np.concatenate([target[None], course]), label, len(course) + 1)
-    arrays = {found.space: found.point.numpy(), "image": course[-1:]}
-    arrays |= {} if found.label is None else {"labels": np.array([found.label])}
-    arrays |= {} if found.noise is None else {"noise": found.noise.numpy()}
+    arrays = {projection.space: projection.point.numpy(), "image": course[-1:]}
+    arrays |= {} if projection.label is None else {"labels": np.array([projection.label])}
+    arrays |= {} if projection.noise is None else {"noise": projection.noise.numpy()}
     npz.write(arrays, label, wanted)
     return {
-        "out": str(wanted), "picture": str(picture), "extractor": said, "distance": found.distance,
-        "pixels": found.pixels,
+        "out": str(wanted), "picture": str(picture), "extractor": extractor_name, "distance": projection.distance,
+        "pixels": projection.pixels,
     }  # fmt: skip
 
 

@@ -138,9 +138,9 @@ class ImageGenerator:
         check_label(label, self.classes, self.conditional)
         if not self.conditional:
             return None
-        if (asked := self.class_asked(label)) is None:
+        if (chosen := self.class_asked(label)) is None:
             return torch.arange(first, first + n) % len(self.classes)
-        return torch.full((n,), class_number(asked, self.classes))
+        return torch.full((n,), class_number(chosen, self.classes))
 
     def class_asked(self, label: str | int | None) -> str | int | None:
         """The class that is asked for: "none" is the class of that name where there is one, and else no class."""

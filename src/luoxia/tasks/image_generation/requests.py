@@ -13,18 +13,18 @@ from luoxia.tasks.shared.classes import class_asked, class_number
 
 def check_label(label: str | int | None, classes: Sequence[str], conditional: bool) -> None:
     """``UsageError`` for a class that the model lacks."""
-    asked = class_asked(label, classes)
-    if asked is None:
+    chosen = class_asked(label, classes)
+    if chosen is None:
         return
     if not conditional:
         raise UsageError("label= needs a conditional model; train with condition=concat or projection")
-    class_number(asked, classes)
+    class_number(chosen, classes)
 
 
 def needing_styles(mix: int | None, mix_layers: str | None, noise: str) -> str:
     """The first of these controls that only a network with styles has, as KEY=VALUE; "" without."""
-    asked = {"mix": mix, "mix_layers": mix_layers, "noise": None if noise == "const" else noise}
-    return next((f"{key}={value}" for key, value in asked.items() if value is not None), "")
+    values = {"mix": mix, "mix_layers": mix_layers, "noise": None if noise == "const" else noise}
+    return next((f"{key}={value}" for key, value in values.items() if value is not None), "")
 
 
 def no_styles(what: str) -> UsageError:

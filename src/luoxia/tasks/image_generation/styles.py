@@ -41,9 +41,9 @@ class Controls:
 
     def check(self, network: Any) -> None:
         """``UsageError`` for what this network cannot do."""
-        asked = needing_styles(self.mix, self.mix_layers, self.noise)
-        if asked and not has_styles(network):
-            raise no_styles(asked)
+        needed = needing_styles(self.mix, self.mix_layers, self.noise)
+        if needed and not has_styles(network):
+            raise no_styles(needed)
         if self.noise not in ("const", "random", "none"):
             raise UsageError(f"noise={self.noise}: must be const, random or none")
         if self.mix_layers is not None:

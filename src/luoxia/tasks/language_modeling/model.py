@@ -113,7 +113,7 @@ class TextGenerator(TokenModel[Decoder]):
         if len(each) != n:
             raise UsageError(f"{len(each)} conditions for n={n} texts: give one for all, or one for each")
         if messages is None:
-            prompts = [self.prompt_ids(prompt, said) for said in each]
+            prompts = [self.prompt_ids(prompt, condition_of_text) for condition_of_text in each]
         else:
             prompts = [self._reply_ids(messages, prompt, condition)] * n
             decoding = self._until_reply_ends(decoding)

@@ -38,5 +38,5 @@ class Overfitting(Rule):
         self.best = min(self.best, statistics.median(unseen))
         worse = max(self.rise * self.best, self.best + self.least)
         if min(unseen) > worse and min(unseen) > self.gap * max(seen):
-            told = self.evidence.format(unseen=unseen[-1], best=self.best, seen=seen[-1])
-            yield Finding("overfitting", "warning", told, self.advice, "dropout")
+            evidence = self.evidence.format(unseen=unseen[-1], best=self.best, seen=seen[-1])
+            yield Finding("overfitting", "warning", evidence, self.advice, "dropout")

@@ -91,11 +91,11 @@ class SelfTaught(Placed):
         kind = "rotations" if targets is None else hashlib.sha256(targets.tobytes()).hexdigest()
         key = hashlib.sha256(f"{VERSION} {identity} {kind} {seed}".encode()).hexdigest()[:32]
         entry = cache_folder() / "extractors" / f"self-{key}"
-        made = cls(
+        extractor = cls(
             *entry_of(entry, _load, lambda folder: _store(folder, *_train(images, targets, seed, device)))
         )
-        made.to(torch.device(device))
-        return made
+        extractor.to(torch.device(device))
+        return extractor
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Map images, uint8 (n, height, width, 1 to 4), to features, float32 (n, 128)."""
