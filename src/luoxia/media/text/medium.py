@@ -30,7 +30,7 @@ class TextMedium(Medium):
         from luoxia.media.text.describe import describe_text
 
         for key in settings:
-            raise UsageError(f"{path} holds text, which {key}= is not for")
+            raise UsageError(f"{key}= is for images or sounds, and {path} holds text")
         assert path is not None
         return describe_text(path).as_dict()
 
