@@ -150,6 +150,9 @@ def test_a_damaged_model_is_unreadable(luoxia_command: Command, run: Path) -> No
         result = luoxia_command("inspect", place, "--json")
         (broken,) = [item for item in as_json(result)["items"] if item["status"] == "unreadable"]
         assert (result.exit_code, broken["file"]) == (1, name)
+    weights.unlink()
+    os.mkfifo(weights)  # which would be waited for
+    assert inspect(run).items[0].problem == "not a regular file"
     (run / "model" / "config.json").write_text("[]")
     assert as_json(luoxia_command("inspect", run, "--json"))["items"][0]["file"] == "model/"
 

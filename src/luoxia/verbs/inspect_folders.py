@@ -9,7 +9,7 @@ from typing import Any
 from luoxia.core.errors import LuoxiaError
 from luoxia.core.files import read_object
 from luoxia.core.names import readable
-from luoxia.core.regular import text_of
+from luoxia.core.regular import open_regular, text_of
 from luoxia.runs.run import Run
 from luoxia.tasks.labeling import weights_digest
 from luoxia.tasks.record import ModelRecord
@@ -71,10 +71,15 @@ def _unreadable_weights(folder: Path, name: str) -> Iterator[Inspected]:
         yield Inspected(f"{name}model.safetensors", "unreadable", problem="it is not there")
     for file in files:
         try:
+            open_regular(file).close()  # safe_open would wait for a pipe
             with safe_open(file, "np"):
                 pass
         except (OSError, SafetensorError) as error:
-            yield Inspected(f"{name}{file.name}", "unreadable", problem=readable(error))
+            yield Inspected(
+                f"{name}{file.name}",
+                "unreadable",
+                problem=getattr(error, "strerror", None) or readable(error),
+            )
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:
