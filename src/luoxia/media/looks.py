@@ -71,7 +71,7 @@ class Looking(Generic[Header]):
             return [self.look(files, names[index]) for index in indices]
 
         runs = in_order(look, len(names), CHUNK, workers)
-        return dict(zip(names, (found for run in runs for found in run), strict=True))
+        return dict(zip(names, (one for run in runs for one in run), strict=True))
 
     def _remembered(
         self, entry: Path, stamps: dict[str, Stamp | None], called: dict[str, str]

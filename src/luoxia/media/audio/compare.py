@@ -51,14 +51,14 @@ def compare(data: str, against: str, keys: CompareSettings) -> Measurement:
         UsageError: nothing is there, or no file has the name of another.
         LuoxiaError: no pair can be compared.
     """
-    taken = _Taken(choose_device(keys.device))
+    totals = _Totals(choose_device(keys.device))
     for name, estimate, reference in _pairs(data, against, keys):
-        taken.add(name, estimate, reference)
-    if not taken.pairs:
+        totals.add(name, estimate, reference)
+    if not totals.pairs:
         raise LuoxiaError(
-            f"no sound of {data} can be compared with one of {against} ({taken.refused[0]}): mend them"
+            f"no sound of {data} can be compared with one of {against} ({totals.refused[0]}): mend them"
         )
-    return Measurement(taken.scores(keys.seed))
+    return Measurement(totals.scores(keys.seed))
 
 
 Read = Callable[[int | None, int | None], tuple[Wave, int]]
@@ -102,7 +102,7 @@ def _reader(files: Files, name: str) -> Read:
 
 
 @dataclass
-class _Taken:
+class _Totals:
     """The values of all pairs, and of the same sounds backwards."""
 
     device: torch.device
@@ -168,7 +168,7 @@ class _Taken:
             "seed": seed,
             "reference": REFERENCE,
         }
-        found = []
+        scores = []
         for name, values in self.values.items():
             if not values:
                 continue
@@ -180,8 +180,8 @@ class _Taken:
             own |= {"refused": self.refusals[name]} if name in self.refusals else {}
             meaning: Meaning = _MEANINGS[name.partition("-NB")[0].partition("-WB")[0]]
             reference = float(np.mean(null)) if null else None
-            found.append(Score(name, value, low, high, reference, "authenticity", own, *meaning))
-        return found
+            scores.append(Score(name, value, low, high, reference, "authenticity", own, *meaning))
+        return scores
 
 
 def _at(wave: Wave, rate: int, to: int) -> Wave:

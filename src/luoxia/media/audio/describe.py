@@ -108,19 +108,19 @@ def _spread(values: list[float], form: str) -> str:
 
 
 def _fields(clips: list[Clip]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    summary: dict[str, str] = {}
     for key in sorted({key for clip in clips for key in clip.fields}):
         values = Counter(clip.fields[key] for clip in clips if key in clip.fields)
         names = class_names(list(values))
         some = f" ({', '.join(names)})" if len(names) <= FEW_VALUES else ""
-        found[key] = many(len(values), "value") + some
-    return found
+        summary[key] = many(len(values), "value") + some
+    return summary
 
 
 def _wrong(pairs: list[tuple[Clip, Header]], rate: int) -> list[Skipped]:
     """What is wrong with each sound that is read: with itself, and beside the others."""
     first: dict[str, str] = {}
-    found = []
+    listed = []
     for clip, header in pairs:
         name, reasons = clip.item.name, list(wrong_with(header))
         if header.rate < rate and header.highest >= header.rate / 4:
@@ -128,8 +128,8 @@ def _wrong(pairs: list[tuple[Clip, Header]], rate: int) -> list[Skipped]:
         if header.content in first:
             reasons.append(f"duplicate: the same sound as {first[header.content]}")
         first.setdefault(header.content, name)
-        found += [Skipped(name, reason) for reason in reasons]
-    return found
+        listed += [Skipped(name, reason) for reason in reasons]
+    return listed
 
 
 def _advice(source: Source, pairs: list[tuple[Clip, Header]], keys: DataSettings) -> list[str]:

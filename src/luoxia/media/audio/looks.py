@@ -70,18 +70,18 @@ def look_at(files: Files, name: str) -> Look[Header]:
     try:
         with files.open(name) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            made = _made(file)
+            origin = _origin(file)
             try:
-                return Look(digest, examine(file, name), made)
+                return Look(digest, examine(file, name), origin)
             except Unusable as reason:
-                return Look(digest, str(reason), made)
+                return Look(digest, str(reason), origin)
     except Unusable as reason:
         return Look(UNREADABLE, str(reason))
     except OSError as error:
         return Look(UNREADABLE, f"cannot be read: {error.strerror or error}")
 
 
-def _made(file: BinaryIO) -> str | None:
+def _origin(file: BinaryIO) -> str | None:
     """Why it is not data, where Luoxia made it."""
     for carrier in CARRIERS.values():
         file.seek(0)

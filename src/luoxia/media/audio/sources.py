@@ -52,10 +52,10 @@ def _mostly_sounds(files: Any, inside: bool = False) -> bool:
     sounds = images = opened = 0
     for file in files:
         ending = ending_of(file.name)
-        told = inside or KINDS.tells(ending)
-        sounds += ending in KINDS.read if told else is_sample(file, KINDS)
+        named = inside or KINDS.tells(ending)
+        sounds += ending in KINDS.read if named else is_sample(file, KINDS)
         images += ending in IMAGES.read
-        opened += not told
+        opened += not named
         if max(sounds + images, opened) >= ENOUGH:
             break
     return bool(sounds) and sounds > images
@@ -83,7 +83,7 @@ class Source:
         self.title, self.kind, self.layout = title, files.kind, listing.layout
         self.unread, self.others, self.notes = files.unread, files.others, files.notes
         self.skipped = [*files.skipped, *listing.skipped]
-        columns = _told(files)
+        columns = _columns(files)
         self.clips = [
             Clip(
                 _with_text(files, item),
@@ -123,14 +123,14 @@ class Source:
 
     def usable(self) -> list[Header]:
         """The headers of what can be decoded; ``LuoxiaError`` where there is none."""
-        found = [clip.header for clip in self.clips if isinstance(clip.header, Header)]
-        if not found:
+        headers = [clip.header for clip in self.clips if isinstance(clip.header, Header)]
+        if not headers:
             first = self.clips[0]
             raise LuoxiaError(
                 f"none of the {many(len(self.clips), 'sound')} in {self.title} can be used ({first.item.name}:"
                 f" {first.header}): give other files"
             )
-        return found
+        return headers
 
     def digest(self) -> str:
         """Of the content of all clips, of what is known of them, and of what was skipped."""
@@ -152,13 +152,13 @@ class Source:
 def _leave_out_ours(files: Files, looks: Mapping[str, Look[Header]]) -> None:
     """Take what Luoxia made from the sounds, unless there is nothing else."""
     others = any(look.made is None and isinstance(look.header, Header) for look in looks.values())
-    made = {name: look.made for name, look in looks.items() if look.made is not None}
+    generated = {name: look.made for name, look in looks.items() if look.made is not None}
     if others:
-        files.unread.extend(Skipped(name, reason) for name, reason in made.items())
-        files.samples = [name for name in files.samples if name not in made]
+        files.unread.extend(Skipped(name, reason) for name, reason in generated.items())
+        files.samples = [name for name in files.samples if name not in generated]
 
 
-def _told(files: Files) -> dict[str, dict[str, str]]:
+def _columns(files: Files) -> dict[str, dict[str, str]]:
     """What further columns of ``metadata.csv`` or its like say of each file, by its name."""
     columns: dict[str, dict[str, str]] = {}
     for name, row in named_rows(files):
