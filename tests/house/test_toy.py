@@ -194,6 +194,39 @@ def test_a_process_killed_at_the_seam(run: Path, place: Path, tmp_path: Path) ->
     assert weights_digest(tmp_path / "killed") == weights_digest(run)
 
 
+@pytest.mark.parametrize("base", ["run", "model"])
+def test_a_fine_tuning_killed_at_the_seam_needs_its_base_no_more(
+    base: str, run: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    def tune(out: Path, source: Path) -> Run:
+        settings = {key: value for key, value in SETTINGS.items() if key != "width"}
+        return luoxia.finetune(source, data=str(place / "eight.csv"), out=str(out), **settings)
+
+    source = shutil.copytree(run if base == "run" else run / "model", tmp_path / "source")
+    whole = tune(tmp_path / "whole", source)
+    assert not (whole.path / "base").exists()
+    monkeypatch.setattr(Session, "_describe_stage", die)
+    with pytest.raises(Killed):
+        tune(tmp_path / "killed", source)
+    monkeypatch.undo()
+    shutil.rmtree(source)
+    kept = {path.name for path in (tmp_path / "killed" / "base").rglob("*")}
+    assert "model.safetensors" in kept and not any(name.startswith("optimizer_") for name in kept)
+    luoxia.resume(tmp_path / "killed", quiet=True)
+    assert weights_digest(tmp_path / "killed") == weights_digest(whole.path)
+    assert not (tmp_path / "killed" / "base").exists()
+    origins = [
+        json.loads((path / "run.json").read_text())["origin"] for path in (whole.path, tmp_path / "killed")
+    ]
+    assert origins[0] == origins[1]
+
+
 def test_every_verb_takes_it(run: Path, place: Path, tmp_path: Path, luoxia_command: Command) -> None:
     """By the command line, which knows no file but the one that is named."""
     use, copy = f"use={place / 'points.py'}", shutil.copytree(run, tmp_path / "copy")

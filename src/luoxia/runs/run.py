@@ -21,13 +21,13 @@ from luoxia.runs.trackers import Write, scalars
 FORMAT = 2
 """The version of the folder's layout; a run of a newer one is refused."""
 _PLACES = (
-    "metrics.jsonl", ".lock", "model", "checkpoints", "stages", "samples", "scores", "generated",
+    "metrics.jsonl", ".lock", "model", "checkpoints", "stages", "base", "samples", "scores", "generated",
     "tensorboard", "wandb", "mlruns",
 )  # fmt: skip
 """What is written into, and must lie in the run's own folder."""
 _BEFORE, _FOLDERS_BEFORE = (
     ("run.json", "metrics.jsonl", "skipped.txt", "sweep.json", ".lock"),
-    ("checkpoints", "stages"),
+    ("checkpoints", "stages", "base"),
 )
 """What a training writes before its first checkpoint."""
 
@@ -79,6 +79,11 @@ class Run:
     def model(self) -> Path:
         """Where the trained generator lies."""
         return self.path / "model"
+
+    @property
+    def base(self) -> Path:
+        """What stages to come need of the model at ``init``, until the last one ends."""
+        return self.path / "base"
 
     @property
     def name(self) -> str:

@@ -179,6 +179,12 @@ class Task:
 
         return load_base(stage, objective)
 
+    def keep_base(self, init: str, folder: Path) -> None:
+        """Copy what ``load_base`` needs of the model at ``init`` into the run, for stages to come."""
+        from luoxia.tasks.base_weights import keep_base
+
+        keep_base(init, folder)
+
     def capability(self, verb: str, record: ModelRecord) -> Capability:
         """What a verb asks of the model of ``record``; ``UsageError`` names what it can be asked instead."""
         if verb in self.capabilities:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from luoxia.core.errors import UsageError
+from luoxia.core.files import whole_folder
 from luoxia.nn.transfer import Classes, class_axes, load_matching
 from luoxia.tasks.loading import usable
 from luoxia.tasks.record import ModelRecord
 from luoxia.training.checkpoint import load_latest
+from luoxia.training.checkpoint_files import FROZEN, OPTIMIZERS
 from luoxia.training.objective import Objective
 from luoxia.training.stage import Stage
 
@@ -54,12 +58,31 @@ def trained_weights(record: ModelRecord, stage: Stage) -> dict[str, dict[str, Te
     trained: dict[str, dict[str, Tensor]] = {}
     with usable(record.folder):
         if root is not None and (root / "checkpoints").is_dir():
-            tensors = load_latest(root / "checkpoints").tensors
-            names = [name for name in tensors if not name.startswith(("ema_", "optimizer_"))]
+            tensors = load_latest(root / "checkpoints", networks_only=True).tensors
+            names = [name for name in tensors if not name.startswith("ema_")]
             trained = {name: {**tensors[name], **tensors.get(f"ema_{name}", {})} for name in names}
         if last:
             trained[stage.network] = {**trained.get(stage.network, {}), **record.weights()}
     return {name: _own(weights, stage) for name, weights in trained.items()}
+
+
+def keep_base(init: str, folder: Path) -> None:
+    """Copy to ``folder`` what ``load_base`` reads of the model at ``init``, so that it may go away."""
+    record, optimizers = ModelRecord.open(init), shutil.ignore_patterns(*(f"{name}*" for name in OPTIMIZERS))
+    with whole_folder(folder) as new:
+        if record.run is None:
+            shutil.copytree(record.folder, new, dirs_exist_ok=True)
+            return
+        shutil.copytree(record.folder, new / "model")
+        shutil.copyfile(record.run.path / "run.json", new / "run.json")
+        for stage in (".", *(f"stages/{kind.name}" for kind in record.task.stages(record.recipe)[:-1])):
+            source, copy = (root / stage / "checkpoints" for root in (record.run.path, new))
+            if not source.is_dir():
+                continue
+            newest = f"step_{load_latest(source, networks_only=True).step:06d}"
+            shutil.copytree(source / newest, copy / newest, ignore=optimizers)
+            if (source / FROZEN).is_file():
+                shutil.copyfile(source / FROZEN, copy / FROZEN)
 
 
 def _own(weights: dict[str, Tensor], stage: Stage) -> dict[str, Tensor]:

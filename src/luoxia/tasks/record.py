@@ -140,7 +140,7 @@ class ModelRecord:
         from luoxia.training.checkpoint import load_latest
 
         assert self.run is not None
-        tensors = load_latest(self.run.checkpoints).tensors
+        tensors = load_latest(self.run.checkpoints, networks_only=True).tensors
         if network not in tensors:
             raise ValueError(f"the last checkpoint has no {network}")
         return tensors[network]

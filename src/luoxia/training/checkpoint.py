@@ -121,8 +121,11 @@ def _add_frozen(path: Path, digest: str | None, tensors: Tensors) -> None:
                 tensors[file][key] = value
 
 
-def load_latest(folder: Path) -> Checkpoint:
-    """The newest whole checkpoint: the one LATEST names, or an earlier one if that is damaged."""
+def load_latest(folder: Path, *, networks_only: bool = False) -> Checkpoint:
+    """The newest whole checkpoint: the one LATEST names, or an earlier one if that is damaged.
+
+    ``networks_only``: without what optimizers keep, which need not be there.
+    """
     candidates = _newest_first(folder)
     named = latest_named(folder)
     if named:
@@ -130,15 +133,16 @@ def load_latest(folder: Path) -> Checkpoint:
     problems: list[str] = []
     for candidate in candidates:
         try:
-            return replace(load(candidate), damaged=tuple(problems))
+            found = load(candidate, networks_only=networks_only)
+            return replace(found, damaged=tuple(problems))
         except (OSError, ValueError, SafetensorError) as error:
             problems.append(f"{candidate.name}: {error}")
     raise LuoxiaError(f"no usable checkpoint in {folder}" + (f" ({'; '.join(problems)})" if problems else ""))
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, *, networks_only: bool = False) -> Checkpoint:
     """Read one checkpoint and check every file against the manifest; ``ValueError`` when one does not match."""
-    manifest, state = read_whole(path)
+    manifest, state = read_whole(path, networks_only=networks_only)
     tensors = {
         Path(name).stem.replace("optimiser_", "optimizer_"): load_file(
             path / name

@@ -12,6 +12,8 @@ from luoxia.core.regular import open_regular, text_of
 
 FROZEN = "frozen.safetensors"
 """What no step changes, as NETWORK/NAME, beside all steps; each ``state.json`` has its SHA-256."""
+OPTIMIZERS = ("optimizer_", "optimiser_")
+"""How the files begin that optimizers keep; the second before 0.2."""
 STATE: dict[str, Any] = {
     "step": int, "seconds": int | float, "rollbacks": int, "lr_scale": int | float, "world_size": int,
     "seen": int, "averaged": int,
@@ -19,9 +21,14 @@ STATE: dict[str, Any] = {
 """What a ``state.json`` has, whatever is trained."""
 
 
-def read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(its manifest, its state) of one checkpoint; ``OSError`` or ``ValueError`` where a file is not what it was."""
+def read_whole(path: Path, *, networks_only: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(its manifest, its state) of one checkpoint; ``OSError`` or ``ValueError`` where a file is not what it was.
+
+    ``networks_only``: what optimizers keep is not read, nor listed.
+    """
     manifest = read_object(path / "manifest.json")
+    if networks_only:
+        manifest = {name: digest for name, digest in manifest.items() if not name.startswith(OPTIMIZERS)}
     for name, digest in manifest.items():
         if Path(name).name != name or sha256_of(path / name) != digest:
             raise ValueError(f"{readable(name)} is damaged")

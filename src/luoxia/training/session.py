@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,6 +160,8 @@ class Session:
         if self.data.skipped:
             lines = [f"{skipped.name}: {skipped.reason}" for skipped in self.data.skipped]
             write_file(self.run.path / "skipped.txt", "\n".join(lines) + "\n")
+        if self.recipe.init is not None and not self.last:
+            self.task.keep_base(self.recipe.init, self.run.base)
         self.run.append("event", 0, 0.0, event="started", detail=command)
         self._record_origin()
 
@@ -166,9 +169,9 @@ class Session:
         """Keep in run.json which weights the stage began with, and say so."""
         if not self.origin or not self.world.main:
             return
-        before = self.run.manifest.get("origin", {}).get("networks", {})
-        networks = {**before, **self.origin.get("networks", {})}
-        self.run.write_manifest(origin={**self.origin, "networks": networks})
+        before = self.run.manifest.get("origin", {})
+        networks = {**before.get("networks", {}), **self.origin.get("networks", {})}
+        self.run.write_manifest(origin={**self.origin, **before, "networks": networks})
         for sentence in sentences(self.origin):
             self.display.tell(sentence)
 
@@ -293,6 +296,8 @@ class Session:
         detail = "" if finished else f"by {self.stopper.signal or 'another process'}"
         self.run.append("event", step, seconds, event="finished" if finished else "stopped", detail=detail)
         write_report(self.run.path, self.task)
+        if finished:
+            shutil.rmtree(self.run.base, ignore_errors=True)
 
     def _export(self, step: int) -> None:
         """Write model/: weights, config.json and a card; ``luoxia.load`` needs nothing else. It changes as a whole."""

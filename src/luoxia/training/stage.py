@@ -218,3 +218,7 @@ class Trainable(Reported, Protocol):
     def load_base(self, stage: Stage, objective: Objective) -> dict[str, Any]:
         """Give the networks of ``objective`` the weights of the model at the recipe's ``init``; run.json's record."""
         ...
+
+    def keep_base(self, init: str, folder: Path) -> None:
+        """Copy what ``load_base`` needs of the model at ``init`` into the run, for stages to come."""
+        ...

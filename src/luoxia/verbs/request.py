@@ -107,5 +107,6 @@ def resumed(run: Run, settings: Mapping[str, Any], tell: Callable[[str], None]) 
         config.init is not None and not Path(config.init).exists()
     ):  # all that is needed of it lies in the run too
         recover(run.model)
-        config = config.model_copy(update={"init": str(in_force(run.model).resolve())})
+        kept = run.base if run.base.is_dir() else in_force(run.model)
+        config = config.model_copy(update={"init": str(kept.resolve())})
     return config
