@@ -272,6 +272,22 @@ def test_every_verb_takes_it(run: Path, place: Path, tmp_path: Path, luoxia_comm
     assert "energy distance" in report and "point" in report
 
 
+@pytest.mark.parametrize("how", ["estimated", "measured"])
+def test_every_stage_is_planned(how: str, run: Path, place: Path, luoxia_command: Command) -> None:
+    recipe, data = f"{place / 'points.py'}:Points", f"data={place / 'spiral.csv'}"
+    words = (recipe, data, "gan_steps=8", "steps=12", "width=8", "budget=100s", "device=cpu", f"plan={how}")
+    told = luoxia_command("train", *words, "--dry-run").stdout
+    assert "stage:      gan: 8 steps or 0:50" in told and "stage:      refiner: 12 steps or " in told
+    planned = json.loads(luoxia_command("train", *words, "--dry-run", "--json").stdout)
+    assert planned["parameters"] == json.loads((run / "run.json").read_text())["parameters"]
+    gan, refiner = planned["stages"]
+    assert (gan["stage"], gan["budget"], refiner["stage"]) == ("gan", 50, "refiner")
+    assert gan["parameters"].keys() == {"generator", "discriminator"}
+    assert refiner["budget"] == pytest.approx(100 - gan["seconds"])  # what one leaves over goes to the next
+    assert planned["seconds"] == pytest.approx(gan["seconds"] + refiner["seconds"])
+    assert (planned["seconds"] == 100) == (how == "estimated")
+
+
 def test_what_it_cannot_do_is_one_sentence(run: Path, place: Path, luoxia_command: Command) -> None:
     result = luoxia_command("translate", run, "hello", f"use={place / 'points.py'}")
     assert result.exit_code == 2

@@ -149,11 +149,16 @@ def print_plan(planned: dict[str, Any]) -> None:
     from luoxia.runs.display import clock
 
     print_pairs(flatten(planned["config"]))
-    parameters = ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
     say(f"data:       {planned['data']['description']}")
     if planned["data"]["skipped"]:
         say(f"skipped:    {planned['data']['skipped']}")
-    say(f"parameters: {parameters}")
+    say(f"parameters: {_parameters(planned)}")
+    for stage in planned.get("stages", ()):
+        limits = [f"{stage['steps']:,} steps"] if stage["steps"] is not None else []
+        limits += [f"{clock(stage['budget'])} of the budget"] if stage["budget"] is not None else []
+        each = stage["seconds_per_step"]
+        pace = "" if each is None else f", {each * 1000:,.1f} ms a step here"
+        say(f"stage:      {stage['stage']}: {' or '.join(limits)}{pace}; {_parameters(stage)}")
     for name, facts in planned.get("origin", {}).get("networks", {}).items():
         carried = f"{facts['tensors']} of {facts['of_tensors']} tensors of the {name}"
         say(f"carried:    {carried} ({facts['values'] / facts['of_values']:.1%} of the numbers)")
@@ -168,7 +173,12 @@ def print_plan(planned: dict[str, Any]) -> None:
         known = "not measured" if budget is None else f"{clock(budget)} for training at most"
         say(f"time:       {known}; plan=measured tries a few steps")
         return
-    say(f"time:       {clock(planned['seconds'])} for training ({each * 1000:,.1f} ms a step here)")
+    pace = "" if "stages" in planned else f" ({each * 1000:,.1f} ms a step here)"
+    say(f"time:       {clock(planned['seconds'])} for training{pace}")
+
+
+def _parameters(planned: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in planned["parameters"].items())
 
 
 def recipes_as_json(found: Any) -> dict[str, Any]:

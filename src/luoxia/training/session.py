@@ -121,6 +121,11 @@ class Session:
             self.origin = self.task.load_base(self.stage, objective)
         return objective
 
+    def advance(self) -> None:
+        """Leave the stage as it is, and begin the next one."""
+        self._leave()
+        self._enter()
+
     def _leave(self) -> None:
         """Write what the stage leaves, whole or not at all; a killed run then begins the next one."""
         if self.world.main:
@@ -216,8 +221,7 @@ class Session:
         ):
             finished = self._train()
             while finished and not self.last and not self.world.any(self.stopper.signal is not None):
-                self._leave()
-                self._enter()
+                self.advance()
                 self._record_origin()
                 self._describe_stage()
                 finished = self._train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from luoxia.runs.run import Run
 from luoxia.training.distributed import World
 from luoxia.training.hardware import choose_device, peak_memory
 from luoxia.training.recipe import Recipe
-from luoxia.training.session import count
+from luoxia.training.session import Session, count
 from luoxia.training.trainer import Trainer
 from luoxia.verbs.course import how_many_skipped, settled_session
 
@@ -32,14 +33,19 @@ def plan(config: Recipe, *, measured: bool) -> dict[str, Any]:
         World(0, 1, choose_device(config.device)),
     )
     data = task.open(config, display)
-    session = settled_session(config, Run(Path(config.out or "runs"), {}), data, world, display)
-    resolved, trainer = session.recipe, session.trainer
-    each = seconds_per_step(trainer) if measured else None
-    session.stage.close()
-    ends = [resolved.budget, None if None in (each, resolved.steps) else each * resolved.steps]
+    with tempfile.TemporaryDirectory() as folder:  # where a stage, untrained, leaves what the next one needs
+        session = settled_session(config, Run(Path(folder), {}), data, world, display)
+        stages, origins = [_plan_of(session, measured)], [session.origin]
+        while not session.last:
+            session.trainer.progress.seconds = stages[-1]["seconds"] or 0.0
+            session.advance()
+            stages.append(_plan_of(session, measured))
+            origins.append(session.origin)
+    seconds = [stage["seconds"] for stage in stages]
+    networks = {name: report for origin in origins for name, report in origin.get("networks", {}).items()}
     return {
         "recipe": config.name or type(config).__name__,
-        "config": resolved.model_dump(mode="json"),
+        "config": session.recipe.model_dump(mode="json"),
         "data": {
             "description": task.describe(data),
             "skipped": how_many_skipped(config, data),
@@ -47,12 +53,30 @@ def plan(config: Recipe, *, measured: bool) -> dict[str, Any]:
             "count": len(data),
             "fingerprint": data.fingerprint,
         },
-        "parameters": {name: count(network) for name, network in trainer.networks.items()},
         "plan": "measured" if measured else "estimated",
+        "parameters": {name: n for stage in stages for name, n in stage["parameters"].items()},
+        "seconds_per_step": stages[-1]["seconds_per_step"],
+        "seconds": None if None in seconds else sum(seconds),
+        "memory_bytes": max(stage["memory_bytes"] or 0 for stage in stages) or None,
+        **({"stages": stages} if len(stages) > 1 else {}),
+        **({"origin": {**origins[0], "networks": networks}} if origins[0] else {}),
+    }
+
+
+def _plan_of(session: Session, measured: bool) -> dict[str, Any]:
+    """What the stage that a session is in would do; its ``budget`` is its share, and what is left over before it."""
+    trainer, recipe = session.trainer, session.context.recipe
+    each = seconds_per_step(trainer) if measured else None
+    session.stage.close()
+    ends = [recipe.budget, None if None in (each, recipe.steps) else each * recipe.steps]
+    return {
+        "stage": type(session.stage).name,
+        "parameters": {name: count(network) for name, network in trainer.networks.items()},
+        "steps": recipe.steps,
+        "budget": recipe.budget,
         "seconds_per_step": each,
         "seconds": min((end for end in ends if end is not None), default=None),
-        "memory_bytes": peak_memory(world.device) if measured else weights_memory(trainer),
-        **({"origin": session.origin} if session.origin else {}),
+        "memory_bytes": peak_memory(session.world.device) if measured else weights_memory(trainer),
     }
 
 
