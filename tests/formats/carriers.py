@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from luoxia.formats import csv, flac, gif, jsonl, md, mp3, mp4, npy, npz, ogg, png, txt, wav
+from luoxia.formats import csv, flac, gif, jsonl, md, mp3, mp4, npy, npz, ogg, png, tok, txt, wav
 from luoxia.provenance.label import Label
 
 IMAGE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 WAVE = np.sin(np.arange(4000) / 5)[:, None].astype(np.float32) * [0.5, 0.25]
+TOKENS = np.arange(12).reshape(3, 4, 1)
 FRAMES = np.zeros((2, 16, 16, 3), np.uint8)
 
 WRITE: dict[str, Callable[[Label, Path], Path]] = {
@@ -23,6 +24,7 @@ WRITE: dict[str, Callable[[Label, Path], Path]] = {
     "a.ogg": lambda label, path: ogg.write(WAVE, label, path, 8000),
     "a.mp3": lambda label, path: mp3.write(WAVE, label, path, 8000),
     "a.npz": lambda label, path: npz.write({"z": np.zeros(3)}, label, path),
+    "a.tok": lambda label, path: tok.write(tok.TokenGrid(TOKENS, (0, 0)), 16, "ab" * 16, label, path),
     "a.npy": lambda label, path: npy.write(np.zeros(3), label, path),
     "a.txt": lambda label, path: txt.write("one\ntwo\n", label, path),
     "no ending": lambda label, path: txt.write("one\ntwo", label, path, inline=True),

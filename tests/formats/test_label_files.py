@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from formats.carriers import IMAGE, WAVE, WRITE
 from luoxia.core.errors import LuoxiaError, UsageError
 from luoxia.core.files import to_json, write_file
-from luoxia.formats import jsonl, md, mp3, png, sidecar, txt
+from luoxia.formats import jsonl, md, mp3, npz, png, sidecar, txt
 from luoxia.formats.registry import MODULES, checked_label, format_of, is_ours, read_label
 from luoxia.media.text.sources import read_texts
 from luoxia.provenance.label import FORMAT, InvalidLabelError, Label, Parent
@@ -188,6 +188,45 @@ def test_what_was_changed_is_no_longer_ours(name: str, change: Callable, tmp_pat
     assert not is_ours(path)
     if name != "a.jsonl":
         with pytest.raises(InvalidLabelError, match=f"{name} has a label of other content"):
+            checked_label(path)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
+def test_a_byte_of_a_moving_picture_that_was_changed_is_noticed(name: str, tmp_path: Path) -> None:
+    needs(name)
+    path = WRITE[name](replace(LABEL, note='"sha256": "' + 64 * "0"), tmp_path / name)
+    content = path.read_bytes()
+    digest = read_label(path).sha256.encode()  # type: ignore[union-attr]
+    place = content.index(digest)
+    assert is_ours(path) and len(digest) == 64
+    for at in (len(content) - 1, len(content) // 2, 40, place - 20):
+        changed = bytearray(content)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        assert not is_ours(path), at
+    path.write_bytes(content + b"\0")
+    with pytest.raises(InvalidLabelError, match=f"{name} has a label of other content"):
+        checked_label(path)
+
+
+def test_an_array_or_a_fact_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    path = npz.write(
+        {"z": np.zeros(3), "k": np.ones(2)}, LABEL, tmp_path / "a.npz", {"codec": "ab", "rate": 0.1}
+    )
+    assert is_ours(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **arrays)  # the same content, without compression
+    assert is_ours(path)
+    header = json.loads(str(arrays["header"]))
+    for change in (
+        {"z": np.zeros(4)},
+        {"k": np.ones(2, np.float32)},
+        {"more": np.zeros(1)},
+        {"header": np.array(json.dumps(header | {"codec": "cd"}))},
+    ):
+        np.savez(path, **(arrays | change))
+        with pytest.raises(InvalidLabelError, match=r"a\.npz has a label of other content"):
             checked_label(path)
 
 

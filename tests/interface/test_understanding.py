@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import luoxia
+from luoxia.formats.registry import checked_label
 
 COLORS, ANIMALS = ("red", "green", "blue", "pink"), ("cat", "dog", "cow", "pig")
 FILLING = ("the", "a", "one", "and", "some", "very")
@@ -99,6 +100,7 @@ def test_a_classifier_learns_what_decides(words, luoxia_command, refused):
         head, *counts = csv.reader(file)
     assert head[1:] == ["animal", "color"]
     assert [row[0] for row in counts] == head[1:]
+    assert checked_label(Path("run/scores/confusion.csv")) is not None
     assert (counts[0][2], counts[1][1]) == ("0", "0") and int(counts[0][1]) + int(counts[1][2]) == 30
 
 

@@ -15,12 +15,15 @@ from luoxia.core.files import staged
 from luoxia.core.regular import open_regular
 from luoxia.formats.carrier import KEY, MAX_BYTES, unpacked
 from luoxia.formats.png import to_pillow
+from luoxia.formats.sealed import blank, is_sealed, seal
 from luoxia.provenance.label import Label
+
+is_intact = is_sealed
 
 
 def write(frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, milliseconds: int = 60) -> Path:
     """Write frames (h, w, 1 to 4) as a looping animation, one after the other as they come."""
-    comment = json.dumps({KEY: label.as_dict()}).encode()  # ASCII, as the format wants it
+    comment = json.dumps({KEY: blank(label)}).encode()  # ASCII, as the format wants it
     info = {"comment": comment, "loop": 0, "duration": milliseconds}
     with staged(path) as file:
         for number, frame in enumerate(frames):
@@ -29,6 +32,7 @@ def write(frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, millise
             data = GifImagePlugin.getdata(image, duration=milliseconds, include_color_table=number > 0)
             file.writelines([*(header if number == 0 else []), *data])
         file.write(b";")
+        seal(file)  # the digits lie in the first block of the comment, with no length between them
     return path
 
 
@@ -44,11 +48,6 @@ def carried(file: BinaryIO) -> Label | None:
         if (label := unpacked(comment)) is not None:
             return label
     return None
-
-
-def is_intact(path: Path, label: Label) -> bool:
-    """True: the label holds no digest, because it is written before the frames are made."""
-    return True
 
 
 def _comments(file: BinaryIO) -> Iterator[bytes]:

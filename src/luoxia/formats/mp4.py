@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +15,10 @@ from luoxia.core.errors import LuoxiaError, MissingExtraError
 from luoxia.core.files import staged, to_json
 from luoxia.core.regular import open_regular
 from luoxia.formats.carrier import KEY, MAX_BYTES, unpacked
+from luoxia.formats.sealed import blank, is_sealed, seal
 from luoxia.provenance.label import Label
 
+is_intact = is_sealed
 CODECS = ("libx264", "mpeg4")
 QUALITY = {"libx264": {"crf": "18", "preset": "medium"}, "mpeg4": {"qscale": "3"}}
 
@@ -34,8 +37,8 @@ def write(frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, fps: fl
     if codec is None:
         raise LuoxiaError("this PyAV can write no MP4: install av from PyPI, or choose out=FILE.gif")
     options = {"movflags": "use_metadata_tags"}  # without it the container drops keys of its own in silence
-    with staged(path) as file, av.open(file, "w", format="mp4", options=options) as container:
-        container.metadata[KEY] = to_json(label.as_dict())
+    with staged(path) as file, _sealed(file), av.open(file, "w", format="mp4", options=options) as container:
+        container.metadata[KEY] = to_json(blank(label))
         stream: Any = container.add_stream(
             codec, rate=Fraction(fps).limit_denominator(1000), options=QUALITY[codec]
         )
@@ -47,6 +50,13 @@ def write(frames: Iterable[NDArray[np.uint8]], label: Label, path: Path, fps: fl
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+@contextlib.contextmanager
+def _sealed(file: BinaryIO) -> Iterator[None]:
+    """Seal a file once its container is complete."""
+    yield
+    seal(file)
 
 
 def _rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -76,11 +86,6 @@ def read_label(path: Path) -> Label | None:
                 if label is not None:
                     return label
     return None
-
-
-def is_intact(path: Path, label: Label) -> bool:
-    """True: the label holds no digest of the frames."""
-    return True
 
 
 def _metadata(file: BinaryIO, end: int) -> Iterator[tuple[bytes, bytes]]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luoxia.core.errors import LuoxiaError
-from luoxia.core.files import parse_object, staged
+from luoxia.core.files import parse_object, staged, to_json
 from luoxia.core.regular import open_regular
-from luoxia.formats.carrier import MAX_BYTES, packed, unpacked
+from luoxia.formats.carrier import KEY, MAX_BYTES, packed, unpacked
 from luoxia.provenance.label import InvalidLabelError, Label
 
 HEADER = "header"
@@ -39,23 +40,34 @@ def write(
     path: Path,
     facts: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write named arrays, compressed, in this order; ``facts``: JSON values that the header holds beside the label."""
-    text = np.array(packed(label, facts))
+    """Write named arrays, compressed, in this order; ``facts``: JSON values that the header holds beside the label.
+
+    The label's ``sha256`` is that of the facts and of all arrays.
+    """
+    digest = hashlib.sha256(to_json(facts or {}).encode())
     with staged(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in {**arrays, HEADER: text}.items():
+
+        def add(name: str, array: NDArray[Any] | Rows) -> None:
+            digest.update(f"{name}.npy".encode())
             rows = array if isinstance(array, Rows) else Rows(array.shape, array.dtype, [array])
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                _write_rows(member, rows)
+                for piece in _bytes(rows):
+                    digest.update(piece)
+                    member.write(piece)
+
+        for name, array in arrays.items():
+            add(name, array)
+        add(HEADER, np.array(packed(replace(label, sha256=digest.hexdigest()), facts)))
     return path
 
 
-def _write_rows(member: IO[bytes], rows: Rows) -> None:
-    descr = np.lib.format.dtype_to_descr(rows.dtype)
-    np.lib.format.write_array_header_1_0(
-        member, {"descr": descr, "fortran_order": False, "shape": rows.shape}
-    )
+def _bytes(rows: Rows) -> Iterator[bytes]:
+    """What an .npy holds of an array."""
+    descr, head = np.lib.format.dtype_to_descr(rows.dtype), io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": rows.shape})
+    yield head.getvalue()
     for piece in rows.pieces:
-        member.write(np.ascontiguousarray(piece).tobytes())
+        yield np.ascontiguousarray(piece).tobytes()
 
 
 def read_label(path: Path) -> Label | None:
@@ -123,8 +135,17 @@ def _array(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
 
 
 def is_intact(path: Path, label: Label) -> bool:
-    """True: the label holds no digest of the arrays."""
-    return True
+    """Whether the arrays, and what the header says beside the label, are those of the label."""
+    facts = {key: value for key, value in read(path, ())[1].items() if key != KEY}
+    digest = hashlib.sha256(to_json(facts).encode())
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.filename != f"{HEADER}.npy":
+                digest.update(info.filename.encode())
+                with archive.open(info) as member:
+                    while piece := member.read(2**20):
+                        digest.update(piece)
+    return digest.hexdigest() == label.sha256
 
 
 def _text_of(content: bytes) -> bytes | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,11 +13,13 @@ from luoxia.core.errors import UsageError
 from luoxia.core.files import write_file
 from luoxia.core.order import spread
 from luoxia.core.stratified import stratified_split
+from luoxia.formats import csv
 from luoxia.media.text.corpus import LabeledCorpus
 from luoxia.media.text.labeled import LabeledBatches, LabeledDataset
 from luoxia.media.text.sources import TextSource, read_texts
 from luoxia.media.text.tokenizer import Tokenizer
 from luoxia.metrics.classification import Classification, measure_classification
+from luoxia.provenance.label import Label
 from luoxia.runs.run import Run
 from luoxia.tasks.shared.supervised import Examples, Indices, SupervisedStage, Supervision
 from luoxia.tasks.text_classification.model import TextClassifier
@@ -97,12 +97,9 @@ class ClassificationSupervision(Supervision):
 
     def keep(self, run: Run, measurement: Classification) -> None:
         """The confusion matrix, as ``scores/confusion.csv``: a row a true class, a column a predicted one."""
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["true \\ predicted", *measurement.classes])
-        for name, row in zip(measurement.classes, measurement.confusion.tolist(), strict=True):
-            writer.writerow([name, *row])
-        write_file(run.path / "scores" / "confusion.csv", table.getvalue())
+        rows = zip(measurement.classes, measurement.confusion.tolist(), strict=True)
+        table = [["true \\ predicted", *measurement.classes], *([name, *row] for name, row in rows)]
+        csv.write(table, Label(run=run.name), run.path / "scores" / "confusion.csv")
 
 
 SUPERVISION = ClassificationSupervision()
