@@ -207,14 +207,18 @@ class Continuous(Quantizer):
 
 
 def k_means(x: Tensor, k: int, generator: torch.Generator, rounds: int = 10) -> Tensor:
-    """Lloyd's algorithm on x (t, d) from k rows drawn by chance → centers (k, d); empty ones keep their row.
+    """Lloyd's algorithm on x (t, d) → centers (k, d), from k-means++ (Arthur & Vassilvitskii 2007, section 2.2).
 
-    Of fewer than k rows some are drawn more than once, a little apart.
+    Centers to which nothing falls stay; of fewer than k different rows some centers lie only a little apart.
     """
-    rows = torch.randperm(len(x), generator=generator, device=x.device)
-    rows = rows.repeat(-(-k // len(x)))[:k]
+    row = torch.randint(len(x), (1,), generator=generator, device=x.device)
+    rows, far = [row], (x - x[row]).square().sum(1)
+    for _ in range(1, k):
+        row = torch.multinomial(far + 1e-12, 1, generator=generator)
+        rows.append(row)
+        far = torch.minimum(far, (x - x[row]).square().sum(1))
     noise = torch.randn((k, x.shape[1]), generator=generator, device=x.device)
-    centers = x[rows] + (1e-3 if k > len(x) else 0.0) * x.std() * noise
+    centers = x[torch.cat(rows)] + 1e-4 * x.std() * noise
     for _ in range(rounds):
         own = (centers.square().sum(1) - 2 * x @ centers.T).argmin(1)
         many = torch.zeros(k, device=x.device).index_add_(0, own, torch.ones(len(x), device=x.device))
