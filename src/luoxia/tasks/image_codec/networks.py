@@ -123,7 +123,7 @@ class Discriminator(nn.Module):
         ]
         for level in range(depth):
             wide = width << level
-            layers.append(nn.Conv2d(wide, 2 * wide, 4, stride=2, padding=1))
+            layers.append(nn.Conv2d(wide, 2 * wide, 3, stride=2, padding=1))
         self.layers = nn.ModuleList(layers)
         self.last = nn.Conv2d(width << depth, 1, 3, padding=1)
 
