@@ -14,8 +14,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="package")
 def run(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "codec"
-    every = {"log_every": 20, "sample_every": 60, "score_every": 60}
-    return luoxia.train("image-codec", data=folder, out=out, steps=120, **every, **SETTINGS)
+    settings = SETTINGS | {"steps": 200, "lr": 6e-3, "width": 16, "log_every": 40}
+    return luoxia.train("image-codec", data=folder, out=out, sample_every=100, score_every=100, **settings)
 
 
 @pytest.fixture(scope="package")

@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 
 import luoxia
 from luoxia.core.errors import UsageError
-from luoxia.nn.quantizers import FSQ, VQ, Continuous
+from luoxia.metrics.reconstruction import psnr
 from luoxia.provenance.label import Label
 from luoxia.tasks.image_codec.model import ImageCodec
-from luoxia.tasks.image_codec.networks import Discriminator, ImageAutoencoder
+from luoxia.tasks.image_codec.networks import CodecConfig, Discriminator, ImageAutoencoder
 from luoxia.tasks.image_codec.recipes import ImageCodecRecipe
 from luoxia.tasks.image_codec.rules import RULES
 from luoxia.training.doctor import Doctor
 
 
-def fresh(channels=3, widths=(8, 16), quantizer=None, shape=(16, 16)):
+def fresh(channels=3, shape=(16, 16), **sizes):
     torch.manual_seed(0)
-    network = ImageAutoencoder(channels, widths, 1, quantizer or FSQ((8, 5, 5)))
+    network = ImageAutoencoder(CodecConfig(channels, (8, 16), 1, **{"levels": (8, 5, 5)} | sizes))
     for p in network.parameters():
         torch.nn.init.normal_(p, 0, 0.2)
     return ImageCodec(network, shape=(*shape, channels), details=Label(run="x"))
@@ -39,17 +39,19 @@ def test_it_learns(run, codec):
     scores = scores_of(run)
     quick = [line["scores"][0] for line in run.records("score") if not line.get("final")]
     assert [score["name"] for score in quick] == ["PSNR"] * len(quick)
-    assert scores["PSNR"]["value"] > 15 > quick[0]["value"] - 1
+    assert scores["PSNR"]["value"] > 17.5 and scores["PSNR"]["value"] > quick[0]["value"]
     assert set(scores) == {"PSNR", "PSNR over nearest", "book use", "perplexity"}
     assert all(
         s["reference"] is not None and s["meaning"] and s["signature"]["reference"] for s in scores.values()
     )
+    assert scores["PSNR over nearest"]["value"] > 3
     unseen = rectangles(40, seed=9)
-    error = np.abs(codec.decode(codec.encode(unseen)).astype(int) - unseen).mean()
-    assert error < 0.5 * np.abs(unseen.mean((1, 2), keepdims=True) - unseen).mean() + 12
+    flat = np.broadcast_to(unseen.mean((1, 2), keepdims=True), unseen.shape)
+    made = codec.decode(codec.encode(unseen))
+    assert psnr(made, unseen).mean() > psnr(flat, unseen).mean() + 3
     logs = run.records("log")
     told = [line for line in logs if "heldout_psnr" in line["statistics"]][-1]["statistics"]
-    assert told["heldout_psnr"] > 14 and told["tokens_per_code"] == 108 * 16 / 200
+    assert told["heldout_psnr"] > 17 and told["tokens_per_code"] == 108 * 16 / 200
     assert told["entered"] == 1 and 0 < told["book_use"] <= 1
 
 
@@ -86,17 +88,12 @@ def test_a_run_goes_on_bit_for_bit(folder, tmp_path, quantizer):
         "penalty_every": 3,
     }
     settings |= {"checkpoint_every": 4, "log_every": 4, "score_every": 0, "sample_every": 0}
-    whole = luoxia.train("image-codec", out=tmp_path / "whole", steps=7, **settings)
-    part = luoxia.train(
-        "image-codec", out=tmp_path / "part", steps=4, **settings | {"schedule.name": "constant"}
-    )
-    straight = luoxia.train(
-        "image-codec", out=tmp_path / "straight", steps=7, **settings | {"schedule.name": "constant"}
-    )
+    settings |= {"schedule.name": "constant"}
+    straight = luoxia.train("image-codec", out=tmp_path / "straight", steps=7, **settings)
+    part = luoxia.train("image-codec", out=tmp_path / "part", steps=4, **settings)
     luoxia.resume(part, steps=7, quiet=True)
     one, other = (load_file(r.path / "model" / "model.safetensors") for r in (straight, part))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    assert whole.path != part.path
 
 
 def test_it_is_trained_further_on_other_images(run, tmp_path):
@@ -110,16 +107,16 @@ def test_it_is_trained_further_on_other_images(run, tmp_path):
     assert all(facts["tensors"] == facts["of_tensors"] for facts in origin.values())
     assert set(origin) == {"autoencoder", "discriminator"}
     config = finer.manifest["config"]
-    assert config["levels"] == [8, 5, 5] and config["factor"] == 4 and config["lr"] == pytest.approx(1e-3)
+    assert config["levels"] == [8, 5, 5] and config["factor"] == 4 and config["lr"] == pytest.approx(3e-3)
     assert luoxia.load(finer).fingerprint != luoxia.load(run).fingerprint
 
 
 # ------------------------------------------------------------------ the model
 
 
-@pytest.mark.parametrize("quantizer", [FSQ((8, 5, 5)), VQ(50, 4)], ids=["fsq", "vq"])
+@pytest.mark.parametrize("quantizer", ["fsq", "vq"])
 def test_tokens_do_not_depend_on_the_batch(quantizer):
-    model, images = fresh(quantizer=quantizer), rectangles(64)
+    model, images = fresh(quantizer=quantizer, codes=50), rectangles(64)
     tokens = model.encode(images)
     assert tokens.shape == (64, 4, 4, 1) and tokens.dtype == torch.int64 and len(tokens.unique()) > 4
     for many in (1, 7):
@@ -158,7 +155,8 @@ def test_the_fingerprint_is_that_of_weights_and_quantizer(codec, run):
     assert luoxia.load(run).fingerprint == codec.fingerprint
     config = json.loads((run.path / "model" / "config.json").read_text())
     assert config["fingerprint"] == codec.fingerprint and config["vocabulary"] == 200
-    one, other = fresh(), fresh(quantizer=FSQ((5, 8, 5)))
+    assert config["network"]["class"] == "image-codec", "it is built without its recipe"
+    one, other = fresh(), fresh(levels=(5, 8, 5))
     assert one.fingerprint == fresh().fingerprint != other.fingerprint, (
         "levels in another order are other codes"
     )
@@ -180,7 +178,7 @@ def test_wrong_requests_are_one_sentence(codec):
         codec.decode(tokens.int())
     with pytest.raises(UsageError, match="size=40x16 is not that of a grid of 4 × 4 tokens"):
         codec.decode(tokens, (40, 16))
-    none = fresh(quantizer=Continuous(4))
+    none = fresh(quantizer="none")
     assert none.reconstruct(images).shape == images.shape
     for call in (lambda: none.encode(images), lambda: none.decode(tokens)):
         with pytest.raises(UsageError, match="has no tokens: it was trained with quantizer=none"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luoxia.nn.autoencoder import Autoencoder, Coded
-from luoxia.nn.quantizers import Quantizer
+from luoxia.nn.quantizers import FSQ, VQ, Continuous, Quantizer
 
 GROUPS = 8
 """Groups of a normalization at most."""
@@ -80,19 +81,40 @@ class Decoder(nn.Module):
         return images
 
 
+@dataclass(frozen=True)
+class CodecConfig:
+    """The sizes of a codec's networks; ``widths`` are channels at ½, ¼ … of the size, down to the grid's."""
+
+    channels: int
+    widths: tuple[int, ...]
+    blocks: int
+    quantizer: str = "fsq"
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    codes: int = 1024
+    code_width: int = 8
+
+    def build_quantizer(self) -> Quantizer:
+        """Of the kind named: fsq, vq or none."""
+        if self.quantizer == "fsq":
+            return FSQ(self.levels)
+        if self.quantizer == "vq":
+            return VQ(self.codes, self.code_width)
+        if self.quantizer == "none":
+            return Continuous(self.code_width)
+        raise ValueError(f"quantizer {self.quantizer} is not fsq, vq or none")
+
+
 class ImageAutoencoder(Autoencoder):
     """Images of any size: edges are repeated up to a multiple of ``factor``, and cut off again."""
 
     memory_format = torch.channels_last
 
-    def __init__(self, channels: int, widths: Sequence[int], blocks: int, quantizer: Quantizer) -> None:
-        """``widths``: the channels at ½, ¼ … of the size, down to the grid's."""
-        super().__init__(
-            Encoder(channels, widths, blocks, quantizer.width),
-            quantizer,
-            Decoder(channels, widths, blocks, quantizer.width),
-        )
-        self.factor: int = 2 ** len(widths)
+    def __init__(self, config: CodecConfig) -> None:
+        quantizer = config.build_quantizer()
+        sizes = (config.channels, config.widths, config.blocks, quantizer.width)
+        super().__init__(Encoder(*sizes), quantizer, Decoder(*sizes))
+        self.config = config
+        self.factor: int = 2 ** len(config.widths)
 
     def forward(
         self, x: Tensor, share: Tensor | None = None, generator: torch.Generator | None = None

@@ -14,7 +14,6 @@ from luoxia.training.recipe import Average, Optimizer, Presets, Schedule
 if TYPE_CHECKING:
     from luoxia.adversarial.codec import CodecObjective, Perceptual
     from luoxia.media.image.images import ImageSpec
-    from luoxia.nn.quantizers import Quantizer
     from luoxia.tasks.image_codec.networks import ImageAutoencoder
 
 FACTORS = (2, 4, 8, 16)
@@ -129,19 +128,12 @@ class ImageCodecRecipe(ImageRecipe):
         """Whether anything asks for one."""
         return self.adversarial > 0 or (self.perceptual == "d" and self.features > 0)
 
-    def build_quantizer(self) -> Quantizer:
-        """Of the kind asked for."""
-        from luoxia.nn.quantizers import FSQ, VQ, Continuous
-
-        if self.quantizer == "fsq":
-            return FSQ(self.levels)
-        return VQ(self.codes, self.code_width) if self.quantizer == "vq" else Continuous(self.code_width)
-
     def build_autoencoder(self, data: ImageSpec) -> ImageAutoencoder:
         """The network of a model."""
-        from luoxia.tasks.image_codec.networks import ImageAutoencoder
+        from luoxia.tasks.image_codec.networks import CodecConfig, ImageAutoencoder
 
-        return ImageAutoencoder(data.channels, self.widths, self.blocks, self.build_quantizer())
+        sizes = (data.channels, self.widths, self.blocks)
+        return ImageAutoencoder(CodecConfig(*sizes, self.quantizer, self.levels, self.codes, self.code_width))
 
     def build(self, data: ImageSpec) -> CodecObjective:
         """What is trained on images of this kind."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia.core.names import many
 from luoxia.runs.reported import Section
-from luoxia.tasks.base import Capability
+from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.image_codec.recipes import ImageCodecRecipe
 from luoxia.tasks.image_codec.rules import RULES
 from luoxia.tasks.image_codec.settings import CodecMeasureSettings, DecodeSettings, EncodeSettings
@@ -29,6 +29,7 @@ class ImageCodecTask(ImageTask):
     recipes = (ImageCodecRecipe,)
     family = ImageCodecRecipe
     stage_names = (f"{HERE}.stage:CodecStage",)
+    networks: ClassVar[Mapping[str, Network]] = {"image-codec": f"{HERE}.networks:ImageAutoencoder"}
     rules = RULES
     key_scores: ClassVar[tuple[str, ...]] = (
         "PSNR",
@@ -70,11 +71,10 @@ class ImageCodecTask(ImageTask):
         """An ``ImageCodec``."""
         from luoxia.media.image.images import ImageSpec
         from luoxia.tasks.image_codec.model import ImageCodec
-        from luoxia.tasks.networks import spec_of
+        from luoxia.tasks.networks import network_of, spec_of
 
         spec = spec_of(ImageSpec, record.config["spec"])
-        recipe: Any = record.recipe
-        network = recipe.build_autoencoder(spec)
+        network = network_of(record, weights, lambda recipe: recipe.build_autoencoder(spec))
         network.load_state_dict(weights)
         return ImageCodec(network, shape=(spec.height, spec.width, spec.channels), **common)
 
