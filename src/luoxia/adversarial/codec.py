@@ -81,7 +81,7 @@ class CodecObjective(Objective):
         self.ramp, self.perturb = ramp, perturb
         self.entered = 0.0 if ramp else 1.0
         self.tokens_per_code: float | None = None
-        """Tokens that the data has for each code, set by the stage."""
+        """Tokens that the data has for each code, where the stage has set it."""
         self._made: list[tuple[Tensor, Tensor]] = []  # real and decoded samples, for the discriminator
         self._judged: list[tuple[Tensor, Tensor]] = []  # the same, for the penalties
         self._latents: list[tuple[Tensor, Tensor]] = []  # of the parts of an update, for the book
@@ -152,8 +152,8 @@ class CodecObjective(Objective):
             gaps = [_relative(f.float(), w.float()) for f, w in zip(found, wanted, strict=True)]
             losses["features"] = self.entered * weights.features * torch.stack(gaps).mean()
         if weights.adversarial:
-            told = self.loss.generator(real.float(), fake.float())
-            losses["adversarial"] = self.entered * weights.adversarial * told
+            verdict = self.loss.generator(real.float(), fake.float())
+            losses["adversarial"] = self.entered * weights.adversarial * verdict
         return losses
 
     def discriminator_losses(self, batch: None, rng: Rng) -> Losses:

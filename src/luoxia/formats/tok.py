@@ -77,7 +77,7 @@ def unpack(content: bytes) -> tuple[TokenGrid, int, str]:
     """The tokens (*grid, codebooks) in a file's content, bits a token, and 16 digits of the codec's fingerprint.
 
     Raises:
-        ValueError: it is not a file of tokens, or damaged; nothing is allocated by what it claims.
+        ValueError: it is another file, or damaged; nothing is allocated by what it claims.
     """
     if len(content) < _START.size + _CRC.size or not content.startswith(MAGIC):
         raise ValueError("it is not a file of tokens")
@@ -111,7 +111,7 @@ def read(path: Path) -> tuple[TokenGrid, int, str]:
     """``unpack`` of a file.
 
     Raises:
-        LuoxiaError: it cannot be read, is not a file of tokens, or is damaged.
+        LuoxiaError: it cannot be read, holds something else, or is damaged.
     """
     try:
         with open_regular(path) as file:
@@ -120,5 +120,5 @@ def read(path: Path) -> tuple[TokenGrid, int, str]:
             raise ValueError(f"it is larger than {MOST_BYTES // 2**20} MiB")
         return unpack(content)
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise LuoxiaError(f"{path} cannot be read: {told}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise LuoxiaError(f"{path} cannot be read: {reason}") from error

@@ -65,7 +65,7 @@ def read(path: Path) -> TokenFile:
     """What ``write`` wrote.
 
     Raises:
-        LuoxiaError: it is not such a file, or its parts do not fit each other.
+        LuoxiaError: it is another file, or its parts do not fit each other.
     """
     arrays, facts = npz.read(path, ARRAYS)
     if "tokens" not in arrays or not isinstance(facts.get("fingerprint"), str):

@@ -16,7 +16,7 @@ from luoxia.tasks.record import ModelRecord
 TOGETHER = 64
 """Images of one size that are decoded together, at most."""
 Row = tuple[str, Any]
-"""A name, and the tokens that were made of what has it, a ``TokenGrid``."""
+"""The name of a file, and its tokens, a ``TokenGrid``."""
 
 
 def decode(record: ModelRecord, what: str | Path, /, **settings: Any) -> dict[str, Any]:

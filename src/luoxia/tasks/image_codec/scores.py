@@ -90,8 +90,8 @@ class CodecScores:
         rows, columns = codec.grid(*self.images.shape[1:3])
         bits = bits_of(rows * columns * codec.codebooks, codec.vocabulary)
         reference = self._principal(bits) if bits else None
-        told = {"bits": bits, "reference": "as many bits of principal components"} if bits else {}
-        return self._score("PSNR", "authenticity", mean(psnr(made, self.images)), reference, told)
+        settings = {"bits": bits, "reference": "as many bits of principal components"} if bits else {}
+        return self._score("PSNR", "authenticity", mean(psnr(made, self.images)), reference, settings)
 
     def _principal(self, bits: int) -> float:
         """Decibels of principal components with as many bits."""
@@ -121,9 +121,9 @@ class CodecScores:
         features = self.extractor.features(made)
         real, floor = self._real
         few = {"caveat": "fewer images than features"} if len(features) <= features.shape[1] else {}
-        told = {"reference": "one half of the images against the other", **settings, **few}
+        signed = {**self.extractor.signature, "reference": "one half of the images against the other"}
         return self._score(
-            name, heading, frechet_interval(features, real), floor, {**self.extractor.signature, **told}
+            name, heading, frechet_interval(features, real), floor, {**signed, **settings, **few}
         )
 
     def _perturbed(self, codec: ImageCodec, tokens: torch.Tensor) -> torch.Tensor:
@@ -160,13 +160,13 @@ def book_scores(
 ) -> list[Score]:
     """How the book is used, beside as many uniform draws."""
     vocabulary, count = codec.vocabulary, tokens.size
-    told = {**signature, "tokens": count, "codes": vocabulary, "reference": "as many uniform draws"}
+    settings = {**signature, "tokens": count, "codes": vocabulary, "reference": "as many uniform draws"}
     values = {
         "book use": (book_use(tokens, vocabulary), uniform_use(count, vocabulary)),
         "perplexity": (perplexity(tokens, vocabulary), uniform_perplexity(count, vocabulary, seed)),
     }
     return [
-        Score(name, value, None, None, reference, "creativity", told, *MEANINGS[name])
+        Score(name, value, None, None, reference, "creativity", settings, *MEANINGS[name])
         for name, (value, reference) in values.items()
     ]
 

@@ -46,7 +46,7 @@ class CodecStage(ImageStage):
         )
 
     def objective(self) -> CodecObjective:
-        """The recipe's, which is told how many tokens the data has for each code."""
+        """The recipe's, with the number of tokens that the data has for each code."""
         objective: CodecObjective = super().objective()  # type: ignore[assignment]
         perceptual: Any = objective.perceptual
         if perceptual is not None:
