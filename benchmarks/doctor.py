@@ -83,6 +83,7 @@ def main() -> None:
         few = few_images(folder)
         if chosen.only != "defaults":
             rows = []
+            missed = "too short to tell" if chosen.quick else "**missed**"
             for what, recipe, settings, expected in BROKEN:
                 settings = {k: few if v == "few" else v for k, v in settings.items()}
                 if chosen.quick:
@@ -95,7 +96,7 @@ def main() -> None:
                     (
                         what,
                         recipe,
-                        ", ".join(dict.fromkeys(hit)) or "**missed**",
+                        ", ".join(dict.fromkeys(hit)) or missed,
                         ", ".join(dict.fromkeys(other)) or "–",
                     )
                 )
@@ -105,8 +106,8 @@ def main() -> None:
             for recipe in DEFAULTS:
                 settings = {"steps": 60} if chosen.quick else {"steps": chosen.steps} if chosen.steps else {}
                 run = trained(recipe, settings, folder)
-                said = ", ".join(f"{n} (step {s})" for s, n in findings(run)) or "quiet"
-                rows.append((recipe, said, *outcome(run)))
+                named = ", ".join(f"{n} (step {s})" for s, n in findings(run)) or "quiet"
+                rows.append((recipe, named, *outcome(run)))
                 common.progress(" ".join(map(str, rows[-1])))
             head = ("default recipe, embedded digits", "findings", "steps", "seconds")
             common.table((*head, "FD-self", "confidence", "classes", "copy rate"), rows)

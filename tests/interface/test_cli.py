@@ -259,7 +259,7 @@ def test_a_recipe(luoxia_command: Command) -> None:
     assert re.search(r"^optimizer\.betas +0,0\.99 +Adam's decay rates", shown, re.MULTILINE)
     assert re.search(r"^spectral_norm +false +spectral", shown, re.MULTILINE)
     assert re.search(r"^ema\.half_life +50000 +half-life in samples", shown, re.MULTILINE)
-    assert re.search(r"^data +none +files to learn from", shown, re.MULTILINE)
+    assert re.search(r"^data +none +images to learn from", shown, re.MULTILINE)
     assert re.search(r"^crop +center .*\(center, random, pad\)", shown, re.MULTILINE)
     schema = json.loads(luoxia_command("recipes", "dcgan", "--json").stdout)
     assert schema["properties"]["steps"]["description"] == "training steps in all"

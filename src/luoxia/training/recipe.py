@@ -116,12 +116,10 @@ class Recipe(Config):
         fields["steps"].annotation = common.annotation  # a subclass may know no None
         super().__pydantic_init_subclass__(**kwargs)
         cls.name = cls.__dict__.get("name", cls.__name__)  # a recipe of one's own is not its parent
-        known = f": {', '.join(cls.presets)}" if cls.presets else "; there is none here"
+        known = f": {', '.join(cls.presets)}" if cls.presets else "; this recipe has none"
         fields["preset"].description = f"a named configuration{known}"
 
-    data: Annotated[str | None, Place] = Field(
-        None, description="files to learn from; the 5,000 embedded digits if unset"
-    )
+    data: Annotated[str | None, Place] = Field(None, description="files to learn from")
     out: Annotated[str | None, Place] = Field(None, description="run folder; runs/NAME-1, NAME-2 … if unset")
     preset: Annotated[str | None, Unset] = Field(None, description="a named configuration")
     init: Annotated[str | None, Place] = Field(

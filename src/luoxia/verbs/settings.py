@@ -13,7 +13,7 @@ from luoxia.core.values import Bytes, Unset
 class LoadSettings(Config):
     """What ``luoxia.load`` takes beside a path."""
 
-    ema: bool = Field(True, description="the averaged weights, or those of the last step")
+    ema: bool = Field(True, description="use the averaged weights; false: those of the last step")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
 
 

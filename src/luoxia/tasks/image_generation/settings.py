@@ -12,7 +12,7 @@ from luoxia.tasks.shared.settings import USE, ClassName
 
 
 class SampleSettings(Config):
-    """The keys of ``luoxia sample``."""
+    """The keys of ``luoxia sample`` for an image generator."""
 
     main_keys: ClassVar[tuple[str, ...]] = (
         "n", "seed", "label", "truncation", "columns", "noise", "ema", "out", "overwrite", "device",
@@ -52,7 +52,7 @@ class SampleSettings(Config):
     out: Annotated[str | None, Place] = Field(
         None, description="FILE.png, FILE.npz or FOLDER/; RUN/generated/ if unset"
     )
-    overwrite: bool = Field(False, description="replace what is at out")
+    overwrite: bool = Field(False, description="replace what Luoxia wrote at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 
@@ -65,7 +65,7 @@ class LatentSettings(Config):
     )
     ema: bool = Field(True, description="use the averaged weights; false: those of the last step")
     out: Annotated[str | None, Place] = Field(None, description="a file; RUN/generated/001… if unset")
-    overwrite: bool = Field(False, description="replace what is at out")
+    overwrite: bool = Field(False, description="replace what Luoxia wrote at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
 

@@ -53,14 +53,14 @@ class UnpairedRecipe(ImageRecipe):
     data: Annotated[str | None, Place] = Field(None, description="images of side A: any source")
     against: Annotated[str | None, Place] = Field(None, description="images of side B: any source")
     size: Annotated[Size | None, Unset] = Field(
-        None, description="pixels of the crops that are trained on, 64 or 48x64; from the data if unset"
+        None, description="size of the training crops in pixels, 64 or 48x64; from the data if unset"
     )
     load_size: Annotated[Size | None, Unset] = Field(
         None,
         description="pixels that images are brought to before crops of size; if unset 286/256 of size, "
         "or size where all images have it already",
     )
-    mirror: bool = Field(False, description="flip half of the images left and right: not for letters")
+    mirror: bool = Field(False, description="mirror half of the images; not for letters")
     width: Whole = Field(32, ge=1, le=1024, description="channels of the generators at full size")
     d_width: Whole = Field(32, ge=1, le=1024, description="channels of the discriminators at half size")
     blocks: Whole = Field(
@@ -78,12 +78,12 @@ class UnpairedRecipe(ImageRecipe):
     loss: Literal["lsgan", "relativistic"] = Field("lsgan", description="the adversarial loss")
     d_lr: Annotated[float | None, Unset] = Field(None, gt=0, description="learning rate of D; lr if unset")
     epochs: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, description="passes over the larger side, in place of steps"
+        None, ge=1, description="passes over the larger side, instead of steps"
     )
     holdout: float = Field(
         0.1, ge=0, le=0.5, description="share of each side kept from training, for samples and scores"
     )
-    batch: Whole = Field(1, ge=1, le=2**20, description="images of each side a step and process")
+    batch: Whole = Field(1, ge=1, le=2**20, description="images of each side per step and process")
     steps: Whole = 5000
     schedule: Schedule = Schedule(name="linear", hold=0.5)
     ema: Average = Average(half_life=500)
@@ -182,7 +182,7 @@ class CycleGAN(UnpairedRecipe):
         0.5, ge=0, description="weight of leaving images of the target side alone, times cycle; 0: none"
     )
     pool: Whole = Field(
-        50, ge=0, description="earlier translations that D is shown, half of the time; 0: none"
+        50, ge=0, description="size of the pool of earlier translations that D sees half of the time; 0: none"
     )
 
     def build(self, data: ImageSpec) -> unpaired.CycleGAN:

@@ -73,7 +73,7 @@ class GPT(TextRecipe):
         description="modern: rotary positions, RMSNorm, QK-norm, ReLU², Muon; gpt2: the classic, AdamW",
     )
     condition: Words = Field(
-        (), description="fields that state what a text is to be, joined by commas: form,author; none if unset"
+        (), description="fields that describe a text, joined by commas, such as form,author; none if unset"
     )
     target: Annotated[str | None, Unset] = Field(
         None, description="the field that holds the text; text if unset"
@@ -82,14 +82,14 @@ class GPT(TextRecipe):
         0.1,
         ge=0,
         lt=1,
-        description="share of rows learned without a field, and without all, to do without them",
+        description="share of rows trained without each field, and without all, so that fields may be left out",
     )
     init: Annotated[str | None, Place] = Field(
         None,
         description="a run, a model folder or a Hugging Face folder: its weights, architecture and tokenizer are used",
     )
     lora: Whole = Field(
-        0, ge=0, le=2**16, description="with init: train adapters of this rank only; 0: all weights"
+        0, ge=0, le=2**16, description="with init: train only adapters of this rank; 0: train all weights"
     )
     lora_alpha: Annotated[float | None, Unset] = Field(
         None, gt=0, description="the adapters count lora_alpha / lora times; twice the rank if unset"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from luoxia.core.values import Whole
+from luoxia.core.values import Place, Whole
 from luoxia.media.image.keys import DataSettings, is_extractor
 from luoxia.training.recipe import Recipe
 
@@ -27,6 +27,9 @@ class ImageRecipe(DataSettings, Recipe):
     }
     per_run: ClassVar[tuple[str, ...]] = ("crop", "holdout", "extractor", "score_samples")
 
+    data: Annotated[str | None, Place] = Field(
+        None, description="images to learn from; the 5,000 embedded digits if unset"
+    )
     holdout: float = Field(
         0.05,
         ge=0,
@@ -36,7 +39,7 @@ class ImageRecipe(DataSettings, Recipe):
     extractor: str = Field(
         "self", description="features of the scores: self, effnet-lite0, inception:FILE, none"
     )
-    score_samples: Whole = Field(5000, ge=2, description="samples of the final scores")
+    score_samples: Whole = Field(5000, ge=2, description="samples for the final scores")
 
     def settled(self, data: ImageSpec) -> dict[str, Any]:
         """Settings that follow from the data where they were not given."""

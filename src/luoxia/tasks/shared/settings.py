@@ -11,7 +11,7 @@ from luoxia.core.values import Place, Seed, Unset, Whole
 
 USE = Field(None, description="FILE.py of a recipe of your own")
 INLINE: Any = Field(
-    "none", alias="label.inline", description="end: the label is also the last line of a text file"
+    "none", alias="label.inline", description="end: also write the label as the last line of a text file"
 )
 
 
@@ -29,10 +29,10 @@ class MeasureSettings(Config):
     """The keys of ``luoxia measure`` for a task whose scores need no extractor."""
 
     data: Annotated[str | None, Place] = Field(None, description="other data to measure a run on")
-    n: Annotated[Whole | None, Unset] = Field(None, ge=2, description="samples or examples, at most")
+    n: Annotated[Whole | None, Unset] = Field(None, ge=2, description="at most so many samples or examples")
     seed: Annotated[Seed | None, Unset] = Field(
         None,
-        description="seed of the samples and of every subset; as after training if unset",
+        description="seed of the samples and subsets; if unset, that of the training's final scores",
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE
@@ -41,4 +41,4 @@ class MeasureSettings(Config):
 class PairMeasureSettings(MeasureSettings):
     """The keys of ``luoxia measure`` for what learned from two sides."""
 
-    against: Annotated[str | None, Place] = Field(None, description="the other side of data=")
+    against: Annotated[str | None, Place] = Field(None, description="the counterpart of data=")

@@ -47,29 +47,31 @@ class TextRecipe(Recipe):
     )
     size: SizeName = Field(
         "tiny",
-        description="another name of preset: layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768",
+        description="another name for preset: layers, heads, width: tiny 4, 4, 128; small 6, 6, 384; base 12, 12, 768",
     )
     layers: Annotated[Whole | None, Unset] = Field(
-        None, ge=1, le=1024, description="blocks; by size if unset"
+        None, ge=1, le=1024, description="blocks; set by preset if unset"
     )
-    heads: Annotated[Whole | None, Unset] = Field(None, ge=1, description="attention heads; by size if unset")
+    heads: Annotated[Whole | None, Unset] = Field(
+        None, ge=1, description="attention heads; set by preset if unset"
+    )
     width: Annotated[Whole | None, Unset] = Field(
-        None, ge=2, le=2**16, description="d_model; by size if unset"
+        None, ge=2, le=2**16, description="model width (d_model); set by preset if unset"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of embeddings and sub-layers")
     tokenizer: Literal["byte", "character", "bpe", "unigram"] = Field(
         "bpe", description="byte, character, bpe or unigram, trained on the data"
     )
-    vocabulary: Whole = Field(4096, ge=260, le=2**20, description="tokens in all (bpe, unigram)")
+    vocabulary: Whole = Field(4096, ge=260, le=2**20, description="vocabulary size (bpe, unigram)")
     holdout: float = Field(0.05, ge=0, le=0.5, description="share of the text kept from training")
     allow_skipped: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="share of the rows or lines that may be broken; beyond, the data is refused",
+        description="share of broken rows or lines above which the data is refused",
     )
     score_samples: Whole = Field(
-        64, ge=0, description="texts of the final scores; 0: only predict held-out text"
+        64, ge=0, description="texts generated for the final scores; 0: only score held-out text"
     )
     checkpoint_activations: bool = Field(
         False,

@@ -25,12 +25,14 @@ class Understanding(TextRecipe):
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("text", "label", "max_length")}
 
     max_length: Whole = Field(
-        128, ge=4, le=2**20, description="tokens of a text that are read; the rest is cut off"
+        128, ge=4, le=2**20, description="tokens of a text that are read; the rest is cut"
     )
     layers: Annotated[Whole | None, Unset] = 2
     dropout: float = 0.1
     holdout: float = Field(0.1, ge=0, le=0.5, description="share of the data kept from training")
-    score_samples: Whole = Field(1000, ge=0, description="held-out examples in the final scores, at most")
+    score_samples: Whole = Field(
+        1000, ge=0, description="at most so many held-out examples in the final scores"
+    )
     steps: Whole = 1000
     score_every: Whole = 250
     lr: float = 0.02

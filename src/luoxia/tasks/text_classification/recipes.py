@@ -32,9 +32,9 @@ class ClassifyText(Understanding):
     )
     text: Annotated[str | None, Unset] = Field(None, description="field that holds the text; text if unset")
     label: Annotated[str | None, Unset] = Field(
-        None, description="field that holds the class; unset: the folders are the classes"
+        None, description="field that holds the class; if unset, the folders are the classes"
     )
-    batch: Whole = Field(4096, ge=16, le=2**20, description="tokens in a batch, padding counted")
+    batch: Whole = Field(4096, ge=16, le=2**20, description="tokens per batch, including padding")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     ema: Average = Average(half_life=400_000, warmup_share=0.1)  # in tokens read
 

@@ -18,8 +18,8 @@ class ClassifySettings(Config):
         None, description="FILE.jsonl or FILE.csv; the terminal if unset"
     )
     text: Annotated[str | None, Unset] = Field(
-        None, description="field of a file of rows (.json, .jsonl, .csv, .tsv); text if unset"
+        None, description="field to read from a .json, .jsonl, .csv or .tsv; text if unset"
     )
-    overwrite: bool = Field(False, description="replace what is at out")
+    overwrite: bool = Field(False, description="replace what Luoxia wrote at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE

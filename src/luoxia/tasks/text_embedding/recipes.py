@@ -35,12 +35,12 @@ class EmbedText(Understanding):
         None, description="texts, line by line, with against=; or a .tsv of two columns"
     )
     against: Annotated[str | None, Place] = Field(
-        None, description="texts that mean the same, line by line; unset: data has two columns"
+        None, description="texts with the same meaning, line by line; if unset, data has two columns"
     )
     batch: Whole = Field(
-        128, ge=2, le=2**20, description="pairs a step and process: each has the others as wrong answers"
+        128, ge=2, le=2**20, description="pairs per step and process; each has the others as negatives"
     )
-    temperature: float = Field(0.05, gt=0, le=1, description="of the softmax over cosines")
+    temperature: float = Field(0.05, gt=0, le=1, description="temperature of the softmax over cosines")
     ema: Average = Average(half_life=10_000, warmup_share=0.1)  # in pairs
 
     @model_validator(mode="after")

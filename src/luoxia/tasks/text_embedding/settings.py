@@ -16,11 +16,11 @@ class EmbedSettings(Config):
 
     out: Annotated[str | None, Place] = Field(None, description="FILE.npy, or FILE.npz with the texts in it")
     against: Annotated[str | None, Place] = Field(
-        None, description="a text, or a file of as many: prints cosines"
+        None, description="a text, or a file with as many texts; prints cosine similarities"
     )
     text: Annotated[str | None, Unset] = Field(
-        None, description="field of a file of rows (.json, .jsonl, .csv, .tsv); text if unset"
+        None, description="field to read from a .json, .jsonl, .csv or .tsv; text if unset"
     )
-    overwrite: bool = Field(False, description="replace what is at out")
+    overwrite: bool = Field(False, description="replace what Luoxia wrote at out")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     use: Annotated[str | None, Unset] = USE

@@ -56,7 +56,7 @@ class Translate(TextRecipe):
     per_run: ClassVar[tuple[str, ...]] = (*TextRecipe.per_run, "against")
 
     against: Annotated[str | None, Place] = Field(
-        None, description="the other language, line by line; unset: data has two columns"
+        None, description="the other language, line by line; if unset, data has two columns"
     )
     style: Literal["modern", "vaswani"] = Field(
         "modern", description="modern: pre-norm, RMSNorm, rotary; vaswani: post-norm, LayerNorm, sinusoidal"
@@ -67,11 +67,9 @@ class Translate(TextRecipe):
     width: Annotated[Whole | None, Unset] = 256
     dropout: float = 0.2
     batch: Whole = Field(
-        2048, ge=64, le=2**20, description="tokens of the longer side in a batch, padding counted"
+        2048, ge=64, le=2**20, description="tokens per batch, counting the longer side and padding"
     )
-    max_length: Whole = Field(
-        128, ge=4, le=2**20, description="tokens of the longest sentence that is learned from"
-    )
+    max_length: Whole = Field(128, ge=4, le=2**20, description="sentences with more tokens are left out")
     score_samples: Whole = 1000
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing")
     steps: Whole = 4000
