@@ -81,8 +81,9 @@ def _text_of(files: Files, name: str) -> str:
         text, page = decoded(files.read(name))
     except (Unusable, UnicodeDecodeError) as error:
         raise _unreadable(f"{name} in {files.path}", error) from error
-    if page not in ("utf-8", "utf-8-sig", "utf-16"):
-        files.notes.append(f"{name} is not UTF-8: read as {page}")
+    told = f"{name} is not UTF-8: read as {page}"
+    if page not in ("utf-8", "utf-8-sig", "utf-16") and told not in files.notes:
+        files.notes.append(told)
     return text
 
 

@@ -41,13 +41,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Watched:
-    """A quick score that should fall: what it is judged against, its name, the share of each class in the samples."""
+    """A quick score that should fall: what it is judged against, its name, the share of each class in the samples.
+
+    ``values``: all scores that were measured with it, by name.
+    """
 
     step: int
     distance: float
     reference: float
     classes: Mapping[str, float] = field(default_factory=dict)
     name: str = "Fréchet distance"
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 class Chart:

@@ -280,7 +280,8 @@ class Session:
                 doctor.observe_log(record["step"], with_nan(record))
             elif record["kind"] == "score" and "watched" in record:
                 watched = {RENAMED.get(key, key): value for key, value in record["watched"].items()}
-                doctor.observe_score(Watched(record["step"], **with_nan(watched)))
+                values = {score["name"]: score["value"] for score in record["scores"]}
+                doctor.observe_score(Watched(record["step"], values=values, **with_nan(watched)))
         return doctor
 
     def _showing(self) -> contextlib.AbstractContextManager[None]:

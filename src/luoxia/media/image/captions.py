@@ -19,10 +19,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from luoxia.core.codepages import decoded
-from luoxia.core.names import expanded, many
+from luoxia.core.names import expanded
 from luoxia.core.skips import Unusable
 from luoxia.media.files import Files, FolderFiles
 from luoxia.media.image.images import ImageDataset
+from luoxia.media.image.sources import FileSource, Source
 from luoxia.media.labels import CAPTION, LABEL, NAME, TEXT
 from luoxia.media.listing import named_rows
 from luoxia.media.zips import ZipFiles
@@ -105,6 +106,11 @@ def open_captions(path: str | None, names: Sequence[str]) -> Captions:
         return _Reader(names).captions()
     with closing(files):
         return read_captions(files, names)
+
+
+def captions_of(source: Source, names: Sequence[str]) -> Captions:
+    """What an open source says of those of its images with these ``names``."""
+    return read_captions(source.files, names) if isinstance(source, FileSource) else _Reader(names).captions()
 
 
 def read_captions(files: Files, names: Sequence[str]) -> Captions:
@@ -212,14 +218,3 @@ def _is_field(values: Iterable[str]) -> bool:
     """Whether a column groups its images: each of at least two values, at most ``VALUES``, comes twice on average."""
     counts = Counter(value for value in values if value)
     return 2 <= len(counts) <= min(VALUES, counts.total() // 2)
-
-
-def in_words(captions: Captions) -> Texts:
-    """What a person should know of the captions: how many, and what else is said of the images."""
-    if not captions.fingerprint:
-        return ()
-    told = f"{many(captions.count(), 'caption')} of {many(captions.captioned, 'image')}"
-    tagged = sum(map(bool, captions.keywords))
-    more = [f"keywords of {many(tagged, 'image')}"] if tagged else []
-    more += [f"{name} ({len(set(values) - {''})} values)" for name, values in captions.fields.items()]
-    return (", ".join([told, *more]),)

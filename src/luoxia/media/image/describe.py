@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from luoxia.core.skips import Skipped, Unusable
+from luoxia.media.image.captions import captions_of
 from luoxia.media.image.convert import Conversion, Header, Pixels, convert
 from luoxia.media.image.images import cached, fingerprint_of, plan
 from luoxia.media.image.plan import Request, Size
@@ -40,7 +41,11 @@ class Description:
     other_sizes: int  # images of further sizes
     modes: dict[str, int]  # Pillow's name of the pixel format: images
     classes: dict[str, int]  # name: images; {} when unlabeled
-    texts: int  # images with a text
+    texts: int  # images with a text in the table of labels
+    captions: int  # captions in all, of tables and of .txt files; an image may have several
+    captioned: int  # images with a caption
+    keywords: int  # images with keywords
+    fields: dict[str, int]  # category, and other columns that group the images: different values
     size: str  # "HEIGHTxWIDTH" that they are read as
     channels: int
     crop: str
@@ -89,7 +94,8 @@ def _described(source: Source, survey: Survey, request: Request) -> Description:
     headers = [header for _, header in pairs if isinstance(header, Header)]
     sizes = Counter(f"{header.height}x{header.width}" for header in headers)
     labels = Counter(item.label for item in items)
-    notes = [*source.notes, *in_words(to.ranges)]
+    captions = captions_of(source, [item.name for item in items])
+    notes = [*source.notes, *in_words(to.ranges), *captions.notes]
     if _few_grays(known.images[:: 1 + len(known) // SHOWN] if known else _some(source, survey, to)):
         notes.append(
             "the images use fewer than a tenth of the grays: convert them where they should not be so flat"
@@ -105,6 +111,10 @@ def _described(source: Source, survey: Survey, request: Request) -> Description:
         modes=dict(Counter(header.mode for header in headers).most_common()),
         classes={name: labels[name] for name in class_names(list(labels))},
         texts=sum(bool(item.text) for item in items),
+        captions=captions.count(),
+        captioned=captions.captioned,
+        keywords=sum(map(bool, captions.keywords)),
+        fields={name: len({*values} - {""}) for name, values in captions.fields.items()},
         size=f"{to.height}x{to.width}",
         channels=to.channels,
         crop=to.crop,

@@ -50,26 +50,26 @@ class FileSource:
         self.unread = files.unread
         self.others = files.others
         self.notes = files.notes
-        self._files = files
+        self.files = files
 
     def close(self) -> None:
         """Let go of the files: no payload is asked for any more."""
-        self._files.close()
+        self.files.close()
 
     def payload(self, index: int) -> Payload:
         """Return the content of a sample's file; raise Unusable where it cannot be read."""
-        return self._files.read(self.items[index].name)
+        return self.files.read(self.items[index].name)
 
     def size(self, index: int) -> int:
         """Return the bytes of a sample's file."""
-        return self._files.size(self.items[index].name)
+        return self.files.size(self.items[index].name)
 
     def survey(self) -> Survey:
         """Digest the samples and what was skipped; not what Luoxia made, for a run may grow in the folder."""
         looks = [self._looks[item.name] for item in self.items]
         everything = hashlib.sha256()
         for item, look in zip(self.items, looks, strict=True):
-            row = [self._files.called(item.name), item.label, item.text, look.digest]
+            row = [self.files.called(item.name), item.label, item.text, look.digest]
             everything.update(json.dumps(row).encode())
         everything.update(json.dumps([[skip.name, skip.reason] for skip in self.skipped]).encode())
         return Survey([look.header for look in looks], everything.hexdigest())

@@ -189,8 +189,14 @@ class ConditionData:
         self, spec: ConditionSpec, data: CaptionedImages, seed: int, reader: TextReader | None = None
     ) -> None:
         self.spec, self.seed = spec, seed
-        self.labels = np.array(data.labels) if spec.classes and data.labels is not None else None
-        columns = [_numbers(data.captions.fields[name], values) for name, values in spec.fields]
+        self.labels: Indices | None = None
+        if spec.classes:
+            named = (
+                [""] * len(data) if data.labels is None else [data.classes[label] for label in data.labels]
+            )
+            self.labels = _numbers(named, spec.classes)
+        unsaid = ("",) * len(data)
+        columns = [_numbers(data.captions.fields.get(name, unsaid), values) for name, values in spec.fields]
         self.columns = np.stack(columns, axis=1) if columns else None
         self.parts: tuple[_Parts, ...] = ()
         if reader is not None:
@@ -230,11 +236,18 @@ class ConditionData:
             batch.text, batch.mask = self.values.joined(one[:, None])
         return batch
 
+    def groups(self) -> dict[str, Indices]:
+        """The class and each field of all images as numbers (n,), −1 where there is none; by name."""
+        found = {} if self.labels is None else {"class": self.labels}
+        if self.columns is not None:
+            found |= dict(zip(self.spec.field_names, self.columns.T, strict=True))
+        return found
+
     def _known(self, indices: Indices) -> ConditionBatch:
         batch = ConditionBatch(len(indices))
         if self.labels is not None:
-            batch.label = torch.from_numpy(self.labels[indices])
-            batch.no_label = torch.zeros(len(indices), dtype=torch.bool)
+            labels = torch.from_numpy(self.labels[indices])
+            batch.label, batch.no_label = labels.clamp_min(0), labels < 0
         if self.columns is not None:
             numbers = torch.from_numpy(self.columns[indices])
             batch.fields, batch.no_fields = numbers.clamp_min(0), numbers < 0

@@ -40,7 +40,7 @@ def measure(record: ModelRecord, /, *, quiet: bool = False, **settings: Any) -> 
         extractor, data, train, heldout, seed=seed, limit=max(n, 10_000), device=device
     )
     conditions = ConditionData(model.spec, data, config.seed, model.reader)
-    judged = Judged(model, conditions, train, heldout, seed, n)
+    judged = Judged(model, data, conditions, train, heldout, seed, n)
     measurement = judged.measure(reference)
     if isinstance(model.generator, Predicts) and len(heldout):
         predicted = model.generator.predict(data, train, heldout, conditions.whole)

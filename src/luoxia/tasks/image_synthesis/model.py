@@ -156,6 +156,14 @@ class ImageSynthesizer:
             painted[rows, columns] = False
         return canvas
 
+    def paint(
+        self, images: Pixels, mask: NDArray[np.bool_], conditions: ConditionBatch, seed: int = 0
+    ) -> Pixels:
+        """Images, uint8 (n, height, width, channels), painted where ``mask`` (height, width) is True, by conditions."""
+        self.check_edits()
+        chunks = self._chunks(conditions, None, seed, self.defaults, Known(images, mask))
+        return _joined(chunks, len(conditions), self.shape)
+
     def draw(self, conditions: ConditionBatch, seed: int = 0, **drawing: Any) -> Pixels:
         """An image for each row of ``conditions``, uint8 (n, height, width, channels), by the defaults."""
         settings = self._settings(drawing)
@@ -235,10 +243,14 @@ class ImageSynthesizer:
         self.check_edits()
         height, width, channels = self.shape
         shape: tuple[int, ...] = getattr(image, "shape", ())
-        fits = len(shape) == 3 and shape[0] >= height and shape[1] >= width and shape[2] == channels
-        if not fits or image.dtype != np.uint8:
+        if len(shape) != 3 or shape[2] != channels or image.dtype != np.uint8:
             raise UsageError(
-                f"edit needs an image of uint8 {self.shape} (height, width, channels) or larger, not {shown(image)}"
+                f"edit needs an image of uint8 (height, width, {channels}), not {shown(image)}: convert it"
+            )
+        if shape[0] < height or shape[1] < width:
+            raise UsageError(
+                f"edit needs an image of {width} × {height} pixels or larger, not {shape[1]} × {shape[0]}: enlarge it, "
+                "or add a margin with outpaint="
             )
         if mask is None:
             return np.ones(image.shape[:2], np.bool_)

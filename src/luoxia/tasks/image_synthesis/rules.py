@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from luoxia.tasks.shared.rules import Overfitting
+from luoxia.training.doctor import Finding, Rule, Watched
+
+UNGUIDED = "copy rate without guidance"
+MORE = 0.1
+"""Share of samples that must be copies through guidance alone."""
 
 
 class FlowOverfitting(Overfitting):
@@ -35,3 +41,23 @@ class PriorOverfitting(Overfitting):
         "a token of held-out images costs {unseen:.2f} nats, {best:.2f} at its best, of training images {seen:.2f}"
     )
     advice: ClassVar[str] = "Stop here, raise dropout or views, choose a smaller width, or find more images"
+
+
+class GuidanceCopies(Rule):
+    """Guidance leads samples to single training images: unique captions are learned by heart, and it amplifies that.
+
+    (Somepalli et al. 2023, arXiv:2305.20086; Wen et al. 2024, arXiv:2407.21720.)
+    """
+
+    def judge_score(self, score: Watched) -> Iterator[Finding]:
+        """By the copy rates with guidance and without."""
+        guided, free = score.values.get("copy rate"), score.values.get(UNGUIDED)
+        if guided is not None and free is not None and guided > max(free + MORE, 2 * free):
+            yield Finding(
+                "guidance that copies",
+                "warning",
+                f"{guided:.0%} of the samples are as close to a training image as a copy, {free:.0%} without guidance",
+                f"Lower guidance (now {self.recipe.guidance:g}), or let it end earlier with guidance_high=0.7; more "
+                "captions an image help, too",
+                "guidance",
+            )

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from luoxia.core.errors import LuoxiaError
 from luoxia.tasks.image_synthesis.settings import DRAWING, RequestSettings, SynthesisSampleSettings
 from luoxia.tasks.image_synthesis.spec import ConditionSpec
 from luoxia.tasks.outputs import claimed, numbered
@@ -45,12 +48,12 @@ def sample(record: ModelRecord, /, **settings: Any) -> Path:
 
 
 def spec_in(record: ModelRecord) -> ConditionSpec:
-    """What the model of a record can be asked for."""
-    from luoxia.tasks.loading import usable
-    from luoxia.tasks.networks import spec_of
-
-    with usable(record.folder):
-        return spec_of(ConditionSpec, record.config["condition"])
+    """What the model of a record can be asked for; torch is not imported for it."""
+    try:
+        spec: ConditionSpec = TypeAdapter(ConditionSpec).validate_python(record.config.get("condition"))
+    except ValueError as error:
+        raise LuoxiaError(f"{record.folder} holds no usable model: config.json is damaged") from error
+    return spec
 
 
 def check_request(spec: ConditionSpec, chosen: RequestSettings, fields: Mapping[str, Any]) -> None:

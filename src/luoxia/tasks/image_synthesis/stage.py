@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from luoxia.core.files import in_force
 from luoxia.core.names import many
 from luoxia.core.order import holdout_split, spread
 from luoxia.media.image.batches import ImageBatches
@@ -26,20 +27,24 @@ from luoxia.tasks.image_synthesis.conditions import (
     request,
     spec_for,
 )
+from luoxia.tasks.image_synthesis.encoder import FOLDER, FolderEncoder
 from luoxia.tasks.image_synthesis.model import Generator, ImageSynthesizer
 from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe
-from luoxia.tasks.image_synthesis.scores import Judged
+from luoxia.tasks.image_synthesis.scores import Judged, copy_rate
 from luoxia.tasks.image_synthesis.settings import RESERVED
 from luoxia.tasks.image_synthesis.spec import ConditionSpec
 from luoxia.tasks.image_synthesis.transfer import condition_spec, extended
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.image_stage import ImageStage, Real, write_neighbor_grid
+from luoxia.training.loop import QuickScore
 from luoxia.training.objective import Phase, Rng
 
 GRID = 64
 """Images in a sample grid: always those of the same seeds and conditions."""
 OBSERVED = 64
 """Images of either side whose loss the doctor follows."""
+FEW = 256
+"""Samples whose copies are counted between two steps."""
 PROMPTS = 16
 """Captions of a sample grid."""
 
@@ -60,8 +65,9 @@ class SynthesisStage(ImageStage):
         """Hold some images back, and serve the rest with their conditions."""
         recipe, data = self.recipe, self.data
         self.train_indices, self.heldout_indices = holdout_split(len(data), recipe.holdout, recipe.seed)
+        self.encoder = self._open_encoder()
         self.spec = self._spec()
-        self.conditions = ConditionData(self.spec, data, recipe.seed, reader_of(self.spec))
+        self.conditions = ConditionData(self.spec, data, recipe.seed, reader_of(self.spec, self.encoder))
         self.images = ImageBatches(
             data, self.train_indices, recipe.batch, recipe.seed, self.world, labeled=False
         )
@@ -75,6 +81,7 @@ class SynthesisStage(ImageStage):
             self.train_indices,
             condition=self.recipe.condition,
             text_length=self.recipe.text_length,
+            encoder=None if self.encoder is None else (self.encoder.fingerprint, self.encoder.width),
             reserved=RESERVED,
         )
         if self.recipe.init is None:
@@ -88,6 +95,14 @@ class SynthesisStage(ImageStage):
             generator = torch.Generator().manual_seed(recipe.seed)
             add_lora(network, recipe.lora, recipe.alpha, generator=generator)
             network.get_submodule("conditioner").requires_grad_(True)
+
+    def _open_encoder(self) -> FolderEncoder | None:
+        """The frozen text encoder, of the run's own copy where there is one; None for a learned table."""
+        if self.recipe.text_encoder == "words":
+            return None
+        own = in_force(self.context.run.model) / FOLDER
+        folder = own if own.is_dir() else self.recipe.text_encoder
+        return FolderEncoder(folder, self.recipe.text_length, self.world.device)
 
     def batch(self, phase: Phase, index: int) -> Conditioned:
         """Images and conditions."""
@@ -132,6 +147,7 @@ class SynthesisStage(ImageStage):
             details=self.context.details(),
             device=self.world.device,
             defaults=self.recipe.defaults(),
+            encoder=self.encoder,
         )
 
     def preview(self, out: Path) -> None:
@@ -148,6 +164,14 @@ class SynthesisStage(ImageStage):
         said = np.array([bool(self.data.captions.texts[index]) for index in side], np.bool_)
         chosen = side[said] if said.any() else side
         return spread(chosen, min(PROMPTS, len(chosen)))
+
+    def told_prompts(self) -> list[str]:
+        """What the grid of a preview is asked for, in its order, each several times."""
+        if not self.spec.text:
+            return []
+        captions = self.data.captions
+        said = ((*captions.texts[i], *captions.keywords[i], "") for i in self.prompts())
+        return [texts[0] for texts in said]
 
     def _shown(self) -> tuple[ConditionBatch, int | None]:
         """The conditions of a preview, and its columns."""
@@ -168,11 +192,23 @@ class SynthesisStage(ImageStage):
     def judged(self, most: int) -> Judged:
         """The model of this moment, ready to be scored."""
         sides = self.train_indices, self.heldout_indices
-        return Judged(self.model(), self.conditions, *sides, seed=self.score_seed, n=most)
+        return Judged(self.model(), self.data, self.conditions, *sides, seed=self.score_seed, n=most)
 
     def results(self, most: int) -> NDArray[np.uint8]:
         """Samples of another seed than the grids', asked for as the images of training are described."""
         return self.judged(most).samples
+
+    def quick_score(self) -> QuickScore | None:
+        """The Fréchet distance; and of a few samples how many are copies, with guidance and without."""
+        quick = super().quick_score()
+        if quick is not None and self.recipe.guidance != 1 and self.spec.conditional:
+            judged = self.judged(min(FEW, self.recipe.score_samples))
+            copies = [
+                copy_rate(self.reference, judged.samples, "copy rate"),
+                *judged.unguided(self.reference),
+            ]
+            quick.records.extend(score.as_dict() for score in copies)
+        return quick
 
     def evaluate(self) -> list[dict[str, Any]]:
         """All final scores, and the picture of the nearest training images."""
@@ -197,6 +233,11 @@ class SynthesisStage(ImageStage):
             "condition": asdict(self.spec),
         }
 
+    def write_model(self, folder: Path) -> None:
+        """The frozen text encoder."""
+        if self.encoder is not None and self.spec.text == "encoder":
+            self.encoder.copy_to(folder)
+
     def describe_data(self) -> dict[str, Any]:
         """The images and what is said of them, for run.json."""
         captions = self.data.captions
@@ -207,6 +248,7 @@ class SynthesisStage(ImageStage):
             "labeled": self.data.labels is not None,
             "captions": captions.count(),
             "captioned": captions.captioned,
+            "prompts": self.told_prompts(),
             "fields": {name: list(values) for name, values in self.spec.fields},
         }
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from luoxia import registry
 from luoxia.core.errors import UsageError
-from luoxia.core.names import many
+from luoxia.core.names import absolute, many
+from luoxia.runs.reported import Section
 from luoxia.tasks.base import Capability
 from luoxia.tasks.image_synthesis.flow import Flow
 from luoxia.tasks.image_synthesis.image_gpt import CODEC, ImageGPT
 from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe, settled_shape
-from luoxia.tasks.image_synthesis.rules import FlowOverfitting, PriorOverfitting
+from luoxia.tasks.image_synthesis.rules import FlowOverfitting, GuidanceCopies, PriorOverfitting
 from luoxia.tasks.image_synthesis.settings import EditSettings, SynthesisSampleSettings
 from luoxia.tasks.shared.image_keys import ImageMeasureSettings
 from luoxia.tasks.shared.image_task import ImageTask
@@ -35,8 +36,18 @@ class ImageSynthesis(ImageTask):
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     recipes: ClassVar[tuple[type[Recipe], ...]] = (ImageGPT, Flow)
     family = SynthesisRecipe
-    rules: ClassVar[tuple[type[Rule], ...]] = (*registry.task(CODEC).rules, FlowOverfitting, PriorOverfitting)
+    rules: ClassVar[tuple[type[Rule], ...]] = (
+        *registry.task(CODEC).rules, FlowOverfitting, PriorOverfitting, GuidanceCopies,
+    )  # fmt: skip
     parts: ClassVar[tuple[str, ...]] = ("codec",)
+    key_scores: ClassVar[tuple[str, ...]] = (
+        "FD", "FID", "recall", "class accuracy", "CAS", "caption retrieval", "inpainting error", "copy rate",
+        "precision", "coverage",
+    )  # fmt: skip
+    sections: ClassVar[tuple[Section, ...]] = (
+        Section("samples", "Samples", f"{HERE}.report:samples"),
+        *(section for section in ImageTask.sections if section.anchor != "samples"),
+    )
     capabilities: ClassVar[Mapping[str, Capability]] = {
         "sample": Capability(
             SynthesisSampleSettings,
@@ -67,7 +78,13 @@ class ImageSynthesis(ImageTask):
 
     def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
         """The data's size and channels, and what the recipe makes of them."""
-        return {**settled_shape(data), **recipe.settled(data.spec)}
+        own = {}
+        if recipe.text_encoder != "words":
+            from luoxia.tasks.image_synthesis.encoder import FolderEncoder
+
+            FolderEncoder(recipe.text_encoder, recipe.text_length)  # says what is wrong before the run begins
+            own["text_encoder"] = absolute(recipe.text_encoder)
+        return {**settled_shape(data), **own, **recipe.settled(data.spec)}
 
     def load_base(self, stage: Any, objective: Objective) -> dict[str, Any]:
         """The weights of the model at ``init``; tables of words, classes and fields by name."""
@@ -83,11 +100,18 @@ class ImageSynthesis(ImageTask):
         shape = f"{spec.height} × {spec.width} × {spec.channels}"
         return f"{many(len(data), 'image')} of {shape}{classes}{captions}, {data.source}"
 
+    def data_rows(self, data: Mapping[str, Any]) -> list[tuple[str, object]]:
+        """The images' shape, and what is said of them."""
+        captions = [("Captions", f"{data['captions']:,}")] if data.get("captions") else []
+        fields = [("Fields", ", ".join(data["fields"]))] if data.get("fields") else []
+        return [*super().data_rows(data), *captions, *fields]
+
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """An ``ImageSynthesizer``."""
         import torch
 
         from luoxia.media.image.images import ImageSpec
+        from luoxia.tasks.image_synthesis.encoder import FOLDER, FolderEncoder
         from luoxia.tasks.image_synthesis.model import ImageSynthesizer
         from luoxia.tasks.image_synthesis.spec import ConditionSpec
         from luoxia.tasks.networks import spec_of
@@ -98,8 +122,12 @@ class ImageSynthesis(ImageTask):
         dtype = common.pop("dtype", torch.float32)
         device = torch.device(common["device"])
         generator = recipe.open_generator(record, weights, spec, conditions, device=device, dtype=dtype)
+        encoder = None
+        if conditions.text == "encoder":
+            encoder = FolderEncoder(record.folder / FOLDER, conditions.text_length, device)
         shape = (spec.height, spec.width, spec.channels)
-        return ImageSynthesizer(generator, conditions, shape=shape, defaults=recipe.defaults(), **common)
+        given = {"shape": shape, "defaults": recipe.defaults(), "encoder": encoder}
+        return ImageSynthesizer(generator, conditions, **given, **common)
 
 
 def _check_condition(condition: str, data: Any) -> None:
