@@ -199,16 +199,19 @@ class SynthesisStage(ImageStage):
         return self.judged(most).samples
 
     def quick_score(self) -> QuickScore | None:
-        """The Fréchet distance; and of a few samples how many are copies, with guidance and without."""
+        """The Fréchet distance, the classes seen, and the copies."""
         quick = super().quick_score()
-        if quick is not None and self.recipe.guidance != 1 and self.spec.conditional:
-            judged = self.judged(min(FEW, self.recipe.score_samples))
-            copies = [
-                copy_rate(self.reference, judged.samples, "copy rate"),
-                *judged.unguided(self.reference),
-            ]
-            quick.records.extend(score.as_dict() for score in copies)
+        if quick is not None:
+            quick.records.extend(self.copies())
         return quick
+
+    def copies(self) -> list[dict[str, Any]]:
+        """Of a few samples how many are copies, with guidance and without; [] where there is none, or no extractor."""
+        if not super().scored or self.recipe.guidance == 1 or not self.spec.conditional:
+            return []
+        judged = self.judged(min(FEW, self.recipe.score_samples))
+        scores = [copy_rate(self.reference, judged.samples, "copy rate"), *judged.unguided(self.reference)]
+        return [score.as_dict() for score in scores]
 
     def evaluate(self) -> list[dict[str, Any]]:
         """All final scores, and the picture of the nearest training images."""
