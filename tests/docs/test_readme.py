@@ -82,7 +82,7 @@ def test_command_is_understood(words):
             name = targets.pop()
             find(str(ROOT / name) if ".py" in name else name)
     else:
-        fields = {"form", "author"}  # of the poems that the examples speak of
+        fields = {"form", "author", "style"}  # of the data that the examples speak of
         assert_taken(verb, {key: value for key, value in settings.items() if key not in fields})
         targets = targets[
             2 if verb in ("translate", "classify", "embed", "project", "encode", "decode") else 1 :

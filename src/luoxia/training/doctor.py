@@ -41,17 +41,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Watched:
-    """A quick score that should fall: what it is judged against, its name, the share of each class in the samples.
-
-    ``values``: all scores that were measured with it, by name.
-    """
+    """A quick score that should fall: what it is judged against, its name, the share of each class in the samples."""
 
     step: int
     distance: float
     reference: float
     classes: Mapping[str, float] = field(default_factory=dict)
     name: str = "Fréchet distance"
-    values: Mapping[str, float] = field(default_factory=dict)
 
 
 class Chart:
@@ -114,6 +110,10 @@ class Rule:
         """The findings that the scores up to this one give."""
         yield from ()
 
+    def judge_result(self, values: Mapping[str, float]) -> Iterator[Finding]:
+        """The findings that all final scores, by name, give once training is over."""
+        yield from ()
+
 
 class Doctor:
     """Shows the log lines and scores of one stage to its rules.
@@ -139,6 +139,10 @@ class Doctor:
         """Take in a quick score; the findings that are new."""
         self.chart.add_score(score)
         return self._new("scores", [finding for rule in self.rules for finding in rule.judge_score(score)])
+
+    def observe_result(self, values: Mapping[str, float]) -> list[Finding]:
+        """Take in the final scores, by name; the findings."""
+        return self._new("result", [finding for rule in self.rules for finding in rule.judge_result(values)])
 
     def _new(self, source: str, found: list[Finding]) -> list[Finding]:
         """Those that the last look at the same source did not find."""

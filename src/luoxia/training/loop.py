@@ -40,11 +40,6 @@ class QuickScore:
         return self
 
     @property
-    def values(self) -> dict[str, float]:
-        """The scores by name."""
-        return {record["name"]: record["value"] for record in self.records}
-
-    @property
     def watched(self) -> dict[str, Any]:
         """What the doctor watches, for the log, so that a resumed run's doctor knows it."""
         return {"distance": self.distance, "reference": self.reference, "name": self.name}
@@ -199,9 +194,7 @@ class Loop:
                     "score", self.step, seconds, scores=score.records, final=False, watched=score.watched
                 )
             self._report(
-                self.doctor.observe_score(
-                    Watched(self.step, classes=score.classes, values=score.values, **score.watched)
-                )
+                self.doctor.observe_score(Watched(self.step, classes=score.classes, **score.watched))
             )
 
     @contextlib.contextmanager

@@ -280,8 +280,7 @@ class Session:
                 doctor.observe_log(record["step"], with_nan(record))
             elif record["kind"] == "score" and "watched" in record:
                 watched = {RENAMED.get(key, key): value for key, value in record["watched"].items()}
-                values = {score["name"]: score["value"] for score in record["scores"]}
-                doctor.observe_score(Watched(record["step"], values=values, **with_nan(watched)))
+                doctor.observe_score(Watched(record["step"], **with_nan(watched)))
         return doctor
 
     def _showing(self) -> contextlib.AbstractContextManager[None]:
@@ -298,6 +297,9 @@ class Session:
                 records = self.stage.evaluate()
             if records:
                 self.run.append("score", step, seconds, scores=records, final=True)
+                for finding in self._doctor().observe_result({one["name"]: one["value"] for one in records}):
+                    self.run.append("finding", step, seconds, **finding.as_dict())
+                    self.display.tell(f"doctor: {finding}")
         detail = "" if finished else f"by {self.stopper.signal or 'another process'}"
         self.run.append("event", step, seconds, event="finished" if finished else "stopped", detail=detail)
         write_report(self.run.path, self.task)

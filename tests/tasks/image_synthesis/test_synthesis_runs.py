@@ -13,7 +13,6 @@ import pytest
 import luoxia
 from colored_shapes import write_shapes
 from luoxia.core.errors import UsageError
-from luoxia.training.doctor import Watched
 from luoxia.training.own import named
 
 PAINTER = f"{Path(__file__).parent / 'painter.py'}:Painter"
@@ -98,7 +97,7 @@ def test_guidance_that_copies_is_named() -> None:
     def heard(guided: float, free: float) -> list[str]:
         doctor = Doctor(kind(guidance=3.0), task_of(kind).rules)
         values = {"copy rate": guided, "copy rate without guidance": free}
-        return [finding.name for finding in doctor.observe_score(Watched(500, 1.0, 0.5, values=values))]
+        return [finding.name for finding in doctor.observe_result(values)]
 
     assert heard(0.4, 0.05) == ["guidance that copies"]
     assert heard(0.4, 0.3) == heard(0.08, 0.0) == []

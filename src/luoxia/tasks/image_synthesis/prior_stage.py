@@ -133,12 +133,12 @@ class PriorStage(SynthesisStage):
         return self.generator().unseen(self.data, self.tokens[0], *sides, self.conditions.whole)
 
     def quick_score(self) -> QuickScore | None:
-        """Bits of held-out images, and the copies among a few samples."""
+        """Bits of held-out images."""
         if len(self.heldout_indices) == 0:
             return None
         score = self._bits(QUICK)
         record = score.as_dict()
-        return QuickScore([record, *self.copies()], score.value, 0.0, {}, "held-out bits")
+        return QuickScore([record], score.value, 0.0, {}, "held-out bits")
 
     def _bits(self, most: int | None = None) -> Any:
         prior = self.context.eval_model(self.network)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from luoxia.tasks.shared.rules import Overfitting
-from luoxia.training.doctor import Finding, Rule, Watched
+from luoxia.training.doctor import Finding, Rule
 
 UNGUIDED = "copy rate without guidance"
 MORE = 0.1
@@ -49,9 +49,9 @@ class GuidanceCopies(Rule):
     (Somepalli et al. 2023, arXiv:2305.20086; Wen et al. 2024, arXiv:2407.21720.)
     """
 
-    def judge_score(self, score: Watched) -> Iterator[Finding]:
+    def judge_result(self, values: Mapping[str, float]) -> Iterator[Finding]:
         """By the copy rates with guidance and without."""
-        guided, free = score.values.get("copy rate"), score.values.get(UNGUIDED)
+        guided, free = values.get("copy rate"), values.get(UNGUIDED)
         if guided is not None and free is not None and guided > max(free + MORE, 2 * free):
             yield Finding(
                 "guidance that copies",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,21 +30,18 @@ from luoxia.tasks.image_synthesis.conditions import (
 from luoxia.tasks.image_synthesis.encoder import FOLDER, FolderEncoder
 from luoxia.tasks.image_synthesis.model import Generator, ImageSynthesizer
 from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe
-from luoxia.tasks.image_synthesis.scores import Judged, copy_rate
+from luoxia.tasks.image_synthesis.scores import Judged
 from luoxia.tasks.image_synthesis.settings import RESERVED
 from luoxia.tasks.image_synthesis.spec import ConditionSpec
 from luoxia.tasks.image_synthesis.transfer import condition_spec, extended
 from luoxia.tasks.record import ModelRecord
 from luoxia.tasks.shared.image_stage import ImageStage, Real, write_neighbor_grid
-from luoxia.training.loop import QuickScore
 from luoxia.training.objective import Phase, Rng
 
 GRID = 64
 """Images in a sample grid: always those of the same seeds and conditions."""
 OBSERVED = 64
 """Images of either side whose loss the doctor follows."""
-FEW = 256
-"""Samples whose copies are counted between two steps."""
 PROMPTS = 16
 """Captions of a sample grid."""
 
@@ -52,6 +49,7 @@ PROMPTS = 16
 class SynthesisStage(ImageStage):
     """The training of what draws images; a recipe's own stage says how, in ``generator``."""
 
+    model_files: ClassVar[tuple[str, ...]] = (FOLDER,)
     recipe: SynthesisRecipe
     data: CaptionedImages
     spec: ConditionSpec
@@ -197,21 +195,6 @@ class SynthesisStage(ImageStage):
     def results(self, most: int) -> NDArray[np.uint8]:
         """Samples of another seed than the grids', asked for as the images of training are described."""
         return self.judged(most).samples
-
-    def quick_score(self) -> QuickScore | None:
-        """The Fréchet distance, the classes seen, and the copies."""
-        quick = super().quick_score()
-        if quick is not None:
-            quick.records.extend(self.copies())
-        return quick
-
-    def copies(self) -> list[dict[str, Any]]:
-        """Of a few samples how many are copies, with guidance and without; [] where there is none, or no extractor."""
-        if not super().scored or self.recipe.guidance == 1 or not self.spec.conditional:
-            return []
-        judged = self.judged(min(FEW, self.recipe.score_samples))
-        scores = [copy_rate(self.reference, judged.samples, "copy rate"), *judged.unguided(self.reference)]
-        return [score.as_dict() for score in scores]
 
     def evaluate(self) -> list[dict[str, Any]]:
         """All final scores, and the picture of the nearest training images."""
