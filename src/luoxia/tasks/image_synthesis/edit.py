@@ -77,7 +77,7 @@ def read_canvas(
     and below, which are painted, too.
 
     Raises:
-        UsageError: a file is no image, or their sizes differ.
+        UsageError: a file holds no picture, or their sizes differ.
     """
     image, opaque = _read(file, channels)
     painted = None if opaque.all() else ~opaque

@@ -260,7 +260,7 @@ class ImageSynthesizer:
 
 
 def windows(painted: NDArray[np.bool_], height: int, width: int) -> Iterator[tuple[int, int]]:
-    """Where (top, left) windows of that shape paint a larger canvas (h, w); it is read anew after each.
+    """Where (top, left) windows of that shape paint a larger canvas (h, w); it is read again after each.
 
     Windows stand half their size apart. The next is that with most known pixels among those with painted ones.
     """
