@@ -75,11 +75,22 @@ def test_directions_and_samples_along_them(luoxia_command: Command, run: Path) -
         np.testing.assert_allclose(file["eigenvalues"], found["eigenvalues"], rtol=1e-5)
         assert str(file["space"]) == "z"
     assert Path(found["picture"]).name == "d.png"
-    with pytest.warns(OldNameWarning, match="now the verb directions: luoxia directions RUN"):
+    with pytest.warns(
+        OldNameWarning, match="the verb directions: luoxia directions RUN direction=0; the key"
+    ):
         assert luoxia_command("sample", run, "n=2", "direction=1", "strength=2", "out=a.npz").exit_code == 0
     with np.load("a.npz") as file:
         assert np.array_equal(file["images"], luoxia.load(run).along(1, 2.0, 2))
         assert json.loads(str(file["header"]))["luoxia"]["controls"]["direction"] == 1
+        before = file["images"]
+    moved = luoxia_command("directions", run, "direction=1", "strength=2", "n=2", "out=b.npz")
+    assert moved.exit_code == 0, moved.stderr
+    with np.load("b.npz") as file:
+        assert np.array_equal(file["images"], before)
+    assert (
+        luoxia_command("directions", run, "direction=0", "strength=-2", "n=4", "out=grid.png").exit_code == 0
+    )
+    assert Path("grid.png").is_file()
 
 
 def test_samples_in_bfloat16_differ_by_rounding_and_say_so(luoxia_command: Command, run: Path) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from luoxia.core.errors import MissingExtraError, UsageError
 from luoxia.core.names import expanded
 from luoxia.tasks.image_generation.requests import check_request
+from luoxia.tasks.image_generation.sample import write_samples
 from luoxia.tasks.image_generation.settings import (
     DirectionsSettings,
     InterpolateSettings,
     LatentSettings,
     MixSettings,
     ProjectSettings,
+    SampleSettings,
 )
 from luoxia.tasks.outputs import claimed, numbered
 from luoxia.tasks.record import ModelRecord, trained_config
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from luoxia.tasks.image_generation.model import ImageGenerator
 
+DIRECTIONS = 8
+"""Directions, unless another number is asked for."""
 SHOWN = 7
 """Images of a direction in its picture."""
 
@@ -74,11 +78,15 @@ def mix(record: ModelRecord, /, **settings: Any) -> Path:
 
 
 def directions(record: ModelRecord, /, **settings: Any) -> dict[str, Any]:
-    """Write a generator's principal directions; ``settings`` are those of ``DirectionsSettings``.
+    """Write a generator's principal directions, or images moved along one of them.
 
-    Returns ``out`` and ``picture``, a row of images a direction, and the ``eigenvalues``.
+    ``settings`` are those of ``DirectionsSettings``. Returns ``out``; of directions also ``picture``, a row of images a
+    direction, and the ``eigenvalues``.
     """
     chosen: DirectionsSettings = DirectionsSettings.from_settings(settings)
+    if chosen.direction is not None:
+        given = {key: getattr(chosen, key) for key in chosen.model_fields_set - {"use"}}
+        return {"out": str(write_samples(record, SampleSettings(**given)))}
     import numpy as np
 
     from luoxia.formats import npz
@@ -88,7 +96,7 @@ def directions(record: ModelRecord, /, **settings: Any) -> dict[str, Any]:
     out = _output(record, chosen, (".npz",))
     beside = _beside(record, out, chosen.overwrite)
     generator = _open(record, chosen.ema, chosen.device)
-    principal = generator.directions(chosen.n)
+    principal = generator.directions(chosen.n or DIRECTIONS)
     count = len(principal.vectors) * SHOWN
     check_grid(count, generator.shape, SHOWN)
     controls: dict[str, Any] = {"label": generator.class_asked(chosen.label), "truncation": chosen.truncation}
@@ -97,7 +105,7 @@ def directions(record: ModelRecord, /, **settings: Any) -> dict[str, Any]:
         for number in range(len(principal.vectors))
         for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
     )
-    request = {**controls, "n": chosen.n, "strength": chosen.strength, "ema": chosen.ema}
+    request = {**controls, "n": len(found.vectors), "strength": chosen.strength, "ema": chosen.ema}
     label = label_of(generator, record, ema=chosen.ema).asked(request, seed=chosen.seed)
     picture = write_grid(beside, shown, label, SHOWN, count)
     arrays = {

@@ -13,8 +13,8 @@ from luoxia.tasks.image_generation.settings import SampleSettings
 from luoxia.tasks.outputs import claimed, numbered
 from luoxia.tasks.record import ModelRecord
 
-VERBS = {"interpolate": "interpolate", "mix": "mix", "direction": "directions"}
-"""Keys of ``sample`` → the verbs that do the same."""
+VERBS = {"interpolate": "interpolate RUN", "mix": "mix RUN", "direction": "directions RUN direction=0"}
+"""Keys of ``sample`` → the commands that do the same."""
 LARGE = 2**30
 """Bytes of samples from which on a message says what will be written."""
 
@@ -22,9 +22,14 @@ LARGE = 2**30
 def sample(record: ModelRecord, /, **settings: Any) -> Path:
     """Write samples, and return where; ``settings`` are those of ``SampleSettings``."""
     chosen: SampleSettings = SampleSettings.from_settings(settings)
+    _warn_of_verbs(chosen)
+    return write_samples(record, chosen)
+
+
+def write_samples(record: ModelRecord, chosen: SampleSettings) -> Path:
+    """Write the samples that are asked for, and return where."""
     check_request(record, chosen.label, needing_styles(chosen.mix, chosen.mix_layers, chosen.noise))
     out = _output(record, chosen)
-    _warn_of_verbs(chosen)
     from luoxia.tasks.loading import load_model
     from luoxia.training.hardware import choose_device, choose_precision
 
@@ -35,10 +40,11 @@ def sample(record: ModelRecord, /, **settings: Any) -> Path:
 
 def _warn_of_verbs(chosen: SampleSettings) -> None:
     """The line for a key that is a verb now."""
-    for key, verb in VERBS.items():
-        if key in chosen.model_fields_set and getattr(chosen, key) not in (None, 0):
+    for key, command in VERBS.items():
+        if getattr(chosen, key) != SampleSettings.model_fields[key].default:
+            verb = command.partition(" ")[0]
             warn_of_old_name(
-                f"sample {key}= is now the verb {verb}: luoxia {verb} RUN; the key works until 1.0"
+                f"sample {key}= is now the verb {verb}: luoxia {command}; the key works until 1.0"
             )
 
 

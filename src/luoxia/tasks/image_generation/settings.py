@@ -111,13 +111,28 @@ class MixSettings(DrawnSettings):
 class DirectionsSettings(DrawnSettings):
     """The keys of ``luoxia directions``."""
 
-    n: Whole = Field(8, ge=1, le=1000, description="how many directions, up to the dimensions of the latent")
-    seed: Seed = Field(0, description="seed of the image that the picture moves along each direction")
+    n: Annotated[Whole | None, Unset] = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="how many directions, up to the dimensions of the latent (8 if unset); with direction, how many "
+        "images (16 if unset)",
+    )
+    direction: Annotated[Whole | None, Unset] = Field(
+        None, ge=0, description="write images moved along this direction; the first is 0"
+    )
+    seed: Seed = Field(
+        0,
+        description="seed of the image that the picture moves along each direction; with direction, of the images",
+    )
     strength: float = Field(
-        3.0, gt=0, description="how far to move either way, in standard deviations of the latents"
+        3.0,
+        description="how far to move, in standard deviations of the latents; the picture moves either way",
     )
     out: Annotated[str | None, Place] = Field(
-        None, description="FILE.npz, with a picture beside it; RUN/generated/ if unset"
+        None,
+        description="FILE.npz, with a picture beside it; with direction, FILE.png, FILE.npz or FOLDER/; RUN/generated/ "
+        "if unset",
     )
 
 
