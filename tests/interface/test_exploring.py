@@ -93,6 +93,13 @@ def test_directions_and_samples_along_them(luoxia_command: Command, run: Path) -
     assert Path("grid.png").is_file()
 
 
+def test_the_help_of_a_run_lists_its_keys(luoxia_command: Command, run: Path) -> None:
+    tuned, resumed = (luoxia_command(verb, run, "--help", "--all").stdout for verb in ("finetune", "resume"))
+    assert "freeze_d" in tuned and "gamma" in tuned
+    assert "checkpoint_every" in resumed and "gamma" not in resumed
+    assert "is not there" in luoxia_command("resume", "nowhere", "--help").stdout
+
+
 def test_samples_in_bfloat16_differ_by_rounding_and_say_so(luoxia_command: Command, run: Path) -> None:
     assert luoxia_command("sample", run, "n=3", "precision=bf16", "out=half.npz").exit_code == 0
     with np.load("half.npz") as file:

@@ -12,6 +12,7 @@ from luoxia.core.errors import LuoxiaError
 
 if TYPE_CHECKING:
     from luoxia.cli.table import Verb
+    from luoxia.training.recipe import Recipe
 
 HEADINGS = (
     "common",
@@ -32,6 +33,9 @@ def print_verb(verb: Verb, words: Sequence[str], *, every: bool) -> None:
     command = " ".join(["luoxia", verb.name, *words[:1], "--help", "--all"])
     if verb.name == "train":
         print_training(words, command, every=every)
+        return
+    if verb.name in ("finetune", "resume"):
+        print_trained(verb, words, command, every=every)
         return
     classes = _key_classes(verb, words)
     for settings in classes:
@@ -61,6 +65,39 @@ def print_training(words: Sequence[str], command: str, *, every: bool) -> None:
         say("The recipes: luoxia recipes")
     elif recipe.presets:
         say(f"Its presets: luoxia recipes {words[0]}")
+
+
+def print_trained(verb: Verb, words: Sequence[str], command: str, *, every: bool) -> None:
+    """The keys that the recipe of the model that the first word names takes, or those that all recipes have."""
+    from luoxia.training.recipe import Recipe
+    from luoxia.verbs.request import RESUMABLE
+
+    recipe: type[Recipe] = Recipe
+    if words:
+        try:
+            recipe = _recipe_of(verb, Path(words[0]))
+        except LuoxiaError as error:
+            say(error)
+    if verb.name == "resume":
+        rows = key_rows(recipe)
+        printing.print_table(("key", "default", "meaning"), [rows[key] for key in RESUMABLE if key in rows])
+        return
+    print_keys(recipe, every=every)
+    if not every:
+        say(f"All keys: {command}")
+
+
+def _recipe_of(verb: Verb, path: Path) -> type[Recipe]:
+    """What a run continues with, or what a model is trained further by."""
+    from luoxia.runs.run import Run
+    from luoxia.tasks.menu import find, recorded
+    from luoxia.tasks.record import ModelRecord
+
+    if verb.name == "resume":
+        return recorded(Run.open(path).manifest, path)
+    record = ModelRecord.open(path)
+    recipe, _ = record.task.finetune(record, {"data": ""})
+    return find(recipe) if isinstance(recipe, str) else recipe
 
 
 def print_recipes(found: Any) -> None:

@@ -105,7 +105,7 @@ def directions(record: ModelRecord, /, **settings: Any) -> dict[str, Any]:
         for number in range(len(principal.vectors))
         for strength in np.linspace(-chosen.strength, chosen.strength, SHOWN)
     )
-    request = {**controls, "n": len(found.vectors), "strength": chosen.strength, "ema": chosen.ema}
+    request = {**controls, "n": len(principal.vectors), "strength": chosen.strength, "ema": chosen.ema}
     label = label_of(generator, record, ema=chosen.ema).asked(request, seed=chosen.seed)
     picture = write_grid(beside, shown, label, SHOWN, count)
     arrays = {
