@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from luoxia.core.errors import LuoxiaError
-from luoxia.metrics.classification import calibration_error, f1, macro, measure_classification
+from luoxia.metrics.classification import f1, macro, measure_classification
 
 sklearn = pytest.importorskip("sklearn.metrics")
 
@@ -57,14 +57,11 @@ def test_calibration_error_by_a_loop(predictions):
         if inside:
             right = np.mean([predicted[i] == true[i] for i in inside])
             expected += len(inside) / 400 * abs(right - np.mean([sure[i] for i in inside]))
-    assert calibration_error(sure, predicted == true) == pytest.approx(expected)
     found = measure_classification(predicted, true, classes=NAMES, probabilities=probabilities)
     error = found["calibration error"]
     assert error.value == pytest.approx(expected)
     # these probabilities are calibrated by construction, so the error is about its floor
     assert error.value < 3 * error.reference
-    assert calibration_error([1.0, 1.0], [False, False]) == 1
-    assert calibration_error([0.0], [False]) == 0
 
 
 def test_the_interval_of_macro_f1_is_as_wide_as_fresh_items_vary():

@@ -17,17 +17,6 @@ def histogram(labels: ArrayLike, classes: int) -> NDArray[np.int64]:
     return counts
 
 
-def joint(labels: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Number the modes of samples of several parts: labels (n, parts) in 0 … classes − 1 → (n,), below classes^parts.
-
-    Three digits each, as in StackedMNIST (Metz et al. 2017, arXiv:1611.02163, section 3.3.1), make 1,000.
-    """
-    parts = np.asarray(labels, np.int64)
-    powers = classes ** np.arange(parts.shape[1])[::-1]
-    modes: NDArray[np.int64] = parts @ powers
-    return modes
-
-
 def covered(counts: ArrayLike, at_least: float = COVERED) -> int:
     """Number of classes that hold a sample and ``at_least`` this share of all; counts (classes,)."""
     array = np.asarray(counts, np.float64)

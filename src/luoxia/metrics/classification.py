@@ -127,16 +127,6 @@ def macro(values: Floats) -> Floats:
     return mean
 
 
-def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
-    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599, eq. 5).
-
-    It is the mean over items of |accuracy - mean confidence| of the item's bin, for confidence (n,) of the
-    predicted class and whether that is the true one (n,); bin m holds confidence in ((m - 1) / bins, m / bins].
-    """
-    sure = np.asarray(confidence, np.float64)
-    return _error(_bin(sure, bins), np.asarray(correct, np.float64) - sure, bins)
-
-
 def _matrix_scores(
     matrix: Ints, classes: Sequence[str], seed: int, draws: int
 ) -> list[tuple[str, Estimate, float]]:
@@ -165,7 +155,11 @@ def _matrix_scores(
 
 
 def _calibration(sure: Floats, correct: NDArray[np.bool_], seed: int, draws: int) -> tuple[Estimate, float]:
-    """Calibration error and its reference: the mean error where p(correct) is the confidence."""
+    """Expected calibration error (Guo et al. 2017, arXiv:1706.04599, eq. 5), and its reference.
+
+    The error is the mean over items of |accuracy − mean confidence| of the item's bin; bin m holds confidence in
+    ((m − 1) / bins, m / bins]. The reference is the mean error where p(correct) is the confidence.
+    """
     places, gaps = _bin(sure, BINS), correct - sure
     estimate = bootstrap(
         lambda rows: [_error(places[row], gaps[row], BINS) for row in rows], len(sure), draws=draws, seed=seed

@@ -78,16 +78,6 @@ def measure_language(
     ]
 
 
-def perplexity(nats: float, tokens: int) -> float:
-    """exp(nats / tokens), of the summed negative log likelihood of so many predicted tokens."""
-    return _exp(nats / tokens)
-
-
-def bits_per_byte(nats: float, byte_count: int) -> float:
-    """nats / (ln 2 · bytes), of the summed negative log likelihood of tokens that spell so many bytes."""
-    return nats / (math.log(2) * byte_count)
-
-
 def _totals(nll: Sequence[ArrayLike], byte_counts: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Nats, tokens and bytes of each document, (n,) each, checked."""
     rows = [np.asarray(row, np.float64).ravel() for row in nll]

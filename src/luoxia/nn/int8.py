@@ -45,10 +45,6 @@ class Int8Linear(nn.Module):
         self.scale = self.scale.bfloat16()
         return self
 
-    def dequantized(self) -> Tensor:
-        """s·q (out, in) in float32."""
-        return self.weight * self.scale.float()[:, None]
-
     def forward(self, x: Tensor) -> Tensor:
         """X (..., in) → (..., out), in the type of x.
 
