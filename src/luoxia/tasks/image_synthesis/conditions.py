@@ -128,8 +128,8 @@ def spec_for(
     Columns whose names are ``reserved`` for keys are left out.
     """
     captions = data.captions
-    said = bool(captions.captioned or any(captions.keywords))
-    by_text = said and condition in ("auto", "text", "both")
+    described = bool(captions.captioned or any(captions.keywords))
+    by_text = described and condition in ("auto", "text", "both")
     by_class = condition in ("auto", "class", "both")
     taken = {name.casefold() for name in reserved}
     known: list[tuple[str, tuple[str, ...]]] = []

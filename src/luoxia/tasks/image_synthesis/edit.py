@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from luoxia.core.errors import UsageError
 from luoxia.core.skips import Unusable
-from luoxia.tasks.image_synthesis.sample import asked_of, check_request, spec_in
+from luoxia.tasks.image_synthesis.sample import check_request, spec_in, wanted_of
 from luoxia.tasks.image_synthesis.settings import EditSettings
 from luoxia.tasks.outputs import claimed, numbered
 from luoxia.tasks.record import ModelRecord
@@ -41,24 +41,24 @@ def edit(record: ModelRecord, file: str, /, **settings: Any) -> Path:
     from luoxia.tasks.loading import load_model
 
     model = load_model(record, ema=chosen.ema, device=chosen.device)
-    asked = asked_of(chosen, fields)
-    edited = model.edit(image, mask, n=chosen.n, seed=chosen.seed, strength=chosen.strength, **asked)
+    wanted = wanted_of(chosen, fields)
+    edited = model.edit(image, mask, n=chosen.n, seed=chosen.seed, strength=chosen.strength, **wanted)
     own = chosen.model_dump(exclude_defaults=True, include={"strength", "outpaint"})
     label = label_of(model, record, ema=chosen.ema).asked(
-        {**asked, **own, "n": chosen.n, "ema": chosen.ema},
+        {**wanted, **own, "n": chosen.n, "ema": chosen.ema},
         seed=chosen.seed,
         parents=[one for path in inputs for one in parent(path)],
     )
     return _write(out, chosen.out or "", edited, label)
 
 
-def _write(out: Path, asked: str, images: Pixels, label: Label) -> Path:
+def _write(out: Path, wanted: str, images: Pixels, label: Label) -> Path:
     """One picture as it is; several as a sheet, a folder or arrays."""
     from luoxia.formats import png
     from luoxia.formats.places import form_of
     from luoxia.media.image import writer
 
-    kind = form_of(out, asked)
+    kind = form_of(out, wanted)
     if kind == ".png":
         return png.write(images[0], label, out) if len(images) == 1 else writer.write_grid(out, images, label)
     return (

@@ -56,8 +56,8 @@ class FolderEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of its files."""
-        told = "".join(f"{file.name} {sha256_of(file)}\n" for file in self._files())
-        return hashlib.sha256(told.encode()).hexdigest()[:32]
+        digests = "".join(f"{file.name} {sha256_of(file)}\n" for file in self._files())
+        return hashlib.sha256(digests.encode()).hexdigest()[:32]
 
     @torch.inference_mode()
     def read(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -66,7 +66,7 @@ class FolderEncoder:
         before, after = list(tokenizer.prefix), list(tokenizer.suffix)
         rows = [list(map(int, ids))[: self.length] for ids in tokenizer.encode_batch(list(texts))]
         wide = len(before) + self.length + len(after)  # always, for products round by their shapes
-        found: list[NDArray[np.float32]] = []
+        vectors: list[NDArray[np.float32]] = []
         for first in range(0, len(rows), ROWS):
             some = rows[first : first + ROWS]
             ids, mask = np.zeros((ROWS, wide), np.int64), np.zeros((ROWS, wide), np.bool_)
@@ -75,8 +75,8 @@ class FolderEncoder:
                 whole = [*before, *row, *after]
                 ids[place, : len(whole)], mask[place, : len(whole)] = whole, True
             hidden = self.model.hidden(ids, mask).cpu().numpy()
-            found += [hidden[place, len(before) : len(before) + len(row)] for place, row in enumerate(some)]
-        return found
+            vectors += [hidden[place, len(before) : len(before) + len(row)] for place, row in enumerate(some)]
+        return vectors
 
     def copy_to(self, model: Path) -> None:
         """Keep a copy in a model folder."""

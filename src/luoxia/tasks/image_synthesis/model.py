@@ -102,10 +102,10 @@ class ImageSynthesizer:
     CHECKED: ClassVar[tuple[str, ...]] = ("seed", *DRAWING)
 
     @checked(SynthesisSampleSettings, "n", *CHECKED)
-    def sample(self, n: int = 16, seed: int = 0, **asked: Any) -> Pixels:
+    def sample(self, n: int = 16, seed: int = 0, **wanted: Any) -> Pixels:
         """N images, uint8 (n, height, width, channels); image i is a pure function of (seed, i) and what is asked.
 
-        ``asked``: ``text``, one or a list of which images take turns; ``label``, a class by name or number;
+        ``wanted``: ``text``, one or a list of which images take turns; ``label``, a class by name or number;
         ``negative``, a text that guidance leads away from; ``guidance``, 1 for none, ``guidance_low`` and
         ``guidance_high``, the shares of sampling between which it applies; ``steps``, ``temperature``, ``top_k``,
         ``top_p``; and the model's own fields, such as ``style``. What is not asked for is left open; without any
@@ -114,12 +114,12 @@ class ImageSynthesizer:
         Raises:
             UsageError: the model lacks what is asked for.
         """
-        return _joined(self.stream(n, seed, **asked), n, self.shape)
+        return _joined(self.stream(n, seed, **wanted), n, self.shape)
 
     @checked(SynthesisSampleSettings, "n", *CHECKED)
-    def stream(self, n: int = 16, seed: int = 0, **asked: Any) -> Iterator[Pixels]:
+    def stream(self, n: int = 16, seed: int = 0, **wanted: Any) -> Iterator[Pixels]:
         """The images of ``sample``, at most ``CHUNK`` at a time, each chunk made when it is asked for."""
-        conditions, negative, settings = self._asked(n, asked)
+        conditions, negative, settings = self._wanted(n, wanted)
         return self._chunks(conditions, negative, seed, settings)
 
     @checked(EditSettings, "n", "strength", *CHECKED)
@@ -131,19 +131,19 @@ class ImageSynthesizer:
         n: int = 1,
         seed: int = 0,
         strength: float = 1.0,
-        **asked: Any,
+        **wanted: Any,
     ) -> Pixels:
         """N images, uint8 (n, height, width, channels), that are ``image`` where ``mask`` is False.
 
         ``image``: uint8 (height, width, channels), of the model's shape or larger: then windows of that shape are
         painted one after the other, those with most around them known first. ``mask``: bool (height, width), True =
-        painted; None paints all, which is a variation with ``strength`` below 1. ``asked``: as in ``sample``.
+        painted; None paints all, which is a variation with ``strength`` below 1. ``wanted``: as in ``sample``.
 
         Raises:
             UsageError: the model cannot edit, lacks what is asked for, or a shape does not fit.
         """
         painted = self._check_canvas(image, mask)
-        conditions, negative, settings = self._asked(n, asked)
+        conditions, negative, settings = self._wanted(n, wanted)
         settings = replace(settings, strength=strength)
         canvas = np.repeat(image[None], n, axis=0)
         height, width = self.shape[:2]
@@ -169,9 +169,9 @@ class ImageSynthesizer:
         settings = self._settings(drawing)
         return _joined(self._chunks(conditions, None, seed, settings), len(conditions), self.shape)
 
-    def labels(self, n: int, **asked: Any) -> NDArray[np.int64] | None:
+    def labels(self, n: int, **wanted: Any) -> NDArray[np.int64] | None:
         """The classes (n,) of the images that ``sample`` draws; None where no class is asked for."""
-        conditions = self._asked(n, asked)[0]
+        conditions = self._wanted(n, wanted)[0]
         if conditions.label is None or conditions.no_label is None or conditions.no_label.any():
             return None
         return conditions.label.numpy()
@@ -184,10 +184,12 @@ class ImageSynthesizer:
                 "order=random, or a flow"
             )
 
-    def _asked(self, n: int, asked: dict[str, Any]) -> tuple[ConditionBatch, ConditionBatch | None, Settings]:
+    def _wanted(
+        self, n: int, wanted: dict[str, Any]
+    ) -> tuple[ConditionBatch, ConditionBatch | None, Settings]:
         """Conditions, negative ones, and how to draw."""
-        drawing = {key: asked[key] for key in DRAWING if key in asked}
-        rest = {key: value for key, value in asked.items() if key not in drawing}
+        drawing = {key: wanted[key] for key in DRAWING if key in wanted}
+        rest = {key: value for key, value in wanted.items() if key not in drawing}
         against = rest.pop("negative", None)
         self.spec.check_text("negative", against)
         conditions = request(self.spec, n, reader=self.reader, **rest)
@@ -200,9 +202,10 @@ class ImageSynthesizer:
     def _warn_of_unknown(self, *texts: str | Sequence[str] | None) -> None:
         listed = [one for text in texts if text for one in ([text] if isinstance(text, str) else text)]
         if words := self.spec.unknown(listed):
-            told = ", ".join(words[:8])
+            unknown = ", ".join(words[:8])
             warnings.warn(
-                f"no caption of the training data has these words, which are left out: {told}", stacklevel=4
+                f"no caption of the training data has these words, which are left out: {unknown}",
+                stacklevel=4,
             )
 
     def _settings(self, drawing: dict[str, Any]) -> Settings:
@@ -269,8 +272,8 @@ def windows(painted: NDArray[np.bool_], height: int, width: int) -> Iterator[tup
         for total, side in zip(painted.shape, (height, width), strict=True)
     )
     while painted.any():
-        found = [(int(painted[t : t + height, x : x + width].sum()), t, x) for t in tops for x in lefts]
-        _, top, left = min(one for one in found if one[0])
+        candidates = [(int(painted[t : t + height, x : x + width].sum()), t, x) for t in tops for x in lefts]
+        _, top, left = min(one for one in candidates if one[0])
         yield top, left
 
 

@@ -12,8 +12,8 @@ ACROSS = 2
 
 def samples(record: RunRecord) -> str:
     """Grids of the same seeds and conditions over time; below, what each row was asked for."""
-    told = "The seeds and what is asked for are fixed: each cell is the same request at every step."
-    return viewer(record, told) + _captions(record)
+    fixed = "The seeds and what is asked for are fixed: each cell is the same request at every step."
+    return viewer(record, fixed) + _captions(record)
 
 
 def _captions(record: RunRecord) -> str:

@@ -32,18 +32,18 @@ def sample(record: ModelRecord, /, **settings: Any) -> Path:
     from luoxia.tasks.loading import load_model
 
     model = load_model(record, ema=chosen.ema, device=chosen.device)
-    asked = asked_of(chosen, fields)
+    wanted = wanted_of(chosen, fields)
     label = label_of(model, record, ema=chosen.ema).asked(
-        {**asked, "n": chosen.n, "ema": chosen.ema}, seed=chosen.seed
+        {**wanted, "n": chosen.n, "ema": chosen.ema}, seed=chosen.seed
     )
     kind = form_of(out, chosen.out or "")
     if kind == ".png":
         writer.check_grid(chosen.n, model.shape, chosen.columns)
-    images = model.stream(chosen.n, chosen.seed, **asked)
+    images = model.stream(chosen.n, chosen.seed, **wanted)
     if kind == ".png":
         return writer.write_grid(out, images, label, chosen.columns, chosen.n)
     if kind == ".npz":
-        return writer.write_npz(out, images, model.labels(chosen.n, **asked), label, chosen.n)
+        return writer.write_npz(out, images, model.labels(chosen.n, **wanted), label, chosen.n)
     return writer.write_folder(out, images, label)
 
 
@@ -64,7 +64,7 @@ def check_request(spec: ConditionSpec, chosen: RequestSettings, fields: Mapping[
     spec.values_of(fields)
 
 
-def asked_of(chosen: RequestSettings, fields: Mapping[str, Any]) -> dict[str, Any]:
+def wanted_of(chosen: RequestSettings, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked for, as keywords of the model's calls: what was left at its default is not among them."""
     own = chosen.model_dump(exclude_defaults=True, include={"text", "label", "negative", *DRAWING})
     return {**own, **fields}

@@ -143,9 +143,9 @@ class Judged:
         null: dict[str, str | float] = {"null": "the commonest answer", "null value": round(common, 4)}
         floor = float((judge.predict(held[0]) == held[1]).mean()) if len(held[1]) else None
         right = share(judge.predict(samples[0]) == samples[1])
-        told, real = f"{name} accuracy", {"reference": "held-out images"}
+        title, real = f"{name} accuracy", {"reference": "held-out images"}
         yield reference.score(
-            told, "plausibility", right, floor, len(samples[1]), MEANINGS["accuracy"], **null, **real
+            title, "plausibility", right, floor, len(samples[1]), MEANINGS["accuracy"], **null, **real
         )
         if not len(held[1]):
             return
@@ -153,9 +153,9 @@ class Judged:
         equal = LinearProbe(train[0][chosen], train[1][chosen], many)
         floor = float((equal.predict(held[0]) == held[1]).mean())
         taught = share(LinearProbe(*samples, many).predict(held[0]) == held[1])
-        told, real = "CAS" if name == "class" else f"CAS of {name}", {"reference": "as many real images"}
+        title, real = "CAS" if name == "class" else f"CAS of {name}", {"reference": "as many real images"}
         yield reference.score(
-            told, "plausibility", taught, floor, len(samples[1]), MEANINGS["CAS"], **null, **real
+            title, "plausibility", taught, floor, len(samples[1]), MEANINGS["CAS"], **null, **real
         )
 
     def _training(self, reference: Reference) -> tuple[Indices, Features]:
@@ -169,8 +169,8 @@ class Judged:
         """Captions of held-out images, drawn; the null model swaps the captions."""
         if not self.model.spec.text:
             return
-        said = np.array([bool(self.data.captions.texts[index]) for index in self.heldout], np.bool_)
-        chosen = spread(self.heldout[said], CANDIDATES) if said.any() else self.heldout[:0]
+        captioned = np.array([bool(self.data.captions.texts[index]) for index in self.heldout], np.bool_)
+        chosen = spread(self.heldout[captioned], CANDIDATES) if captioned.any() else self.heldout[:0]
         if len(chosen) < WITHIN:
             return
         samples = self.model.draw(self.conditions.whole(chosen), self.seed)
@@ -178,7 +178,7 @@ class Judged:
         within = max(1, len(chosen) * WITHIN // CANDIDATES)
         near = nearest(drawn, real, within, device=reference.device)[1]
         own = np.arange(len(chosen))
-        found, swapped = ((near == rows[:, None]).any(1) for rows in (own, np.roll(own, len(own) // 2)))
+        hits, swapped = ((near == rows[:, None]).any(1) for rows in (own, np.roll(own, len(own) // 2)))
         signature: dict[str, str | int] = {
             "candidates": len(chosen),
             "within": within,
@@ -188,7 +188,7 @@ class Judged:
         yield reference.score(
             name,
             "plausibility",
-            share(found),
+            share(hits),
             float(swapped.mean()),
             len(chosen),
             MEANINGS[name],

@@ -159,17 +159,17 @@ class SynthesisStage(ImageStage):
     def prompts(self) -> NDArray[np.int64]:
         """The images by whose captions previews are drawn: held-out ones where there are enough."""
         side = self.heldout_indices if len(self.heldout_indices) >= PROMPTS else self.train_indices
-        said = np.array([bool(self.data.captions.texts[index]) for index in side], np.bool_)
-        chosen = side[said] if said.any() else side
+        captioned = np.array([bool(self.data.captions.texts[index]) for index in side], np.bool_)
+        chosen = side[captioned] if captioned.any() else side
         return spread(chosen, min(PROMPTS, len(chosen)))
 
-    def told_prompts(self) -> list[str]:
+    def prompt_texts(self) -> list[str]:
         """What the grid of a preview is asked for, in its order, each several times."""
         if not self.spec.text:
             return []
         captions = self.data.captions
-        said = ((*captions.texts[i], *captions.keywords[i], "") for i in self.prompts())
-        return [texts[0] for texts in said]
+        captioned = ((*captions.texts[i], *captions.keywords[i], "") for i in self.prompts())
+        return [texts[0] for texts in captioned]
 
     def _shown(self) -> tuple[ConditionBatch, int | None]:
         """The conditions of a preview, and its columns."""
@@ -234,14 +234,14 @@ class SynthesisStage(ImageStage):
             "labeled": self.data.labels is not None,
             "captions": captions.count(),
             "captioned": captions.captioned,
-            "prompts": self.told_prompts(),
+            "prompts": self.prompt_texts(),
             "fields": {name: list(values) for name, values in self.spec.fields},
         }
 
     def card(self) -> str:
         """The model card."""
         spec = self.data.spec
-        asked = (
+        example = (
             'text="…", '
             if self.spec.text
             else f'label="{self.spec.classes[0]}", '

@@ -62,8 +62,8 @@ class ImageSynthesis(ImageTask):
 
     def stages(self, recipe: Any) -> tuple[type[Any], ...]:
         """Those that the recipe names."""
-        found: tuple[type[Any], ...] = recipe.stages()
-        return found
+        stages: tuple[type[Any], ...] = recipe.stages()
+        return stages
 
     def open(self, recipe: Any, display: Display | None = None) -> Any:
         """The images that a recipe names, and what is said of them."""
@@ -126,8 +126,8 @@ class ImageSynthesis(ImageTask):
         if conditions.text == "encoder":
             encoder = FolderEncoder(record.folder / FOLDER, conditions.text_length, device)
         shape = (spec.height, spec.width, spec.channels)
-        given = {"shape": shape, "defaults": recipe.defaults(), "encoder": encoder}
-        return ImageSynthesizer(generator, conditions, **given, **common)
+        options = {"shape": shape, "defaults": recipe.defaults(), "encoder": encoder}
+        return ImageSynthesizer(generator, conditions, **options, **common)
 
 
 def _check_condition(condition: str, data: Any) -> None:
