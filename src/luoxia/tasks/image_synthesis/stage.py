@@ -251,7 +251,7 @@ class SynthesisStage(ImageStage):
         return self.write_card(
             f"A synthesizer of {spec.height} × {spec.width} images ({spec.channels} channels)",
             f"{self.data.source} ({many(len(self.data), 'image')})",
-            f'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, {asked}seed=0)  # uint8 (n, h, w, c)',
+            f'images = luoxia.load("PATH/TO/THIS/FOLDER").sample(16, {example}seed=0)  # uint8 (n, h, w, c)',
             "What it generates is synthetic. It can resemble its training images: see the neighbors in the run's "
             "report.",
         )
