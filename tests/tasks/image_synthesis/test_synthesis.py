@@ -97,6 +97,14 @@ def test_unknown_words_are_named_once(model: ImageSynthesizer) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.filterwarnings("ignore:no caption")
+def test_the_command_line_names_unknown_words(
+    painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample(painter, text="a purple circle", n=1, out=str(tmp_path / "out.png"))
+    assert capsys.readouterr().err.count("left out: purple") == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [

@@ -201,12 +201,8 @@ class ImageSynthesizer:
 
     def _warn_of_unknown(self, *texts: str | Sequence[str] | None) -> None:
         listed = [one for text in texts if text for one in ([text] if isinstance(text, str) else text)]
-        if words := self.spec.unknown(listed):
-            unknown = ", ".join(words[:8])
-            warnings.warn(
-                f"no caption of the training data has these words, which are left out: {unknown}",
-                stacklevel=4,
-            )
+        if sentence := self.spec.warning(listed):
+            warnings.warn(sentence, stacklevel=4)
 
     def _settings(self, drawing: dict[str, Any]) -> Settings:
         given = {key: value for key, value in drawing.items() if value is not None}

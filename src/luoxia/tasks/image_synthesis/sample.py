@@ -57,11 +57,15 @@ def spec_in(record: ModelRecord) -> ConditionSpec:
 
 
 def check_request(spec: ConditionSpec, chosen: RequestSettings, fields: Mapping[str, Any]) -> None:
-    """``UsageError`` for what the model lacks, before its weights are read."""
+    """``UsageError`` for what the model lacks, before its weights are read; words that it lacks are named."""
     spec.check_text("text", chosen.text)
     spec.check_text("negative", chosen.negative)
     spec.class_of(chosen.label)
     spec.values_of(fields)
+    if sentence := spec.warning([text for text in (chosen.text, chosen.negative) if text is not None]):
+        from luoxia.runs.display import Display
+
+        Display().tell(sentence)
 
 
 def wanted_of(chosen: RequestSettings, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,3 +106,11 @@ class ConditionSpec:
         return [
             word for word in dict.fromkeys(w for text in texts for w in words_of(text)) if word not in known
         ]
+
+    def warning(self, texts: Sequence[str]) -> str:
+        """The sentence that names the words of the texts that were in no caption; "" where all were."""
+        words = self.unknown(texts)
+        listed = ", ".join(words[:8])
+        return (
+            f"no caption of the training data has these words, which are left out: {listed}" if words else ""
+        )
