@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from luoxia.core.errors import UsageError
 
+ROWS = 1024
+"""Codes whose neighbors are looked for together: a large book has too many distances to hold."""
 LARGEST_BOOK = 2**31
 """Codes of a book at most."""
 
@@ -119,7 +121,7 @@ class VQ(Quantizer):
     """
 
     decay = 0.99
-    rare = 0.03
+    rare = 0.1
     """A code whose uses fall below this share of the mean is replaced."""
     born = 0.3
     """Uses that a new code is credited with, as a share of the mean."""
@@ -155,12 +157,16 @@ class VQ(Quantizer):
     def near(self, tokens: Tensor, generator: torch.Generator) -> Tensor:
         """One of the nearest hundredth of the other codes, ten of them at least."""
         many = min(self.vocabulary - 1, max(10, self.vocabulary // 100))
-        flat = tokens.flatten()
-        distances = torch.cdist(self.book[flat], self.book)
-        distances.scatter_(1, flat[:, None], torch.inf)
-        nearest = distances.topk(many, largest=False).indices
-        choice = torch.randint(many, (len(flat), 1), generator=generator, device=tokens.device)
-        return nearest.gather(1, choice).view(tokens.shape)
+        seen, own = torch.unique(tokens, return_inverse=True)  # type: ignore[no-untyped-call]
+        nearest = torch.cat([self._neighbors(part, many) for part in seen.split(ROWS)])
+        choice = torch.randint(many, tokens.shape, generator=generator, device=tokens.device)
+        found: Tensor = nearest[own.view(tokens.shape), choice]
+        return found
+
+    def _neighbors(self, tokens: Tensor, many: int) -> Tensor:
+        """Tokens (t,) → the ``many`` others whose codes are nearest (t, many)."""
+        distances = torch.cdist(self.book[tokens], self.book).scatter_(1, tokens[:, None], torch.inf)
+        return distances.topk(many, largest=False).indices
 
     @torch.no_grad()
     def learn(self, latents: Tensor, tokens: Tensor, generator: torch.Generator) -> None:
@@ -170,7 +176,7 @@ class VQ(Quantizer):
             self.book.copy_(k_means(z, self.vocabulary, generator))
             tokens = self._nearest(z)
             self.begun.fill_(1)
-            self.uses.fill_(len(z) / self.vocabulary)
+            self.uses.fill_(self.born * len(z) / self.vocabulary)
             self.sums.copy_(self.book * self.uses[:, None])
         flat = tokens.flatten()
         uses = torch.zeros_like(self.uses).index_add_(0, flat, torch.ones_like(z[:, 0]))

@@ -25,8 +25,10 @@ Images = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 VERSION = 1
 """Raise it whenever a score's value would change."""
-NULL_NUMBERS = 2**28
-"""Numbers of the training images that the simple codecs learn from, at most."""
+SEARCHED = 2**26
+"""Numbers in the training images that are searched for the nearest, at most."""
+COMPONENTS = 3000
+"""Training images whose principal components are taken, at most."""
 PERTURBED = 0.25
 """Share of the tokens that become near ones before pFD."""
 MEANINGS = {
@@ -63,7 +65,7 @@ class CodecScores:
         self.images: Images = np.asarray(images[spread(rows, most)])
         self.extractor, self.seed = extractor, seed
         images, rows = train
-        self.train: Images = np.asarray(images[spread(rows, max(2, NULL_NUMBERS // self.images[0].size))])
+        self.train: Images = np.asarray(images[spread(rows, max(2, SEARCHED // self.images[0].size))])
         self.digest = hashlib.sha256(str(self.images.shape).encode() + self.images.tobytes()).hexdigest()[:16]
 
     def of(self, codec: ImageCodec) -> list[Score]:
@@ -95,7 +97,8 @@ class CodecScores:
 
     def _principal(self, bits: int) -> float:
         """Decibels of principal components with as many bits."""
-        made = np.clip(np.rint(PrincipalCodec(self.train, bits)(self.images)), 0, 255)
+        some = self.train[spread(np.arange(len(self.train)), COMPONENTS)]
+        made = np.clip(np.rint(PrincipalCodec(some, bits)(self.images)), 0, 255)
         return float(psnr(made, self.images).mean())
 
     @cached_property
