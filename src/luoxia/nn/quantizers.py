@@ -157,7 +157,7 @@ class VQ(Quantizer):
     def near(self, tokens: Tensor, generator: torch.Generator) -> Tensor:
         """One of the nearest hundredth of the other codes, ten of them at least."""
         many = min(self.vocabulary - 1, max(10, self.vocabulary // 100))
-        seen, own = torch.unique(tokens, return_inverse=True)  # type: ignore[no-untyped-call]
+        seen, own = torch.unique(tokens, return_inverse=True)
         nearest = torch.cat([self._neighbors(part, many) for part in seen.split(ROWS)])
         choice = torch.randint(many, tokens.shape, generator=generator, device=tokens.device)
         found: Tensor = nearest[own.view(tokens.shape), choice]
