@@ -51,7 +51,6 @@ class ImageGPT(SynthesisRecipe):
         ),
         "network": ("order", "layers", "heads", "width", "dropout"),
         "data": ("views", "shift", "mirror"),
-        "objective": ("smoothing",),
     }  # fmt: skip
     per_run: ClassVar[tuple[str, ...]] = ("codec", "codec_share", "codec_steps", "views")
 
@@ -83,7 +82,6 @@ class ImageGPT(SynthesisRecipe):
     heads: Whole = Field(6, ge=1, description="attention heads")
     width: Whole = Field(192, ge=8, le=2**16, description="d_model")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of embeddings and sub-layers")
-    smoothing: float = Field(0.0, ge=0, lt=1, description="share of a token's probability given to all")
     views: Whole = Field(
         8, ge=1, le=1024, description="times that each image is encoded, all but once moved by some pixels"
     )

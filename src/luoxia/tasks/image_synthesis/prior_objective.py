@@ -28,8 +28,8 @@ class GridBatch(Conditioned):
 class NextToken(Prediction):
     """min −Σ log p(x_σ(i) | x_σ(<i), σ, c), over orders σ (Yu et al. 2024, arXiv:2411.00776, eq. 3)."""
 
-    def __init__(self, prior: nn.Module, smoothing: float = 0.0) -> None:
-        super().__init__("prior", prior, smoothing)
+    def __init__(self, prior: nn.Module) -> None:
+        super().__init__("prior", prior)
 
     def logits(self, batch: GridBatch) -> Tensor:
         """Of each token from those before it."""

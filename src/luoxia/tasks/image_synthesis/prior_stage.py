@@ -86,7 +86,7 @@ class PriorStage(SynthesisStage):
         spec, recipe = self.data.spec, self.recipe
         prior = recipe.build_prior(self.spec, self.codec, (spec.height, spec.width, spec.channels))
         self.adapt(prior)
-        return NextToken(prior, recipe.smoothing)
+        return NextToken(prior)
 
     def batch(self, phase: Phase, index: int) -> GridBatch:
         """Tokens of one view of each image, in orders of their own."""
