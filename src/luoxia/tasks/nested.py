@@ -69,12 +69,14 @@ def adopt(
     ``read`` gives its config and weights. It is called once: a run that has the model needs the other one no more.
     """
     folder = place_of(run, name)
-    if world.main and not folder.is_dir():
+
+    def keep() -> None:
         config, weights = read()
         with new_version(folder, ("model.safetensors", "config.json")) as new:
             store({key: value.contiguous() for key, value in weights.items()}, new / "model.safetensors")
             write_file(new / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-    world.barrier()
+
+    world.agree(lambda: keep() if world.main and not folder.is_dir() else None)
     return folder
 
 

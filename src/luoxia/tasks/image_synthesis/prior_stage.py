@@ -114,7 +114,7 @@ class PriorStage(SynthesisStage):
     def generator(self) -> PriorGenerator:
         """The prior of this moment and its codec."""
         prior: Any = self.network_now()
-        return PriorGenerator(prior, self.codec, order=self.recipe.order, dtype=self.context.dtype)
+        return PriorGenerator(prior, self.codec, order=self.recipe.order)
 
     @property
     def scored(self) -> bool:

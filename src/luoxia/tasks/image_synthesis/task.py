@@ -41,8 +41,8 @@ class ImageSynthesis(ImageTask):
     )  # fmt: skip
     parts: ClassVar[tuple[str, ...]] = ("codec",)
     key_scores: ClassVar[tuple[str, ...]] = (
-        "FD", "FID", "recall", "class accuracy", "CAS", "caption retrieval", "inpainting error", "copy rate",
-        "precision", "coverage",
+        "held-out bits", "FD", "FID", "recall", "class accuracy", "CAS", "caption retrieval", "inpainting error",
+        "copy rate", "precision", "coverage",
     )  # fmt: skip
     sections: ClassVar[tuple[Section, ...]] = (
         Section("samples", "Samples", f"{HERE}.report:samples"),
