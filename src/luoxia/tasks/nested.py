@@ -76,7 +76,7 @@ def adopt(
             store({key: value.contiguous() for key, value in weights.items()}, new / "model.safetensors")
             write_file(new / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
-    world.agree(lambda: keep() if world.main and not folder.is_dir() else None)
+    world.run_collectively(lambda: keep() if world.main and not folder.is_dir() else None)
     return folder
 
 
