@@ -121,7 +121,7 @@ def test_measured_again_it_predicts_as_it_did(run: Path) -> None:
         (lambda config: config.update(codec=[1]), "its config.json has no codec"),
         (lambda config: config["codec"].update(task="image synthesis"), "is damaged"),
         (lambda config: config["codec"].pop("run"), "config.json is damaged"),
-        (lambda config: config["codec"]["config"].update(width=1000), "holds no usable model"),
+        (lambda config: config["codec"]["network"]["sizes"].update(widths=[99, 99]), "holds no usable model"),
         (lambda config: config["spec"].update(height=2**30), "tells of another grid"),
         (lambda config: config["config"].update(width=24), "holds no usable model"),
     ],
