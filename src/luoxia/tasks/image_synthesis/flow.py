@@ -59,9 +59,9 @@ class Flow(SynthesisRecipe):
     t_mean: float = Field(
         -0.8, ge=-10, le=10, description="mean of logit t in training: lower is nearer to noise"
     )
-    t_spread: float = Field(0.8, gt=0, le=10, description="standard deviation of logit t")
+    t_spread: float = Field(1.2, gt=0, le=10, description="standard deviation of logit t")
     sample_steps: Whole = Field(
-        25, ge=1, le=10_000, description="steps of sampling, if steps= of luoxia sample is unset"
+        13, ge=1, le=10_000, description="steps of sampling, if steps= of luoxia sample is unset"
     )
     solver: Literal["euler", "heun"] = Field(
         "heun", description="of samples: heun asks the network twice a step, euler once"
