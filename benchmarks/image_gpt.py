@@ -199,9 +199,9 @@ def decoded(content: bytes) -> Any:
 
 def embedder() -> Callable[[Any], Any]:
     """Features of EfficientNet-Lite0, which no loss of these runs has used."""
-    from luoxia.media.image.extractors.base import open_extractor
+    from luoxia.media.image.extractors.effnet import EffNetLite0
 
-    extractor: Any = open_extractor("effnet-lite0", None, None, fingerprint="", device="cpu")
+    extractor = EffNetLite0(side=64)
     return lambda images: np.asarray(extractor.features(images))
 
 
