@@ -192,7 +192,7 @@ def test_a_head_that_is_missing(saved):
     edit_tensors(folder, lambda t: t.pop("lm_head.weight"))
     refused(folder, LuoxiaError, "lacks the tensors lm_head.weight")
     edit_config(folder, tie_word_embeddings=True)
-    assert load_folder(folder).shape.tied
+    assert load_folder(folder).transformer.tied
 
 
 def test_biases_that_the_config_does_not_know(saved):

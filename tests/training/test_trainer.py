@@ -642,7 +642,10 @@ def test_convolutions_stay_channels_last(tmp_path):
         assert all(layouts.values()), [k for k, ok in layouts.items() if not ok]
 
 
-@pytest.mark.parametrize("name", [name for name, r in RECIPES.items() if issubclass(r, ImageRecipe)])
+BUILT = [name for name, r in RECIPES.items() if issubclass(r, ImageRecipe) and r.build is not Recipe.build]
+
+
+@pytest.mark.parametrize("name", BUILT)
 def test_networks_say_how_their_weights_lie(name):
     """Channels last wherever there is a kernel; a network that says nothing is left as it is."""
     recipe = RECIPES[name]()
