@@ -39,7 +39,6 @@ from luoxia.tasks.image_generation.recipes.gan import (
 from luoxia.tasks.image_generation.recipes.r3gan import R3GAN, Relativistic
 from luoxia.tasks.image_generation.recipes.stylegan2 import StyleGAN2
 from luoxia.tasks.image_generation.recipes.transformer_gan import TransformerGAN
-from luoxia.tasks.image_synthesis.flow import Flow
 from luoxia.tasks.image_translation.recipes import CUT, CycleGAN
 from luoxia.tasks.language_modeling.recipes import GPT
 from luoxia.tasks.text_classification.recipes import ClassifyText
@@ -50,7 +49,7 @@ from luoxia.training.recipe import Average, Optimizer, Presets, Recipe, Schedule
 __all__ = [
     "CGAN", "CUT", "DCGAN", "GAN", "GPT", "R3GAN", "WGAN", "WGANGP", "AdversarialRecipe", "Annealable",
     "AnnealableWeight", "Annealed", "Average", "Betas", "ClassifyText", "ConditionName", "Config", "CycleGAN",
-    "EmbedText", "Flow", "GUpdateName", "ImageGAN", "ImageSpec", "LossName", "NetworkName", "NormName", "Optimizer",
+    "EmbedText", "GUpdateName", "ImageGAN", "ImageSpec", "LossName", "NetworkName", "NormName", "Optimizer",
     "PenaltyName", "Place", "Presets", "Recipe", "Relativistic", "Schedule", "Seconds", "Seed", "Share", "Size",
     "StyleGAN2", "TextSpec", "TransformerGAN", "Translate", "Unset", "Whole", "Words",
 ]  # fmt: skip
