@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.core.names import many
 from luoxia.runs.reported import Section
 from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.image_codec.recipes import ImageCodecRecipe
@@ -14,7 +13,6 @@ from luoxia.tasks.image_codec.settings import CodecMeasureSettings, DecodeSettin
 from luoxia.tasks.shared.image_task import ImageTask
 
 if TYPE_CHECKING:
-    from luoxia.runs.display import Display
     from luoxia.tasks.record import ModelRecord
 
 HERE = "luoxia.tasks.image_codec"
@@ -49,23 +47,6 @@ class ImageCodecTask(ImageTask):
         ),
         "measure": Capability(CodecMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
-
-    def open(self, recipe: Any, display: Display | None = None) -> Any:
-        """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
-        from luoxia.media.image.images import open_images
-
-        progress = display.progress("decoding images") if display else None
-        return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
-
-    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
-        """The data's size and channels."""
-        spec = data.spec
-        return {"size": (spec.height, spec.width), "channels": spec.channels}
-
-    def describe(self, data: Any) -> str:
-        """Number and shape."""
-        spec = data.spec
-        return f"{many(len(data), 'image')} of {spec.height} × {spec.width} × {spec.channels}, {data.source}"
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """An ``ImageCodec``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luoxia.core.names import many
 from luoxia.tasks.base import Capability, Network
 from luoxia.tasks.image_generation.recipes.adversarial import AdversarialRecipe
 from luoxia.tasks.image_generation.recipes.gan import CGAN, DCGAN, GAN, WGAN, WGANGP
@@ -68,31 +67,11 @@ class ImageGeneration(ImageTask):
         "measure": Capability(ImageMeasureSettings, f"{HERE}.measure:measure", "luoxia measure RUN"),
     }
 
-    def open(self, recipe: Any, display: Display | None = None) -> Any:
-        """The images that a recipe's ``data``, ``size``, ``crop`` and ``channels`` name."""
-        from luoxia.media.image.images import open_images
-
-        progress = display.progress("decoding images") if display else None
-        return open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
-
-    def settle(self, recipe: Any, data: Any) -> dict[str, Any]:
-        """The data's size and channels, and what the recipe makes of them."""
-        spec = data.spec
-        shape = {"size": (spec.height, spec.width), "channels": spec.channels}
-        return {**shape, **recipe.settled(spec)}
-
     def try_out(self, recipe: Any, run: Run, data: Any, world: World, display: Display) -> Any:
         """The recipe with what it leaves to trials replaced by the values that scored best."""
         from luoxia.tasks.image_generation.sweep import settled_by_trial
 
         return settled_by_trial(self, recipe, run, data, world, display)
-
-    def describe(self, data: Any) -> str:
-        """Number, shape and classes."""
-        spec = data.spec
-        classes = f", {len(data.classes)} classes" if data.classes else ""
-        shape = f"{spec.height} × {spec.width} × {spec.channels}"
-        return f"{many(len(data), 'image')} of {shape}{classes}, {data.source}"
 
     def load(self, record: ModelRecord, weights: dict[str, Any], **common: Any) -> Any:
         """An ``ImageGenerator``."""

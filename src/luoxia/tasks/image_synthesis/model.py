@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -19,10 +19,9 @@ from luoxia.provenance.label import Label
 from luoxia.tasks.image_synthesis.conditions import ConditionBatch, TextReader, reader_of, request
 from luoxia.tasks.image_synthesis.settings import DRAWING, EditSettings, SynthesisSampleSettings
 from luoxia.tasks.image_synthesis.spec import ConditionSpec
+from luoxia.tasks.shared.chunks import CHUNK, joined
 from luoxia.training.objective import hashed
 
-CHUNK = 64
-"""Images drawn together, always: kernels round differently for other batch sizes."""
 Pixels = NDArray[np.uint8]
 
 
@@ -114,7 +113,7 @@ class ImageSynthesizer:
         Raises:
             UsageError: the model lacks what is asked for.
         """
-        return _joined(self.stream(n, seed, **wanted), n, self.shape)
+        return joined(self.stream(n, seed, **wanted), n, self.shape)
 
     @checked(SynthesisSampleSettings, "n", *CHECKED)
     def stream(self, n: int = 16, seed: int = 0, **wanted: Any) -> Iterator[Pixels]:
@@ -152,7 +151,7 @@ class ImageSynthesizer:
             known = Known(canvas[:, rows, columns], painted[rows, columns])
             own = seed if number == 0 else hashed(seed, number)
             chunks = self._chunks(conditions, negative, own, settings, known)
-            canvas[:, rows, columns] = _joined(chunks, n, self.shape)
+            canvas[:, rows, columns] = joined(chunks, n, self.shape)
             painted[rows, columns] = False
         return canvas
 
@@ -162,12 +161,12 @@ class ImageSynthesizer:
         """Images, uint8 (n, height, width, channels), painted where ``mask`` (height, width) is True, by conditions."""
         self.check_edits()
         chunks = self._chunks(conditions, None, seed, self.defaults, Known(images, mask))
-        return _joined(chunks, len(conditions), self.shape)
+        return joined(chunks, len(conditions), self.shape)
 
     def draw(self, conditions: ConditionBatch, seed: int = 0, **drawing: Any) -> Pixels:
         """An image for each row of ``conditions``, uint8 (n, height, width, channels), by the defaults."""
         settings = self._settings(drawing)
-        return _joined(self._chunks(conditions, None, seed, settings), len(conditions), self.shape)
+        return joined(self._chunks(conditions, None, seed, settings), len(conditions), self.shape)
 
     def labels(self, n: int, **wanted: Any) -> NDArray[np.int64] | None:
         """The classes (n,) of the images that ``sample`` draws; None where no class is asked for."""
@@ -271,11 +270,3 @@ def windows(painted: NDArray[np.bool_], height: int, width: int) -> Iterator[tup
         candidates = [(int(painted[t : t + height, x : x + width].sum()), t, x) for t in tops for x in lefts]
         _, top, left = min(one for one in candidates if one[0])
         yield top, left
-
-
-def _joined(chunks: Iterable[Pixels], n: int, shape: tuple[int, int, int]) -> Pixels:
-    images, done = np.empty((n, *shape), np.uint8), 0
-    for chunk in chunks:
-        images[done : done + len(chunk)] = chunk
-        done += len(chunk)
-    return images

@@ -115,9 +115,3 @@ class SynthesisRecipe(ImageRecipe):
     ) -> Generator:
         """What draws images with the ``weights`` of a model folder."""
         raise NotImplementedError(f"{type(self).__name__} must define open_generator()")
-
-
-def settled_shape(data: Any) -> dict[str, Any]:
-    """The data's size and channels, as settings."""
-    spec = data.spec
-    return {"size": (spec.height, spec.width), "channels": spec.channels}

@@ -12,7 +12,7 @@ from luoxia.runs.reported import Section
 from luoxia.tasks.base import Capability
 from luoxia.tasks.image_synthesis.flow import Flow
 from luoxia.tasks.image_synthesis.image_gpt import CODEC, ImageGPT
-from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe, settled_shape
+from luoxia.tasks.image_synthesis.recipes import SynthesisRecipe
 from luoxia.tasks.image_synthesis.rules import FlowOverfitting, GuidanceCopies, PriorOverfitting
 from luoxia.tasks.image_synthesis.settings import EditSettings, SynthesisSampleSettings
 from luoxia.tasks.shared.image_keys import ImageMeasureSettings
@@ -68,11 +68,8 @@ class ImageSynthesis(ImageTask):
     def open(self, recipe: Any, display: Display | None = None) -> Any:
         """The images that a recipe names, and what is said of them."""
         from luoxia.media.image.captions import captioned
-        from luoxia.media.image.images import open_images
 
-        progress = display.progress("decoding images") if display else None
-        images = open_images(recipe.data, recipe.size, recipe.crop, recipe.channels, progress=progress)
-        data = captioned(images, recipe.data)
+        data = captioned(super().open(recipe, display), recipe.data)
         _check_condition(recipe.condition, data)
         return data
 
@@ -84,7 +81,7 @@ class ImageSynthesis(ImageTask):
 
             FolderEncoder(recipe.text_encoder, recipe.text_length)  # says what is wrong before the run begins
             own["text_encoder"] = absolute(recipe.text_encoder)
-        return {**settled_shape(data), **own, **recipe.settled(data.spec)}
+        return {**super().settle(recipe, data), **own}
 
     def load_base(self, stage: Any, objective: Objective) -> dict[str, Any]:
         """The weights of the model at ``init``; tables of words, classes and fields by name."""
@@ -94,11 +91,8 @@ class ImageSynthesis(ImageTask):
 
     def describe(self, data: Any) -> str:
         """Number, shape, classes and captions."""
-        spec = data.spec
-        classes = f", {len(data.classes)} classes" if data.classes else ""
         captions = f", {many(data.captions.count(), 'caption')}" if data.captions.captioned else ""
-        shape = f"{spec.height} × {spec.width} × {spec.channels}"
-        return f"{many(len(data), 'image')} of {shape}{classes}{captions}, {data.source}"
+        return super().describe(data) + captions
 
     def data_rows(self, data: Mapping[str, Any]) -> list[tuple[str, object]]:
         """The images' shape, and what is said of them."""
