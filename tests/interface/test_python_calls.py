@@ -18,9 +18,9 @@ from luoxia.cli.table import VERBS
 from luoxia.media.image.extractors import base
 from luoxia.metrics.score import Score, Scores
 from luoxia.runs.run import Run
-from luoxia.tasks.image_generation import measure as measuring
 from luoxia.tasks.image_generation.settings import InterpolateSettings
 from luoxia.tasks.menu import RECIPES, configure
+from luoxia.tasks.shared import image_measuring as measuring
 from luoxia.tasks.shared import image_stage as pictures
 from luoxia.training.hardware import choose_device
 from luoxia.verbs.train import plan_finetune
